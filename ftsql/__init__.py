@@ -1,0 +1,32 @@
+"""Fine-tuning jobs as a SQL table, on any OpenAI-compatible API."""
+
+from __future__ import annotations
+
+from ftsql.connection import Connection, Registration, connect, register
+from ftsql.errors import (
+    APIConnectionError,
+    APIError,
+    AuthenticationError,
+    ConfigError,
+    Error,
+    OutcomeUnknown,
+    RateLimitError,
+)
+from ftsql.settings import Settings
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "APIConnectionError",
+    "APIError",
+    "AuthenticationError",
+    "ConfigError",
+    "Connection",
+    "Error",
+    "OutcomeUnknown",
+    "RateLimitError",
+    "Registration",
+    "Settings",
+    "connect",
+    "register",
+]

@@ -1,0 +1,131 @@
+"""The tables about ftsql itself: read-only, their rows made when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import apsw
+from pydantic_core import to_json
+
+from ftsql.providers import Account
+from ftsql.resources import SQLiteValue
+from ftsql.session import Session
+from ftsql.store import COLUMNS, NAMES
+
+Rows = Callable[[], Iterable[tuple[SQLiteValue, ...]]]
+
+PROVIDER_COLUMNS = (
+    "provider TEXT",
+    "active INTEGER",
+    "missing TEXT",
+    "base_url TEXT",
+    "without JSON",
+    "newest_first INTEGER",
+)
+
+
+def writes(session: Session) -> Rows:
+    """ftsql_writes: what was sent, then what COMMIT will send."""
+
+    def rows() -> Iterator[tuple[SQLiteValue, ...]]:
+        yield from session.journal.entries()
+        for write in session.queue.writes:
+            if write.state != "queued":
+                continue
+            known: dict[str, SQLiteValue] = {
+                "state": write.state,
+                "action": write.action,
+                "provider": write.provider,
+                "job_id": write.job_id,
+                "method": "POST",
+                "path": write.path,
+                "body": None if write.body is None else write.body.decode(),
+                "statement": write.client.account.redact(write.statement),
+            }
+            yield tuple(known.get(name) for name in NAMES)
+
+    return rows
+
+
+def providers(session: Session) -> Rows:
+    """ftsql_providers: who is known, who is active, and which variable an inactive one waits for."""
+
+    def rows() -> Iterator[tuple[SQLiteValue, ...]]:
+        active = {account.name: account for account in session.accounts}
+        for name, provider in {**session.known, **{a.name: a.provider for a in session.accounts}}.items():
+            missing = Account(provider, session.environment).missing()
+            yield (
+                name,
+                int(name in active),
+                ", ".join(missing) or None,
+                provider.base_url,
+                to_json(sorted(provider.without)).decode(),
+                int(provider.newest_first),
+            )
+
+    return rows
+
+
+class Module:
+    """A read-only virtual table over ``rows``."""
+
+    def __init__(self, name: str, columns: Iterable[str], rows: Rows) -> None:
+        self._schema = f"CREATE TABLE {name}({', '.join(columns)})"
+        self._rows = rows
+
+    def Connect(self, connection: apsw.Connection, *_: str) -> tuple[str, Any]:
+        return self._schema, _Table(self._rows)
+
+    Create = Connect
+
+
+class _Table:
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def BestIndexObject(self, info: apsw.IndexInfo) -> bool:
+        info.estimatedCost = info.estimatedRows = 1000
+        return True
+
+    def Open(self) -> _Cursor:
+        return _Cursor(self._rows)
+
+    def Disconnect(self) -> None:
+        pass
+
+    Destroy = Disconnect
+
+
+class _Cursor:
+    def __init__(self, rows: Rows) -> None:
+        self._make = rows
+        self._rows: list[tuple[SQLiteValue, ...]] = []
+        self._index = 0
+
+    def Filter(self, *_: Any) -> None:
+        self._rows = list(self._make())
+        self._index = 0
+
+    def Eof(self) -> bool:
+        return self._index >= len(self._rows)
+
+    def Next(self) -> None:
+        self._index += 1
+
+    def Column(self, number: int) -> SQLiteValue:
+        return self._index + 1 if number < 0 else self._rows[self._index][number]
+
+    def Rowid(self) -> int:
+        return self._index + 1
+
+    def Close(self) -> None:
+        self._rows = []
+
+
+def modules(session: Session) -> dict[str, Module]:
+    """The tables about ftsql by name."""
+    return {
+        "ftsql_providers": Module("ftsql_providers", PROVIDER_COLUMNS, providers(session)),
+        "ftsql_writes": Module("ftsql_writes", COLUMNS, writes(session)),
+    }

@@ -1,0 +1,160 @@
+"""Whether a row may be sent to create a job, and the request body that it makes.
+
+Everything that a provider documents is refused here, before anything is queued.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic_core import from_json
+
+from ftsql.errors import IntegrityError
+from ftsql.providers import Account, CreateField
+from ftsql.resources import FTSQL_KEY, JOBS
+
+# What INSERT may name; every other column is the API's to fill.
+WRITABLE = (
+    "model",
+    "training_file",
+    "validation_file",
+    "suffix",
+    "seed",
+    "hyperparameters",
+    "method",
+    "metadata",
+    "integrations",
+)
+JSON_COLUMNS = {column.name for column in JOBS.columns if column.type == "JSON"}
+ARRAYS = {"integrations"}
+SEED_LIMIT = 2**31 - 1
+
+
+def body(account: Account, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The create request's body of an INSERT's non-NULL ``values`` by column.
+
+    Raises IntegrityError naming provider, column and limit.
+    """
+    provider = account.provider
+    if "create" in provider.without:
+        raise IntegrityError(f"{account.name}: does not create {JOBS.noun}s")
+    fields = provider.create_fields
+    request: dict[str, Any] = {}
+    for name, value in values.items():
+        if name == "extra_body":
+            continue
+        if name not in WRITABLE:
+            raise IntegrityError(f"{name} is filled by the API: leave it out of INSERT (it takes {_takes(account)})")
+        if name not in fields:
+            raise IntegrityError(
+                f"{account.name} does not take {name}: it takes {_takes(account)}, and extra_body for "
+                "whatever else its documentation has"
+            )
+        request[name] = _decoded(name, value) if name in JSON_COLUMNS else _plain(name, value)
+    for name, value in (_decoded("extra_body", values["extra_body"]) if "extra_body" in values else {}).items():
+        if name in request:
+            raise IntegrityError(f"extra_body has {name}, which the row has too: give it once")
+        request[name] = value
+    for name, field in fields.items():
+        holder, _, member = name.partition(".")
+        value = request.get(holder)
+        if member:
+            value = value.get(member) if isinstance(value, dict) else None
+        if value is None or (field.required and value == ""):
+            if field.required:
+                raise IntegrityError(f"{account.name}: {name} is missing: a {JOBS.noun} needs {_required(account)}")
+        else:
+            _check(account.name, name, value, field)
+    return request
+
+
+def fingerprint(account: Account, request: dict[str, Any]) -> tuple[str, str | int] | None:
+    """Adds to ``request`` what its job can be found by if its answer gets lost: ("seed", n) or ("metadata", key).
+
+    A seed, unless the user gave one or the provider takes none; else a key in metadata, where the
+    provider keeps it and the user's pairs leave room. None where neither is possible.
+    """
+    fields = account.provider.create_fields
+    if "seed" in fields and request.get("seed") is None:
+        seed = random.SystemRandom().randint(1, SEED_LIMIT - 1)
+        request["seed"] = seed
+        return "seed", seed
+    metadata = request.get("metadata") or {}
+    field = fields.get("metadata")
+    room = field is not None and (field.max_pairs is None or len(metadata) < field.max_pairs)
+    if account.provider.stores_metadata and room and isinstance(metadata, dict):
+        key = uuid.uuid4().hex
+        request["metadata"] = {**metadata, FTSQL_KEY: key}
+        return "metadata", key
+    return None
+
+
+def _takes(account: Account) -> str:
+    return ", ".join(name for name in account.provider.create_fields if "." not in name)
+
+
+def _required(account: Account) -> str:
+    return " and ".join(name for name, field in account.provider.create_fields.items() if field.required)
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A column's value as the API's type: seed an integer, all else text."""
+    if name == "seed":
+        if isinstance(value, int):
+            return value
+        raise IntegrityError(f"seed takes an integer, not {value!r:.60}")
+    if isinstance(value, str):
+        return value
+    raise IntegrityError(f"{name} takes a text, not {value!r:.60}")
+
+
+def _decoded(name: str, value: Any) -> Any:
+    """A JSON column's text as what it holds."""
+    kind = list if name in ARRAYS else dict
+    wanted = "a JSON array" if kind is list else "a JSON object"
+    if not isinstance(value, str):
+        raise IntegrityError(f"{name} takes {wanted} as text, not {value!r:.60}")
+    try:
+        decoded = from_json(value, allow_inf_nan=False)
+    except ValueError as error:
+        raise IntegrityError(f"{name} is no valid JSON: {str(error)[:120]}: {value!r:.80}") from None
+    if not isinstance(decoded, kind):
+        raise IntegrityError(f"{name} takes {wanted}, such as json_object('key', 'value'), not {value!r:.80}")
+    return decoded
+
+
+def _check(provider: str, name: str, value: Any, field: CreateField) -> None:
+    def refuse(limit: str) -> IntegrityError:
+        return IntegrityError(f"{provider}: {name} {limit}, not {value!r:.60}")
+
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if number and _outside(value, field.minimum, field.maximum):
+        raise refuse(f"is a number {_range(field.minimum, field.maximum)}")
+    if isinstance(value, str) and _outside(len(value), field.min_length, field.max_length):
+        raise refuse(f"has {_range(field.min_length, field.max_length)} characters")
+    if isinstance(value, list) and field.max_items is not None and len(value) > field.max_items:
+        raise refuse(f"has at most {field.max_items} items")
+    if isinstance(value, dict):
+        if field.max_pairs is not None and len(value) > field.max_pairs:
+            raise refuse(f"has at most {field.max_pairs} pairs")
+        for key, member in value.items():
+            if field.max_key_length is not None and len(key) > field.max_key_length:
+                raise refuse(f"has keys of at most {field.max_key_length} characters")
+            if field.max_value_length is not None:
+                if not isinstance(member, str):
+                    raise refuse(f"takes texts as values: {key} has {member!r:.40}")
+                if len(member) > field.max_value_length:
+                    raise refuse(f"has values of at most {field.max_value_length} characters: {key} has {len(member)}")
+
+
+def _outside(value: float, low: float | None, high: float | None) -> bool:
+    return (low is not None and value < low) or (high is not None and value > high)
+
+
+def _range(low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return f"up to {high:.0f}" if high is not None else f"of {low:.0f} or more"
+    return f"from {low:.0f} to {high:.0f}"

@@ -1,0 +1,222 @@
+"""Connections with ftsql's tables: ``connect`` makes one, ``register`` adds them to one.
+
+Nothing is written into the user's file: the tables stand in an attached in-memory schema, ``live``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from importlib import resources as packaged
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import apsw
+
+from ftsql import about, functions, guard, vtab
+from ftsql.errors import ConfigError, ProgrammingError
+from ftsql.providers import Account, Provider, accounts, load
+from ftsql.resources import JOBS, Row
+from ftsql.session import Session
+from ftsql.settings import Settings
+
+if TYPE_CHECKING:
+    from ftsql.sandbox import Sandbox
+
+SANDBOX_KEY = "sk-ftsql-sandbox"
+
+
+class Registration:
+    """ftsql's tables on a connection. ``close`` (or leaving the ``with`` block) takes them off again."""
+
+    def __init__(self, session: Session, sandbox: Sandbox | None) -> None:
+        self._session = session
+        self._sandbox = sandbox
+        self._closed = False
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        """The names of the active providers."""
+        return tuple(account.name for account in self._session.accounts)
+
+    @property
+    def last_job_id(self) -> str | None:
+        """The id of the job that this connection created last."""
+        return self._session.last_job_id
+
+    def take_created(self) -> list[Row]:
+        """The jobs created since the last call, oldest first."""
+        return self._session.take_wrote()
+
+    def close(self) -> None:
+        """Close ftsql's sockets and, where it runs, the embedded sandbox. The connection stays open."""
+        if not self._closed:
+            self._closed = True
+            self._session.close()
+            if self._sandbox is not None:
+                self._sandbox.stop()
+
+    def __enter__(self) -> Registration:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Connection(apsw.Connection):
+    """An apsw.Connection with ftsql's tables; ``with`` is a transaction, as APSW has it; ``close`` ends all."""
+
+    ftsql: Registration
+
+    def close(self, force: bool = False) -> None:
+        """Close the connection, ftsql's sockets and the embedded sandbox."""
+        registration = self.__dict__.get("ftsql")
+        super().close(force)
+        if registration is not None:
+            registration.close()
+
+
+def connect(
+    path: str | Path = ":memory:",
+    *,
+    providers: Iterable[str] | str | None = None,
+    config: str | Path | None = None,
+    sandbox: bool | str = False,
+    read_only: bool = False,
+    trust_file: bool = False,
+    **settings: Any,
+) -> Connection:
+    """A connection to the SQLite file ``path`` with ftsql's tables.
+
+    ``providers``: names to ask, instead of all whose variables are set. ``config``: the user's provider
+    file. ``sandbox``: serve everything from a local server inside this process, seeded; no key needed.
+    ``read_only``: no table can be written, and the functions with effects do not exist. ``trust_file``:
+    let triggers that live in the file write to ftsql's tables. ``settings``: see ftsql.Settings.
+
+    Raises ConfigError for a provider or setting that does not exist; a missing key is an error of the
+    first statement that needs it.
+    """
+    flags = apsw.SQLITE_OPEN_URI
+    flags |= apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+    text = str(path)
+    if read_only and text == ":memory:":
+        flags |= apsw.SQLITE_OPEN_MEMORY
+    connection = Connection(text, flags=flags)
+    try:
+        connection.set_busy_timeout(5000)
+        connection.ftsql = register(
+            connection,
+            providers=providers,
+            config=config,
+            sandbox=sandbox,
+            read_only=read_only,
+            trust_file=trust_file,
+            **settings,
+        )
+    except BaseException:
+        connection.close(True)
+        raise
+    return connection
+
+
+def register(
+    connection: apsw.Connection,
+    *,
+    providers: Iterable[str] | str | None = None,
+    config: str | Path | None = None,
+    sandbox: bool | str = False,
+    read_only: bool = False,
+    trust_file: bool = False,
+    environment: Mapping[str, str] | None = None,
+    **settings: Any,
+) -> Registration:
+    """Add ftsql's tables to an apsw.Connection that is in no transaction; arguments as in ``connect``.
+
+    ``environment`` stands in for os.environ. Close the registration before the connection's end.
+    """
+    if connection.in_transaction:
+        raise ProgrammingError("register ftsql before BEGIN: SQLite attaches no schema inside a transaction")
+    environment = os.environ if environment is None else environment
+    chosen = _settings(settings, environment)
+    names = [providers] if isinstance(providers, str) else providers
+    started: Sandbox | None = None
+    if sandbox:
+        started, known, active = _sandbox(names)
+    else:
+        known, listed = load(config, environment)
+        active = accounts(known, names, listed, environment)
+    try:
+        if chosen.verify_order:
+            for account in active:
+                account.ordered = False
+        session = Session(connection, active, known, environment, chosen, read_only=read_only)
+        _tables(connection, session)
+        functions.register(session)
+        guard.install(connection, read_only=read_only, trust_file=trust_file)
+    except BaseException:
+        if started is not None:
+            started.stop()
+        raise
+    return Registration(session, started)
+
+
+def _tables(connection: apsw.Connection, session: Session) -> None:
+    jobs: Any = vtab.Module(session)
+    connection.create_module(
+        JOBS.table,
+        jobs,
+        use_bestindex_object=True,
+        use_no_change=True,
+        iVersion=3,
+        eponymous=True,
+        read_only=session.read_only,
+    )
+    module: Any
+    for name, module in about.modules(session).items():
+        connection.create_module(name, module, use_bestindex_object=True, eponymous=True, read_only=True)
+    try:
+        connection.execute("ATTACH ':memory:' AS live")
+    except (apsw.ReadOnlyError, apsw.CantOpenError):
+        connection.execute("ATTACH 'file::memory:?mode=memory' AS live")  # on a read-only connection
+    for name in (JOBS.table, *about.modules(session)):
+        connection.execute(f"CREATE VIRTUAL TABLE live.{name} USING {name}")
+    views = (packaged.files("ftsql") / "views.sql").read_text("utf-8")
+    connection.execute(views.replace("CREATE VIEW ", "CREATE VIEW live."))
+
+
+def _sandbox(names: Iterable[str] | None) -> tuple[Sandbox, dict[str, Provider], list[Account]]:
+    from ftsql.sandbox import Sandbox
+
+    started = Sandbox()
+    started.start()
+    known, _ = load(None, {"FTSQL_CONFIG": os.devnull})
+    faces = started.faces()
+    wanted = list(names or ["openai"])
+    for name in wanted:
+        if name not in faces:
+            started.stop()
+            raise ConfigError(f"the sandbox has no face {name!r}; it has {', '.join(sorted(faces))}")
+    environment = {"OPENAI_BASE_URL": faces["openai"], "OPENAI_API_KEY": SANDBOX_KEY}
+    return started, known, [Account(known[name], environment) for name in wanted]
+
+
+def _settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
+    """Settings from keyword arguments, else from FTSQL_… variables. Raises ConfigError."""
+    defaults = Settings()
+    known: dict[str, type] = {field.name: type(getattr(defaults, field.name)) for field in fields(Settings)}
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        raise ConfigError(f"unknown setting {unknown[0]!r}; known are {', '.join(known)}")
+    values: dict[str, Any] = {}
+    for name, kind in known.items():
+        value = given.get(name)
+        if value is None:
+            value = environment.get(f"FTSQL_{name.upper()}") or None
+        if value is None:
+            continue
+        try:
+            values[name] = value in (True, "1", "true", "yes", "on") if kind is bool else kind(value)
+        except (TypeError, ValueError):
+            raise ConfigError(f"setting {name}: {value!r} is no {kind.__name__}") from None
+    return Settings(**values)

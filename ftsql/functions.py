@@ -1,0 +1,181 @@
+"""SQL functions that act at once: create_job, cancel_job, pause_job, resume_job, wait_job, last_job_id.
+
+SQLite may call a function more often than a reader of the SQL would think; so each acts once per
+statement and arguments, and never in a statement that sorts and limits after having called it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import apsw
+from pydantic_core import from_json
+
+from ftsql.client import Client
+from ftsql.errors import APIError, DataError, NotSupportedError, ProgrammingError
+from ftsql.resources import JOBS, SQLiteValue, is_finished, json_text
+from ftsql.scan import RETRIEVABLE
+from ftsql.sending import Write
+from ftsql.session import Session, Statement
+from ftsql.writes import too_many
+
+EFFECTS = ("create_job", "cancel_job", "pause_job", "resume_job")
+WAIT_SECONDS = 24 * 3600.0  # how long wait_job waits unless told
+Function = Callable[..., SQLiteValue]
+
+
+def register(session: Session) -> None:
+    """Make the functions known to the session's connection; with ``read_only`` only those without effect."""
+    functions: dict[str, tuple[Function, tuple[int, ...]]] = {
+        "last_job_id": (lambda: session.last_job_id, (0,)),
+        "wait_job": (partial(_wait, session), (1, 2)),
+    }
+    if not session.read_only:
+        functions["create_job"] = (partial(_create, session), (2, 3))
+        for action in ("cancel", "pause", "resume"):
+            functions[f"{action}_job"] = (partial(_act, session, action), (1, 2))
+    for name, (function, counts) in functions.items():
+        for count in counts:
+            session.connection.create_scalar_function(
+                name, function, count, deterministic=False, flags=apsw.SQLITE_DIRECTONLY
+            )
+
+
+def _act(session: Session, action: Any, id: SQLiteValue, provider: SQLiteValue = None) -> SQLiteValue:
+    """Cancel, pause or resume a job; gives its status afterwards, NULL for a NULL id."""
+    name = f"{action}_job"
+    if id is None:
+        return None
+
+    def act() -> SQLiteValue:
+        client = _owner(session, name, id, provider)
+        if action in client.account.provider.without:
+            raise NotSupportedError(f"{client.account.name} has no way to {action} a job")
+        write = Write(client, action, session.statement.sql, job_id=str(id))
+        try:
+            write.row = session.sender.send(write)
+        except APIError as error:
+            if error.status == 404 and write.row is None:
+                raise ProgrammingError(f"{name}: no such job: {id!r:.80} ({error})") from None
+            if action != "cancel" or write.row is None or not is_finished(write.row.status):
+                raise
+        session.queue.wrote(write)
+        return write.row.status
+
+    return _once(session, name, (id, provider), act)
+
+
+def _create(session: Session, model: SQLiteValue, file: SQLiteValue, options: SQLiteValue = None) -> SQLiteValue:
+    """Create a job now; gives its id. ``options`` is a JSON object of further columns, provider included."""
+
+    def create() -> SQLiteValue:
+        values: dict[str, Any] = {"model": model, "training_file": file}
+        for key, value in _options(options).items():
+            if key in values:
+                raise ProgrammingError(f"create_job: {key} is an argument of its own; leave it out of the options")
+            values[key] = value if isinstance(value, str) else json_text(value)
+        client = session.client(values.pop("provider", None), "create a job")
+        present = {key: value for key, value in values.items() if value is not None}
+        write = Write.create(client, present, session.statement.sql)
+        write.row = session.sender.send(write)
+        session.journal.record(write.journal_id, "committed")
+        session.queue.wrote(write)
+        return write.row.id
+
+    return _once(session, "create_job", (model, file, options), create)
+
+
+def _options(options: SQLiteValue) -> dict[str, Any]:
+    if options is None:
+        return {}
+    try:
+        decoded = from_json(options) if isinstance(options, str) else None
+    except ValueError as error:
+        raise DataError(f"create_job: the options are no valid JSON: {error}") from None
+    if not isinstance(decoded, dict):
+        raise DataError("create_job: the options are a JSON object, such as json_object('suffix', 'a')")
+    return decoded
+
+
+def _wait(session: Session, id: SQLiteValue, seconds: SQLiteValue = None) -> SQLiteValue:
+    """Wait until a job has finished, or ``seconds`` have passed; gives its status then."""
+    if id is None:
+        return None
+    client = _owner(session, "wait_job", id, None)
+    limit = float(seconds) if isinstance(seconds, (int, float)) else WAIT_SECONDS
+    end = time.monotonic() + limit
+    pause = 1.0
+    while True:
+        body = client.get(f"/{id}").wait(session.interrupted)
+        if body is None:
+            raise ProgrammingError(f"wait_job: no such job: {id!r:.80}")
+        row = JOBS.rows(client.account.name, [body])[0]
+        session.statement.look.learn(client.account, row)
+        left = end - time.monotonic()
+        if is_finished(row.status) or left <= 0:
+            return row.status
+        tick = time.monotonic() + min(pause, left)
+        while (rest := tick - time.monotonic()) > 0:
+            time.sleep(min(0.05, rest))
+            if session.interrupted():
+                raise apsw.InterruptError("interrupted")
+        pause = min(pause * 1.5, 30.0)
+
+
+def _owner(session: Session, name: str, id: SQLiteValue, provider: SQLiteValue) -> Client:
+    """The client of the provider that has the job; with several active, exactly one must."""
+    if not isinstance(id, str) or not RETRIEVABLE.fullmatch(id):
+        raise ProgrammingError(f"{name}: {id!r:.80} is no job's id")
+    if provider is not None or len(session.clients) < 2:
+        return session.client(None if provider is None else str(provider), f"call {name}")
+    look = session.statement.look
+    owners = [account for account in session.accounts if look.get(account, id) is not None]
+    if len(owners) == 1:
+        return session.clients[owners[0]]
+    names = ", ".join(account.name for account in owners)
+    raise ProgrammingError(
+        f"{name}: {id!r} is a job at several providers ({names}): say which, {name}('{id}', '{owners[0].name}')"
+        if owners
+        else f"{name}: no such job at any active provider: {id!r:.80}"
+    )
+
+
+def _once(
+    session: Session, name: str, arguments: tuple[SQLiteValue, ...], act: Callable[[], SQLiteValue]
+) -> SQLiteValue:
+    """``act()``, once per statement and arguments. Raises ProgrammingError where SQLite may call too often."""
+    statement = session.statement
+    key = (name, *arguments)
+    if key not in statement.results:
+        if name in _before_sort_and_limit(session, statement):
+            raise ProgrammingError(
+                f"{name} was not called: SQLite computes it for every row before it sorts and limits. Choose the "
+                f"rows in a subquery: SELECT {name}(…) FROM (SELECT … ORDER BY … LIMIT …)"
+            )
+        if statement.acts >= session.settings.max_writes:
+            raise ProgrammingError(too_many(session.settings.max_writes, sent=statement.acts))
+        statement.acts += 1
+        statement.results[key] = act()
+    return statement.results[key]
+
+
+def _before_sort_and_limit(session: Session, statement: Statement) -> frozenset[str]:
+    """The functions with effects that the statement's program calls in a loop that it then sorts and limits."""
+    if statement.sorts_and_limits is None:
+        program = session.explain(statement.sql)
+        sorts = [address for address, opcode, _ in program if opcode in ("Sort", "SorterSort")]
+        limits = [address for address, opcode, _ in program if opcode in ("IfNotZero", "DecrJumpZero")]
+        found = set()
+        for address, opcode, p4 in program:
+            name = p4.partition("(")[0]
+            if opcode not in ("Function", "PureFunc") or name not in EFFECTS:
+                continue
+            after = [sort for sort in sorts if sort > address]
+            before = max((sort for sort in sorts if sort < address), default=-1)
+            if after and any(limit > before for limit in limits):
+                found.add(name)
+        statement.sorts_and_limits = frozenset(found)
+    return statement.sorts_and_limits

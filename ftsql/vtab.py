@@ -1,0 +1,234 @@
+"""SQLite's side of ``fine_tuning_jobs``: APSW's callbacks, turned into plans, scans and queued writes.
+
+A constraint taken here is still checked by SQLite (omit is never set), and a constraint keeps the slot
+number that SQLite gave it: the unusable ones take slots too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import apsw
+
+from ftsql.errors import IntegrityError, InternalError, NotSupportedError, ProgrammingError
+from ftsql.plan import Constraint, Order, Plan, plan
+from ftsql.resources import FTSQL_KEY, JOBS, Column, Row, SQLiteValue, json_text
+from ftsql.scan import scan
+from ftsql.sending import STATUS, Write
+from ftsql.session import Session
+from ftsql.writes import refuse_replace
+
+OPERATORS = {
+    apsw.SQLITE_INDEX_CONSTRAINT_EQ: "=",
+    apsw.SQLITE_INDEX_CONSTRAINT_IS: "=",  # alike but for NULL, which no pushed-down column's key has
+    apsw.SQLITE_INDEX_CONSTRAINT_NE: "<>",
+    apsw.SQLITE_INDEX_CONSTRAINT_GT: ">",
+    apsw.SQLITE_INDEX_CONSTRAINT_GE: ">=",
+    apsw.SQLITE_INDEX_CONSTRAINT_ISNULL: "null",
+    apsw.SQLITE_INDEX_CONSTRAINT_LIMIT: "limit",
+    apsw.SQLITE_INDEX_CONSTRAINT_OFFSET: "offset",
+}
+LIMITS = (apsw.SQLITE_INDEX_CONSTRAINT_LIMIT, apsw.SQLITE_INDEX_CONSTRAINT_OFFSET)
+
+Getter = Callable[[Row], SQLiteValue]
+
+
+def _metadata(row: Row) -> SQLiteValue:
+    value = row.values.get("metadata")
+    if isinstance(value, dict) and FTSQL_KEY in value:
+        value = {key: member for key, member in value.items() if key != FTSQL_KEY} or None
+    return json_text(value)
+
+
+def _getter(column: Column) -> Getter:
+    """How a column's value is read from a row: nested values become text only when asked for."""
+    name = column.name
+    special: dict[str, Getter] = {
+        "metadata": _metadata,
+        "provider": lambda row: row.provider,
+        "fine_tuning_job_id": lambda row: row.id,
+        "extra_body": lambda row: None,
+        "raw": lambda row: json_text(row.raw),
+        "key": lambda row: row.key,
+    }
+    if name in special:
+        return special[name]
+    if column.type == "JSON":
+        return lambda row: json_text(row.values.get(name))
+    return lambda row: row.values.get(name)
+
+
+NAMES = [column.name for column in JOBS.columns]
+GETTERS = [_getter(column) for column in JOBS.columns]
+SCHEMA = "CREATE TABLE {}({}) WITHOUT ROWID".format(
+    JOBS.table,
+    ", ".join(
+        f"{column.name} {column.type}{' HIDDEN' if column.hidden else ''}"
+        f"{' PRIMARY KEY NOT NULL' if column.name == 'key' else ''}"
+        for column in JOBS.columns
+    ),
+)
+
+
+class Module:
+    """The module ``fine_tuning_jobs``: eponymous, and a table in the schema ``live``."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def Connect(self, connection: apsw.Connection, *_: str) -> tuple[str, Table]:
+        connection.vtab_config(apsw.SQLITE_VTAB_CONSTRAINT_SUPPORT, 1)
+        return SCHEMA, Table(self._session)
+
+    Create = Connect
+
+
+class Table:
+    """One table object; SQLite makes several of one module, and their writes share the session's queue."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def BestIndexObject(self, info: apsw.IndexInfo) -> bool:
+        constraints = [_constraint(info, slot) for slot in range(info.nConstraint)]
+        order = [
+            Order(NAMES[info.get_aOrderBy_iColumn(term)], info.get_aOrderBy_desc(term))
+            for term in range(info.nOrderBy)
+            if info.get_aOrderBy_iColumn(term) >= 0
+        ]
+        newest_first = all(account.newest_first for account in self._session.accounts)
+        chosen = plan(constraints, order if len(order) == info.nOrderBy else [], newest_first=newest_first)
+        for position, slot in enumerate(chosen.slots, 1):
+            info.set_aConstraintUsage_argvIndex(slot, position)
+            if constraints[slot].operator == "in":
+                info.set_aConstraintUsage_in(slot, True)
+        info.orderByConsumed = chosen.newest_first
+        info.estimatedCost = chosen.cost
+        info.estimatedRows = chosen.rows
+        info.idxStr = chosen.words
+        return True
+
+    def Open(self) -> Cursor:
+        return Cursor(self._session)
+
+    def Disconnect(self) -> None:
+        pass
+
+    Destroy = Disconnect
+
+    def UpdateInsertRow(self, rowid: int | None, fields: tuple[SQLiteValue, ...]) -> int:
+        session = self._session
+        conflict = session.connection.vtab_on_conflict()
+        try:
+            refuse_replace(conflict)
+            values = {name: value for name, value in zip(NAMES, fields, strict=True) if value is not None}
+            provider = values.pop("provider", None)
+            client = session.client(None if provider is None else str(provider), "create a job")
+            write = Write.create(client, values, session.statement.sql)
+            write.conflict = conflict
+        except IntegrityError:
+            if conflict != apsw.SQLITE_IGNORE:
+                raise
+        else:
+            session.queue.add(write)
+        return session.connection.last_insert_rowid()
+
+    def UpdateDeleteRow(self, rowid: int) -> None:
+        raise NotSupportedError(
+            "DELETE on fine_tuning_jobs is refused: the APIs delete no jobs. To stop one that runs: "
+            f"SELECT cancel_job('{str(rowid).partition('/')[2]}')"
+        )
+
+    def UpdateChangeRow(self, row: int, newrowid: int, fields: tuple[Any, ...]) -> None:
+        session = self._session
+        provider, _, id = str(row).partition("/")
+        client = session.client(provider, "change a job")
+        job = session.statement.look.get(client.account, id)
+        if job is None:
+            raise InternalError(f"{provider}: the job {id} that UPDATE found is gone; run the statement again")
+        for name, getter, value in zip(NAMES, GETTERS, fields, strict=True):
+            if value is apsw.no_change or value == getter(job):
+                continue
+            if name != "status":
+                raise IntegrityError(
+                    f"{name} cannot be changed: of a job only status can, to {', '.join(map(repr, STATUS))}"
+                )
+            if value not in STATUS:
+                raise IntegrityError(
+                    f"status cannot be set to {value!r}: {', '.join(map(repr, STATUS))} cancel, pause and resume"
+                )
+            action = STATUS[str(value)]
+            if action in client.account.provider.without:
+                raise NotSupportedError(f"{provider} has no way to {action} a job")
+            session.queue.add(Write(client, action, session.statement.sql, job_id=id))
+
+    def Begin(self) -> None:
+        pass
+
+    def Sync(self) -> None:
+        self._session.queue.sync()
+
+    def Commit(self) -> None:
+        self._session.queue.commit()
+
+    def Rollback(self) -> None:
+        self._session.queue.rollback()
+
+    def Savepoint(self, level: int) -> None:
+        self._session.savepoint(id(self), level)
+
+    def RollbackTo(self, level: int) -> None:
+        self._session.queue.roll_back_to(id(self), level)
+
+    def Release(self, level: int) -> None:
+        self._session.release(id(self), level)
+
+
+class Cursor:
+    """One scan. It keeps the look of the statement in which SQLite opened it."""
+
+    def __init__(self, session: Session) -> None:
+        self._look = session.statement.look
+        self._rows: Iterator[Row] = iter(())
+        self._row: Row | None = None
+
+    def Filter(self, number: int, words: str, arguments: Sequence[Any]) -> None:
+        self._rows = scan(self._look, Plan.from_words(words), arguments)
+        self.Next()
+
+    def Eof(self) -> bool:
+        return self._row is None
+
+    def Next(self) -> None:
+        self._row = next(self._rows, None)
+
+    def Column(self, number: int) -> SQLiteValue:
+        assert self._row is not None
+        return GETTERS[number](self._row)
+
+    def ColumnNoChange(self, number: int) -> Any:
+        return apsw.no_change
+
+    def Rowid(self) -> int:
+        raise ProgrammingError("fine_tuning_jobs has no rowid: its key is the column key")
+
+    def Close(self) -> None:
+        self._rows = iter(())
+
+
+def _constraint(info: apsw.IndexInfo, slot: int) -> Constraint:
+    code = info.get_aConstraint_op(slot)
+    column = info.get_aConstraint_iColumn(slot)
+    operator = OPERATORS.get(code, "other")
+    if code in LIMITS:
+        return Constraint(slot, "", operator, info.get_aConstraint_usable(slot))
+    if operator == "=" and info.get_aConstraintUsage_in(slot):
+        operator = "in"
+    return Constraint(
+        slot,
+        NAMES[column] if column >= 0 else "",
+        operator,
+        info.get_aConstraint_usable(slot),
+        info.get_aConstraint_collation(slot) == "BINARY",
+    )

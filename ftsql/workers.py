@@ -1,0 +1,87 @@
+"""Calls on background threads, waited for so that an interrupt ends the waiting.
+
+The threads are daemons: a request that nobody waits for any more never keeps the process alive.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Generic, TypeVar
+
+import apsw
+
+T = TypeVar("T")
+TICK = 0.05  # seconds between two looks at the interrupt flag
+
+
+class Call(Generic[T]):
+    """A call under way. ``abandoned`` tells its thread that nobody waits, so that it sends nothing more."""
+
+    def __init__(self) -> None:
+        self.future: Future[T] = Future()
+        self.abandoned = threading.Event()
+
+    def wait(self, interrupted: Callable[[], bool] = lambda: False, seconds: float | None = None) -> T:
+        """The call's result or its exception.
+
+        Raises apsw.InterruptError as soon as ``interrupted()``, TimeoutError after ``seconds``.
+        """
+        end = None if seconds is None else time.monotonic() + seconds
+        try:
+            while True:
+                try:
+                    return self.future.result(TICK)
+                except TimeoutError:
+                    if self.future.done():
+                        return self.future.result()
+                if interrupted():
+                    raise apsw.InterruptError("interrupted")
+                if end is not None and time.monotonic() > end:
+                    raise TimeoutError
+        except BaseException:
+            self.abandoned.set()
+            raise
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep on the call's own thread; returns early when it was abandoned."""
+        self.abandoned.wait(seconds)
+
+
+class Workers:
+    """At most ``size`` threads, started when needed, that run calls in order of arrival."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._waiting: queue.SimpleQueue[tuple[Call[Any], Callable[[Call[Any]], Any]] | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._idle = threading.Semaphore(0)
+
+    def start(self, function: Callable[[Call[T]], T]) -> Call[T]:
+        """Run ``function(call)`` on a worker."""
+        call: Call[T] = Call()
+        if not self._idle.acquire(blocking=False) and len(self._threads) < self._size:
+            thread = threading.Thread(target=self._run, name="ftsql-worker", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        self._waiting.put((call, function))
+        return call
+
+    def close(self) -> None:
+        """Let the threads end when their calls have; does not wait for them."""
+        for _ in self._threads:
+            self._waiting.put(None)
+        self._threads.clear()
+
+    def _run(self) -> None:
+        while (item := self._waiting.get()) is not None:
+            call, function = item
+            try:
+                call.future.set_result(function(call))
+            except BaseException as error:
+                call.future.set_exception(error)
+            item = call = function = None  # type: ignore[assignment]  # keep no result alive while idle
+            self._idle.release()

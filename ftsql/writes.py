@@ -1,0 +1,160 @@
+"""The queue of a connection's writes: filled by statements, sent at COMMIT, dropped by ROLLBACK.
+
+What SQL undoes is never sent, and what was sent before SQL undid it is cancelled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import apsw
+
+from ftsql.errors import APIError, IntegrityError, OperationalError, OutcomeUnknown, ProgrammingError
+from ftsql.resources import Row
+from ftsql.sending import Sender, Write
+
+
+@dataclass(eq=False)
+class Queue:
+    """The writes of one connection's transaction, whichever of its tables they came through.
+
+    ``wrote`` is told of each job that a write created or changed.
+    """
+
+    sender: Sender
+    wrote: Callable[[Write], None]
+    writes: list[Write] = field(default_factory=list)
+    _marks: dict[tuple[int, int], int] = field(default_factory=dict)  # (table, savepoint level) -> length
+
+    def add(self, write: Write) -> None:
+        """Queue a write. Raises ProgrammingError beyond ``max_writes``."""
+        limit = self.sender.settings.max_writes
+        if sum(1 for other in self.writes if other.state == "queued") >= limit:
+            raise ProgrammingError(too_many(limit))
+        self.writes.append(write)
+
+    def savepoint(self, table: int, level: int) -> None:
+        self._marks[table, level] = len(self.writes)
+
+    def release(self, table: int, level: int) -> None:
+        for mark in [mark for mark in self._marks if mark[0] == table and mark[1] >= level]:
+            del self._marks[mark]
+
+    def roll_back_to(self, table: int, level: int) -> None:
+        """Drop what was queued since the savepoint; level -1 is everything."""
+        self.drop_from(self._marks.get((table, level), 0 if level < 0 else len(self.writes)))
+
+    def mark(self, table: int, level: int) -> int:
+        """How long the queue was at a savepoint."""
+        return self._marks.get((table, level), len(self.writes))
+
+    def drop_from(self, length: int) -> None:
+        """Drop what came after the first ``length`` writes; a job that exists already is cancelled."""
+        dropped = self.writes[length:]
+        del self.writes[length:]
+        self._cancel([write for write in dropped if write.state == "created"])
+
+    def sync(self) -> None:
+        """Send what is queued, one write at a time in order. What was sent by an earlier sync stays sent.
+
+        Raises the error of a write that was refused, with what became of every other one; OutcomeUnknown
+        outranks it. Before raising, the jobs that this transaction created are cancelled, unless the
+        refused row said OR FAIL.
+        """
+        queued = [write for write in self.writes if write.state == "queued"]
+        refused: list[Write] = []
+        stopped = False
+        for number, write in enumerate(queued, 1):
+            if stopped:
+                raise self._failed(apsw.InterruptError("interrupted"), queued, number, keep=False)
+            try:
+                row = self.sender.send(write)
+            except OutcomeUnknown as error:
+                raise self._failed(error, queued, number, keep=write.conflict == apsw.SQLITE_FAIL) from None
+            except Exception as error:
+                if write.action != "create":
+                    refused.append(write)
+                elif write.conflict != apsw.SQLITE_IGNORE:
+                    raise self._failed(error, queued, number, keep=write.conflict == apsw.SQLITE_FAIL) from None
+            else:
+                self._tell(write, row)
+            stopped = write.stopped
+        if refused:
+            raise self._refused_updates(refused, queued)
+
+    def commit(self) -> None:
+        """The transaction stands: the journal says so, and the queue is empty."""
+        for write in self.writes:
+            if write.state == "created":
+                write.state = "committed"
+                self.sender.journal.record(write.journal_id, "committed")
+        self._clear()
+
+    def rollback(self) -> None:
+        """Drop the queue; jobs that a sync of this transaction created are cancelled."""
+        created = [write for write in self.writes if write.state == "created"]
+        self._clear()
+        self._cancel(created)
+
+    def _clear(self) -> None:
+        self.writes.clear()
+        self._marks.clear()
+
+    def _tell(self, write: Write, row: Row) -> None:
+        write.row = row
+        self.wrote(write)
+
+    def _cancel(self, created: Sequence[Write]) -> list[str]:
+        return [self.sender.undo(write) for write in created]
+
+    def _failed(self, error: Exception, queued: Sequence[Write], number: int, *, keep: bool) -> Exception:
+        """``error`` of row ``number`` with what became of the rows before it."""
+        done = [write for write in queued if write.state == "created"]
+        changed = [write for write in queued if write.state == "done"]
+        if keep:
+            for write in done:
+                write.state = "committed"  # so that the ROLLBACK that follows leaves it alone
+                self.sender.journal.record(write.journal_id, "committed")
+            fates = [f"{write.row.id} was created and stays" for write in done if write.row]
+        else:
+            fates = self._cancel(done)
+        fates += [f"{write.job_id} is {write.row.status} now" for write in changed if write.row]
+        unsent = sum(1 for write in queued if write.state == "queued")
+        if unsent:
+            fates.append(f"{unsent} more {'row was' if unsent == 1 else 'rows were'} not sent")
+        where = f"row {number} of {len(queued)}: " if len(queued) > 1 else ""
+        text = f" {'; '.join(fates)}." if fates else ""
+        if isinstance(error, APIError):
+            error.message = where + error.message
+            error.hint = (error.hint.rstrip(".") + "." if error.hint else "") + text
+            error.hint = error.hint.strip()
+            return error
+        kind = type(error) if isinstance(error, (apsw.Error, OperationalError)) else OperationalError
+        return kind(f"{where}{str(error).rstrip('.')}.{text}")
+
+    def _refused_updates(self, refused: Sequence[Write], queued: Sequence[Write]) -> Exception:
+        created = self._cancel([write for write in queued if write.state == "created"])
+        if len(refused) == 1 and len(queued) == 1 and refused[0].error is not None:
+            return refused[0].error
+        reasons = [f"{write.job_id}: {str(write.error).rstrip('.')}" for write in refused]
+        done = [f"{write.job_id} is {write.row.status} now" for write in queued if write.state == "done" and write.row]
+        return OperationalError(
+            f"{len(refused)} of {len(queued)} jobs could not be changed: {'; '.join(reasons)}."
+            + (f" {'; '.join(done + created)}." if done or created else "")
+        )
+
+
+def too_many(limit: int, sent: int = 0) -> str:
+    """What to say when a statement or transaction would send more writes than it may."""
+    return (
+        f"more than max_writes = {limit} creates and cancels in one statement or transaction: "
+        f"{f'the first {sent} were' if sent else 'nothing was'} sent. "
+        "Allow more if you mean it: connect(max_writes=…), ftsql --max-writes …, FTSQL_MAX_WRITES"
+    )
+
+
+def refuse_replace(conflict: int) -> None:
+    """Raises IntegrityError under INSERT OR REPLACE: a job cannot be replaced."""
+    if conflict == apsw.SQLITE_REPLACE:
+        raise IntegrityError("INSERT OR REPLACE is refused: a job cannot be replaced. Say INSERT")
