@@ -47,7 +47,7 @@ class Registration:
 
     def take_created(self) -> list[Row]:
         """The jobs created since the last call, oldest first."""
-        return self._session.take_wrote()
+        return self._session.take_created()
 
     def close(self) -> None:
         """Close ftsql's sockets and, where it runs, the embedded sandbox. The connection stays open."""

@@ -62,7 +62,7 @@ def _act(session: Session, action: Any, id: SQLiteValue, provider: SQLiteValue =
                 raise ProgrammingError(f"{name}: no such job: {id!r:.80} ({error})") from None
             if action != "cancel" or write.row is None or not is_finished(write.row.status):
                 raise
-        session.queue.wrote(write)
+        session.learn(write)
         return write.row.status
 
     return _once(session, name, (id, provider), act)
@@ -81,8 +81,9 @@ def _create(session: Session, model: SQLiteValue, file: SQLiteValue, options: SQ
         present = {key: value for key, value in values.items() if value is not None}
         write = Write.create(client, present, session.statement.sql)
         write.row = session.sender.send(write)
-        session.journal.record(write.journal_id, "committed")
-        session.queue.wrote(write)
+        session.sender.stand(write)
+        session.learn(write)
+        session.stands(write)
         return write.row.id
 
     return _once(session, "create_job", (model, file, options), create)

@@ -119,10 +119,16 @@ class Sender:
             status = self.send(cancel).status
         except Exception as error:
             reason = str(error).rstrip(".")
+            write.state = "stays"
             return f"{id} exists and could not be cancelled ({reason}): SELECT cancel_job('{id}')"
         write.state = "cancelled"
         self.journal.record(write.journal_id, "cancelled")
         return f"{id} was created and is {status} now"
+
+    def stand(self, write: Write) -> None:
+        """The job that ``write`` created stays: its transaction is committed."""
+        write.state = "committed"
+        self.journal.record(write.journal_id, "committed")
 
     def _record(self, write: Write, state: Any, error: BaseException | None) -> None:
         answer = error if isinstance(error, APIError) else write.reply

@@ -5,6 +5,7 @@ A look belongs to a statement: SQLite's trace events tell which statements are u
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -54,8 +55,8 @@ class Session:
         self.clients = {account: Client(account, settings) for account in accounts}
         self.journal = Journal()
         self.sender = Sender(self.journal, settings, self.interrupted)
-        self.queue = Queue(self.sender, self._wrote)
-        self.wrote: list[Row] = []  # jobs created since somebody last took them: what the shell prints
+        self.queue = Queue(self.sender, self.learn, self.stands)
+        self.created: list[Row] = []  # jobs that stand, since somebody last took them: what the shell prints
         self.last_job_id: str | None = None
         self._statements: dict[int, Statement] = {}
         self._loose = Statement("", self._look())  # before any trace event, or after the last
@@ -102,10 +103,22 @@ class Session:
         finally:
             self._tracing = True
 
-    def take_wrote(self) -> list[Row]:
+    def take_created(self) -> list[Row]:
         """The jobs created since the last call."""
-        taken, self.wrote = self.wrote, []
+        taken, self.created = self.created, []
         return taken
+
+    def learn(self, write: Write) -> None:
+        """Show the job of ``write`` as it is now to every statement under way."""
+        assert write.row is not None
+        for statement in self._statements.values():
+            statement.look.learn(write.client.account, write.row)
+
+    def stands(self, write: Write) -> None:
+        """Note the job that ``write`` created and that no ROLLBACK undoes any more."""
+        assert write.row is not None
+        self.last_job_id = write.row.id
+        self.created.append(write.row)
 
     def savepoint(self, table: int, level: int) -> None:
         self.queue.savepoint(table, level)
@@ -118,7 +131,8 @@ class Session:
 
     def close(self) -> None:
         """Stop following the connection and close every socket. The connection itself stays as it is."""
-        self.connection.trace_v2(0, None, id=self)
+        with contextlib.suppress(apsw.ConnectionClosedError):
+            self.connection.trace_v2(0, None, id=self)
         for client in self.clients.values():
             client.close()
         self.journal.close()
@@ -127,24 +141,16 @@ class Session:
         return Look(self.clients, self.settings, self.interrupted)
 
     def _trace(self, event: dict[str, object]) -> None:
-        if event["trigger"] or not self._tracing:
-            return
-        id = event["id"]
+        id, sql = event["id"], str(event["sql"])
         assert isinstance(id, int)
+        if not self._tracing or event.get("trigger"):
+            return
         if event["code"] == apsw.SQLITE_TRACE_STMT:
             self._statements.pop(id, None)
-            self._statements[id] = Statement(str(event["sql"]), self._look())
-        else:
-            ended = self._statements.pop(id, None)
-            if ended is not None and ended.savepoints:
+            self._statements[id] = Statement(sql, self._look())
+        elif id in self._statements and self._statements[id].sql == sql:  # queries of FTS5 share the id
+            ended = self._statements.pop(id)
+            if ended.savepoints:
                 # A statement that ends well releases its savepoints, one that fails in SQLite rolls them
                 # back; only where a Python exception ended it APSW delivers neither.
                 self.queue.drop_from(min(self.queue.mark(*point) for point in ended.savepoints))
-
-    def _wrote(self, write: Write) -> None:
-        assert write.row is not None
-        for statement in self._statements.values():
-            statement.look.learn(write.client.account, write.row)
-        if write.action == "create":
-            self.last_job_id = write.row.id
-            self.wrote.append(write.row)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 import apsw
 
 from ftsql.errors import APIError, IntegrityError, OperationalError, OutcomeUnknown, ProgrammingError
-from ftsql.resources import Row
 from ftsql.sending import Sender, Write
 
 
@@ -19,11 +18,13 @@ from ftsql.sending import Sender, Write
 class Queue:
     """The writes of one connection's transaction, whichever of its tables they came through.
 
-    ``wrote`` is told of each job that a write created or changed.
+    ``learn`` is told of each job that a write created or changed, ``stands`` of each created job that
+    no ROLLBACK undoes any more.
     """
 
     sender: Sender
-    wrote: Callable[[Write], None]
+    learn: Callable[[Write], None]
+    stands: Callable[[Write], None]
     writes: list[Write] = field(default_factory=list)
     _marks: dict[tuple[int, int], int] = field(default_factory=dict)  # (table, savepoint level) -> length
 
@@ -78,7 +79,8 @@ class Queue:
                 elif write.conflict != apsw.SQLITE_IGNORE:
                     raise self._failed(error, queued, number, keep=write.conflict == apsw.SQLITE_FAIL) from None
             else:
-                self._tell(write, row)
+                write.row = row
+                self.learn(write)
             stopped = write.stopped
         if refused:
             raise self._refused_updates(refused, queued)
@@ -87,8 +89,7 @@ class Queue:
         """The transaction stands: the journal says so, and the queue is empty."""
         for write in self.writes:
             if write.state == "created":
-                write.state = "committed"
-                self.sender.journal.record(write.journal_id, "committed")
+                self._stand(write)
         self._clear()
 
     def rollback(self) -> None:
@@ -101,9 +102,9 @@ class Queue:
         self.writes.clear()
         self._marks.clear()
 
-    def _tell(self, write: Write, row: Row) -> None:
-        write.row = row
-        self.wrote(write)
+    def _stand(self, write: Write) -> None:
+        self.sender.stand(write)
+        self.stands(write)
 
     def _cancel(self, created: Sequence[Write]) -> list[str]:
         return [self.sender.undo(write) for write in created]
@@ -114,8 +115,7 @@ class Queue:
         changed = [write for write in queued if write.state == "done"]
         if keep:
             for write in done:
-                write.state = "committed"  # so that the ROLLBACK that follows leaves it alone
-                self.sender.journal.record(write.journal_id, "committed")
+                self._stand(write)  # so that the ROLLBACK that follows leaves it alone
             fates = [f"{write.row.id} was created and stays" for write in done if write.row]
         else:
             fates = self._cancel(done)

@@ -1,0 +1,91 @@
+"""Fixtures: a clean environment, a guarded network, sandboxes and connections to them."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ftsql
+from ftsql.sandbox import Sandbox
+
+CANARY = "sk-canary-7f3a9b52c4d1e860"
+
+Connect = Callable[..., ftsql.Connection]
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No key, proxy, setting or provider file of the machine reaches a test."""
+    for name in os.environ:
+        if name.upper().startswith(("OPENAI_", "FTSQL_", "PORTKEY_", "TELNYX_", "ANYAPI_", "AZURE_")):
+            monkeypatch.delenv(name)
+        if name.upper() in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home" / "config"))
+
+
+@pytest.fixture(autouse=True)
+def _only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection to any address but loopback fails the test at once."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not ipaddress.ip_address(address[0]).is_loopback:
+            raise AssertionError(f"a test may not connect to {address[0]}")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """Empty books on a frozen clock."""
+    with Sandbox(jobs=0, speed=0) as started:
+        yield started
+
+
+@pytest.fixture
+def connect(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
+    """Makes connections to ``sandbox`` with the canary key; they are closed at the test's end."""
+    monkeypatch.setenv("OPENAI_BASE_URL", sandbox.base_url("openai"))
+    monkeypatch.setenv("OPENAI_API_KEY", CANARY)
+    with ExitStack() as stack:
+
+        def made(path: str | Path = ":memory:", **options: Any) -> ftsql.Connection:
+            connection = ftsql.connect(path, **options)
+            stack.callback(connection.close)
+            return connection
+
+        yield made
+
+
+@pytest.fixture
+def db(connect: Connect) -> ftsql.Connection:
+    return connect()
+
+
+def fill(sandbox: Sandbox, count: int, *, newest: int = 1_790_000_000, **fields: Any) -> list[str]:
+    """``count`` finished jobs a minute apart, newest first; gives their ids in list order."""
+    ids = [f"ftjob-{number:05}" for number in range(count)]
+    for number in reversed(range(count)):
+        sandbox.add_job(**{"id": ids[number], "created_at": newest - 60 * number, "status": "succeeded", **fields})
+    return ids
+
+
+def gets(sandbox: Sandbox) -> list[str]:
+    """The GETs that the sandbox received, as path and query, below the base URL."""
+    prefix = "/v1/fine_tuning/jobs"
+    found = []
+    for request in sandbox.requests:
+        if request.method == "GET":
+            query = "&".join(f"{key}={value}" for key, value in request.query.items())
+            found.append(request.path.removeprefix(prefix) + (f"?{query}" if query else ""))
+    return found

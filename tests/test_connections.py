@@ -1,0 +1,133 @@
+"""connect and register: options, closing, threads, and what other code has put on a connection."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import apsw
+import pytest
+
+import ftsql
+from ftsql.sandbox import Sandbox
+from tests.conftest import CANARY, Connect, fill
+
+
+def test_register_adds_the_tables_to_a_connection_and_close_takes_only_ftsql_off(
+    sandbox: Sandbox, connect: Connect
+) -> None:
+    fill(sandbox, 2)
+    connection = apsw.Connection(":memory:")
+    with ftsql.register(connection) as registration:
+        assert registration.accounts == ("openai",)
+        assert connection.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall() == [(2,)]
+    assert connection.execute("SELECT 1").fetchall() == [(1,)]
+    registration.close()
+    connection.close()
+
+
+def test_an_authorizer_and_traces_of_the_connections_own_stay_in_force(sandbox: Sandbox, connect: Connect) -> None:
+    connection = apsw.Connection(":memory:")
+    connection.execute("CREATE TABLE secret (x); INSERT INTO secret VALUES (1)")
+    seen: list[str] = []
+
+    def authorizer(code: int, first: str | None, *_: str | None) -> int:
+        return apsw.SQLITE_DENY if code == apsw.SQLITE_READ and first == "secret" else apsw.SQLITE_OK
+
+    connection.authorizer = authorizer
+    connection.trace_v2(apsw.SQLITE_TRACE_STMT, lambda event: seen.append(event["sql"]), id="own")
+    with ftsql.register(connection):
+        with pytest.raises(apsw.AuthError):
+            connection.execute("SELECT x FROM secret")
+        connection.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall()
+    assert "SELECT count(*) FROM fine_tuning_jobs" in seen
+    connection.close()
+
+
+def test_several_threads_work_with_a_connection_each(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
+    fill(sandbox, 150)
+    path = tmp_path / "own.db"
+    connect(path).execute("CREATE TABLE mine (n); PRAGMA journal_mode = WAL")
+    found: list[int] = []
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            db = ftsql.connect(path)
+            try:
+                for _ in range(5):
+                    found.extend(n for (n,) in db.execute("SELECT count(*) FROM fine_tuning_jobs LEFT JOIN mine"))
+            finally:
+                db.close()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert found == [150] * 40
+
+
+def test_closing_twice_is_no_error_and_ends_the_embedded_sandbox() -> None:
+    db = ftsql.connect(sandbox=True)
+    assert db.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall() == [(250,)]
+    db.close()
+    db.close()
+    with pytest.raises(apsw.ConnectionClosedError):
+        db.execute("SELECT 1")
+    assert [thread.name for thread in threading.enumerate() if "sandbox" in thread.name.lower()] == []
+
+
+def test_the_sandbox_needs_no_key_and_ignores_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", CANARY)
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://api.example.invalid/v1")
+    db = ftsql.connect(sandbox=True)
+    assert db.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall() == [(250,)]
+    db.close()
+
+
+@pytest.mark.parametrize("variable", ["FTSQL_PROVIDERS", "active"])
+def test_which_providers_are_asked_can_be_said(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    fill(sandbox, 3)
+    text = "".join(
+        f'[{name}]\nextends = "openai"\nbase_url = "{sandbox.base_url("openai")}"\n' for name in ("one", "two", "three")
+    )
+    path = tmp_path / "providers.toml"
+    path.write_text(('active = ["one", "two"]\n' if variable == "active" else "") + text)
+    monkeypatch.setenv("FTSQL_CONFIG", str(path))
+    monkeypatch.setenv("OPENAI_API_KEY", CANARY)
+    if variable == "FTSQL_PROVIDERS":
+        monkeypatch.setenv("FTSQL_PROVIDERS", "one, two")
+    with ftsql.connect() as db:
+        assert db.execute("SELECT DISTINCT provider FROM fine_tuning_jobs ORDER BY 1").fetchall() == [
+            ("one",),
+            ("two",),
+        ]
+        assert db.execute("SELECT count(*) FROM fine_tuning_jobs WHERE id = 'ftjob-00001'").fetchall() == [(2,)]
+        with pytest.raises(ftsql.Error, match=r"at several providers \(one, two\)"):
+            db.execute("SELECT cancel_job('ftjob-00001')").fetchall()
+        with pytest.raises(ftsql.Error, match="several providers are active"):
+            db.execute("INSERT INTO fine_tuning_jobs (model, training_file) VALUES ('m', 'f')")
+    db.close()
+
+
+def test_one_provider_that_fails_is_named_with_the_way_around_it(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(sandbox, 3)
+    path = tmp_path / "providers.toml"
+    path.write_text(
+        f'[good]\nextends = "openai"\nbase_url = "{sandbox.base_url("openai")}"\n'
+        '[bad]\nextends = "openai"\nbase_url = "http://127.0.0.1:1/v1"\n'
+    )
+    monkeypatch.setenv("OPENAI_API_KEY", CANARY)
+    db = ftsql.connect(config=path, providers=["good", "bad"])
+    with pytest.raises(ftsql.APIError, match=r"^bad: .*WHERE provider <> 'bad', or FTSQL_PROVIDERS=good"):
+        db.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall()
+    assert db.execute("SELECT count(*) FROM fine_tuning_jobs WHERE provider <> 'bad'").fetchall() == [(3,)]
+    db.close()

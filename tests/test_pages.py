@@ -1,0 +1,141 @@
+"""Lists are complete or an error: every way in which a server's pages can lie or break."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import ftsql
+from ftsql.sandbox import Fault, Sandbox
+from tests.conftest import Connect, fill, gets
+
+LIST = r"/fine_tuning/jobs$"
+COUNT = "SELECT count(*), count(DISTINCT id) FROM fine_tuning_jobs"
+
+
+def count(db: ftsql.Connection) -> int:
+    ((total, distinct),) = db.execute(COUNT).fetchall()
+    assert total == distinct
+    return int(total)
+
+
+@pytest.mark.parametrize("size", [0, 1, 99, 100, 101, 200, 250])
+@pytest.mark.parametrize("lie", [None, "no_has_more", "full_page_has_more"])
+def test_a_listing_is_complete_however_the_end_is_told(
+    sandbox: Sandbox, db: ftsql.Connection, size: int, lie: str | None
+) -> None:
+    fill(sandbox, size)
+    if lie:
+        sandbox.fault(Fault(path=LIST, times=None, lie=lie))
+    assert count(db) == size
+
+
+@pytest.mark.parametrize("lie", ["has_more_forever", "repeat_page", "empty_page"])
+def test_a_list_that_never_ends_is_an_error_and_no_hang(sandbox: Sandbox, db: ftsql.Connection, lie: str) -> None:
+    fill(sandbox, 250)
+    sandbox.fault(Fault(path=LIST, times=None, lie=lie))
+    with pytest.raises(ftsql.Error, match="openai: .*says that there is more, but shows nothing new"):
+        count(db)
+    assert len(sandbox.requests) < 10
+
+
+def test_has_more_absent_goes_on_only_after_a_full_page(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    fill(sandbox, 130)
+    sandbox.fault(Fault(path=LIST, times=None, lie="no_has_more"))
+    assert count(db) == 130
+    assert gets(sandbox) == ["?limit=100", "?limit=100&after=ftjob-00099"]
+
+
+@pytest.mark.parametrize("lie", [None, "silent_unknown_after", "restart_unknown_after"])
+def test_a_cursor_deleted_while_the_list_is_read_loses_no_job(
+    sandbox: Sandbox, db: ftsql.Connection, lie: str | None
+) -> None:
+    ids = fill(sandbox, 250)
+    if lie:
+        sandbox.fault(Fault(path=LIST, times=None, lie=lie))
+    found = []
+    for (id,) in db.execute("SELECT id FROM fine_tuning_jobs"):
+        if len(found) == 50:
+            sandbox.remove_job(ids[99])
+        found.append(id)
+    assert sorted(found) == ids  # the deleted one was read before
+
+
+@pytest.mark.parametrize("lie", ["shuffled", "oldest_first"])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT created_at FROM fine_tuning_jobs ORDER BY created_at DESC",
+        "SELECT created_at FROM fine_tuning_jobs ORDER BY created_at DESC LIMIT 30",
+        "SELECT max(created_at) FROM fine_tuning_jobs",
+        "SELECT count(*) FROM fine_tuning_jobs WHERE created_at >= 1790000000 - 60 * 40",
+        "SELECT count(*) FROM fine_tuning_jobs WHERE created_at = 1790000000 - 60 * 240",
+    ],
+)
+def test_a_list_out_of_order_gives_the_right_rows(sandbox: Sandbox, db: ftsql.Connection, sql: str, lie: str) -> None:
+    fill(sandbox, 250)
+    expected = db.execute(sql).fetchall()
+    sandbox.fault(Fault(path=LIST, times=None, lie=lie))
+    assert db.execute(sql).fetchall() == expected
+
+
+def test_an_order_that_breaks_after_rows_were_given_in_it_is_an_error_once(
+    sandbox: Sandbox, db: ftsql.Connection
+) -> None:
+    ids = fill(sandbox, 150)
+    sandbox.update_job(ids[120], created_at=1_800_000_000)
+    sandbox.fault(Fault(path=LIST, times=None, transform=_displaced))
+    sql = "SELECT id FROM fine_tuning_jobs ORDER BY created_at DESC"
+    with pytest.raises(ftsql.Error, match="not newest-first"):
+        db.execute(sql).fetchall()
+    assert len(db.execute(sql).fetchall()) == 150
+    assert db.execute(sql).fetchall()[0] == (ids[120],)
+
+
+def _displaced(body: dict[str, Any]) -> dict[str, Any]:
+    """Puts the newest job where its id belongs: far down the list."""
+    return body | {"data": sorted(body["data"], key=lambda job: str(job["id"]))}
+
+
+def test_verify_order_lists_in_full(sandbox: Sandbox, connect: Connect) -> None:
+    fill(sandbox, 250)
+    db = connect(verify_order=True)
+    assert len(db.execute("SELECT id FROM fine_tuning_jobs ORDER BY created_at DESC LIMIT 5").fetchall()) == 5
+    assert len(sandbox.requests) == 3
+
+
+def test_an_inclusive_cursor_neither_doubles_nor_loses_a_job(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    fill(sandbox, 250)
+    seen: list[Any] = []
+
+    def inclusive(body: dict[str, Any]) -> dict[str, Any]:
+        data = seen[-1:] + body["data"]
+        seen.extend(body["data"])
+        return body | {"data": data}
+
+    sandbox.fault(Fault(path=LIST, times=None, transform=inclusive))
+    assert count(db) == 250
+
+
+def test_a_job_created_while_the_list_is_read_does_not_disturb_it(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    ids = fill(sandbox, 250)
+    cursor = db.execute("SELECT id FROM fine_tuning_jobs ORDER BY created_at DESC")
+    found = [next(cursor)[0]]
+    sandbox.add_job(id="ftjob-new", created_at=1_790_000_500)
+    found += [id for (id,) in cursor]
+    assert found == ids
+
+
+def test_a_page_that_fails_for_a_while_is_asked_for_again(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    fill(sandbox, 250)
+    sandbox.fault(Fault(path=LIST, after=1, times=1, status=500))
+    sandbox.fault(Fault(path=LIST, after=2, times=1, drop=True))
+    assert count(db) == 250
+
+
+def test_a_page_that_keeps_failing_is_an_error_and_never_a_short_list(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    fill(sandbox, 250)
+    sandbox.fault(Fault(path=LIST, after=1, times=None, status=400, body={"error": {"message": "no"}}))
+    with pytest.raises(ftsql.APIError, match="no"):
+        count(db)

@@ -1,0 +1,124 @@
+"""A key appears in nothing that is written, printed, raised, logged or stored."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ftsql
+from ftsql.sandbox import Fault, Sandbox
+from tests.conftest import CANARY, Connect, fill
+
+STATEMENTS = [
+    "SELECT * FROM fine_tuning_jobs",
+    "SELECT raw FROM fine_tuning_jobs WHERE id = 'ftjob-00000'",
+    "SELECT * FROM ftsql_providers",
+    "SELECT * FROM ftsql_writes",
+    "SELECT * FROM sqlite_schema UNION ALL SELECT * FROM live.sqlite_schema",
+    "INSERT INTO fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', 'file-a')",
+    "SELECT cancel_job('ftjob-00000')",
+    f"SELECT '{CANARY}', cancel_job('ftjob-00000')",
+]
+FAULTS: list[Fault | None] = [
+    None,
+    Fault(times=None, status=401, body={"error": {"message": f"Incorrect API key provided: {CANARY}", "code": CANARY}}),
+    Fault(times=None, status=500, body=f"<html>{CANARY}</html>"),
+    Fault(times=None, status=400, body={"detail": [{"loc": ["header"], "msg": CANARY}]}),
+    Fault(times=None, drop=True),
+    Fault(times=None, redirect="http://localhost:9/elsewhere"),
+    Fault(times=None, body={"data": [{"id": "x", "created_at": CANARY}]}),
+]
+
+
+def _everything(error: BaseException) -> str:
+    """An error with its chain, its frames' locals and its attributes."""
+    rendered = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+    return rendered + repr(error) + str(error) + repr(vars(error))
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=["none", "401", "500", "422", "drop", "redirect", "hostile"])
+def test_the_key_is_nowhere(
+    sandbox: Sandbox,
+    connect: Connect,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    fault: Fault | None,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    fill(sandbox, 2, status="running")
+    sandbox.add_file(id="file-a")
+    db = connect(tmp_path / "own.db", settle_seconds=0.1)
+    db.execute("CREATE TABLE mine (x)")
+    if fault is not None:
+        sandbox.fault(fault)
+    written: list[Any] = []
+    for sql in STATEMENTS:
+        try:
+            written.append([row for row in db.execute(sql).fetchall() if row[0] != CANARY])
+        except Exception as error:
+            own = sql if CANARY in sql else ""
+            written.append(_everything(error).replace(own, "").replace(repr(own), ""))
+    written.append(db.execute("SELECT * FROM ftsql_writes").fetchall())
+    written.append(vars(db.ftsql))
+    sandbox.clear_faults()
+    db.close()
+    written += [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    written += [caplog.text, *capfd.readouterr()]
+    assert any(CANARY in request.headers["authorization"] for request in sandbox.requests)
+    for text in map(repr, written):
+        assert CANARY not in text
+
+
+def test_a_redirect_never_carries_the_key_anywhere(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    with Sandbox(jobs=0, speed=0) as other:
+        sandbox.fault(Fault(times=None, redirect=other.base_url("openai") + "/fine_tuning/jobs"))
+        with pytest.raises(ftsql.APIError, match="redirects.*base_url"):
+            db.execute("SELECT * FROM fine_tuning_jobs").fetchall()
+        assert other.requests == []
+
+
+@pytest.mark.parametrize("key", ["sk-\nabc", "schlüssel-1234567", "sk-\x00abc"])
+def test_a_key_that_no_header_can_carry_is_named_but_not_shown(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    if "\x00" not in key:
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+        with pytest.raises(ftsql.ConfigError, match="OPENAI_API_KEY holds characters") as caught:
+            connect().execute("SELECT * FROM fine_tuning_jobs").fetchall()
+        assert key not in str(caught.value)
+
+
+def test_white_space_around_a_key_is_not_sent(
+    sandbox: Sandbox, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", f" {CANARY}\n")
+    connect().execute("SELECT * FROM fine_tuning_jobs").fetchall()
+    assert sandbox.requests[0].headers["authorization"] == f"Bearer {CANARY}"
+
+
+def test_http_off_loopback_needs_the_entrys_consent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "providers.toml"
+    path.write_text(
+        "[mine]\nbase_url = 'http://api.example.invalid/v1'\nheaders = { Authorization = 'Bearer ${MINE_KEY}' }\n"
+        "allow_http = true\n"
+    )
+    monkeypatch.setenv("MINE_KEY", CANARY)
+    db = ftsql.connect(config=path, providers="mine")
+    with pytest.raises(ftsql.APIConnectionError, match="cannot connect"):
+        db.execute("SELECT * FROM fine_tuning_jobs").fetchall()
+    db.close()
+
+
+def test_closing_leaves_no_socket_open(sandbox: Sandbox, connect: Connect) -> None:
+    fill(sandbox, 1)
+    db = connect()
+    db.execute("SELECT * FROM fine_tuning_jobs").fetchall()
+    db.close()
+    del db
+    gc.collect()  # an unclosed socket would be a ResourceWarning here, which is an error
