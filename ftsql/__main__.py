@@ -1,5 +1,5 @@
 """``python -m ftsql`` is the command ``ftsql``."""
 
-from ftsql.shell import main
+from ftsql.command import main
 
 main()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import email.utils
 import random
+import re
 import ssl
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -27,6 +28,8 @@ RETRIES = 3
 RETRY_SECONDS = 15.0  # in all, unless Retry-After asks for more
 MAX_RETRY_AFTER = 120.0  # a longer wait is the user's decision
 RETRY_STATUS = frozenset({408, 409, 429})
+# The response headers that anybody needs; the rest is dropped, whatever a server echoes in it.
+TOLD = re.compile(r"retry-after(-ms)?|x-ratelimit-.*|x-request-id|apim-request-id|x-portkey-trace-id|location")
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 
@@ -157,7 +160,12 @@ class Client:
                     raise httpx.ReadError(f"the answer is larger than {self.settings.max_body} bytes")
                 if time.monotonic() > end:
                     raise httpx.ReadTimeout(f"the answer took longer than {self.settings.deadline:g} s")
-            return Answer(response.status_code, response.headers, bytes(received), url)
+            headers = {
+                name.lower(): self.account.redact(value)
+                for name, value in response.headers.items()
+                if TOLD.fullmatch(name.lower())
+            }
+            return Answer(response.status_code, headers, self.account.redact_body(bytes(received)), url)
 
     def _retried(self, call: Call[T], once: Callable[[], Answer], *, safe: bool) -> Answer:
         """``once`` with retries: all of them when ``safe``, else only where nothing was accepted."""
@@ -169,23 +177,13 @@ class Client:
                 raise APIConnectionError("abandoned before it was sent", provider=self.account.name)
             pause = min(0.5 * 2**attempt, 8.0) * random.uniform(0.75, 1.0)
             attempt += 1
-            error: APIError
-            try:
-                answer = once()
-            except httpx.HTTPError as fault:
-                error = self._connection_error(fault)
-                if not (safe or isinstance(fault, NOT_SENT)):
-                    raise error from None
-            except httpx.InvalidURL as fault:
-                raise ConfigError(f"{self.account.name}: base_url cannot be used: {fault}") from None
-            else:
-                retry_status = answer.status == 429 or (
-                    safe and (answer.status in RETRY_STATUS or answer.status >= 500)
-                )
-                if not retry_status:
-                    return answer
-                error = refusal(self.account, answer)
-                asked = _retry_after(answer)
+            outcome = self._tried(once)
+            if isinstance(outcome, Answer):
+                again = outcome.status == 429 or (safe and (outcome.status in RETRY_STATUS or outcome.status >= 500))
+                if not again:
+                    return outcome
+                error: APIError = refusal(self.account, outcome)
+                asked = _retry_after(outcome)
                 if error.code == "daily_rate_limit_exceeded":
                     raise error
                 if asked is not None and asked > MAX_RETRY_AFTER:
@@ -193,14 +191,28 @@ class Client:
                     raise error
                 if asked is not None:
                     pause = asked
-                    if answer.status in (429, 503):
+                    if outcome.status in (429, 503):
                         self._not_before = max(self._not_before, time.monotonic() + asked)
                     began += asked  # waiting that the provider asked for does not count
+            else:
+                error = outcome
+                if not safe and error.ambiguous:
+                    raise error
             if attempt > RETRIES or time.monotonic() - began + pause > RETRY_SECONDS:
                 if isinstance(error, RateLimitError):
                     error.hint = f"Gave up after {attempt} tries: try again later"
                 raise error
             call.sleep(pause)
+
+    def _tried(self, once: Callable[[], Answer]) -> Answer | APIConnectionError:
+        """One try. Its error is returned and not raised, so that no frame of httpx hangs on it."""
+        try:
+            return once()
+        except httpx.HTTPError as fault:
+            return self._connection_error(fault)
+        except httpx.InvalidURL as fault:
+            reason = str(fault)
+        raise ConfigError(f"{self.account.name}: base_url cannot be used: {reason}")
 
     def _connection_error(self, fault: httpx.HTTPError) -> APIConnectionError:
         sent = not isinstance(fault, NOT_SENT)

@@ -106,6 +106,7 @@ def _wait(session: Session, id: SQLiteValue, seconds: SQLiteValue = None) -> SQL
     if id is None:
         return None
     client = _owner(session, "wait_job", id, None)
+    assert isinstance(id, str)
     limit = float(seconds) if isinstance(seconds, (int, float)) else WAIT_SECONDS
     end = time.monotonic() + limit
     pause = 1.0

@@ -129,6 +129,12 @@ class Account:
             text = text.replace(secret, "***")
         return text
 
+    def redact_body(self, body: bytes) -> bytes:
+        """``body`` without any credential of this account, which a server may echo."""
+        for secret in self._secrets():
+            body = body.replace(secret.encode(), b"***")
+        return body
+
     def _secrets(self) -> list[str]:
         found = set()
         for header, template in self.provider.headers.items():

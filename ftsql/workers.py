@@ -52,29 +52,36 @@ class Call(Generic[T]):
 
 
 class Workers:
-    """At most ``size`` threads, started when needed, that run calls in order of arrival."""
+    """At most ``size`` calls at once, in order of arrival, on threads that are started when needed.
+
+    An abandoned call no longer counts: it ends by itself, and another thread takes its place.
+    """
 
     def __init__(self, size: int) -> None:
         self._size = size
+        self._lock = threading.Lock()
         self._waiting: queue.SimpleQueue[tuple[Call[Any], Callable[[Call[Any]], Any]] | None] = queue.SimpleQueue()
-        self._threads: list[threading.Thread] = []
-        self._idle = threading.Semaphore(0)
+        self._calls: set[Call[Any]] = set()  # started and not ended
+        self._threads = 0
 
     def start(self, function: Callable[[Call[T]], T]) -> Call[T]:
         """Run ``function(call)`` on a worker."""
         call: Call[T] = Call()
-        if not self._idle.acquire(blocking=False) and len(self._threads) < self._size:
-            thread = threading.Thread(target=self._run, name="ftsql-worker", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+        with self._lock:
+            self._calls.add(call)
+            abandoned = sum(1 for other in self._calls if other.abandoned.is_set())
+            if self._threads < min(len(self._calls), self._size + abandoned):
+                self._threads += 1
+                threading.Thread(target=self._run, name="ftsql-worker", daemon=True).start()
         self._waiting.put((call, function))
         return call
 
     def close(self) -> None:
         """Let the threads end when their calls have; does not wait for them."""
-        for _ in self._threads:
-            self._waiting.put(None)
-        self._threads.clear()
+        with self._lock:
+            for _ in range(self._threads):
+                self._waiting.put(None)
+            self._threads = 0
 
     def _run(self) -> None:
         while (item := self._waiting.get()) is not None:
@@ -83,5 +90,6 @@ class Workers:
                 call.future.set_result(function(call))
             except BaseException as error:
                 call.future.set_exception(error)
+            with self._lock:
+                self._calls.discard(call)
             item = call = function = None  # type: ignore[assignment]  # keep no result alive while idle
-            self._idle.release()
