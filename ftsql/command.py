@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         complain("interrupted")
         code = 130
-    except (Error, apsw.Error, ImportError, OSError) as error:
+    except (Error, apsw.Error, apsw.shell.Shell.Error, ImportError, OSError, UnicodeError) as error:
         if not getattr(error, "_handle_exception_saw_this", False):
             complain(str(error))
         code = 1
@@ -148,6 +148,8 @@ def _once(shell: Shell, text: str) -> None:
             shell.process_command(text.strip())
         else:
             shell.process_sql(text)
+    except BrokenPipeError:
+        raise
     except Exception:
         shell.handle_exception()
 

@@ -175,10 +175,9 @@ def _tables(connection: apsw.Connection, session: Session) -> None:
     module: Any
     for name, module in about.modules(session).items():
         connection.create_module(name, module, use_bestindex_object=True, eponymous=True, read_only=True)
-    try:
-        connection.execute("ATTACH ':memory:' AS live")
-    except (apsw.ReadOnlyError, apsw.CantOpenError):
-        connection.execute("ATTACH 'file::memory:?mode=memory' AS live")  # on a read-only connection
+    # On a read-only connection ':memory:' would be read-only too, and take no table.
+    read_only = connection.open_flags & apsw.SQLITE_OPEN_READONLY
+    connection.execute(f"ATTACH '{'file::memory:?mode=memory' if read_only else ':memory:'}' AS live")
     for name in (JOBS.table, *about.modules(session)):
         connection.execute(f"CREATE VIRTUAL TABLE live.{name} USING {name}")
     views = (packaged.files("ftsql") / "views.sql").read_text("utf-8")

@@ -167,7 +167,7 @@ def _once(
 def _before_sort_and_limit(session: Session, statement: Statement) -> frozenset[str]:
     """The functions with effects that the statement's program calls in a loop that it then sorts and limits."""
     if statement.sorts_and_limits is None:
-        program = session.explain(statement.sql)
+        program = session.program(statement.sql)
         sorts = [address for address, opcode, _ in program if opcode in ("Sort", "SorterSort")]
         limits = [address for address, opcode, _ in program if opcode in ("IfNotZero", "DecrJumpZero")]
         found = set()

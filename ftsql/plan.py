@@ -12,8 +12,8 @@ from typing import Literal, cast
 
 # Costs in requests as BestIndex states them: any number of gets by a local table's rows is preferred to
 # a listing inside a loop over it, since the scan itself turns many gets into a listing (scan.py).
-LISTING = 1e9
-GET = 1e3
+LISTING = 1e12
+GET = 100.0
 
 Access = Literal["get", "list", "nothing"]
 
@@ -22,10 +22,8 @@ ID_COLUMNS = ("id", "fine_tuning_job_id")
 # What a Filter argument is called in a plan: by column and operator.
 WORDS = {
     ("id", "="): "id",
-    ("id", "in"): "ids",
     ("key", "="): "key",
     ("provider", "="): "provider",
-    ("provider", "in"): "providers",
     ("provider", "<>"): "not-provider",
     ("created_at", "="): "at",
     ("created_at", ">="): "since",
@@ -37,7 +35,7 @@ WORDS = {
 class Constraint:
     """What SQLite offers: ``column operator value``, at its own slot of the offer.
 
-    ``operator`` is one of = in <> > >= null limit offset; others are never pushed down.
+    ``operator`` is one of = <> > >= null limit offset; others are never pushed down.
     """
 
     slot: int
@@ -82,18 +80,16 @@ class Plan:
         if self.access == "nothing":
             return 0.0
         cost = GET if self.access == "get" else LISTING
-        if "ids" in self.arguments:
-            cost *= 10
         if self.access == "list" and {"at", "since", "newer"} & set(self.arguments):
             cost /= 4
-        return cost / 2 if {"provider", "providers"} & set(self.arguments) else cost
+        return cost / 2 if "provider" in self.arguments else cost
 
     @property
     def rows(self) -> int:
         """How many rows to expect."""
         if self.access == "list":
             return 250 if {"at", "since", "newer"} & set(self.arguments) else 1000
-        return 10 if "ids" in self.arguments else 1
+        return 1
 
 
 def plan(constraints: Sequence[Constraint], order: Sequence[Order], *, newest_first: bool) -> Plan:
@@ -107,9 +103,9 @@ def plan(constraints: Sequence[Constraint], order: Sequence[Order], *, newest_fi
         word = WORDS.get((column, constraint.operator))
         if word is not None:
             taken.setdefault(word, constraint.slot)
-    one = next((word for word in ("key", "id", "ids") if word in taken), None)
+    one = next((word for word in ("key", "id") if word in taken), None)
     if one is not None:
-        for word in {"key", "id", "ids", "at", "since", "newer"} - {one}:
+        for word in {"key", "id", "at", "since", "newer"} - {one}:
             taken.pop(word, None)
         return _plan("get", taken, False)
     for word in [word for word in ("at", "since", "newer") if word in taken][1:]:

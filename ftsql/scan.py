@@ -129,9 +129,9 @@ def scan(look: Look, plan: Plan, arguments: Sequence[Any]) -> Iterator[Row]:
         )
     accounts = _accounts(look.accounts, values)
     if plan.access == "get":
-        ids = _ids(values)
-        if ids is not None:
-            return _got(look, accounts, *ids)
+        provider, id = _wanted(values)
+        if id is not None:
+            return _got(look, accounts, provider, id)
     since, inclusive = _since(values)
     size = _size(values)
     streams = [_listed(look, account, since, inclusive, size, plan.newest_first) for account in accounts]
@@ -144,27 +144,19 @@ def _accounts(accounts: Sequence[Account], values: Mapping[str, Any]) -> list[Ac
     chosen = list(accounts)
     if "provider" in values:
         chosen = [account for account in chosen if account.name == str(values["provider"])]
-    if "providers" in values:
-        names = {str(value) for value in values["providers"]}
-        chosen = [account for account in chosen if account.name in names]
     if "not-provider" in values:
         chosen = [account for account in chosen if account.name != str(values["not-provider"])]
     return chosen
 
 
-def _ids(values: Mapping[str, Any]) -> tuple[list[str], str | None] | None:
-    """The ids asked for, and the provider that a key names; None when only a listing can answer."""
+def _wanted(values: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """The provider and the id asked for; no id when only a listing can answer."""
     if "key" in values:
         provider, _, id = str(values["key"]).partition("/")
-        return [id], provider
-    wanted = values["ids"] if "ids" in values else [values["id"]]
-    ids = []
-    for value in wanted:
-        if isinstance(value, float):
-            return None  # compared as SQLite writes that number: leave it to SQLite
-        if isinstance(value, (str, int)):
-            ids.append(str(value))
-    return sorted(ids), None
+        return provider, id
+    value = values["id"]
+    # SQLite compares an integer with a text column as text, and so does every other number in its way.
+    return None, str(value) if isinstance(value, (str, int)) else None
 
 
 def _since(values: Mapping[str, Any]) -> tuple[float | None, bool]:
@@ -184,13 +176,11 @@ def _size(values: Mapping[str, SQLiteValue]) -> int | None:
     return max(limit + max(offset, 0), 1)
 
 
-def _got(look: Look, accounts: Sequence[Account], ids: list[str], provider: str | None) -> Iterator[Row]:
+def _got(look: Look, accounts: Sequence[Account], provider: str | None, id: str) -> Iterator[Row]:
     for account in accounts:
-        if provider is None or account.name == provider:
-            for id in ids:
-                row = look.get(account, id)
-                if row is not None:
-                    yield row
+        row = look.get(account, id) if provider in (None, account.name) else None
+        if row is not None:
+            yield row
 
 
 def _listed(

@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import apsw
+import apsw.ext
 
 from ftsql.client import Client
 from ftsql.errors import ConfigError, IntegrityError
 from ftsql.providers import Account, Provider
 from ftsql.resources import Row
+from ftsql.savepoints import Savepoints
 from ftsql.scan import Look
 from ftsql.sending import Sender, Write
 from ftsql.settings import Settings
@@ -28,6 +30,9 @@ class Statement:
 
     sql: str
     look: Look
+    in_transaction: bool = False  # when it began
+    changes_before: int = 0  # the connection's changes when it began
+    changes_inside: int = 0  # those of statements that ran inside it
     results: dict[tuple[object, ...], apsw.SQLiteValue] = field(default_factory=dict)
     acts: int = 0
     sorts_and_limits: frozenset[str] | None = None  # functions that it calls before it sorts and limits
@@ -58,6 +63,7 @@ class Session:
         self.queue = Queue(self.sender, self.learn, self.stands)
         self.created: list[Row] = []  # jobs that stand, since somebody last took them: what the shell prints
         self.last_job_id: str | None = None
+        self.savepoints = Savepoints()
         self._statements: dict[int, Statement] = {}
         self._loose = Statement("", self._look())  # before any trace event, or after the last
         self._tracing = True
@@ -95,11 +101,12 @@ class Session:
             f"several providers are active ({active}): say which, in the column provider, to {purpose}"
         )
 
-    def explain(self, sql: str) -> list[tuple[int, str, str]]:
-        """Address, opcode and P4 of a statement's program; its trace events do not count as a statement's."""
+    def program(self, sql: str) -> list[tuple[int, str, str]]:
+        """Address, opcode and P4 of a statement's program; looking at it does not count as a statement."""
         self._tracing = False
         try:
-            return [(row[0], row[1], str(row[5])) for row in self.connection.execute(f"EXPLAIN {sql}")]
+            steps = apsw.ext.query_info(self.connection, sql, explain=True).explain or []
+            return [(number, step.opcode, str(step.p4 or "")) for number, step in enumerate(steps)]
         finally:
             self._tracing = True
 
@@ -147,10 +154,26 @@ class Session:
             return
         if event["code"] == apsw.SQLITE_TRACE_STMT:
             self._statements.pop(id, None)
-            self._statements[id] = Statement(sql, self._look())
+            began = Statement(sql, self._look(), self.connection.in_transaction, self.connection.total_changes())
+            self._statements[id] = began
         elif id in self._statements and self._statements[id].sql == sql:  # queries of FTS5 share the id
-            ended = self._statements.pop(id)
-            if ended.savepoints:
-                # A statement that ends well releases its savepoints, one that fails in SQLite rolls them
-                # back; only where a Python exception ended it APSW delivers neither.
-                self.queue.drop_from(min(self.queue.mark(*point) for point in ended.savepoints))
+            self._ended(self._statements.pop(id))
+
+    def _ended(self, statement: Statement) -> None:
+        """Leave nothing of a failed statement in the queue.
+
+        A statement that ends well releases its savepoints, and one that fails in SQLite rolls them back.
+        Where a Python exception ended it APSW delivers neither: then its own savepoint is still open, and
+        it changed nothing. A savepoint of the user's that a table saw late is open too, but below its own.
+        """
+        changes = self.connection.total_changes() - statement.changes_before
+        if self._statements:
+            next(reversed(self._statements.values())).changes_inside += changes
+        own = any(level >= self.savepoints.depth for _, level in statement.savepoints)
+        if statement.savepoints and (own or changes == statement.changes_inside):
+            self.queue.drop_from(min(self.queue.mark(*point) for point in statement.savepoints))
+        self.savepoints.ran(
+            statement.sql,
+            in_transaction_before=statement.in_transaction,
+            in_transaction_after=self.connection.in_transaction,
+        )

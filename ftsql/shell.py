@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -28,7 +29,8 @@ class Shell(apsw.shell.Shell):
         self._options = options
         self.prompt = "ftsql> "
         self.moreprompt = "   ..> "
-        self.history_file = "~/.ftsql_history"
+        home = os.path.expanduser("~")
+        self.history_file = os.path.join(home, ".ftsql_history") if os.path.isdir(home) else os.devnull
         self.header = True
         if self._using_a_terminal():
             self.output = self.output_fit

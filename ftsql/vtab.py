@@ -20,6 +20,8 @@ from ftsql.session import Session
 from ftsql.writes import refuse_replace
 
 OPERATORS = {
+    # Also each value of an IN. Taking the whole IN at once would be better, but APSW 3.54.1.0 fails the
+    # statement with "<NULL>" when such a set is empty, as in IN (SELECT … that finds nothing).
     apsw.SQLITE_INDEX_CONSTRAINT_EQ: "=",
     apsw.SQLITE_INDEX_CONSTRAINT_IS: "=",  # alike but for NULL, which no pushed-down column's key has
     apsw.SQLITE_INDEX_CONSTRAINT_NE: "<>",
@@ -101,8 +103,6 @@ class Table:
         chosen = plan(constraints, order if len(order) == info.nOrderBy else [], newest_first=newest_first)
         for position, slot in enumerate(chosen.slots, 1):
             info.set_aConstraintUsage_argvIndex(slot, position)
-            if constraints[slot].operator == "in":
-                info.set_aConstraintUsage_in(slot, True)
         info.orderByConsumed = chosen.newest_first
         info.estimatedCost = chosen.cost
         info.estimatedRows = chosen.rows
@@ -223,8 +223,6 @@ def _constraint(info: apsw.IndexInfo, slot: int) -> Constraint:
     operator = OPERATORS.get(code, "other")
     if code in LIMITS:
         return Constraint(slot, "", operator, info.get_aConstraint_usable(slot))
-    if operator == "=" and info.get_aConstraintUsage_in(slot):
-        operator = "in"
     return Constraint(
         slot,
         NAMES[column] if column >= 0 else "",

@@ -36,7 +36,7 @@ class World:
 def statements(world: World, count: int, seed: int) -> Iterator[Statement]:
     """``count`` statements; the same for the same world and seed."""
     random_ = random.Random(seed)
-    shapes = [_simple] * 8 + [_newest] * 3 + [_join] * 4 + [_in_subquery, _correlated, _grouped, _window, _cte]
+    shapes = [_simple] * 8 + [_newest] * 5 + [_since] * 7 + [_join] * 4 + [_in_subquery, _correlated, _grouped, _window, _cte]
     shapes += [_distinct, _union, _self_join, _left_anti, _aggregate, _view, _exists]
     for _ in range(count):
         yield random_.choice(shapes)(world, random_)
@@ -64,7 +64,7 @@ def _term(world: World, random_: random.Random, p: str) -> str:
             f"{p}{lower} = {_id(world, random_)}",
             f"{p}{lower} IN ({ids})",
             f"{p}id IN ({ids}, NULL)",
-            f"{p}id = {_id(world, random_)} COLLATE NOCASE",
+            f"{p}id = {_id(world, random_).upper()} COLLATE NOCASE",
             f"{p}id > {_id(world, random_)}",
             f"{p}id LIKE '%{random_.randint(0, 9)}'",
             f"{p}key = {_quoted(provider)} || '/' || {_id(world, random_)}",
@@ -114,7 +114,9 @@ def _simple(world: World, random_: random.Random) -> Statement:
          " ORDER BY status, key", " ORDER BY created_at DESC NULLS FIRST, key"]
     )  # fmt: skip
     limit = _limit(random_) if order and random_.random() < 0.6 else ""
-    columns = random_.choice(["*", "count(*)", _columns(random_)]) if not limit else _columns(random_)
+    columns = (
+        random_.choice([", ".join(PLAIN_COLUMNS), "count(*)", _columns(random_)]) if not limit else _columns(random_)
+    )
     return Statement(f"SELECT {columns} FROM {{jobs}}{_where(world, random_)}{order}{limit}", bool(order))
 
 
@@ -124,6 +126,14 @@ def _newest(world: World, random_: random.Random) -> Statement:
     limit = _limit(random_) if random_.random() < 0.8 else ""
     sql = f"SELECT created_at FROM {{jobs}}{_where(world, random_)} ORDER BY created_at {order}{limit}"
     return Statement(sql, True)
+
+
+def _since(world: World, random_: random.Random) -> Statement:
+    """A time that exists, so that ties stand on both sides of a page's end."""
+    operator = random_.choice([">=", ">=", ">", "="])
+    time = random_.choice(world.times or [0])
+    order = random_.choice(["", " ORDER BY key", " ORDER BY created_at DESC, key"])
+    return Statement(f"SELECT key, created_at FROM {{jobs}} WHERE created_at {operator} {time}{order}", bool(order))
 
 
 def _join(world: World, random_: random.Random) -> Statement:
@@ -215,7 +225,7 @@ def _aggregate(world: World, random_: random.Random) -> Statement:
 
 
 def _view(world: World, random_: random.Random) -> Statement:
-    inner = f"SELECT * FROM {{jobs}}{_where(world, random_)}"
+    inner = f"SELECT {', '.join(PLAIN_COLUMNS)} FROM {{jobs}}{_where(world, random_)}"
     where = _where(world, random_)
     return Statement(f"SELECT key, status FROM ({inner}){where} ORDER BY created_at DESC, key{_limit(random_)}", True)
 

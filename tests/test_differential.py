@@ -110,10 +110,10 @@ def bench(folder: Path, providers: Sequence[str], count: int) -> Iterator[Bench]
 
 # providers, jobs each, share of the statements
 SETTINGS = [
-    (["openai"], 0, 0.05),
-    (["openai"], 1, 0.05),
-    (["openai"], 100, 0.2),
-    (["openai"], 250, 0.4),
+    (["one"], 0, 0.05),
+    (["one"], 1, 0.05),
+    (["one"], 100, 0.2),
+    (["one"], 250, 0.4),
     (["one", "two"], 130, 0.3),
 ]
 
@@ -198,15 +198,19 @@ def test_a_planted_bug_is_caught(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(listing.Listing, "__init__", _page_of_ten(listing.Listing.__init__))
-        with bench(tmp_path, ["one", "two"], 60) as honest:
-            cases = list(statements(honest.world, 600, SEED))
-            assert honest.failures(cases) == []
         plant(patch)
         with bench(tmp_path, ["one", "two"], 60) as planted:
+            cases = list(statements(planted.world, 600, SEED))
             failed = planted.failures(cases)
     record_property("failed", len(failed))
     print(f"planted {plant.__name__.strip('_')}: {len(failed)} of {len(cases)} statements failed")
     assert failed
+
+
+def test_without_a_planted_bug_the_same_statements_are_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing.Listing, "__init__", _page_of_ten(listing.Listing.__init__))
+    with bench(tmp_path, ["one", "two"], 60) as honest:
+        assert honest.failures(list(statements(honest.world, 600, SEED))) == []
 
 
 def _page_of_ten(honest: Callable[..., None]) -> Callable[..., None]:

@@ -11,6 +11,7 @@ import select
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def test_sql_comes_from_an_argument_a_file_or_a_pipe(
 
 
 @pytest.mark.parametrize(
-    ("mode", "start"), [("json", '[{"id":'), ("csv", "id,status\n"), ("line", "    id = "), ("box", "┌")]
+    ("mode", "start"), [("json", '[{"id":'), ("csv", "id,status\n"), ("line", "    id = "), ("box", "╭")]
 )
 def test_the_output_mode_can_be_chosen(sandbox: Sandbox, environment: dict[str, str], mode: str, start: str) -> None:
     fill(sandbox, 1)
@@ -187,6 +188,7 @@ def test_the_prompt_shows_a_box_and_goes_on_after_an_error(sandbox: Sandbox, env
     process = subprocess.Popen(
         [sys.executable, "-m", "ftsql"], stdin=slave, stdout=slave, stderr=slave, env={**environment, "TERM": "dumb"}
     )
+    termios.tcsetwinsize(slave, (50, 80))
     os.close(slave)
     os.write(
         master, b"SELECT nope;\nSELECT id, status FROM fine_tuning_jobs;\nSELECT * FROM fine_tuning_jobs;\n.quit\n"
@@ -197,7 +199,7 @@ def test_the_prompt_shows_a_box_and_goes_on_after_an_error(sandbox: Sandbox, env
             shown += os.read(master, 65536)
         except OSError:
             break
-    assert process.wait(20) == 0
+    assert process.wait(20) == 0, shown
     os.close(master)
     text = shown.decode()
     assert "no such column: nope" in text

@@ -127,6 +127,7 @@ def test_only_what_sql_keeps_becomes_a_job(
 
 def test_a_dry_run_shows_what_commit_would_send_and_sends_nothing(sandbox: Sandbox, db: ftsql.Connection) -> None:
     db.execute("BEGIN; " + ONE)
+    body: Any
     ((state, method, path, body),) = db.execute("SELECT state, method, path, body FROM ftsql_writes").fetchall()
     db.execute("ROLLBACK")
     assert (state, method, path) == ("queued", "POST", "/fine_tuning/jobs")
@@ -446,7 +447,7 @@ READ_ONLY = [
 @pytest.mark.parametrize("sql", READ_ONLY)
 def test_read_only_writes_nothing(sandbox: Sandbox, connect: Connect, tmp_path: Path, sql: str) -> None:
     path = tmp_path / "own.db"
-    connect(path).execute("CREATE TABLE mine (id); INSERT INTO mine VALUES (1)")
+    connect(path).execute("CREATE TABLE mine (id); CREATE INDEX by_id ON mine (id); INSERT INTO mine VALUES (1)")
     fill(sandbox, 1, status="running")
     before = path.read_bytes()
     db = connect(path, read_only=True)

@@ -1,0 +1,65 @@
+"""The sandbox's own endpoints under /_sandbox: faults, books and requests for clients in other processes.
+
+They need no key, are not recorded, and no fault hits them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from ftsql.sandbox.books import Books
+from ftsql.sandbox.face import Answer, answer
+from ftsql.sandbox.faults import Faults, fault_of
+
+
+class Recorded(Protocol):
+    """A request as the application records it."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    body: bytes
+    headers: dict[str, str]
+    status: int | None
+
+
+def control(books: Books, faults: Faults, records: Sequence[Recorded], request: Recorded) -> Answer:
+    """Answers a request to the sandbox itself."""
+    match request.method, request.path:
+        case "POST", "/_sandbox/faults":
+            return _arm(faults, request.body)
+        case "DELETE", "/_sandbox/faults":
+            faults.clear()
+            return answer({"armed": 0})
+        case "GET", "/_sandbox/jobs":
+            with books.transaction():
+                texts, _ = books.jobs.page()
+            return answer([json.loads(text) for text in texts])
+        case "GET", "/_sandbox/requests":
+            return answer([_shown(record) for record in list(records)])
+    return answer({"error": f"the sandbox has no {request.method} {request.path}"}, 404)
+
+
+def _arm(faults: Faults, body: bytes) -> Answer:
+    try:
+        value = json.loads(body)
+        if not isinstance(value, dict):
+            raise ValueError("expected a JSON object with a fault's fields")
+        faults.arm(fault_of(value))
+    except (ValueError, TypeError) as error:
+        return answer({"error": str(error)}, 400)
+    return answer(value)
+
+
+def _shown(record: Recorded) -> dict[str, Any]:
+    hidden = {"authorization", "api-key", "x-api-key"}
+    return {
+        "method": record.method,
+        "path": record.path,
+        "query": record.query,
+        "body": record.body.decode("utf-8", "replace"),
+        "status": record.status,
+        "headers": {name: "***" if name in hidden else value for name, value in record.headers.items()},
+    }

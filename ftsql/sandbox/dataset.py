@@ -1,0 +1,61 @@
+"""Training data: what makes a JSONL file one that can be trained on.
+
+Seeded files hold made-up examples that are written out only when somebody downloads them.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+MIN_EXAMPLES = 10
+KEYS = {  # the keys of one example, by what the job trains
+    "supervised": (("messages",), ("prompt", "completion")),
+    "dpo": (("input", "preferred_output", "non_preferred_output"),),
+    "reinforcement": (("messages",),),
+}
+
+
+def made_up(examples: int, method: str, broken: int = 0) -> bytes:
+    """So many examples (fewer than 100,000) for a method, as JSONL: the same for the same arguments.
+
+    All lines are equally long. In the line number ``broken``, counted from 1, a key is misspelt.
+    """
+    ask = '{"role": "user", "content": "question %05d"}'
+    say = '{"role": "assistant", "content": "answer %05d"}'
+    if method == "dpo":
+        line = f'{{"input": {{"messages": [{ask}]}}, "preferred_output": [{say}], "non_preferred_output": [{say}]}}\n'
+    else:
+        line = f'{{"messages": [{ask}, {say}]}}\n'
+    places = line.count("%05d")
+    lines = [line % ((number,) * places) for number in range(1, examples + 1)]
+    if broken:
+        key = KEYS[method][0][0]
+        lines[broken - 1] = lines[broken - 1].replace(f'"{key}"', f'"{key[:-2]}{key[-1]}{key[-2]}"', 1)
+    return "".join(lines).encode()
+
+
+def inspect(content: bytes, method: str, param: str) -> tuple[int, dict[str, Any] | None]:
+    """How many examples the file holds, and the error that a job on it fails with (None: it is fine)."""
+    examples = 0
+    for number, line in enumerate(content.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            example = json.loads(line)
+        except ValueError:
+            return examples, _invalid(param, f"Invalid file format. Line {number} is not valid JSON")
+        keys = KEYS[method]
+        if not isinstance(example, dict) or not any(all(key in example for key in form) for form in keys):
+            return examples, _invalid(param, f"Invalid file format. Example {number} is missing key {keys[0][0]!r}")
+        examples += 1
+    if examples < MIN_EXAMPLES:
+        word = param.replace("_", " ").capitalize()
+        message = f"{word} has {examples} example(s), but must have at least {MIN_EXAMPLES} examples"
+        return examples, {"code": "invalid_n_examples", "message": message, "param": param}
+    return examples, None
+
+
+def _invalid(param: str, detail: str) -> dict[str, Any]:
+    message = f"The job failed due to an invalid {param.replace('_', ' ')}. {detail}"
+    return {"code": f"invalid_{param}", "message": message, "param": param}

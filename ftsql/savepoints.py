@@ -1,0 +1,57 @@
+"""How many savepoints the user has open on a connection, read from the statements as they run.
+
+SQLite numbers a statement's own savepoint after the user's, and tells nobody how many those are; a
+virtual table that joins the transaction late does not see them begin.
+"""
+
+from __future__ import annotations
+
+import re
+
+SPACE = r"(?:\s|--[^\n]*\n|/\*.*?\*/)"
+NAME = r"(\"(?:[^\"]|\"\")*\"|'(?:[^']|'')*'|`[^`]*`|\[[^\]]*\]|[^\s;]+)"
+OPENS = re.compile(rf"{SPACE}*SAVEPOINT{SPACE}+{NAME}", re.IGNORECASE | re.DOTALL)
+RELEASES = re.compile(rf"{SPACE}*RELEASE{SPACE}+(?:SAVEPOINT{SPACE}+)?{NAME}", re.IGNORECASE | re.DOTALL)
+ROLLS_BACK_TO = re.compile(
+    rf"{SPACE}*ROLLBACK(?:{SPACE}+TRANSACTION)?{SPACE}+TO{SPACE}+(?:SAVEPOINT{SPACE}+)?{NAME}",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+class Savepoints:
+    """The open ones, oldest first, each with whether SQLite counts it.
+
+    One that opens a transaction stands for the transaction itself and is not counted.
+    """
+
+    def __init__(self) -> None:
+        self._open: list[tuple[str, bool]] = []
+
+    @property
+    def depth(self) -> int:
+        """The level at which a statement's own savepoint begins."""
+        return sum(counted for _, counted in self._open)
+
+    def ran(self, sql: str, *, in_transaction_before: bool, in_transaction_after: bool) -> None:
+        """Note a statement that has ended."""
+        if not in_transaction_after:
+            self._open.clear()
+        elif match := OPENS.match(sql):
+            self._open.append((_plain(match[1]), in_transaction_before))
+        elif match := RELEASES.match(sql):
+            del self._open[self._index(match[1]) :]
+        elif match := ROLLS_BACK_TO.match(sql):
+            del self._open[self._index(match[1]) + 1 :]
+
+    def _index(self, name: str) -> int:
+        """Where the newest savepoint of that name stands; after the last where there is none."""
+        names = [known for known, _ in self._open]
+        plain = _plain(name)
+        return len(names) - 1 - names[::-1].index(plain) if plain in names else len(names)
+
+
+def _plain(name: str) -> str:
+    if name[:1] in "\"'`[":
+        quote = name[0]
+        name = name[1:-1].replace(quote * 2, quote)
+    return name.casefold()
