@@ -87,13 +87,14 @@ class Shell(apsw.shell.Shell):
 
     def _write_empty(self, statement: str) -> None:
         """What a program that reads our output needs of an answer without rows, which APSW leaves out."""
-        if self.output == self.output_csv and self.header:
-            with contextlib.suppress(apsw.Error):  # what created a table cannot be prepared again
-                description = apsw.ext.query_info(self.db, statement).description
-                if description:
-                    self.output_csv(True, [column[0] for column in description])
-        elif self.output == self.output_json:
-            self.write(self.stdout, "[]\n")
+        if self.output not in (self.output_csv, self.output_json):
+            return
+        with contextlib.suppress(apsw.Error):  # what created a table cannot be prepared again
+            description = apsw.ext.query_info(self.db, statement).description
+            if description and self.output == self.output_json:
+                self.write(self.stdout, "[]\n")
+            elif description and self.header:
+                self.output_csv(True, [column[0] for column in description])
 
     def command_open(self, cmd: list[str]) -> None:
         """open ?OPTIONS? ?FILE?: Opens a database connection, with ftsql's tables"""

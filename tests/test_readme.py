@@ -34,7 +34,8 @@ def shown(command: str, folder: Path) -> str:
 
 @pytest.mark.parametrize(("command", "output"), CONSOLE, ids=[command[:70] for command, _ in CONSOLE])
 def test_a_console_block_prints_what_the_readme_shows(tmp_path: Path, command: str, output: str) -> None:
-    assert shown(command, tmp_path) == output
+    pattern = ".*?".join(re.escape(part) for part in output.split("…"))  # … stands for what varies
+    assert re.fullmatch(pattern, shown(command, tmp_path), re.DOTALL)
 
 
 def test_the_python_block_runs(
@@ -74,6 +75,8 @@ if __name__ == "__main__":  # write the outputs into the README
     folder = Path(sys.argv[1])
     text = TEXT
     for command, output in CONSOLE:
+        if "…" in output:
+            continue
         text = text.replace(
             f"```console\n$ {command}\n{output}```", f"```console\n$ {command}\n{shown(command, folder)}```"
         )

@@ -149,12 +149,11 @@ def test_a_lag_hides_a_young_job_from_lists_only(sandbox: Sandbox, http: httpx.C
     until(lambda: len(http.get(JOBS).json()["data"]) == 2)
 
 
-def test_a_transform_changes_what_is_sent(sandbox: Sandbox, http: httpx.Client) -> None:
+def test_a_transform_changes_one_answer(sandbox: Sandbox, http: httpx.Client) -> None:
     sandbox.add_job(id="ftjob-1")
     sandbox.fault(Fault(path="ftjob-1", transform=lambda job: {**job, "status": "odd"}))
     assert http.get(JOBS).json()["data"][0]["status"] == "succeeded"
-    assert http.get(f"{JOBS}/ftjob-1").json()["status"] == "odd"
-    assert http.get(f"{JOBS}/ftjob-1").json()["status"] == "succeeded"
+    assert [http.get(f"{JOBS}/ftjob-1").json()["status"] for _ in range(2)] == ["odd", "succeeded"]
 
 
 @pytest.mark.parametrize(("faults", "statuses"), cases.SELECTED, ids=itertools.count())
@@ -239,9 +238,7 @@ def test_state_in_a_file_outlives_the_sandbox(tmp_path: Path) -> None:
         assert all((job["finished_at"] or 0) <= time.time() for job in sandbox.jobs())
 
 
-def test_a_stopped_sandbox_refuses_connections_and_starts_again_where_it_was(
-    sandbox: Sandbox, http: httpx.Client
-) -> None:
+def test_a_stopped_sandbox_refuses_and_starts_again_where_it_was(sandbox: Sandbox, http: httpx.Client) -> None:
     sandbox.add_job(id="ftjob-1")
     port = sandbox.port
     sandbox.stop()
@@ -284,8 +281,6 @@ def test_the_books_can_be_written_by_hand(sandbox: Sandbox, http: httpx.Client) 
     assert sandbox.jobs() == []
     with pytest.raises(KeyError):
         sandbox.remove_job("ftjob-1")
-    with pytest.raises(KeyError):
-        sandbox.update_job("ftjob-1")
 
 
 def test_requests_are_recorded_as_they_came(sandbox: Sandbox, http: httpx.Client) -> None:

@@ -62,7 +62,9 @@ def test_a_create_that_breaks_a_rule_is_refused_by_its_name(
     assert sandbox.jobs() == []
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff"])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"null", b"\xff", b'{"seed": NaN}', b'{"suffix": "\\ud800"}', b"[" * 99999]
+)
 def test_a_body_that_is_no_json_object_is_refused(sandbox: Sandbox, body: bytes) -> None:
     with driven(sandbox) as client, pytest.raises(openai.BadRequestError):
         client.post("/fine_tuning/jobs", content=body, cast_to=object)

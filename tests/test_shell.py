@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -201,7 +202,7 @@ def test_the_prompt_shows_a_box_and_goes_on_after_an_error(sandbox: Sandbox, env
             break
     assert process.wait(20) == 0, shown
     os.close(master)
-    text = shown.decode()
+    text = re.sub(r"\x1b\[[0-9;]*m", "", shown.decode())  # without colours
     assert "no such column: nope" in text
     assert "│ ftjob-00000 │ succeeded │" in text
     assert "training_file = " in text  # one column a line where a row is wider than the screen

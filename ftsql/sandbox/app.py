@@ -155,7 +155,7 @@ def _call(
 
 def _replacement(face: Face, fault: Fault) -> Answer:
     """What a fault sends in the place of the real answer."""
-    headers = dict(fault.headers or {})
+    headers = {name.lower(): value for name, value in (fault.headers or {}).items()}
     if fault.redirect is not None:
         return Answer(fault.status or 307, b"", {"location": fault.redirect, **headers})
     status = 200 if fault.status is None else fault.status

@@ -6,7 +6,6 @@ whichever thread, does it inside ``transaction()``.
 
 from __future__ import annotations
 
-import json
 import random
 import threading
 import time
@@ -97,8 +96,3 @@ class Books:
         """Close the database. State in memory is gone then."""
         with self._lock:
             self._db.close()
-
-
-def dumps(value: object) -> str:
-    """JSON text as the books keep it and the faces send it."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

@@ -5,7 +5,6 @@ A handler answers with something to send or raises Refusal; only the face knows 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from functools import cached_property
 from urllib.parse import unquote
 
 from ftsql.sandbox.books import Books
+from ftsql.sandbox.jobs import dumps
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,5 +119,4 @@ class Face:
 
 def answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
     """An answer with a JSON body."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    return Answer(status, text.encode(), headers or {})
+    return Answer(status, dumps(value).encode(), headers or {})

@@ -82,7 +82,7 @@ class Jobs:
         ends = life.ends() if active else None
         self._db.execute(
             "INSERT INTO jobs(id, accepted, ends, active, life, job) VALUES (?, ?, ?, ?, ?, ?)",
-            (job["id"], accepted, ends, active, _written(life), _json(job)),
+            (job["id"], accepted, ends, active, _written(life), dumps(job)),
         )
 
     def add(self, fields: Mapping[str, Any]) -> Job:
@@ -115,7 +115,7 @@ class Jobs:
             return None
         job = {name: value for name, value in {**job, **fields}.items() if value is not ...}
         self._db.execute(
-            "UPDATE jobs SET id = ?, job = ?, active = 0, ends = NULL WHERE id = ?", (job["id"], _json(job), job_id)
+            "UPDATE jobs SET id = ?, job = ?, active = 0, ends = NULL WHERE id = ?", (job["id"], dumps(job), job_id)
         )
         return job
 
@@ -180,7 +180,7 @@ class Jobs:
         more = limit is not None and len(rows) > limit
         now = time.time()
         texts = [
-            _json(render(json.loads(job), _read(life), now)) if active else job for job, active, life in rows[:limit]
+            dumps(render(json.loads(job), _read(life), now)) if active else job for job, active, life in rows[:limit]
         ]
         return texts, more
 
@@ -214,7 +214,7 @@ class Jobs:
             if job["status"] not in FINAL:  # a rounding error away from its end
                 continue
             self._settle_files(job, life)
-            self._db.execute("UPDATE jobs SET job = ?, active = 0, ends = NULL WHERE id = ?", (_json(job), job["id"]))
+            self._db.execute("UPDATE jobs SET job = ?, active = 0, ends = NULL WHERE id = ?", (dumps(job), job["id"]))
 
     def _settle_files(self, job: Job, life: Life) -> None:
         if job["status"] == "succeeded" and life.plan["result_file"] in (job.get("result_files") or ()):
@@ -262,12 +262,13 @@ def _number(value: object, default: int) -> int:
     return int(value) if isinstance(value, (int, float)) else default
 
 
-def _json(value: object) -> str:
+def dumps(value: object) -> str:
+    """JSON as the books keep it and the faces send it."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def _written(life: Life) -> str:
-    return _json(asdict(life))
+    return dumps(asdict(life))
 
 
 def _read(text: str) -> Life:

@@ -1,6 +1,6 @@
 """The listener: uvicorn on a real port, in a thread of its own, that ends at once when told to.
 
-The only module that imports uvicorn.
+The only module that knows uvicorn.
 """
 
 from __future__ import annotations

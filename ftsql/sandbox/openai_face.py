@@ -34,7 +34,8 @@ def read_json(call: Call) -> dict[str, Any]:
     """The request's JSON object. Raises Refusal for anything else."""
     try:
         value = json.loads(call.body)
-    except ValueError:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()  # Python reads NaN and half a surrogate pair
+    except (ValueError, RecursionError):
         raise Refusal(400, "We could not parse the JSON body of your request.") from None
     if not isinstance(value, dict):
         raise Refusal(400, "Expected the body to be a JSON object.")
