@@ -278,6 +278,8 @@ def test_an_upload_that_breaks_a_rule_is_refused(sandbox: Sandbox, change: dict[
     url, headers = sandbox.base_url() + "/files", {"Authorization": "Bearer test"}
     answer = httpx.post(url, data=data, files=files, headers=headers)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+    headers["Content-Type"] = "multipart/form-data"
+    assert httpx.post(url, content=b"no boundary", headers=headers).status_code == 400
 
 
 def test_a_fine_tuned_model_can_be_trained_on_shared_and_deleted(client: openai.OpenAI, sandbox: Sandbox) -> None:

@@ -192,7 +192,7 @@ async def _form(scope: Message, record: RequestRecord) -> dict[str, str | Upload
         return {"type": "http.request", "body": record.body, "more_body": False}
 
     try:
-        async with Request(dict(scope, app=None), replay).form() as form:
+        async with Request(scope, replay).form() as form:
             return {
                 name: Upload(value.filename or "", await value.read()) if isinstance(value, UploadFile) else value
                 for name, value in form.multi_items()
