@@ -5,6 +5,7 @@ The error shapes are those of api-facts: OpenAI's, Telnyx's and FastAPI's, gatew
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,11 @@ from pydantic_core import from_json
 from ftsql.errors import APIError, AuthenticationError, DataError, RateLimitError
 from ftsql.providers import Account
 
+# "No such job" in codes and words; a plain "Not Found" or "Resource not found" is about the address.
+NO_SUCH_CODE = re.compile(r"(fine_?tun\w*|job|object)?_?not_?found", re.IGNORECASE)
+NO_SUCH_JOB = re.compile(
+    r"(could not find|no such|unknown) (fine|job)|(job|fine.?tun).*(not found|not exist)", re.IGNORECASE
+)
 MAX_WORDS = 400  # characters of a provider's own words in a message
 
 
@@ -93,15 +99,9 @@ def is_not_found(account: Account, answer: Answer) -> bool:
     message, code, param = _words(body)
     if not isinstance(body, dict) or not message:
         return False
-    lowered = message.lower()
-    if "url" in lowered or "route" in lowered or lowered == "not found":
-        return False
-    return (
-        param == "fine_tune_id"
-        or "not_found" in (code or "").lower()
-        or "notfound" in (code or "").lower()
-        or (any(word in lowered for word in ("could not find", "not found", "no such", "does not exist")))
-    )
+    if code is not None and (code in account.provider.not_found or NO_SUCH_CODE.fullmatch(code)):
+        return True
+    return param == "fine_tune_id" or NO_SUCH_JOB.search(message) is not None
 
 
 def _decoded(body: bytes) -> Any:

@@ -133,6 +133,9 @@ def _check(provider: str, name: str, value: Any, field: CreateField) -> None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if number and _outside(value, field.minimum, field.maximum):
         raise refuse(f"is a number {_range(field.minimum, field.maximum)}")
+    low, high = field.exclusive_minimum, field.exclusive_maximum
+    if number and ((low is not None and value <= low) or (high is not None and value >= high)):
+        raise refuse(f"is a number between {low:.0f} and {high:.0f}, which it may not be itself")
     if isinstance(value, str) and _outside(len(value), field.min_length, field.max_length):
         raise refuse(f"has {_range(field.min_length, field.max_length)} characters")
     if isinstance(value, list) and field.max_items is not None and len(value) > field.max_items:

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 import httpx
+from pydantic_core import to_json
 
 from ftsql.answers import Answer, Reply, is_not_found, refusal
 from ftsql.errors import APIConnectionError, APIError, ConfigError, DataError, RateLimitError
@@ -152,7 +153,10 @@ class Client:
         end = time.monotonic() + self.settings.deadline
         headers = {"Content-Type": "application/json"} if method == "POST" else {}
         url = self.account.url(path)
-        with http.stream(method, url, params=query, content=body, headers=headers) as response:
+        params = {**self.account.query(), **(query or {})}
+        if method == "POST" and body is None and self.account.provider.body:
+            body = to_json(self.account.body())
+        with http.stream(method, url, params=params, content=body, headers=headers) as response:
             received = bytearray()
             for chunk in response.iter_bytes():
                 received += chunk

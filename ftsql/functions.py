@@ -17,7 +17,7 @@ from pydantic_core import from_json
 from ftsql.client import Client
 from ftsql.errors import APIError, DataError, NotSupportedError, ProgrammingError
 from ftsql.resources import JOBS, SQLiteValue, is_finished, json_text
-from ftsql.scan import RETRIEVABLE
+from ftsql.scan import in_url
 from ftsql.sending import Write
 from ftsql.session import Session, Statement
 from ftsql.writes import too_many
@@ -129,20 +129,21 @@ def _wait(session: Session, id: SQLiteValue, seconds: SQLiteValue = None) -> SQL
 
 def _owner(session: Session, name: str, id: SQLiteValue, provider: SQLiteValue) -> Client:
     """The client of the provider that has the job; with several active, exactly one must."""
-    if not isinstance(id, str) or not RETRIEVABLE.fullmatch(id):
-        raise ProgrammingError(f"{name}: {id!r:.80} is no job's id")
-    if provider is not None or len(session.clients) < 2:
-        return session.client(None if provider is None else str(provider), f"call {name}")
-    look = session.statement.look
-    owners = [account for account in session.accounts if look.get(account, id) is not None]
-    if len(owners) == 1:
+    if not isinstance(id, str) or not any(in_url(account, id) for account in session.accounts or ()):
+        if session.accounts:
+            raise ProgrammingError(f"{name}: {id!r:.80} is no job's id")
+    elif provider is None and len(session.clients) > 1:
+        look = session.statement.look
+        owners = [account for account in session.accounts if look.get(account, id) is not None]
+        if len(owners) != 1:
+            names = ", ".join(account.name for account in owners)
+            raise ProgrammingError(
+                f"{name}: {id!r} is a job at several providers ({names}): say which, {name}('{id}', '{owners[0].name}')"
+                if owners
+                else f"{name}: no such job at any active provider: {id!r:.80}"
+            )
         return session.clients[owners[0]]
-    names = ", ".join(account.name for account in owners)
-    raise ProgrammingError(
-        f"{name}: {id!r} is a job at several providers ({names}): say which, {name}('{id}', '{owners[0].name}')"
-        if owners
-        else f"{name}: no such job at any active provider: {id!r:.80}"
-    )
+    return session.client(None if provider is None else str(provider), f"call {name}")
 
 
 def _once(

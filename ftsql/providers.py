@@ -33,6 +33,8 @@ class CreateField(BaseModel):
     required: bool = False
     minimum: float | None = None
     maximum: float | None = None
+    exclusive_minimum: float | None = None
+    exclusive_maximum: float | None = None
     min_length: int | None = None
     max_length: int | None = None
     max_items: int | None = None
@@ -42,7 +44,15 @@ class CreateField(BaseModel):
 
 
 class Provider(BaseModel):
-    """One provider's entry: ``path`` is its jobs' below ``base_url``, ``without`` names what it lacks."""
+    """One provider's entry.
+
+    ``path`` is its jobs' below ``base_url``. ``query`` goes with every request, ``body`` with every POST.
+    ``paging``: by the last id of a page (after), or not at all (none). ``newest_first``: the order of its
+    list, which is checked all the same. ``without``: what it lacks. ``create_fields``: what a create
+    takes; false takes an inherited one away. ``stores_metadata``: a job shows the metadata it was created
+    with. ``encoded_ids``: its ids are percent-encoded already. ``not_found``: codes of its "no such job".
+    ``by_name``: asked only where it is named. ``allow_http``: http:// off this machine is the user's wish.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -50,19 +60,24 @@ class Provider(BaseModel):
     base_url: str
     headers: dict[str, str] = {}
     path: str = "/fine_tuning/jobs"
+    query: dict[str, str] = {}
+    body: dict[str, str] = {}
     paging: Literal["after", "none"] = "after"
     page_size: int = 100
     newest_first: bool = False
     stores_metadata: bool = False
     without: frozenset[Literal["retrieve", "create", "cancel", "pause", "resume"]] = frozenset()
     create_fields: dict[str, CreateField] = {}
+    encoded_ids: bool = False
+    not_found: frozenset[str] = frozenset()
+    by_name: bool = False
     allow_http: bool = False
 
     @property
     def variables(self) -> dict[str, bool]:
         """The environment variables of the templates; True where one must be set."""
         found: dict[str, bool] = {}
-        for template in (self.base_url, *self.headers.values()):
+        for template in (self.base_url, *self.headers.values(), *self.query.values(), *self.body.values()):
             for name, default in VARIABLE.findall(template):
                 required = f"${{{name}}}" in template
                 found[name] = found.get(name, False) or (required and not default)
@@ -95,7 +110,7 @@ class Account:
 
     def url(self, path: str = "") -> str:
         """The URL of ``path`` below the jobs' own. Raises ConfigError for one that may not carry a key."""
-        base = self._expand(self.provider.base_url).rstrip("/")
+        base = re.sub(r"(?<!:)//+", "/", self._expand(self.provider.base_url)).rstrip("/")
         parts = urlsplit(base)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigError(f"{self.name}: base_url {base!r} is no http:// or https:// address; correct it")
@@ -105,6 +120,14 @@ class Account:
                 "Use https://, or set allow_http = true in this provider's entry if the network is yours"
             )
         return base + self.provider.path + path
+
+    def query(self) -> dict[str, str]:
+        """What goes into the query of every request."""
+        return {name: self._expand(template) for name, template in self.provider.query.items()}
+
+    def body(self) -> dict[str, str]:
+        """What goes into the body of every POST."""
+        return {name: self._expand(template) for name, template in self.provider.body.items()}
 
     @cached_property
     def loopback(self) -> bool:
@@ -201,6 +224,8 @@ def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     for word, value in over.items():
         both = isinstance(value, dict) and isinstance(merged.get(word), dict)
         merged[word] = merged[word] | value if both else value
+        if word == "create_fields" and isinstance(value, dict):
+            merged[word] = {name: field for name, field in merged[word].items() if field is not False}
     return merged
 
 
@@ -210,7 +235,9 @@ def _provider(name: str, tables: Mapping[str, Any], above: tuple[str, ...] = ())
     if parent is not None:
         if parent not in tables or parent in (*above, name):
             raise ConfigError(f"provider {name}: extends {parent!r}, which is no other provider's name")
-        inherited = _provider(parent, tables, (*above, name)).model_dump(exclude_unset=True, exclude={"name"})
+        inherited = _provider(parent, tables, (*above, name)).model_dump(
+            exclude_unset=True, exclude={"name", "by_name"}
+        )
         table = _merged(inherited, table)
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
         raise ConfigError(f"provider {name!r}: a name has letters, digits, '_', '.' and '-' only")
@@ -240,4 +267,4 @@ def accounts(
     if chosen:
         return [Account(known[name], environment) for name in dict.fromkeys(chosen)]
     complete = [Account(provider, environment) for provider in known.values()]
-    return [account for account in complete if not account.missing()]
+    return [account for account in complete if not account.missing() and not account.provider.by_name]

@@ -116,7 +116,11 @@ class FineTuningJob(TypedDict, total=False):
         Text,
         Column("TEXT", "The name of the fine-tuned model that is being created; NULL while the job runs."),
     ]
-    finished_at: Annotated[Time, Column("INTEGER", "When the job finished, in Unix seconds; NULL while it runs.")]
+    finished_at: Annotated[
+        Time,
+        Field(validation_alias=AliasChoices("finished_at", "completed_at")),  # Fireworks' name, through Portkey
+        Column("INTEGER", "When the job finished, in Unix seconds; NULL while it runs."),
+    ]
     hyperparameters: Annotated[
         Any,
         Column(

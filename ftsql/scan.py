@@ -10,6 +10,7 @@ import heapq
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 from ftsql.client import Client
 from ftsql.errors import APIError, ConfigError, OperationalError
@@ -21,6 +22,7 @@ from ftsql.settings import Settings
 
 # Ids that can stand in a URL as one segment and nothing else; any other is looked for in the list.
 RETRIEVABLE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._~:@-]{0,511}")
+ENCODED = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9._~:@-]|%[0-9A-Fa-f]{2}){0,511}")
 
 
 class Look:
@@ -103,13 +105,20 @@ class Look:
             self._listings[account].replace(row)
 
     def _retrievable(self, account: Account, id: str) -> bool:
-        return "retrieve" not in account.provider.without and RETRIEVABLE.fullmatch(id) is not None
+        return "retrieve" not in account.provider.without and in_url(account, id)
 
     def _retrieve(self, account: Account, id: str) -> Row | None:
         body = self.ask(account, f"/{id}")
         row = None if body is None else JOBS.rows(account.name, [body])[0]
         self._got[account, id] = row
         return row
+
+
+def in_url(account: Account, id: str) -> bool:
+    """Whether ``id`` can stand in a URL of this account as it is."""
+    if account.provider.encoded_ids and ENCODED.fullmatch(id):
+        return ".." not in unquote(id)
+    return RETRIEVABLE.fullmatch(id) is not None
 
 
 def scan(look: Look, plan: Plan, arguments: Sequence[Any]) -> Iterator[Row]:

@@ -17,8 +17,9 @@ from pydantic_core import to_json
 from ftsql import checks
 from ftsql.answers import Reply
 from ftsql.client import Client
-from ftsql.errors import APIError, DataError, OutcomeUnknown
+from ftsql.errors import APIError, DataError, OutcomeUnknown, ProgrammingError
 from ftsql.resources import FTSQL_KEY, JOBS, JSONObject, Row, is_finished
+from ftsql.scan import in_url
 from ftsql.settings import Settings
 from ftsql.store import Journal
 from ftsql.workers import Call
@@ -51,6 +52,12 @@ class Write:
     journal_id: int = 0
     stopped: bool = field(default=False, repr=False)  # Ctrl-C came while it was under way
 
+    def __post_init__(self) -> None:
+        if self.job_id is not None and not in_url(self.client.account, self.job_id):
+            raise ProgrammingError(
+                f"{self.provider}: the id {self.job_id!r:.80} cannot stand in a URL: nothing was sent to {self.action} it"
+            )
+
     @property
     def provider(self) -> str:
         return self.client.account.name
@@ -62,7 +69,7 @@ class Write:
 
     @property
     def body(self) -> bytes | None:
-        return None if self.request is None else to_json(self.request)
+        return None if self.request is None else to_json({**self.request, **self.client.account.body()})
 
     @classmethod
     def create(cls, client: Client, values: dict[str, Any], statement: str) -> Write:
