@@ -8,13 +8,23 @@ from typing import Any
 import apsw
 from pydantic_core import to_json
 
+from ftsql.plan import pushed_down
 from ftsql.providers import Account
-from ftsql.resources import SQLiteValue
+from ftsql.resources import JOBS, SQLiteValue
 from ftsql.session import Session
 from ftsql.store import COLUMNS, NAMES
 
 Rows = Callable[[], Iterable[tuple[SQLiteValue, ...]]]
 
+COLUMN_COLUMNS = (
+    "table_name TEXT",
+    "position INTEGER",
+    "column_name TEXT",
+    "type TEXT",
+    "description TEXT",
+    "hidden INTEGER",
+    "pushed_down TEXT",
+)
 PROVIDER_COLUMNS = (
     "provider TEXT",
     "active INTEGER",
@@ -123,9 +133,21 @@ class _Cursor:
         self._rows = []
 
 
+def columns(session: Session) -> Rows:
+    """ftsql_columns: every column of the resources' tables, and what of it narrows the requests."""
+
+    def rows() -> Iterator[tuple[SQLiteValue, ...]]:
+        for number, column in enumerate(JOBS.columns):
+            pushed = pushed_down(column.name)
+            yield JOBS.table, number, column.name, column.type, column.description, int(column.hidden), pushed
+
+    return rows
+
+
 def modules(session: Session) -> dict[str, Module]:
     """The tables about ftsql by name."""
     return {
+        "ftsql_columns": Module("ftsql_columns", COLUMN_COLUMNS, columns(session)),
         "ftsql_providers": Module("ftsql_providers", PROVIDER_COLUMNS, providers(session)),
         "ftsql_writes": Module("ftsql_writes", COLUMNS, writes(session)),
     }

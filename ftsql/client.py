@@ -18,7 +18,7 @@ import httpx
 from pydantic_core import to_json
 
 from ftsql.answers import Answer, Reply, is_not_found, refusal
-from ftsql.errors import APIConnectionError, APIError, ConfigError, DataError, RateLimitError
+from ftsql.errors import APIConnectionError, APIError, ConfigError, DataError, Error, RateLimitError
 from ftsql.providers import Account, missing_key
 from ftsql.settings import Settings
 from ftsql.workers import Call, Workers
@@ -32,6 +32,10 @@ RETRY_STATUS = frozenset({408, 409, 429})
 # The response headers that anybody needs; the rest is dropped, whatever a server echoes in it.
 TOLD = re.compile(r"retry-after(-ms)?|x-ratelimit-.*|x-request-id|apim-request-id|x-portkey-trace-id|location")
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+
+
+class _Unreadable(Exception):
+    """An answer that is given up, in words."""
 
 
 class _Credentials(httpx.Auth):
@@ -161,9 +165,9 @@ class Client:
             for chunk in response.iter_bytes():
                 received += chunk
                 if len(received) > self.settings.max_body:
-                    raise httpx.ReadError(f"the answer is larger than {self.settings.max_body} bytes")
+                    raise _Unreadable(f"the answer is larger than {self.settings.max_body} bytes")
                 if time.monotonic() > end:
-                    raise httpx.ReadTimeout(f"the answer took longer than {self.settings.deadline:g} s")
+                    raise _Unreadable(f"the answer took longer than {self.settings.deadline:g} s")
             headers = {
                 name.lower(): self.account.redact(value)
                 for name, value in response.headers.items()
@@ -209,14 +213,25 @@ class Client:
             call.sleep(pause)
 
     def _tried(self, once: Callable[[], Answer]) -> Answer | APIConnectionError:
-        """One try. Its error is returned and not raised, so that no frame of httpx hangs on it."""
+        """One try. Its error is returned and not raised, so that no frame of httpx hangs on it.
+
+        Raises what another try would not mend.
+        """
         try:
             return once()
+        except (_Unreadable, httpx.DecodingError) as fault:
+            reason = str(fault)
+            error: Error = APIConnectionError(
+                f"cannot read the answer: {reason}",
+                provider=self.account.name,
+                hint="Check that base_url is the API's, and what is in between",
+                ambiguous=True,
+            )
         except httpx.HTTPError as fault:
             return self._connection_error(fault)
         except httpx.InvalidURL as fault:
-            reason = str(fault)
-        raise ConfigError(f"{self.account.name}: base_url cannot be used: {reason}")
+            error = ConfigError(f"{self.account.name}: base_url cannot be used: {fault}")
+        raise error
 
     def _connection_error(self, fault: httpx.HTTPError) -> APIConnectionError:
         sent = not isinstance(fault, NOT_SENT)

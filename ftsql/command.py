@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -54,8 +55,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _warn(message: Warning | str, *_: object, **__: object) -> None:
+    """How a warning looks in the shell: a line on stderr, and no path of ours."""
+    complain(str(message))
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command; ends the process with 0, 1 for an error, 2 for a wrong option, 130 for Ctrl-C."""
+    warnings.showwarning = _warn
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = _serve_sandbox(words[1:]) if words[:1] == ["sandbox"] else _run(words)

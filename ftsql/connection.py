@@ -191,13 +191,15 @@ def _sandbox(names: Iterable[str] | None) -> tuple[Sandbox, dict[str, Provider],
     started.start()
     known, _ = load(None, {"FTSQL_CONFIG": os.devnull})
     faces = started.faces()
-    wanted = list(names or ["openai"])
-    for name in wanted:
-        if name not in faces:
+    active = []
+    for name in names or ["openai"]:
+        if name not in faces or name not in known:
             started.stop()
             raise ConfigError(f"the sandbox has no face {name!r}; it has {', '.join(sorted(faces))}")
-    environment = {"OPENAI_BASE_URL": faces["openai"], "OPENAI_API_KEY": SANDBOX_KEY}
-    return started, known, [Account(known[name], environment) for name in wanted]
+        provider = known[name].model_copy(update={"base_url": faces[name]})
+        environment = {variable: SANDBOX_KEY for variable, needed in provider.variables.items() if needed}
+        active.append(Account(provider, environment))
+    return started, known, active
 
 
 def _settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:

@@ -31,6 +31,16 @@ WORDS = {
 }
 
 
+def pushed_down(column: str) -> str | None:
+    """The operators on ``column`` that narrow what is asked of the APIs, as people write them."""
+    operators = [operator for known, operator in WORDS if known == ("id" if column in ID_COLUMNS else column)]
+    if "=" in operators:
+        operators.insert(1, "IN")
+    if column == "created_at":
+        operators += ["BETWEEN", "ORDER BY DESC"]
+    return ", ".join(operators) or None
+
+
 @dataclass(frozen=True, slots=True)
 class Constraint:
     """What SQLite offers: ``column operator value``, at its own slot of the offer.

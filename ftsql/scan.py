@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import heapq
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
 from ftsql.client import Client
-from ftsql.errors import APIError, ConfigError, OperationalError
+from ftsql.errors import APIError, ConfigError, OperationalError, Warning
 from ftsql.listing import Listing
 from ftsql.plan import Plan
 from ftsql.providers import Account
@@ -70,6 +71,17 @@ class Look:
                 lambda id: not self._retrievable(account, id) or self._retrieve(account, id) is not None,
             )
         return self._listings[account]
+
+    def compare(self, account: Account, rows: Sequence[Row]) -> None:
+        """Warn where another provider shows the same id: one may be a gateway in front of the other."""
+        for other, listing in self._listings.items():
+            if other is not account and any(row.id in listing.by_id for row in rows):
+                warnings.warn(
+                    f"{other.name} and {account.name} show jobs of the same id: if one stands in front of the other, "
+                    "jobs are counted twice; choose with WHERE provider = … or FTSQL_PROVIDERS",
+                    Warning,
+                    stacklevel=2,
+                )
 
     def seen(self, row: Row, account: Account) -> Row:
         """``row`` of a listing, or the same job as this statement got it before."""
@@ -213,7 +225,9 @@ def _listed(
             yield look.seen(listing.rows[index - 1], account)
         if listing.done or (since is not None and listing.older_than(since, inclusive=inclusive)):
             return
+        read = len(listing.rows)
         listing.read(size if not listing.pages else None)
+        look.compare(account, listing.rows[read:])
 
 
 def _newest_first(row: Row) -> tuple[bool, int]:

@@ -55,7 +55,7 @@ class Write:
     def __post_init__(self) -> None:
         if self.job_id is not None and not in_url(self.client.account, self.job_id):
             raise ProgrammingError(
-                f"{self.provider}: the id {self.job_id!r:.80} cannot stand in a URL: nothing was sent to {self.action} it"
+                f"{self.provider}: the id {self.job_id!r:.80} cannot stand in a URL: not sent to {self.action} it"
             )
 
     @property

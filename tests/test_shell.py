@@ -150,7 +150,14 @@ def test_db_opens_the_users_file_and_says_when_its_table_stands_first(
 def test_tables_lists_ours_and_the_users(environment: dict[str, str], tmp_path: Path) -> None:
     path = str(tmp_path / "own.db")
     done = run("--db", path, environment=environment, stdin="CREATE TABLE mine (id);\n.tables\n")
-    assert done.stdout.split() == ["fine_tuning_jobs", "ftsql_providers", "ftsql_writes", "jobs", "mine"]
+    assert done.stdout.split() == [
+        "fine_tuning_jobs",
+        "ftsql_columns",
+        "ftsql_providers",
+        "ftsql_writes",
+        "jobs",
+        "mine",
+    ]
 
 
 def test_open_keeps_the_tables(sandbox: Sandbox, environment: dict[str, str], tmp_path: Path) -> None:
