@@ -39,6 +39,7 @@ def writes(session: Session) -> Rows:
     """ftsql_writes: what was sent, then what COMMIT will send."""
 
     def rows() -> Iterator[tuple[SQLiteValue, ...]]:
+        session.statements.settle()
         yield from session.journal.entries()
         for write in session.queue.writes:
             if write.state != "queued":
@@ -69,7 +70,7 @@ def providers(session: Session) -> Rows:
                 name,
                 int(name in active),
                 ", ".join(missing) or None,
-                provider.base_url,
+                provider.base_url if missing else Account(provider, session.environment).address(),
                 to_json(sorted(provider.without)).decode(),
                 int(provider.newest_first),
             )

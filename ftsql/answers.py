@@ -86,7 +86,7 @@ def refusal(account: Account, answer: Answer) -> APIError:
         code=account.redact(code)[:100] if code else None,
         param=account.redact(param)[:100] if param else None,
         request_id=answer.request_id,
-        hint=_hint(account, answer, code),
+        hint="" if is_not_found(account, answer) else _hint(account, answer, code),
         ambiguous=answer.status >= 500 or answer.status == 408,
     )
 

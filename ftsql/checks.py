@@ -47,10 +47,12 @@ def body(account: Account, values: Mapping[str, Any]) -> dict[str, Any]:
         if name == "extra_body":
             continue
         if name not in WRITABLE:
-            raise IntegrityError(f"{name} is filled by the API: leave it out of INSERT (it takes {_takes(account)})")
+            known = any(column.name == name for column in JOBS.columns)
+            what = "is filled by the API: leave it out" if known else "is no field of a job"
+            raise IntegrityError(f"{name} {what}. A create takes {_takes(account)}")
         if name not in fields:
             raise IntegrityError(
-                f"{account.name} does not take {name}: it takes {_takes(account)}, and extra_body for "
+                f"{account.name} does not take {name}: it takes {_takes(account)}, where extra_body is for "
                 "whatever else its documentation has"
             )
         request[name] = _decoded(name, value) if name in JSON_COLUMNS else _plain(name, value)
@@ -92,8 +94,17 @@ def fingerprint(account: Account, request: dict[str, Any]) -> tuple[str, str | i
     return None
 
 
+def brief(value: Any) -> str:
+    """A value for a message, short and as SQL has it."""
+    if value is None:
+        return "NULL"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:50] + "…" + text[-1]
+
+
 def _takes(account: Account) -> str:
-    return ", ".join(name for name in account.provider.create_fields if "." not in name)
+    names = [name for name in account.provider.create_fields if "." not in name]
+    return ", ".join([*names, "provider", "extra_body"])
 
 
 def _required(account: Account) -> str:
@@ -105,10 +116,10 @@ def _plain(name: str, value: Any) -> Any:
     if name == "seed":
         if isinstance(value, int):
             return value
-        raise IntegrityError(f"seed takes an integer, not {value!r:.60}")
+        raise IntegrityError(f"seed takes an integer, not {brief(value)}")
     if isinstance(value, str):
         return value
-    raise IntegrityError(f"{name} takes a text, not {value!r:.60}")
+    raise IntegrityError(f"{name} takes a text, not {brief(value)}")
 
 
 def _decoded(name: str, value: Any) -> Any:
@@ -116,26 +127,28 @@ def _decoded(name: str, value: Any) -> Any:
     kind = list if name in ARRAYS else dict
     wanted = "a JSON array" if kind is list else "a JSON object"
     if not isinstance(value, str):
-        raise IntegrityError(f"{name} takes {wanted} as text, not {value!r:.60}")
+        raise IntegrityError(f"{name} takes {wanted} as text, not {brief(value)}")
     try:
         decoded = from_json(value, allow_inf_nan=False)
     except ValueError as error:
-        raise IntegrityError(f"{name} is no valid JSON: {str(error)[:120]}: {value!r:.80}") from None
+        raise IntegrityError(f"{name} is no valid JSON: {str(error)[:120]}: {brief(value)}") from None
     if not isinstance(decoded, kind):
-        raise IntegrityError(f"{name} takes {wanted}, such as json_object('key', 'value'), not {value!r:.80}")
+        raise IntegrityError(f"{name} takes {wanted}, such as json_object('key', 'value'), not {brief(value)}")
     return decoded
 
 
 def _check(provider: str, name: str, value: Any, field: CreateField) -> None:
     def refuse(limit: str) -> IntegrityError:
-        return IntegrityError(f"{provider}: {name} {limit}, not {value!r:.60}")
+        return IntegrityError(f"{provider}: {name} {limit}, not {brief(value)}")
 
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if number and _outside(value, field.minimum, field.maximum):
         raise refuse(f"is a number {_range(field.minimum, field.maximum)}")
     low, high = field.exclusive_minimum, field.exclusive_maximum
     if number and ((low is not None and value <= low) or (high is not None and value >= high)):
-        raise refuse(f"is a number between {low:.0f} and {high:.0f}, which it may not be itself")
+        above = f"above {low:.0f}" if low is not None else ""
+        below = f"below {high:.0f}" if high is not None else ""
+        raise refuse(f"is a number {' and '.join(filter(None, (above, below)))}")
     if isinstance(value, str) and _outside(len(value), field.min_length, field.max_length):
         raise refuse(f"has {_range(field.min_length, field.max_length)} characters")
     if isinstance(value, list) and field.max_items is not None and len(value) > field.max_items:
@@ -148,7 +161,7 @@ def _check(provider: str, name: str, value: Any, field: CreateField) -> None:
                 raise refuse(f"has keys of at most {field.max_key_length} characters")
             if field.max_value_length is not None:
                 if not isinstance(member, str):
-                    raise refuse(f"takes texts as values: {key} has {member!r:.40}")
+                    raise refuse(f"takes texts as values: {key} has {brief(member)}")
                 if len(member) > field.max_value_length:
                     raise refuse(f"has values of at most {field.max_value_length} characters: {key} has {len(member)}")
 

@@ -6,13 +6,15 @@ A GET is retried; a write is sent once and tells by ``ambiguous`` whether it may
 from __future__ import annotations
 
 import email.utils
+import logging
 import random
 import re
 import ssl
 import time
+import weakref
 from collections.abc import Callable, Generator, Mapping
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import httpx
 from pydantic_core import to_json
@@ -38,6 +40,23 @@ class _Unreadable(Exception):
     """An answer that is given up, in words."""
 
 
+class _Redacting(logging.Filter):
+    """Keeps the keys of all accounts out of what httpx and httpcore log of a server's answers."""
+
+    accounts: ClassVar[weakref.WeakSet[Account]] = weakref.WeakSet()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        for account in list(self.accounts):
+            text = account.redact(text)
+        record.msg, record.args = text, ()
+        return True
+
+
+for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy"):
+    logging.getLogger(_name).addFilter(_Redacting())
+
+
 class _Credentials(httpx.Auth):
     """Adds the account's headers as a request leaves, so that no frame or object above holds them."""
 
@@ -55,6 +74,7 @@ class Client:
     def __init__(self, account: Account, settings: Settings) -> None:
         self.account = account
         self.settings = settings
+        _Redacting.accounts.add(account)
         self._workers = Workers(8)
         self._not_before = 0.0  # monotonic time before which a rate limit forbids requests
 
@@ -70,7 +90,10 @@ class Client:
                 return None
             if not answer.ok:
                 raise refusal(self.account, answer)
-            return answer.json(self.account)
+            value = answer.json(self.account)
+            if value is None:
+                raise DataError(f"{self.account.name}: answered {answer.url} with null where an object belongs")
+            return value
 
         return self._start(run)
 

@@ -70,8 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except BrokenPipeError:  # the reader of a pipe has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
-    except KeyboardInterrupt:
-        complain("interrupted")
+    except (KeyboardInterrupt, apsw.InterruptError) as error:
+        if not getattr(error, "_handle_exception_saw_this", False):
+            complain("interrupted")
         code = 130
     except (Error, apsw.Error, apsw.shell.Shell.Error, ImportError, OSError, UnicodeError) as error:
         if not getattr(error, "_handle_exception_saw_this", False):
@@ -105,7 +106,11 @@ def _run(words: Sequence[str]) -> int:
     }
     if given.db != ":memory:" and not given.db.startswith("file:") and given.read_only and not os.path.exists(given.db):
         raise ProgrammingError(f"there is no file {given.db}, and --read-only makes none")
-    connection = connect(given.db, **options)
+    new = given.db != ":memory:" and not given.db.startswith("file:") and not os.path.exists(given.db)
+    try:
+        connection = connect(given.db, **options)
+    except (apsw.CantOpenError, apsw.NotADBError) as error:
+        raise ProgrammingError(f"cannot open {given.db}: {error}") from None
     try:
         shell = Shell(connection, connection.ftsql, options)
         if given.mode:
@@ -114,7 +119,10 @@ def _run(words: Sequence[str]) -> int:
             except apsw.shell.Shell.Error as error:
                 parser.error(str(error).partition("\n")[0])
         notice(connection)
+        if new:
+            complain(f"{given.db} is a new file")
         _work(shell, given.words[0] if given.words else None, given.file, chosen)
+        shell.close()
     finally:
         connection.close()
     return 0
@@ -132,8 +140,11 @@ def _work(shell: Shell, sql: str | None, file: str | None, chosen: Query | None)
             raise
     elif sql is not None or file is not None:
         if file is not None:
-            with open(file, encoding="utf-8") as opened:
-                _once(shell, opened.read())
+            if file == "-":
+                shell.run(sys.stdin)
+            else:
+                with open(file, encoding="utf-8") as opened:
+                    shell.run(opened)
         if sql is not None:
             _once(shell, sql)
     elif shell._using_a_terminal():
@@ -145,8 +156,7 @@ def _work(shell: Shell, sql: str | None, file: str | None, chosen: Query | None)
             transient="",
         )
     else:
-        shell.interactive = False
-        shell.cmdloop()
+        shell.run(sys.stdin)
 
 
 def _once(shell: Shell, text: str) -> None:
@@ -168,26 +178,41 @@ def _list_queries() -> None:
         print(f"{entry.name:{width}}  {entry.question}")  # noqa: T201 - rows go to stdout
 
 
+def _port(text: str) -> int:
+    if text.isdecimal() and int(text) <= 65535:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no port: 0 to 65535")
+
+
 def _serve_sandbox(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="ftsql sandbox", description="Serve the APIs locally, with made-up jobs.")
     add = parser.add_argument
-    add("--port", type=int, default=8000, help="port to listen on (8000); 0 takes a free one")
+    add("--port", type=_port, default=8000, help="port to listen on (8000); 0 takes a free one")
     add("--jobs", type=int, default=250, help="jobs to make up (250)")
     add("--seed", type=int, default=0, help="what to make them up from (0)")
     add("--state", default=":memory:", metavar="FILE", help="keep the jobs in a file")
     add("--latency", type=float, default=0.0, metavar="SECONDS", help="wait before each answer")
     given = parser.parse_args(words)
+    if given.jobs < 0 or given.latency < 0:
+        parser.error("--jobs and --latency cannot be below 0")
     from ftsql.sandbox import Sandbox
 
-    with Sandbox(
-        jobs=given.jobs, seed=given.seed, state=given.state, port=given.port, latency=given.latency
-    ) as sandbox:
+    try:
+        sandbox = Sandbox(
+            jobs=given.jobs, seed=given.seed, state=given.state, port=given.port, latency=given.latency
+        ).start()
+    except apsw.Error as error:
+        raise ProgrammingError(f"cannot keep the sandbox's jobs in {given.state}: {error}") from None
+    except OSError as error:
+        raise ProgrammingError(f"cannot listen on port {given.port}: {error.strerror}. Choose another --port") from None
+    try:
         for name, url in sandbox.faces().items():
             print(f"{name}  {url}")  # noqa: T201 - a command speaks
         complain("any key but 'wrong' is accepted; Ctrl-C ends")
         sys.stdout.flush()
-        try:
-            while True:
-                time.sleep(3600)
-        except KeyboardInterrupt:
-            return 0
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        sandbox.stop()

@@ -5,6 +5,7 @@ Nothing is written into the user's file: the tables stand in an attached in-memo
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
@@ -13,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import apsw
+from pydantic_core import to_json
 
 from ftsql import about, functions, guard, vtab
-from ftsql.errors import ConfigError, ProgrammingError
+from ftsql.errors import ConfigError, InterfaceError, ProgrammingError
 from ftsql.providers import Account, Provider, accounts, load
 from ftsql.resources import JOBS, Row
 from ftsql.session import Session
@@ -49,10 +51,25 @@ class Registration:
         """The jobs created since the last call, oldest first."""
         return self._session.take_created()
 
+    def announce(self, sql: str) -> None:
+        """Say that ``sql`` runs next, from a cursor whose own execution trace hides it."""
+        self._session.statements.announce(sql)
+
+    def take_notes(self) -> list[str]:
+        """What became of writes since the last call, a line each: what the shell prints."""
+        return self._session.take_notes()
+
+    @property
+    def queued(self) -> int:
+        """How many writes wait for COMMIT."""
+        return sum(1 for write in self._session.queue.writes if write.state == "queued")
+
     def close(self) -> None:
         """Close ftsql's sockets and, where it runs, the embedded sandbox. The connection stays open."""
         if not self._closed:
             self._closed = True
+            with contextlib.suppress(apsw.Error, ReferenceError):  # closed already, or in the middle of a statement
+                _take_off(self._session)
             self._session.close()
             if self._sandbox is not None:
                 self._sandbox.stop()
@@ -105,6 +122,7 @@ def connect(
     connection = Connection(text, flags=flags)
     try:
         connection.set_busy_timeout(5000)
+        connection.convert_binding = _as_json
         connection.ftsql = register(
             connection,
             providers=providers,
@@ -118,6 +136,13 @@ def connect(
         connection.close(True)
         raise
     return connection
+
+
+def _as_json(_: object, number: int, value: object) -> str:
+    """A dict or list bound to a parameter is the JSON text that it stands for."""
+    if isinstance(value, (dict, list)):
+        return to_json(value).decode()
+    raise TypeError(f"parameter {number} is a {type(value).__name__}, which SQLite has no type for")
 
 
 def register(
@@ -135,6 +160,10 @@ def register(
 
     ``environment`` stands in for os.environ. Close the registration before the connection's end.
     """
+    if not isinstance(connection, apsw.Connection):
+        raise InterfaceError(f"register takes an apsw.Connection, not a {type(connection).__module__} one")
+    if "live" in (name for _, name, _ in connection.execute("PRAGMA database_list")):
+        raise ProgrammingError("this connection has a schema named live already: is ftsql registered on it?")
     if connection.in_transaction:
         raise ProgrammingError("register ftsql before BEGIN: SQLite attaches no schema inside a transaction")
     environment = os.environ if environment is None else environment
@@ -153,7 +182,7 @@ def register(
         session = Session(connection, active, known, environment, chosen, read_only=read_only)
         _tables(connection, session)
         functions.register(session)
-        guard.install(connection, read_only=read_only, trust_file=trust_file)
+        session.authorizer = guard.install(connection, read_only=read_only, trust_file=trust_file)
     except BaseException:
         if started is not None:
             started.stop()
@@ -168,7 +197,7 @@ def _tables(connection: apsw.Connection, session: Session) -> None:
         jobs,
         use_bestindex_object=True,
         use_no_change=True,
-        iVersion=3,
+        iVersion=2,  # has savepoints; 3 would take one of the 33 slots that APSW has for a whole process
         eponymous=True,
         read_only=session.read_only,
     )
@@ -182,6 +211,16 @@ def _tables(connection: apsw.Connection, session: Session) -> None:
         connection.execute(f"CREATE VIRTUAL TABLE live.{name} USING {name}")
     views = (packaged.files("ftsql") / "views.sql").read_text("utf-8")
     connection.execute(views.replace("CREATE VIEW ", "CREATE VIEW live."))
+
+
+def _take_off(session: Session) -> None:
+    """The reverse of ``_tables`` and ``functions.register``."""
+    connection = session.connection
+    connection.authorizer = session.authorizer
+    connection.execute("DETACH live")
+    for name in (JOBS.table, *about.modules(session)):
+        connection.create_module(name, None)
+    functions.unregister(session)
 
 
 def _sandbox(names: Iterable[str] | None) -> tuple[Sandbox, dict[str, Provider], list[Account]]:
@@ -208,16 +247,23 @@ def _settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> Setti
     known: dict[str, type] = {field.name: type(getattr(defaults, field.name)) for field in fields(Settings)}
     unknown = [name for name in given if name not in known]
     if unknown:
-        raise ConfigError(f"unknown setting {unknown[0]!r}; known are {', '.join(known)}")
+        raise ConfigError(
+            f"unknown setting {unknown[0]!r}; known are {', '.join(known)}. Keys and addresses come from the "
+            "environment and the provider file, not from arguments"
+        )
     values: dict[str, Any] = {}
     for name, kind in known.items():
-        value = given.get(name)
+        value, source = given.get(name), f"the argument {name}"
         if value is None:
-            value = environment.get(f"FTSQL_{name.upper()}") or None
+            value, source = environment.get(f"FTSQL_{name.upper()}") or None, f"FTSQL_{name.upper()}"
         if value is None:
             continue
         try:
             values[name] = value in (True, "1", "true", "yes", "on") if kind is bool else kind(value)
         except (TypeError, ValueError):
-            raise ConfigError(f"setting {name}: {value!r} is no {kind.__name__}") from None
+            raise ConfigError(
+                f"setting {name}: {value!r} is no {'number' if kind is float else 'whole number'} (from {source})"
+            ) from None
+        if kind is not bool and not values[name] > 0:
+            raise ConfigError(f"setting {name}: {value!r} should be above 0 (from {source})")
     return Settings(**values)

@@ -112,7 +112,8 @@ class APIError(OperationalError):
         text = f"{self.provider}: {self.message}"
         if facts:
             text += f" ({', '.join(facts)})"
-        return f"{text}. {self.hint}" if self.hint else text
+        hints = self.hint.strip()
+        return f"{text}. {hints}" if hints else text
 
 
 class RateLimitError(APIError):

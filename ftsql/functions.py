@@ -16,10 +16,11 @@ from pydantic_core import from_json
 
 from ftsql.client import Client
 from ftsql.errors import APIError, DataError, NotSupportedError, ProgrammingError
+from ftsql.program import misplaced
 from ftsql.resources import JOBS, SQLiteValue, is_finished, json_text
 from ftsql.scan import in_url
 from ftsql.sending import Write
-from ftsql.session import Session, Statement
+from ftsql.session import Session
 from ftsql.writes import too_many
 
 EFFECTS = ("create_job", "cancel_job", "pause_job", "resume_job")
@@ -29,6 +30,22 @@ Function = Callable[..., SQLiteValue]
 
 def register(session: Session) -> None:
     """Make the functions known to the session's connection; with ``read_only`` only those without effect."""
+    for name, (function, counts) in _functions(session).items():
+        for count in counts:
+            session.connection.create_scalar_function(
+                name, function, count, deterministic=False, flags=apsw.SQLITE_DIRECTONLY
+            )
+
+
+def unregister(session: Session) -> None:
+    """Take the functions off again."""
+    for name, (_, counts) in _functions(session).items():
+        for count in counts:
+            session.connection.create_scalar_function(name, None, count)
+
+
+def _functions(session: Session) -> dict[str, tuple[Function, tuple[int, ...]]]:
+    """Each function with the numbers of arguments that it takes."""
     functions: dict[str, tuple[Function, tuple[int, ...]]] = {
         "last_job_id": (lambda: session.last_job_id, (0,)),
         "wait_job": (partial(_wait, session), (1, 2)),
@@ -37,11 +54,7 @@ def register(session: Session) -> None:
         functions["create_job"] = (partial(_create, session), (2, 3))
         for action in ("cancel", "pause", "resume"):
             functions[f"{action}_job"] = (partial(_act, session, action), (1, 2))
-    for name, (function, counts) in functions.items():
-        for count in counts:
-            session.connection.create_scalar_function(
-                name, function, count, deterministic=False, flags=apsw.SQLITE_DIRECTONLY
-            )
+    return functions
 
 
 def _act(session: Session, action: Any, id: SQLiteValue, provider: SQLiteValue = None) -> SQLiteValue:
@@ -102,7 +115,7 @@ def _options(options: SQLiteValue) -> dict[str, Any]:
 
 
 def _wait(session: Session, id: SQLiteValue, seconds: SQLiteValue = None) -> SQLiteValue:
-    """Wait until a job has finished, or ``seconds`` have passed; gives its status then."""
+    """Wait until a job has finished or is paused, or ``seconds`` have passed; gives its status then."""
     if id is None:
         return None
     client = _owner(session, "wait_job", id, None)
@@ -117,7 +130,7 @@ def _wait(session: Session, id: SQLiteValue, seconds: SQLiteValue = None) -> SQL
         row = JOBS.rows(client.account.name, [body])[0]
         session.statement.look.learn(client.account, row)
         left = end - time.monotonic()
-        if is_finished(row.status) or left <= 0:
+        if is_finished(row.status) or row.status == "paused" or left <= 0:
             return row.status
         tick = time.monotonic() + min(pause, left)
         while (rest := tick - time.monotonic()) > 0:
@@ -150,35 +163,20 @@ def _once(
     session: Session, name: str, arguments: tuple[SQLiteValue, ...], act: Callable[[], SQLiteValue]
 ) -> SQLiteValue:
     """``act()``, once per statement and arguments. Raises ProgrammingError where SQLite may call too often."""
-    statement = session.statement
+    statement = session.statements.calling(name)
     key = (name, *arguments)
     if key not in statement.results:
-        if name in _before_sort_and_limit(session, statement):
+        if statement.misplaced is None:
+            statement.misplaced = misplaced(session.statements.program(statement.sql), EFFECTS)
+        if name in statement.misplaced:
             raise ProgrammingError(
-                f"{name} was not called: SQLite computes it for every row before it sorts and limits. Choose the "
-                f"rows in a subquery: SELECT {name}(…) FROM (SELECT … ORDER BY … LIMIT …)"
+                f"{name} was not called: here SQLite would call it for rows that the statement then drops. Let it "
+                f"stand alone over the rows that you choose: SELECT {name}(id) FROM (SELECT id … ORDER BY … LIMIT …)"
             )
         if statement.acts >= session.settings.max_writes:
             raise ProgrammingError(too_many(session.settings.max_writes, sent=statement.acts))
         statement.acts += 1
+        for other in [other for other in statement.results if other[0] != name and other[1] == arguments[0]]:
+            del statement.results[other]  # what another act on the same job gave holds no more
         statement.results[key] = act()
     return statement.results[key]
-
-
-def _before_sort_and_limit(session: Session, statement: Statement) -> frozenset[str]:
-    """The functions with effects that the statement's program calls in a loop that it then sorts and limits."""
-    if statement.sorts_and_limits is None:
-        program = session.program(statement.sql)
-        sorts = [address for address, opcode, _ in program if opcode in ("Sort", "SorterSort")]
-        limits = [address for address, opcode, _ in program if opcode in ("IfNotZero", "DecrJumpZero")]
-        found = set()
-        for address, opcode, p4 in program:
-            name = p4.partition("(")[0]
-            if opcode not in ("Function", "PureFunc") or name not in EFFECTS:
-                continue
-            after = [sort for sort in sorts if sort > address]
-            before = max((sort for sort in sorts if sort < address), default=-1)
-            if after and any(limit > before for limit in limits):
-                found.add(name)
-        statement.sorts_and_limits = frozenset(found)
-    return statement.sorts_and_limits

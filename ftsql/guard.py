@@ -9,11 +9,13 @@ from collections.abc import Callable
 
 import apsw
 
+from ftsql.errors import ProgrammingError
 from ftsql.resources import JOBS
 
 Authorizer = Callable[[int, str | None, str | None, str | None, str | None], int]
 
 OURS = {JOBS.table}
+EVERY = "*"  # stands for triggers whose names are unknown
 WRITES = (apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE, apsw.SQLITE_DELETE)
 CHANGES = {
     *WRITES,
@@ -46,24 +48,74 @@ TELLING = frozenset(
 )
 
 
-def install(connection: apsw.Connection, *, read_only: bool, trust_file: bool) -> None:
-    """Put the guard before the connection's own authorizer, which keeps its say."""
+def install(connection: apsw.Connection, *, read_only: bool, trust_file: bool) -> Authorizer | None:
+    """Put the guard before the connection's own authorizer, which keeps its say and is given back.
+
+    A statement that it refuses raises ProgrammingError when it is prepared.
+    """
     before: Authorizer | None = connection.authorizer
-    if trust_file and not read_only:
-        return
-    query = "SELECT name FROM temp.sqlite_schema WHERE type = 'trigger'"
-    temporary = {name for (name,) in connection.execute(query)}
+    temporary = _triggers(connection, "temp")
+    # Names of triggers that live in files: a TEMP trigger of such a name is not told apart from them.
+    filed: set[str] = set()
+    for _, name, _ in connection.execute("PRAGMA database_list").fetchall():
+        if name != "temp":
+            filed |= _triggers(connection, str(name))
 
     def guard(code: int, first: str | None, second: str | None, schema: str | None, inner: str | None) -> int:
-        if code == apsw.SQLITE_CREATE_TEMP_TRIGGER and first is not None:
-            temporary.add(first)
-        if not trust_file and code in WRITES and first in OURS and inner is not None and inner not in temporary:
-            return apsw.SQLITE_DENY
+        if code == apsw.SQLITE_CREATE_TEMP_TRIGGER:
+            temporary.add(str(first).lower())
+        elif code == apsw.SQLITE_DROP_TEMP_TRIGGER:
+            temporary.discard(str(first).lower())
+        elif code == apsw.SQLITE_CREATE_TRIGGER:
+            filed.add(str(first).lower())
+        elif code == apsw.SQLITE_ATTACH and not trust_file:
+            filed.update(_attached(first))
         if read_only and _changes(code, first, second):
-            return apsw.SQLITE_DENY
+            raise ProgrammingError("refused: the connection is read-only (read_only=True, --read-only)")
+        if not trust_file and code in WRITES and first in OURS and _is_filed(inner, temporary, filed):
+            raise ProgrammingError(
+                f"refused: the trigger {inner} lives in the file and would write to {first}. If you trust the "
+                "file, say so: connect(trust_file=True), --trust-file"
+            )
+        if schema == "live" and code == apsw.SQLITE_DROP_VTABLE:
+            raise ProgrammingError(f"{first} is part of ftsql and cannot be dropped: close the connection instead")
         return apsw.SQLITE_OK if before is None else before(code, first, second, schema, inner)
 
     connection.authorizer = guard
+    return before
+
+
+def _triggers(connection: apsw.Connection, schema: str) -> set[str]:
+    """The names of a schema's triggers, in lower case as SQLite compares them."""
+    quoted = schema.replace('"', '""')
+    query = f"SELECT lower(name) FROM \"{quoted}\".sqlite_schema WHERE type = 'trigger'"
+    return {name for (name,) in connection.execute(query)}
+
+
+def _attached(path: str | None) -> set[str]:
+    """The names of the triggers in a file about to be attached; EVERY where they cannot be read."""
+    if not path or path == ":memory:":
+        return set()
+    try:
+        other = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+    except apsw.CantOpenError:
+        return set()  # a new file
+    except apsw.Error:
+        return {EVERY}
+    try:
+        return _triggers(other, "main")
+    except apsw.Error:
+        return {EVERY}
+    finally:
+        other.close()
+
+
+def _is_filed(trigger: str | None, temporary: set[str], filed: set[str]) -> bool:
+    """Whether a trigger may live in a file; None is no trigger."""
+    if trigger is None:
+        return False
+    name = trigger.lower()
+    return name not in temporary or name in filed or EVERY in filed
 
 
 def _changes(code: int, first: str | None, second: str | None) -> bool:

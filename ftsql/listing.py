@@ -103,8 +103,17 @@ class Listing:
         more = has_more if has_more is not None else paged and len(rows) >= size
         if more and fresh:
             self._cursor = rows[-1].id
+            self._cursor_checked = False
         else:
+            self._check_end()
             self.done = True
+
+    def _check_end(self) -> None:
+        """A pass that began anew must show again what an earlier one showed, but for what is deleted."""
+        unseen = [row.id for row in self.rows if row.id not in self._seen]
+        for id in {unseen[0], unseen[len(unseen) // 2], unseen[-1]} if unseen else ():
+            if self._exists(id):
+                raise self._contradiction(f"ends before the job {id}, which it showed and which still exists")
 
     def replace(self, row: Row) -> None:
         """Show ``row`` as our own write left it."""

@@ -22,6 +22,7 @@ ID_COLUMNS = ("id", "fine_tuning_job_id")
 # What a Filter argument is called in a plan: by column and operator.
 WORDS = {
     ("id", "="): "id",
+    ("id", "is"): "id",  # an id is never NULL; a created_at may be
     ("key", "="): "key",
     ("provider", "="): "provider",
     ("provider", "<>"): "not-provider",
@@ -33,7 +34,7 @@ WORDS = {
 
 def pushed_down(column: str) -> str | None:
     """The operators on ``column`` that narrow what is asked of the APIs, as people write them."""
-    operators = [operator for known, operator in WORDS if known == ("id" if column in ID_COLUMNS else column)]
+    operators = [operator.upper() for known, operator in WORDS if known == ("id" if column in ID_COLUMNS else column)]
     if "=" in operators:
         operators.insert(1, "IN")
     if column == "created_at":
@@ -45,7 +46,7 @@ def pushed_down(column: str) -> str | None:
 class Constraint:
     """What SQLite offers: ``column operator value``, at its own slot of the offer.
 
-    ``operator`` is one of = <> > >= null limit offset; others are never pushed down.
+    ``operator`` is one of = is <> > >= null limit offset; others are never pushed down.
     """
 
     slot: int

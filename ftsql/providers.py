@@ -108,12 +108,24 @@ class Account:
             if required and not self.environment.get(name, "").strip()
         ]
 
+    def address(self) -> str:
+        """base_url with its variables, or why it cannot be used."""
+        try:
+            return self.url().removesuffix(self.provider.path)
+        except ConfigError as error:
+            return str(error)
+
     def url(self, path: str = "") -> str:
         """The URL of ``path`` below the jobs' own. Raises ConfigError for one that may not carry a key."""
         base = re.sub(r"(?<!:)//+", "/", self._expand(self.provider.base_url)).rstrip("/")
         parts = urlsplit(base)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(f"{self.name}: base_url {base!r} is no http:// or https:// address; correct it")
+            raise ConfigError(f"{self.name}: base_url is no http:// or https:// address; correct it")
+        if parts.username is not None or parts.query or parts.fragment:
+            raise ConfigError(
+                f"{self.name}: base_url may hold neither a user nor a query: they would show in messages. "
+                "Put credentials into headers, and other parameters into query, of this provider's entry"
+            )
         if parts.scheme == "http" and not (self.loopback or self.provider.allow_http):
             raise ConfigError(
                 f"{self.name}: refuses to send a key to {parts.hostname} over http://. "

@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 
 SPACE = r"(?:\s|--[^\n]*\n|/\*.*?\*/)"
-NAME = r"(\"(?:[^\"]|\"\")*\"|'(?:[^']|'')*'|`[^`]*`|\[[^\]]*\]|[^\s;]+)"
-OPENS = re.compile(rf"{SPACE}*SAVEPOINT{SPACE}+{NAME}", re.IGNORECASE | re.DOTALL)
-RELEASES = re.compile(rf"{SPACE}*RELEASE{SPACE}+(?:SAVEPOINT{SPACE}+)?{NAME}", re.IGNORECASE | re.DOTALL)
-ROLLS_BACK_TO = re.compile(
-    rf"{SPACE}*ROLLBACK(?:{SPACE}+TRANSACTION)?{SPACE}+TO{SPACE}+(?:SAVEPOINT{SPACE}+)?{NAME}",
-    re.IGNORECASE | re.DOTALL,
-)
+START = rf"\ufeff?(?:{SPACE}|;)*"
+QUOTED = r"\"(?:[^\"]|\"\")*\"|'(?:[^']|'')*'|`[^`]*`|\[[^\]]*\]"
+NAME = rf"(?:{SPACE}*({QUOTED})|{SPACE}+([\w$]+))"
+WORD = rf"(?:{SPACE}+SAVEPOINT(?=[\s\"'`\[/-]))?"
+FLAGS = re.IGNORECASE | re.DOTALL
+OPENS = re.compile(rf"{START}SAVEPOINT{NAME}", FLAGS)
+RELEASES = re.compile(rf"{START}RELEASE{WORD}{NAME}", FLAGS)
+ROLLS_BACK_TO = re.compile(rf"{START}ROLLBACK(?:{SPACE}+TRANSACTION)?{SPACE}+TO{WORD}{NAME}", FLAGS)
 
 
 class Savepoints:
@@ -37,20 +38,21 @@ class Savepoints:
         if not in_transaction_after:
             self._open.clear()
         elif match := OPENS.match(sql):
-            self._open.append((_plain(match[1]), in_transaction_before))
+            self._open.append((_plain(match), in_transaction_before))
         elif match := RELEASES.match(sql):
-            del self._open[self._index(match[1]) :]
+            del self._open[self._index(match) :]
         elif match := ROLLS_BACK_TO.match(sql):
-            del self._open[self._index(match[1]) + 1 :]
+            del self._open[self._index(match) + 1 :]
 
-    def _index(self, name: str) -> int:
+    def _index(self, match: re.Match[str]) -> int:
         """Where the newest savepoint of that name stands; after the last where there is none."""
         names = [known for known, _ in self._open]
-        plain = _plain(name)
+        plain = _plain(match)
         return len(names) - 1 - names[::-1].index(plain) if plain in names else len(names)
 
 
-def _plain(name: str) -> str:
+def _plain(match: re.Match[str]) -> str:
+    name = match[1] or match[2]
     if name[:1] in "\"'`[":
         quote = name[0]
         name = name[1:-1].replace(quote * 2, quote)

@@ -23,6 +23,7 @@ from ftsql.settings import Settings
 
 # Ids that can stand in a URL as one segment and nothing else; any other is looked for in the list.
 RETRIEVABLE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._~:@-]{0,511}")
+NUMERIC = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 ENCODED = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9._~:@-]|%[0-9A-Fa-f]{2}){0,511}")
 
 
@@ -57,8 +58,9 @@ class Look:
         except APIError as error:
             if len(self.clients) > 1:
                 others = ",".join(other.name for other in self.clients if other is not account)
+                error.hint = f"{error.hint.rstrip('.')}. " if error.hint else ""
                 error.hint += (
-                    f" To leave {account.name} out: WHERE provider <> '{account.name}', or FTSQL_PROVIDERS={others}"
+                    f"To leave {account.name} out: WHERE provider <> '{account.name}', or FTSQL_PROVIDERS={others}"
                 )
             raise
 
@@ -184,6 +186,8 @@ def _since(values: Mapping[str, Any]) -> tuple[float | None, bool]:
     """The oldest created_at of interest, and whether that very second is of no interest."""
     for word in ("at", "since", "newer"):
         value = values.get(word)
+        if isinstance(value, str) and NUMERIC.fullmatch(value):
+            value = float(value)  # as SQLite compares such a text with an integer column
         if isinstance(value, (int, float)):
             return value, word == "newer"
     return None, False

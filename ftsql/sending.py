@@ -7,7 +7,7 @@ is unknown and said to be.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -216,23 +216,26 @@ class Sender:
         end = time.monotonic() + self.settings.settle_seconds
         pause = 0.5
         similar: list[Row] = []
+        listed = ""
         while True:
             try:
                 rows = self._newest(write, sent_at)
-            except (APIError, DataError):
+                listed = "No job like it is in the list so far"
+            except (APIError, DataError) as error:
                 rows = []  # the list may fail for the reason that the create did: ask again
+                listed = listed or f"The list could not be read either ({error})"
             except (KeyboardInterrupt, apsw.InterruptError):
-                raise self._unknown(write, reason, similar) from None
+                raise self._unknown(write, reason, similar, listed) from None
             similar = [row for row in rows if _alike(write, row)] or similar
             found = [row for row in similar if _carries(write.fingerprint, row)]
             if len(found) == 1:
                 return found[0]
             if write.fingerprint is None or len(found) > 1 or time.monotonic() + pause > end:
-                raise self._unknown(write, reason, found or similar)
+                raise self._unknown(write, reason, found or similar, listed)
             try:
                 time.sleep(pause)
             except KeyboardInterrupt:
-                raise self._unknown(write, reason, similar) from None
+                raise self._unknown(write, reason, similar, listed) from None
             pause = min(pause * 1.5, 3.0)
 
     def _newest(self, write: Write, sent_at: float) -> list[Row]:
@@ -251,14 +254,17 @@ class Sender:
             query["after"] = page[-1].id
         return [row for row in rows if (row.created_at or sent_at) >= sent_at - LOOK_BACK]
 
-    def _unknown(self, write: Write, reason: str, candidates: Any) -> OutcomeUnknown:
+    def _unknown(self, write: Write, reason: str, candidates: Sequence[Row], listed: str = "") -> OutcomeUnknown:
         ids = tuple(row.id for row in candidates)
         what = "a job" if write.action == "create" else f"{write.action} of {write.job_id}"
         if write.action == "create":
-            which = f"These may be it: {', '.join(ids)}" if ids else "No job like it is in the list so far"
+            which = f"These may be it: {', '.join(ids)}" if ids else listed or "The list was not looked at"
+            kind, value = write.fingerprint or ("", "")
+            column = "seed" if kind == "seed" else f"raw ->> '$.metadata.{FTSQL_KEY}'"
+            where = f"{column} = {value!r}" if kind else f"created_at >= {int(time.time()) - 600}"
             hint = (
-                f"{which}. Nothing was sent again. Look before you repeat it: SELECT id, status, seed, metadata "
-                f"FROM fine_tuning_jobs WHERE created_at >= {int(time.time()) - 600}"
+                f"{which.rstrip('.')}. Nothing was sent again. Look before you repeat it: "
+                f"SELECT id, status FROM fine_tuning_jobs WHERE {where}"
             )
         else:
             hint = f"See how it is: SELECT status FROM fine_tuning_jobs WHERE id = '{write.job_id}'"

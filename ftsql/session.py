@@ -1,42 +1,27 @@
 """What one SQLite connection has of ftsql: its accounts, its statements' looks, its write queue.
 
-A look belongs to a statement: SQLite's trace events tell which statements are under way.
+A look belongs to a statement, a write to the connection's transaction.
 """
 
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from typing import Any
 
 import apsw
-import apsw.ext
 
 from ftsql.client import Client
 from ftsql.errors import ConfigError, IntegrityError
 from ftsql.providers import Account, Provider
 from ftsql.resources import Row
-from ftsql.savepoints import Savepoints
 from ftsql.scan import Look
 from ftsql.sending import Sender, Write
 from ftsql.settings import Settings
+from ftsql.statements import Statement, Statements
 from ftsql.store import Journal
 from ftsql.writes import Queue
-
-
-@dataclass(eq=False)
-class Statement:
-    """A statement under way. ``results``: of its functions with effects, by name and arguments."""
-
-    sql: str
-    look: Look
-    in_transaction: bool = False  # when it began
-    changes_before: int = 0  # the connection's changes when it began
-    changes_inside: int = 0  # those of statements that ran inside it
-    results: dict[tuple[object, ...], apsw.SQLiteValue] = field(default_factory=dict)
-    acts: int = 0
-    sorts_and_limits: frozenset[str] | None = None  # functions that it calls before it sorts and limits
-    savepoints: set[tuple[int, int]] = field(default_factory=set)  # (table, level) opened, not released
 
 
 class Session:
@@ -52,7 +37,8 @@ class Session:
         *,
         read_only: bool,
     ) -> None:
-        self.connection = connection
+        # Weak: the connection holds the tables, functions and traces that hold this session.
+        self.connection: apsw.Connection = weakref.proxy(connection)
         self.known = known
         self.environment = environment
         self.settings = settings
@@ -61,14 +47,13 @@ class Session:
         self.journal = Journal()
         self.sender = Sender(self.journal, settings, self.interrupted)
         self.queue = Queue(self.sender, self.learn, self.stands)
-        self.created: list[Row] = []  # jobs that stand, since somebody last took them: what the shell prints
+        self.created: list[Row] = []  # jobs that stand, since somebody last took them
+        self.notes: list[str] = []  # what became of writes, in words: what the shell prints
         self.last_job_id: str | None = None
-        self.savepoints = Savepoints()
-        self._statements: dict[int, Statement] = {}
-        self._loose = Statement("", self._look())  # before any trace event, or after the last
-        self._tracing = True
-        mask = apsw.SQLITE_TRACE_STMT | apsw.SQLITE_TRACE_PROFILE
-        connection.trace_v2(mask, self._trace, id=self)
+        self.authorizer: Any = None  # the connection's own, which the guard stands before
+        self.statements = Statements(self.connection, self.queue, self._look)
+        # Where nobody closes: when the connection is gone, so are its sockets and threads.
+        self._end = weakref.finalize(connection, _end, list(self.clients.values()), self.journal)
 
     @property
     def accounts(self) -> tuple[Account, ...]:
@@ -76,8 +61,8 @@ class Session:
 
     @property
     def statement(self) -> Statement:
-        """The statement that SQLite works on: the one that began last and has not ended."""
-        return next(reversed(self._statements.values()), self._loose)
+        """The statement that SQLite works on."""
+        return self.statements.current
 
     def interrupted(self) -> bool:
         return self.connection.is_interrupted
@@ -101,79 +86,67 @@ class Session:
             f"several providers are active ({active}): say which, in the column provider, to {purpose}"
         )
 
-    def program(self, sql: str) -> list[tuple[int, str, str]]:
-        """Address, opcode and P4 of a statement's program; looking at it does not count as a statement."""
-        self._tracing = False
-        try:
-            steps = apsw.ext.query_info(self.connection, sql, explain=True).explain or []
-            return [(number, step.opcode, str(step.p4 or "")) for number, step in enumerate(steps)]
-        finally:
-            self._tracing = True
-
     def take_created(self) -> list[Row]:
         """The jobs created since the last call."""
         taken, self.created = self.created, []
         return taken
 
+    def take_notes(self) -> list[str]:
+        """What became of the writes since the last call, a line each."""
+        taken, self.notes = self.notes, []
+        return taken
+
     def learn(self, write: Write) -> None:
         """Show the job of ``write`` as it is now to every statement under way."""
         assert write.row is not None
-        for statement in self._statements.values():
+        for statement in self.statements.running:
             statement.look.learn(write.client.account, write.row)
 
     def stands(self, write: Write) -> None:
-        """Note the job that ``write`` created and that no ROLLBACK undoes any more."""
-        assert write.row is not None
-        self.last_job_id = write.row.id
-        self.created.append(write.row)
+        """Note a write that no ROLLBACK undoes any more."""
+        if write.row is None or write.state == "refused":
+            self.notes.append(f"skipped a row: {write.error}")
+        elif write.action == "create":
+            self.last_job_id = write.row.id
+            self.created.append(write.row)
+            model = write.row.values.get("model")
+            self.notes.append(
+                f"created {write.row.id} (provider {write.provider}, model {model}, status {write.row.status})"
+            )
+        else:
+            self.notes.append(f"{write.row.id} is {write.row.status} now (provider {write.provider})")
 
     def savepoint(self, table: int, level: int) -> None:
+        self.statements.opened(table, level)
         self.queue.savepoint(table, level)
-        self.statement.savepoints.add((table, level))
 
     def release(self, table: int, level: int) -> None:
+        self.statements.released(table, level)
         self.queue.release(table, level)
-        for statement in self._statements.values():
-            statement.savepoints = {point for point in statement.savepoints if point[0] != table or point[1] < level}
+
+    def roll_back_to(self, table: int, level: int) -> None:
+        self.statements.settle()
+        self.queue.roll_back_to(table, level)
+
+    def add(self, write: Write) -> None:
+        self.statements.settle()
+        self.queue.add(write)
+
+    def sync(self) -> None:
+        self.statements.settle()
+        self.queue.sync()
 
     def close(self) -> None:
         """Stop following the connection and close every socket. The connection itself stays as it is."""
-        with contextlib.suppress(apsw.ConnectionClosedError):
-            self.connection.trace_v2(0, None, id=self)
-        for client in self.clients.values():
-            client.close()
-        self.journal.close()
+        with contextlib.suppress(apsw.ConnectionClosedError, ReferenceError):
+            self.statements.close()
+        self._end()
 
     def _look(self) -> Look:
         return Look(self.clients, self.settings, self.interrupted)
 
-    def _trace(self, event: dict[str, object]) -> None:
-        id, sql = event["id"], str(event["sql"])
-        assert isinstance(id, int)
-        if not self._tracing or event.get("trigger"):
-            return
-        if event["code"] == apsw.SQLITE_TRACE_STMT:
-            self._statements.pop(id, None)
-            began = Statement(sql, self._look(), self.connection.in_transaction, self.connection.total_changes())
-            self._statements[id] = began
-        elif id in self._statements and self._statements[id].sql == sql:  # queries of FTS5 share the id
-            self._ended(self._statements.pop(id))
 
-    def _ended(self, statement: Statement) -> None:
-        """Leave nothing of a failed statement in the queue.
-
-        A statement that ends well releases its savepoints, and one that fails in SQLite rolls them back.
-        Where a Python exception ended it APSW delivers neither: then its own savepoint is still open, and
-        it changed nothing. A savepoint of the user's that a table saw late is open too, but below its own.
-        """
-        changes = self.connection.total_changes() - statement.changes_before
-        if self._statements:
-            next(reversed(self._statements.values())).changes_inside += changes
-        own = any(level >= self.savepoints.depth for _, level in statement.savepoints)
-        if statement.savepoints and (own or changes == statement.changes_inside):
-            self.queue.drop_from(min(self.queue.mark(*point) for point in statement.savepoints))
-        self.savepoints.ran(
-            statement.sql,
-            in_transaction_before=statement.in_transaction,
-            in_transaction_after=self.connection.in_transaction,
-        )
+def _end(clients: Sequence[Client], journal: Journal) -> None:
+    for client in clients:
+        client.close()
+    journal.close()

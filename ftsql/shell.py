@@ -10,7 +10,7 @@ import functools
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TextIO
 
 import apsw
 import apsw.ext
@@ -18,6 +18,25 @@ import apsw.shell
 
 from ftsql.connection import Registration, register
 from ftsql.resources import JOBS
+
+
+class Script:
+    """A text to run as the prompt's lines are: its last statement may lack its semicolon."""
+
+    def __init__(self, lines: TextIO) -> None:
+        self._lines = lines
+        self._ended = False
+
+    def readline(self) -> str:
+        """The next line; after the last one a semicolon."""
+        line = self._lines.readline()
+        if not line and not self._ended:
+            self._ended = True
+            return ";\n"
+        return line
+
+    def isatty(self) -> bool:
+        return False
 
 
 class Shell(apsw.shell.Shell):
@@ -52,7 +71,7 @@ class Shell(apsw.shell.Shell):
     output_fit.all_at_once = True  # type: ignore[attr-defined]  # how APSW's shell asks for all rows together
 
     def process_sql(self, sql: str, bindings: Any = None, internal: bool = False, summary: Any = None) -> None:
-        """Run SQL statement by statement, and say which jobs each created, also where it failed afterwards."""
+        """Run SQL statement by statement, and say what each wrote, also where it failed afterwards."""
         if internal:
             super().process_sql(sql, bindings, internal, summary)
             return
@@ -60,12 +79,11 @@ class Shell(apsw.shell.Shell):
             details = self._query_details(sql, self.bindings if bindings is None else bindings)
             statement, sql = (sql, "") if details.error_text else (details.query or "", details.remaining or "")
             try:
-                if not self._answered(statement, bindings, summary) and not details.error_text:
+                if not self._answered(statement, bindings, summary) and not (details.error_text or details.explain):
                     self._write_empty(statement)
             finally:
-                for job in self._registration.take_created():
-                    model, status = job.values.get("model"), job.status
-                    self.write_error(f"created {job.id} (provider {job.provider}, model {model}, status {status})\n")
+                for note in self._registration.take_notes():
+                    self.write_error(note + "\n")
 
     def _answered(self, statement: str, bindings: Any, summary: Any) -> bool:
         """Run one statement; whether it gave any row."""
@@ -79,6 +97,7 @@ class Shell(apsw.shell.Shell):
             return output(*arguments)
 
         self.output = noting
+        self._registration.announce(statement)
         try:
             super().process_sql(statement, bindings, False, summary)
         finally:
@@ -124,6 +143,21 @@ class Shell(apsw.shell.Shell):
                 )
         finally:
             self.pop_output()
+
+    def run(self, lines: TextIO) -> None:
+        """Run the SQL and dot commands of a file or pipe."""
+        self.push_input()
+        self.interactive = False
+        self.stdin = Script(lines)
+        try:
+            self.cmdloop()
+        finally:
+            self.pop_input()
+
+    def close(self) -> None:
+        """Say what a transaction that nobody committed leaves undone."""
+        if count := self._registration.queued:
+            complain(f"{count} queued {'write was' if count == 1 else 'writes were'} not sent: there was no COMMIT")
 
 
 def notice(connection: apsw.Connection) -> None:

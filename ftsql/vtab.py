@@ -11,6 +11,7 @@ from typing import Any
 
 import apsw
 
+from ftsql.checks import brief
 from ftsql.errors import IntegrityError, InternalError, NotSupportedError, ProgrammingError
 from ftsql.plan import Constraint, Order, Plan, plan
 from ftsql.resources import FTSQL_KEY, JOBS, Column, Row, SQLiteValue, json_text
@@ -23,7 +24,7 @@ OPERATORS = {
     # Also each value of an IN. Taking the whole IN at once would be better, but APSW 3.54.1.0 fails the
     # statement with "<NULL>" when such a set is empty, as in IN (SELECT … that finds nothing).
     apsw.SQLITE_INDEX_CONSTRAINT_EQ: "=",
-    apsw.SQLITE_INDEX_CONSTRAINT_IS: "=",  # alike but for NULL, which no pushed-down column's key has
+    apsw.SQLITE_INDEX_CONSTRAINT_IS: "is",
     apsw.SQLITE_INDEX_CONSTRAINT_NE: "<>",
     apsw.SQLITE_INDEX_CONSTRAINT_GT: ">",
     apsw.SQLITE_INDEX_CONSTRAINT_GE: ">=",
@@ -79,7 +80,9 @@ class Module:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def Connect(self, connection: apsw.Connection, *_: str) -> tuple[str, Table]:
+    def Connect(self, connection: apsw.Connection, module: str, schema: str, table: str, *_: str) -> tuple[str, Table]:
+        if table != JOBS.table:  # a file could hold the table under a name that nothing guards
+            raise ProgrammingError(f"{schema}.{table}: the table of module {module} is called {JOBS.table}")
         connection.vtab_config(apsw.SQLITE_VTAB_CONSTRAINT_SUPPORT, 1)
         return SCHEMA, Table(self._session)
 
@@ -127,11 +130,13 @@ class Table:
             client = session.client(None if provider is None else str(provider), "create a job")
             write = Write.create(client, values, session.statement.sql)
             write.conflict = conflict
-        except IntegrityError:
+        except IntegrityError as error:
             if conflict != apsw.SQLITE_IGNORE:
+                session.statement.keeps = conflict == apsw.SQLITE_FAIL
                 raise
+            session.notes.append(f"skipped a row: {error}")
         else:
-            session.queue.add(write)
+            session.add(write)
         return session.connection.last_insert_rowid()
 
     def UpdateDeleteRow(self, rowid: int) -> None:
@@ -156,18 +161,18 @@ class Table:
                 )
             if value not in STATUS:
                 raise IntegrityError(
-                    f"status cannot be set to {value!r}: {', '.join(map(repr, STATUS))} cancel, pause and resume"
+                    f"status cannot be set to {brief(value)}: 'cancelled' cancels, 'paused' pauses, 'running' resumes"
                 )
             action = STATUS[str(value)]
             if action in client.account.provider.without:
                 raise NotSupportedError(f"{provider} has no way to {action} a job")
-            session.queue.add(Write(client, action, session.statement.sql, job_id=id))
+            session.add(Write(client, action, session.statement.sql, job_id=id))
 
     def Begin(self) -> None:
-        pass
+        self._session.queue.begin(id(self))
 
     def Sync(self) -> None:
-        self._session.queue.sync()
+        self._session.sync()
 
     def Commit(self) -> None:
         self._session.queue.commit()
@@ -179,7 +184,7 @@ class Table:
         self._session.savepoint(id(self), level)
 
     def RollbackTo(self, level: int) -> None:
-        self._session.queue.roll_back_to(id(self), level)
+        self._session.roll_back_to(id(self), level)
 
     def Release(self, level: int) -> None:
         self._session.release(id(self), level)

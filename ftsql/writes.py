@@ -18,7 +18,7 @@ from ftsql.sending import Sender, Write
 class Queue:
     """The writes of one connection's transaction, whichever of its tables they came through.
 
-    ``learn`` is told of each job that a write created or changed, ``stands`` of each created job that
+    ``learn`` is told of each job that a write created or changed, ``stands`` of each write that
     no ROLLBACK undoes any more.
     """
 
@@ -26,6 +26,7 @@ class Queue:
     learn: Callable[[Write], None]
     stands: Callable[[Write], None]
     writes: list[Write] = field(default_factory=list)
+    _joined: dict[int, int] = field(default_factory=dict)  # table -> length
     _marks: dict[tuple[int, int], int] = field(default_factory=dict)  # (table, savepoint level) -> length
 
     def add(self, write: Write) -> None:
@@ -34,6 +35,10 @@ class Queue:
         if sum(1 for other in self.writes if other.state == "queued") >= limit:
             raise ProgrammingError(too_many(limit))
         self.writes.append(write)
+
+    def begin(self, table: int) -> None:
+        """A table joins the transaction; savepoints that were open before it cover all that it queues."""
+        self._joined[table] = len(self.writes)
 
     def savepoint(self, table: int, level: int) -> None:
         self._marks[table, level] = len(self.writes)
@@ -44,7 +49,8 @@ class Queue:
 
     def roll_back_to(self, table: int, level: int) -> None:
         """Drop what was queued since the savepoint; level -1 is everything."""
-        self.drop_from(self._marks.get((table, level), 0 if level < 0 else len(self.writes)))
+        joined = self._joined.get(table, len(self.writes))
+        self.drop_from(0 if level < 0 else self._marks.get((table, level), joined))
 
     def mark(self, table: int, level: int) -> int:
         """How long the queue was at a savepoint."""
@@ -76,7 +82,7 @@ class Queue:
             except Exception as error:
                 if write.action != "create":
                     refused.append(write)
-                elif write.conflict != apsw.SQLITE_IGNORE:
+                elif write.conflict != apsw.SQLITE_IGNORE or not _of_the_row(error):
                     raise self._failed(error, queued, number, keep=write.conflict == apsw.SQLITE_FAIL) from None
             else:
                 write.row = row
@@ -90,6 +96,8 @@ class Queue:
         for write in self.writes:
             if write.state == "created":
                 self._stand(write)
+            elif write.state in ("done", "refused"):
+                self.stands(write)
         self._clear()
 
     def rollback(self) -> None:
@@ -101,6 +109,7 @@ class Queue:
     def _clear(self) -> None:
         self.writes.clear()
         self._marks.clear()
+        self._joined.clear()
 
     def _stand(self, write: Write) -> None:
         self.sender.stand(write)
@@ -143,6 +152,11 @@ class Queue:
             f"{len(refused)} of {len(queued)} jobs could not be changed: {'; '.join(reasons)}."
             + (f" {'; '.join(done + created)}." if done or created else "")
         )
+
+
+def _of_the_row(error: Exception) -> bool:
+    """Whether the API refused this row for what it says, so that another row may do better."""
+    return isinstance(error, APIError) and error.status in (400, 404, 409, 413, 422)
 
 
 def too_many(limit: int, sent: int = 0) -> str:

@@ -241,7 +241,7 @@ def test_an_unknown_provider_or_setting_is_named_with_those_that_exist() -> None
         ftsql.connect(providers="opnai")
     with pytest.raises(ftsql.ConfigError, match="unknown setting 'max_request'; known are .*max_requests"):
         ftsql.connect(max_request=5)
-    with pytest.raises(ftsql.ConfigError, match="setting timeout: 'soon' is no float"):
+    with pytest.raises(ftsql.ConfigError, match="setting timeout: 'soon' is no number"):
         ftsql.connect(timeout="soon")
 
 

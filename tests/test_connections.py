@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import time
+import weakref
 from pathlib import Path
 
 import apsw
@@ -21,8 +24,11 @@ def test_register_adds_the_tables_to_a_connection_and_close_takes_only_ftsql_off
     with ftsql.register(connection) as registration:
         assert registration.accounts == ("openai",)
         assert connection.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall() == [(2,)]
-    assert connection.execute("SELECT 1").fetchall() == [(1,)]
+    with pytest.raises(apsw.SQLError, match="no such table"):
+        connection.execute("SELECT * FROM fine_tuning_jobs")
     registration.close()
+    with ftsql.register(connection):
+        assert connection.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall() == [(2,)]
     connection.close()
 
 
@@ -69,6 +75,21 @@ def test_several_threads_work_with_a_connection_each(sandbox: Sandbox, connect: 
         thread.join()
     assert errors == []
     assert found == [150] * 40
+
+
+def test_many_connections_can_be_open_and_one_that_is_dropped_is_closed(sandbox: Sandbox, connect: Connect) -> None:
+    fill(sandbox, 1)
+    held = [connect() for _ in range(40)]
+    assert held[-1].execute("SELECT count(*) FROM fine_tuning_jobs").fetchall() == [(1,)]
+    before = threading.active_count()
+    db = ftsql.connect()
+    assert db.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall() == [(1,)]
+    reference = weakref.ref(db)
+    del db
+    gc.collect()
+    assert reference() is None
+    time.sleep(0.3)
+    assert threading.active_count() == before
 
 
 def test_closing_twice_is_no_error_and_ends_the_embedded_sandbox() -> None:

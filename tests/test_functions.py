@@ -70,6 +70,17 @@ REFUSED = [
     "SELECT * FROM (SELECT cancel_job(id) FROM mine ORDER BY id LIMIT 1)",
     "WITH c AS (SELECT cancel_job(id) FROM mine ORDER BY id LIMIT 1) SELECT * FROM c",
     "SELECT cancel_job(id) FROM mine UNION ALL SELECT 'x' ORDER BY 1 LIMIT 1",
+    "-- a comment first\nSELECT cancel_job(id) FROM fine_tuning_jobs ORDER BY model LIMIT 1",
+    "SELECT id FROM fine_tuning_jobs j WHERE status = 'running' AND cancel_job(id) = 'x' AND id NOT IN (SELECT id FROM mine)",
+    "SELECT id FROM fine_tuning_jobs j WHERE NOT EXISTS (SELECT 1 FROM mine WHERE mine.id = j.id) AND cancel_job(id) = 'x'",
+    "SELECT j.id FROM fine_tuning_jobs j JOIN mine ON mine.id = j.model AND cancel_job(j.id) = 'cancelled'",
+    "WITH x AS MATERIALIZED (SELECT id, cancel_job(id) s FROM fine_tuning_jobs) SELECT * FROM x LIMIT 1",
+    "SELECT * FROM (SELECT id, cancel_job(id) s, row_number() OVER (ORDER BY created_at) r FROM fine_tuning_jobs) WHERE r = 1",
+    "SELECT DISTINCT cancel_job(id) FROM mine LIMIT 1",
+    "SELECT max(cancel_job(id)) FROM mine",
+    "SELECT cancel_job(id) AS c FROM mine WHERE c = 'x'",
+    "SELECT * FROM a_view LIMIT 1",
+    "UPDATE mine SET id = cancel_job(id)",
 ]
 
 
@@ -79,8 +90,9 @@ def test_a_statement_that_sorts_and_limits_after_the_call_is_refused(
 ) -> None:
     ids = fill(sandbox, 3, status="running")
     db.execute("CREATE TABLE mine (id)")
+    db.execute("CREATE TEMP VIEW a_view AS SELECT cancel_job(id) FROM mine ORDER BY id DESC LIMIT 1")
     db.executemany("INSERT INTO mine VALUES (?)", [(id,) for id in ids])
-    with pytest.raises(ftsql.Error, match=r"FROM \(SELECT … ORDER BY … LIMIT …\)"):
+    with pytest.raises(ftsql.Error, match=r"FROM \(SELECT id … ORDER BY … LIMIT …\)"):
         db.execute(sql).fetchall()
     assert acts(sandbox) == []
 
@@ -92,7 +104,11 @@ ALLOWED = [
     ("SELECT cancel_job(id) FROM mine LIMIT 2", 2),
     ("SELECT cancel_job(id) FROM fine_tuning_jobs ORDER BY created_at DESC LIMIT 1", 1),
     ("SELECT cancel_job(id) FROM mine ORDER BY id", 3),
-    ("SELECT cancel_job(id) AS c FROM mine WHERE c IS NOT NULL", 3),
+    ("SELECT iif(id > '', cancel_job(id), 'x'), CASE WHEN id < 'b' THEN 1 ELSE 2 END FROM mine", 3),
+    ("INSERT INTO log SELECT id, cancel_job(id) FROM mine", 3),
+    ("CREATE TABLE made AS SELECT cancel_job(id) FROM mine", 3),
+    ("INSERT INTO log VALUES ('x', cancel_job((SELECT id FROM mine ORDER BY id LIMIT 1)))", 1),
+    ("/* c */ SELECT cancel_job(id) FROM mine WHERE id LIKE '%1' OR id LIKE '%2'", 2),
     ("SELECT cancel_job(id), cancel_job(id) FROM mine", 3),
     ("SELECT cancel_job(a.id) FROM mine a JOIN mine b", 3),
 ]
@@ -104,6 +120,7 @@ def test_a_call_is_sent_once_per_statement_and_job(
 ) -> None:
     ids = fill(sandbox, 3, status="running")
     db.execute("CREATE TABLE mine (id)")
+    db.execute("CREATE TABLE log (id, status)")
     db.executemany("INSERT INTO mine VALUES (?)", [(id,) for id in ids])
     db.execute(sql).fetchall()
     assert len(acts(sandbox)) == count

@@ -119,6 +119,17 @@ def test_an_inclusive_cursor_neither_doubles_nor_loses_a_job(sandbox: Sandbox, d
     assert count(db) == 250
 
 
+def test_a_second_pass_that_ends_early_is_an_error(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    ids = fill(sandbox, 350)
+    cursor = db.execute("SELECT id FROM fine_tuning_jobs")
+    next(cursor)
+    sandbox.remove_job(ids[99])
+    short = lambda body: body | {"data": body["data"][:5], "has_more": False}  # noqa: E731
+    sandbox.fault(Fault(path=LIST, after=1, times=None, transform=short))
+    with pytest.raises(ftsql.Error, match="which it showed and which still exists"):
+        list(cursor)
+
+
 def test_a_job_created_while_the_list_is_read_does_not_disturb_it(sandbox: Sandbox, db: ftsql.Connection) -> None:
     ids = fill(sandbox, 250)
     cursor = db.execute("SELECT id FROM fine_tuning_jobs ORDER BY created_at DESC")

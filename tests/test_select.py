@@ -10,7 +10,7 @@ import apsw
 import pytest
 
 import ftsql
-from ftsql.sandbox import Sandbox
+from ftsql.sandbox import Fault, Sandbox
 from tests.conftest import Connect, fill, gets
 
 COLUMNS = (
@@ -257,6 +257,14 @@ def test_interleaved_and_nested_statements_have_a_look_each(sandbox: Sandbox, db
     assert next(second) == (150,)
     assert len(list(first)) == 149
     assert len(sandbox.requests) == 4
+
+
+def test_a_null_time_is_compared_as_sqlite_does(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    body = {"object": "list", "data": [{"id": f"j{n}"} for n in range(3)], "has_more": False}
+    sandbox.fault(Fault(times=None, body=body))
+    assert rows(db, "SELECT count(*) FROM fine_tuning_jobs WHERE created_at IS ?", None) == [(3,)]
+    assert rows(db, "SELECT count(*) FROM fine_tuning_jobs WHERE created_at = ?", None) == [(0,)]
+    assert rows(db, "SELECT id FROM fine_tuning_jobs WHERE id IS ?", None) == []
 
 
 def test_max_requests_names_the_plan(sandbox: Sandbox, connect: Connect) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from pathlib import Path
@@ -107,6 +108,27 @@ SCRIPTS: list[tuple[list[str], list[str]]] = [
     (["!" + INSERT + "('gpt-4o-mini', 'file-a'), ('gpt-4o-mini', 'file-none'), ('gpt-4o-mini', 'file-b')"], []),
     (["BEGIN", ONE, INSERT + "('gpt-4o-mini', 'file-none')", "!COMMIT"], []),
     (["BEGIN", ONE, "SELECT count(*) FROM fine_tuning_jobs", "COMMIT"], ["file-a"]),
+    (["BEGIN", "SAVEPOINT s", INSERT + "('gpt-4o-mini', 'file-b'), ('gpt-4o-mini', 'file-c')", "ROLLBACK TO s", "COMMIT"], []),
+    (["BEGIN", "SAVEPOINT s", ONE + " RETURNING model", "ROLLBACK TO s", ONE, "COMMIT"], ["file-a"]),
+    (["BEGIN", "SAVEPOINT s", "SAVEPOINT t", INSERT + "('gpt-4o-mini', 'file-b'), ('gpt-4o-mini', 'file-c')",
+      "ROLLBACK TO t", ONE, "RELEASE s", "COMMIT"], ["file-a"]),
+    (["BEGIN", "SAVEPOINT s", "INSERT INTO fine_tuning_jobs (model, training_file) SELECT 'gpt-4o-mini', column1 FROM "
+      "(VALUES ('file-b'), ('file-c'))", "ROLLBACK TO s", "COMMIT"], []),
+    (["BEGIN", "-- c\nSAVEPOINT s", ONE, "COMMIT"], ["file-a"]),
+    (["BEGIN", 'SAVEPOINT"s"', ONE, "COMMIT"], ["file-a"]),
+    (["BEGIN", "SAVEPOINT[s t]", ONE, "ROLLBACK TO[s t]", INSERT + "('gpt-4o-mini', 'file-b')", "COMMIT"], ["file-b"]),
+    (["BEGIN", "; SAVEPOINT s", ONE, "COMMIT"], ["file-a"]),
+    (["BEGIN", "SAVEPOINT/**/s--x", ONE, "ROLLBACK/* */TRANSACTION TO SAVEPOINT s", "COMMIT"], []),
+    (["BEGIN", ONE, "!-- c\n" + INSERT + "('gpt-4o-mini', 'file-b'), ('gpt-4o-mini', NULL)", "COMMIT"], ["file-a"]),
+    (["BEGIN", ONE, "!-- c\nINSERT INTO fine_tuning_jobs (model, training_file) SELECT 'gpt-4o-mini', "
+      "iif(column1 = 2, failing(), 'file-b') FROM (VALUES (1), (2))", "COMMIT"], ["file-a"]),
+    (["BEGIN", "!INSERT OR FAIL INTO fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', 'file-a'), "
+      "('gpt-4o-mini', NULL)", "COMMIT"], ["file-a"]),
+    (["BEGIN", "SELECT nested('" + ONE.replace("'", "''") + "')", "COMMIT"], ["file-a"]),
+    (["BEGIN", ONE, "SELECT caught('" + INSERT.replace("'", "''") + "(''gpt-4o-mini'', ''file-b''), (''gpt-4o-mini'', NULL)')",
+      "COMMIT"], ["file-a"]),
+    (["BEGIN", "CREATE TABLE l (x)", "INSERT INTO l SELECT caught('" + INSERT.replace("'", "''")
+      + "(''gpt-4o-mini'', ''file-b''), (''gpt-4o-mini'', NULL)') FROM (VALUES (1), (2))", ONE, "COMMIT"], ["file-a"]),
 ]  # fmt: skip
 
 
@@ -115,6 +137,8 @@ def test_only_what_sql_keeps_becomes_a_job(
     sandbox: Sandbox, db: ftsql.Connection, script: list[str], standing: list[str]
 ) -> None:
     db.create_scalar_function("failing", failing)
+    db.create_scalar_function("nested", functools.partial(_nested, db))
+    db.create_scalar_function("caught", functools.partial(_caught, db))
     for sql in script:
         if sql.startswith("!"):
             with pytest.raises((ftsql.Error, apsw.Error, ZeroDivisionError)):
@@ -123,6 +147,84 @@ def test_only_what_sql_keeps_becomes_a_job(
             db.execute(sql).fetchall()
     assert not db.in_transaction
     assert alive(sandbox) == standing
+
+
+def _nested(db: ftsql.Connection, sql: Any) -> int:
+    return len(db.execute(sql).fetchall())
+
+
+def _caught(db: ftsql.Connection, sql: Any) -> str:
+    try:
+        _nested(db, sql)
+    except ftsql.Error:
+        return "failed"
+    return "done"
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_a_returning_left_unfinished_loses_nothing(sandbox: Sandbox, db: ftsql.Connection, other: bool) -> None:
+    db.execute("BEGIN")
+    cursor = db.execute(INSERT + "('gpt-4o-mini', 'file-a'), ('gpt-4o-mini', 'file-b') RETURNING model")
+    assert cursor.fetchone() == ("gpt-4o-mini",)
+    if other:
+        db.execute(INSERT + "('gpt-4o-mini', 'file-c')")
+    cursor.close()
+    db.execute("COMMIT")
+    assert alive(sandbox) == ["file-a", "file-b", *(["file-c"] if other else [])]
+
+
+def test_a_comment_before_a_statement_changes_nothing(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    for _ in range(2):
+        db.execute("-- a comment\nSELECT create_job('gpt-4o-mini', 'file-a')").fetchall()
+        count = len(sandbox.jobs())
+        assert db.execute("-- look\nSELECT count(*) FROM fine_tuning_jobs").fetchall() == [(count,)]
+    assert alive(sandbox) == ["file-a", "file-a"]
+
+
+def test_a_nested_transaction_block_rolls_back_alone(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    with db:
+        db.execute(ONE)
+        with pytest.raises(ZeroDivisionError), db:
+            db.execute(INSERT + "('gpt-4o-mini', 'file-b'), ('gpt-4o-mini', 'file-c')")
+            failing()
+    assert alive(sandbox) == ["file-a"]
+
+
+def test_or_ignore_does_not_swallow_a_wrong_key(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "wrong")
+    with pytest.raises(ftsql.AuthenticationError):
+        connect().execute(ONE.replace("INSERT", "INSERT OR IGNORE"))
+
+
+def test_a_file_cannot_hold_the_table_under_another_name(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
+    path = tmp_path / "hostile.db"
+    plain = apsw.Connection(str(path))
+    plain.execute(
+        "CREATE TABLE sweep (f); CREATE TRIGGER t AFTER INSERT ON sweep BEGIN "
+        "INSERT INTO results (model, training_file) VALUES ('gpt-4o-mini', new.f); END;"
+        "PRAGMA writable_schema = on; INSERT INTO sqlite_schema VALUES ('table', 'results', 'results', 0, "
+        "'CREATE VIRTUAL TABLE results USING fine_tuning_jobs')"
+    )
+    plain.close()
+    with pytest.raises((ftsql.Error, apsw.Error), match="is called fine_tuning_jobs"):
+        connect(path).execute("INSERT INTO sweep VALUES ('file-a')")
+    assert posts(sandbox) == []
+
+
+@pytest.mark.parametrize("attached", [False, True])
+def test_a_temp_trigger_does_not_lend_its_name_to_one_in_a_file(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path, attached: bool
+) -> None:
+    path = tmp_path / "hostile.db"
+    maker = connect(path, trust_file=True)
+    maker.execute(f"CREATE TABLE mine (id); CREATE TRIGGER T AFTER INSERT ON mine BEGIN {ONE}; END")
+    db = connect() if attached else connect(path)
+    if attached:
+        db.execute(f"ATTACH '{path}' AS other")
+    db.execute("CREATE TEMP TABLE own (id); CREATE TEMP TRIGGER t AFTER INSERT ON own BEGIN SELECT 1; END")
+    with pytest.raises(ftsql.Error, match="lives in the file"):
+        db.execute("INSERT INTO mine VALUES (1)")
+    assert posts(sandbox) == []
 
 
 def test_a_dry_run_shows_what_commit_would_send_and_sends_nothing(sandbox: Sandbox, db: ftsql.Connection) -> None:
@@ -402,7 +504,7 @@ def test_an_update_that_changes_nothing_sends_nothing(sandbox: Sandbox, db: ftsq
 CHANGES = [
     ("UPDATE fine_tuning_jobs SET model = 'x'", "model cannot be changed"),
     ("UPDATE fine_tuning_jobs SET status = 'succeeded'", "status cannot be set to 'succeeded'"),
-    ("UPDATE fine_tuning_jobs SET status = NULL", "status cannot be set to None"),
+    ("UPDATE fine_tuning_jobs SET status = NULL", "status cannot be set to NULL"),
     ("UPDATE fine_tuning_jobs SET key = 'x'", "key cannot be changed"),
     ("DELETE FROM fine_tuning_jobs WHERE id = 'ftjob-00000'", r"SELECT cancel_job\('ftjob-00000'\)"),
 ]

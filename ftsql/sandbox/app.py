@@ -40,13 +40,17 @@ class RequestRecord:
 
 
 class App:
-    """Serves the faces over one set of books. ``latency``: seconds before every answer."""
+    """Serves the faces over one set of books; the first also answers what is below no face's prefix.
+
+    ``latency``: seconds before every answer.
+    """
 
     def __init__(self, books: Callable[[], Books], faces: Sequence[Face], faults: Faults, latency: float) -> None:
         self.records: list[RequestRecord] = []
         self.stopping = asyncio.Event()
         self._books = books
-        self._faces = faces
+        self._faces = sorted(faces, key=lambda face: len(face.prefix), reverse=True)
+        self._fallback = faces[0]
         self._faults = faults
         self._latency = latency
 
@@ -66,7 +70,7 @@ class App:
             await _send(control(self._books(), self._faults, self.records, record), send)
             return
         self.records.append(record)
-        face = next((face for face in self._faces if record.path.startswith(face.prefix + "/")), self._faces[0])
+        face = next((face for face in self._faces if record.path.startswith(face.prefix + "/")), self._fallback)
         try:
             route, params = face.route(record.method, record.path)
         except Refusal as refusal:
@@ -115,7 +119,8 @@ class App:
         except ValueError:
             return handled  # a file's content
         if call.lie:
-            tell(call.lie, value, int(call.query.get("limit", 20)))
+            limit = call.query.get("limit", "")
+            tell(call.lie, value, int(limit) if limit.isdecimal() else 20)
         for transform in transforms:
             value = transform(value)
         return replace(handled, body=answer(value).body)

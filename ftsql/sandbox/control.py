@@ -54,7 +54,7 @@ def _arm(faults: Faults, body: bytes) -> Answer:
 
 
 def _shown(record: Recorded) -> dict[str, Any]:
-    hidden = {"authorization", "api-key", "x-api-key"}
+    hidden = {"authorization", "api-key", "x-api-key", "x-portkey-api-key", "x-portkey-virtual-key", "x-portkey-config"}
     return {
         "method": record.method,
         "path": record.path,

@@ -75,7 +75,10 @@ Handler = Callable[[Books, Call], Answer]
 
 @dataclass(frozen=True)
 class Route:
-    """A method and a path below the face's prefix, with its handler. ``lists_jobs``: lies and lag apply."""
+    """A method and a path below the face's prefix, with its handler. ``lists_jobs``: lies and lag apply.
+
+    ``{name}`` in the path matches one segment, ``{name:path}`` any number of them; the first route that fits is taken.
+    """
 
     method: str
     path: str
@@ -85,7 +88,8 @@ class Route:
     @cached_property
     def pattern(self) -> re.Pattern[str]:
         """Matches a path as it was sent, still percent-encoded."""
-        return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.path) + r"\Z")
+        whole = re.sub(r"\{(\w+):path\}", r"(?P<\1>.+)", self.path)
+        return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", whole) + r"\Z")
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,8 @@ class Fault:
     answer until the sandbox stops. ``accept``: the request is handled first, and only then one of these.
     ``truncate``: the answer breaks off after so many bytes of its body, though its Content-Length
     promises all; the request is handled.
-    ``lie``: a name out of ``LIES``; for job lists only. ``lag``: job lists, and only they, hide jobs that
-    were accepted less than so many real seconds ago.
+    ``lie``: a name out of ``LIES``; for job lists only, and without ``has_more`` where a face's list never
+    says it. ``lag``: job lists, and only they, hide jobs that were accepted less than so many real seconds ago.
     ``transform``: gets the decoded body of a 2xx answer and returns the one to send.
     """
 
@@ -152,11 +152,13 @@ def _no_has_more(page: Page) -> None:
 
 
 def _has_more(page: Page) -> None:
-    page["has_more"] = True
+    if "has_more" in page:
+        page["has_more"] = True
 
 
 def _empty_page(page: Page) -> None:
-    page.update(data=[], has_more=True)
+    page["data"] = []
+    _has_more(page)
 
 
 def _shuffled(page: Page) -> None:
@@ -171,8 +173,8 @@ def _unchanged(page: Page) -> None:
 
 
 def tell(lie: str, page: Page, limit: int) -> None:
-    """Makes an honest page of a job list a lie."""
-    if lie == "full_page_has_more":
+    """Makes an honest page of a job list a lie; a list that never says ``has_more`` does not say it then either."""
+    if lie == "full_page_has_more" and "has_more" in page:
         page["has_more"] = len(page["data"]) == limit
     LIES[lie](page)
 

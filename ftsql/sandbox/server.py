@@ -13,11 +13,9 @@ from typing import Any
 from ftsql.sandbox.app import App, RequestRecord
 from ftsql.sandbox.books import Books
 from ftsql.sandbox.dataset import made_up
+from ftsql.sandbox.faces import FACES
 from ftsql.sandbox.faults import Fault, Faults
 from ftsql.sandbox.listener import Listener
-from ftsql.sandbox.openai_face import OPENAI
-
-FACES = (OPENAI,)
 
 
 class Sandbox:

@@ -1,0 +1,151 @@
+"""Which SQL statements are under way on a connection, and which of them failed.
+
+SQLite's trace events tell of every statement, also of those that triggers and FTS5 run inside; APSW's
+execution trace tells of the user's alone. Together they say where one of the user's statements begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import apsw
+import apsw.ext
+
+from ftsql.errors import ProgrammingError
+from ftsql.savepoints import Savepoints
+from ftsql.scan import Look
+from ftsql.writes import Queue
+
+
+@dataclass(eq=False)
+class Statement:
+    """A statement under way. ``results``: of its functions with effects, by name and arguments."""
+
+    sql: str
+    look: Look
+    in_transaction: bool = False  # when it began
+    results: dict[tuple[object, ...], apsw.SQLiteValue] = field(default_factory=dict)
+    acts: int = 0
+    misplaced: frozenset[str] | None = None  # functions with effects that it calls where they may not stand
+    savepoints: set[tuple[int, int]] = field(default_factory=set)  # (table, level) opened, not released
+    keeps: bool = False  # it failed under OR FAIL: what it wrote before stays
+
+
+class Statements:
+    """The statements under way on ``connection``, oldest first."""
+
+    def __init__(self, connection: apsw.Connection, queue: Queue, look: Callable[[], Look]) -> None:
+        self._connection = connection
+        self._queue = queue
+        self._look = look
+        self._running: dict[int, Statement] = {}
+        self._ended: list[Statement] = []  # whose savepoints are still open: see settle
+        self._savepoints = Savepoints()
+        self._announced: str | None = None
+        self._silent = False
+        self._loose = Statement("", look())  # before any trace event, or after the last
+        self._before: Any = connection.exec_trace
+        connection.exec_trace = self._executes
+        connection.trace_v2(apsw.SQLITE_TRACE_STMT | apsw.SQLITE_TRACE_PROFILE, self._trace, id=self)
+
+    @property
+    def current(self) -> Statement:
+        """The statement that SQLite works on: the one that began last and has not ended."""
+        return next(reversed(self._running.values()), self._loose)
+
+    @property
+    def running(self) -> list[Statement]:
+        return list(self._running.values())
+
+    def calling(self, function: str) -> Statement:
+        """The statement that calls ``function``. Raises ProgrammingError where it could be either of two."""
+        callers = [statement for statement in self._running.values() if function in statement.sql.lower()]
+        if len(callers) > 1:
+            raise ProgrammingError(
+                f"several statements that call {function} are under way at once, and nobody can tell which calls "
+                "it now: read one to its end before the next begins"
+            )
+        return callers[0] if callers else self.current
+
+    def announce(self, sql: str) -> None:
+        """The next statement that begins is the user's, whatever its text looks like."""
+        self._announced = sql
+
+    def program(self, sql: str) -> list[tuple[int, str, int, str]]:
+        """Address, opcode, P2 and P4 of a statement's program; looking at it does not count as a statement."""
+        self._silent = True
+        try:
+            steps = apsw.ext.query_info(self._connection, sql, explain=True).explain or []
+            return [(number, step.opcode, step.p2 or 0, str(step.p4 or "")) for number, step in enumerate(steps)]
+        finally:
+            self._silent = False
+
+    def opened(self, table: int, level: int) -> None:
+        """A table's savepoint began, in the statement under way."""
+        self.settle()
+        self.current.savepoints.add((table, level))
+
+    def released(self, table: int, level: int) -> None:
+        """A table's savepoints from ``level`` on were released."""
+        if any(point[1] > level for statement in self._ended for point in statement.savepoints):
+            self.settle()  # a statement inside failed, and the one around it ends well
+        for statement in (*self._running.values(), *self._ended):
+            statement.savepoints = {point for point in statement.savepoints if point[0] != table or point[1] < level}
+
+    def settle(self) -> None:
+        """Leave nothing of failed statements in the queue; to be called before the queue is used.
+
+        A statement that ends well releases its savepoints just after its end, and one that fails in SQLite
+        rolls them back before. Where a Python exception ended it APSW delivers neither: then its own
+        savepoint stays open. A savepoint of the user's that a table saw late stays open too, but below it.
+        """
+        ended, self._ended = self._ended, []
+        for statement in ended:
+            own = any(level >= self._savepoints.depth for _, level in statement.savepoints)
+            if statement.savepoints and not statement.keeps and own:
+                self._queue.drop_from(min(self._queue.mark(*point) for point in statement.savepoints))
+
+    def close(self) -> None:
+        """Stop following the connection."""
+        self._connection.trace_v2(0, None, id=self)
+        if self._connection.exec_trace == self._executes:
+            self._connection.exec_trace = self._before
+
+    def _executes(self, cursor: Any, sql: str, bindings: Any) -> bool:
+        if not self._silent:
+            self._announced = sql
+        return True if self._before is None else bool(self._before(cursor, sql, bindings))
+
+    def _trace(self, event: dict[str, object]) -> None:
+        id, sql = event["id"], str(event["sql"])
+        assert isinstance(id, int)
+        if self._silent:
+            return
+        if event["code"] == apsw.SQLITE_TRACE_STMT:
+            announced, self._announced = self._announced, None
+            # Without an announcement (a cursor with a trace of its own) only what is surely the user's counts.
+            users = _same(announced, sql) or not event.get("trigger") or not self._running
+            if users and (id not in self._running or not event.get("trigger")):
+                self.settle()
+                self._running.pop(id, None)
+                text = announced if announced is not None and _same(announced, sql) else sql
+                self._running[id] = Statement(text, self._look(), self._connection.in_transaction)
+        elif id in self._running and _same(self._running[id].sql, sql):
+            self._end(self._running.pop(id))
+
+    def _end(self, statement: Statement) -> None:
+        self.settle()
+        if statement.savepoints:
+            self._ended.append(statement)
+        self._savepoints.ran(
+            statement.sql,
+            in_transaction_before=statement.in_transaction,
+            in_transaction_after=self._connection.in_transaction,
+        )
+
+
+def _same(known: str | None, sql: str) -> bool:
+    """Whether a trace's text is that statement's: APSW cuts the dashes of a comment off, SQLite what follows it."""
+    return known is not None and known.strip().rstrip(";").rstrip().endswith(sql.strip().rstrip(";").rstrip())
