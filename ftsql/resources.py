@@ -217,7 +217,7 @@ class Resource:
         culprit = objects[index]
         name = culprit.get("id") if isinstance(culprit, dict) else None
         field = ".".join(str(part) for part in first["loc"][1:]) or "the object"
-        message = first["msg"].removeprefix("Value error, ")
+        message = first["msg"].removeprefix("Value error, ")[:120]
         return (
             f"{provider}: sent a {self.noun} that does not follow the API's schema "
             f"({'id ' + repr(name)[:80] if name else f'number {index + 1} of the answer, without an id'}): "
@@ -234,6 +234,8 @@ def _markers(hint: Any) -> list[Column]:
 
 def json_text(value: object) -> SQLiteValue:
     """A JSON column's SQL value: objects, arrays and texts as JSON text, numbers as they are, null as NULL."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return str(value)
     if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
         return value
     return to_json(value, inf_nan_mode="null").decode()

@@ -6,6 +6,7 @@ execution trace tells of the user's alone. Together they say where one of the us
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,8 @@ from ftsql.savepoints import Savepoints
 from ftsql.scan import Look
 from ftsql.writes import Queue
 
+READS = re.compile(r"\s*(SELECT|VALUES|EXPLAIN)\b", re.IGNORECASE)  # such a statement has no savepoint of its own
+
 
 @dataclass(eq=False)
 class Statement:
@@ -26,6 +29,9 @@ class Statement:
     sql: str
     look: Look
     in_transaction: bool = False  # when it began
+    parent: Statement | None = None  # the one under way when it began, which may hold a savepoint of its own
+    changes_before: int = 0  # the connection's changes when it began
+    changes_inside: int = 0  # those of statements that ran inside it
     results: dict[tuple[object, ...], apsw.SQLiteValue] = field(default_factory=dict)
     acts: int = 0
     misplaced: frozenset[str] | None = None  # functions with effects that it calls where they may not stand
@@ -99,13 +105,20 @@ class Statements:
 
         A statement that ends well releases its savepoints just after its end, and one that fails in SQLite
         rolls them back before. Where a Python exception ended it APSW delivers neither: then its own
-        savepoint stays open. A savepoint of the user's that a table saw late stays open too, but below it.
+        savepoint stays open. A savepoint that a table saw late stays open too: of the user's, which is below
+        it, or of a statement around it; there a statement that changed something did not fail.
         """
         ended, self._ended = self._ended, []
         for statement in ended:
+            changes = self._connection.total_changes() - statement.changes_before
+            if statement.parent is not None:
+                statement.parent.changes_inside += changes
             own = any(level >= self._savepoints.depth for _, level in statement.savepoints)
-            if statement.savepoints and not statement.keeps and own:
+            failed = own and (statement.parent is None or changes == statement.changes_inside)
+            if failed and not statement.keeps:
                 self._queue.drop_from(min(self._queue.mark(*point) for point in statement.savepoints))
+            elif statement.parent is not None:
+                statement.parent.savepoints |= statement.savepoints
 
     def close(self) -> None:
         """Stop following the connection."""
@@ -131,14 +144,19 @@ class Statements:
                 self.settle()
                 self._running.pop(id, None)
                 text = announced if announced is not None and _same(announced, sql) else sql
-                self._running[id] = Statement(text, self._look(), self._connection.in_transaction)
+                self._running[id] = Statement(
+                    text,
+                    self._look(),
+                    self._connection.in_transaction,
+                    next((other for other in reversed(self.running) if not READS.match(other.sql)), None),
+                    self._connection.total_changes(),
+                )
         elif id in self._running and _same(self._running[id].sql, sql):
             self._end(self._running.pop(id))
 
     def _end(self, statement: Statement) -> None:
         self.settle()
-        if statement.savepoints:
-            self._ended.append(statement)
+        self._ended.append(statement)
         self._savepoints.ran(
             statement.sql,
             in_transaction_before=statement.in_transaction,

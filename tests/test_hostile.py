@@ -60,7 +60,7 @@ def _mutated(body: Any, random_: random.Random) -> Any:
             holder[random_.choice(["", "id", "data", "has_more", "x" * 1000, "é"])] = random_.choice(ODD)
         elif how == 3:
             deep: Any = "deep"
-            for _ in range(random_.choice([5, 150, 500])):
+            for _ in range(random_.choice([5, 150, 250])):
                 deep = {"a": deep} if random_.random() < 0.5 else [deep]
             holder[path[-1]] = deep
         else:
