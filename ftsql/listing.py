@@ -94,8 +94,8 @@ class Listing:
                 self._begin_pass()
                 return
         self._add(fresh)
-        if has_more and not paged:
-            raise self._contradiction("says that there is more, but its entry says that it cannot page")
+        if not paged and (has_more or _hints_at_more(body, rows)):
+            raise self._contradiction("has more than one answer holds, and no way to ask for the rest")
         if has_more and not fresh:
             raise self._contradiction(
                 "says that there is more, but shows nothing new: the list would never end or lack jobs"
@@ -160,3 +160,14 @@ class Listing:
                 "end of the list is unknown"
             )
         return body["data"], has_more
+
+
+def _hints_at_more(body: Any, rows: list[Row]) -> bool:
+    """Whether a list that cannot be paged tells of jobs that it does not show.
+
+    Portkey's gateway puts a token of Amazon's into last_id where Bedrock has more.
+    """
+    total, last_id = body.get("total_count"), body.get("last_id")
+    if isinstance(total, int) and total > len(rows):
+        return True
+    return bool(last_id) and (not rows or last_id != rows[-1].id)
