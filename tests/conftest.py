@@ -72,6 +72,13 @@ def db(connect: Connect) -> ftsql.Connection:
     return connect()
 
 
+@pytest.fixture
+def files(sandbox: Sandbox) -> None:
+    """Training files file-a to file-h."""
+    for name in "abcdefgh":
+        sandbox.add_file(id=f"file-{name}")
+
+
 def fill(sandbox: Sandbox, count: int, *, newest: int = 1_790_000_000, **fields: Any) -> list[str]:
     """``count`` finished jobs a minute apart, newest first; gives their ids in list order."""
     ids = [f"ftjob-{number:05}" for number in range(count)]

@@ -1,0 +1,94 @@
+"""What a file or a read-only connection may not do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import apsw
+import pytest
+
+import ftsql
+from ftsql.sandbox import Sandbox
+from tests.conftest import Connect, fill
+from tests.writing import ONE, alive, posts
+
+pytestmark = pytest.mark.usefixtures("files")
+
+
+def test_a_file_cannot_hold_the_table_under_another_name(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
+    path = tmp_path / "hostile.db"
+    plain = apsw.Connection(str(path))
+    plain.execute(
+        "CREATE TABLE sweep (f); CREATE TRIGGER t AFTER INSERT ON sweep BEGIN "
+        "INSERT INTO results (model, training_file) VALUES ('gpt-4o-mini', new.f); END;"
+        "PRAGMA writable_schema = on; INSERT INTO sqlite_schema VALUES ('table', 'results', 'results', 0, "
+        "'CREATE VIRTUAL TABLE results USING fine_tuning_jobs')"
+    )
+    plain.close()
+    with pytest.raises((ftsql.Error, apsw.Error), match="is called fine_tuning_jobs"):
+        connect(path).execute("INSERT INTO sweep VALUES ('file-a')")
+    assert posts(sandbox) == []
+
+
+@pytest.mark.parametrize("attached", [False, True])
+def test_a_temp_trigger_does_not_lend_its_name_to_one_in_a_file(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path, attached: bool
+) -> None:
+    path = tmp_path / "hostile.db"
+    maker = connect(path, trust_file=True)
+    maker.execute(f"CREATE TABLE mine (id); CREATE TRIGGER T AFTER INSERT ON mine BEGIN {ONE}; END")
+    db = connect() if attached else connect(path)
+    if attached:
+        db.execute(f"ATTACH '{path}' AS other")
+    db.execute("CREATE TEMP TABLE own (id); CREATE TEMP TRIGGER t AFTER INSERT ON own BEGIN SELECT 1; END")
+    with pytest.raises(ftsql.Error, match="lives in the file"):
+        db.execute("INSERT INTO mine VALUES (1)")
+    assert posts(sandbox) == []
+
+
+def test_a_trigger_in_the_file_may_not_write_jobs_unless_trusted(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path
+) -> None:
+    path = tmp_path / "hostile.db"
+    trigger = f"TRIGGER evil AFTER INSERT ON mine BEGIN {ONE}; END"
+    maker = connect(path, trust_file=True)
+    maker.execute("CREATE TABLE mine (id); CREATE " + trigger)
+    db = connect(path)
+    with pytest.raises((ftsql.Error, apsw.Error), match="trust_file|not authorized"):
+        db.execute("INSERT INTO mine VALUES (1)")
+    assert posts(sandbox) == []
+    maker.execute("INSERT INTO mine VALUES (1)")
+    assert alive(sandbox) == ["file-a"]
+    db.execute("CREATE TABLE own (id); CREATE TEMP " + trigger.replace("evil", "good").replace("ON mine", "ON own"))
+    db.execute("INSERT INTO own VALUES (1)")
+    assert alive(sandbox) == ["file-a", "file-a"]
+
+
+READ_ONLY = [
+    ONE, "UPDATE fine_tuning_jobs SET status = 'cancelled'", "DELETE FROM fine_tuning_jobs", "SELECT cancel_job('x')",
+    "SELECT create_job('m', 'f')", "INSERT INTO mine VALUES (2)", "CREATE TABLE other (id)", "DROP TABLE mine",
+    "CREATE TEMP TABLE other (id)", "PRAGMA user_version = 5", "PRAGMA query_only = 0", "PRAGMA writable_schema = 1",
+    "INSERT INTO live.fine_tuning_jobs (model, training_file) VALUES ('m', 'f')", "PRAGMA journal_mode = DELETE",
+    "VACUUM INTO '{tmp}/copy.db'", "ATTACH '{tmp}/more.db' AS more; CREATE TABLE more.t (id)",
+    "DROP VIEW live.jobs", "ANALYZE", "REINDEX", "ALTER TABLE mine ADD COLUMN x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("sql", READ_ONLY)
+def test_read_only_writes_nothing(sandbox: Sandbox, connect: Connect, tmp_path: Path, sql: str) -> None:
+    path = tmp_path / "own.db"
+    connect(path).execute("CREATE TABLE mine (id); CREATE INDEX by_id ON mine (id); INSERT INTO mine VALUES (1)")
+    fill(sandbox, 1, status="running")
+    before = path.read_bytes()
+    db = connect(path, read_only=True)
+    with pytest.raises((ftsql.Error, apsw.Error)):
+        db.execute(sql.replace("{tmp}", str(tmp_path))).fetchall()
+    assert path.read_bytes() == before
+    assert posts(sandbox) == []
+    assert not (tmp_path / "copy.db").exists() or (tmp_path / "copy.db").stat().st_size == 0
+    assert db.execute("SELECT count(*) FROM fine_tuning_jobs JOIN mine").fetchall() == [(1,)]
+
+
+def test_read_only_works_in_memory_too(sandbox: Sandbox, connect: Connect) -> None:
+    fill(sandbox, 2)
+    assert connect(read_only=True).execute("SELECT count(*) FROM jobs").fetchall() == [(2,)]
