@@ -21,9 +21,8 @@ from ftsql.resources import JOBS
 
 Field = dict[str, Any]
 
-DOCUMENTED: dict[str, dict[str, dict[str, Field]]] = tomllib.loads(
-    Path(__file__).with_name("documented_fields.toml").read_text("utf-8")
-)
+FILE = Path(__file__).with_name("documented_fields.toml")
+DOCUMENTED: dict[str, dict[str, dict[str, Field]]] = tomllib.loads(FILE.read_text("utf-8"))
 KNOWN = tomllib.loads((resources.files("ftsql") / "providers.toml").read_text("utf-8"))
 SERVED = [provider for provider in DOCUMENTED if provider in KNOWN]
 
@@ -35,9 +34,7 @@ VISIBLE = (
 COLUMNS = {column.name: column for column in JOBS.columns}
 FITTING = {"string": "TEXT", "integer": "INTEGER", "object": "JSON", "array": "JSON"}
 COLUMN_OF = {"suffix": "suffix", "user_provided_suffix": "suffix"}
-WITHOUT_COLUMN = {
-    "organisation_id": "Azure documents it as unused, there only for OpenAI's sake, who spells it organization_id",
-}
+WITHOUT_COLUMN = {"organisation_id": "Azure documents it as unused; OpenAI spells it organization_id"}
 # Required by the page that is named first in the file, and by none of the others.
 NOT_DEMANDED = {
     ("portkey", "suffix"): "an older edition of the page, the gateway and OpenAI behind it do without",
