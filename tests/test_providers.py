@@ -184,6 +184,28 @@ def _header_values(name: str) -> list[str]:
     return list(Account(KNOWN[name], os.environ).headers().values())
 
 
+# Portkey's other ways to say who is behind it, and the headers that each sends.
+WAYS = {
+    "portkey": {"x-portkey-api-key", "x-portkey-virtual-key"},
+    "portkey_provider": {"x-portkey-api-key", "x-portkey-provider", "authorization"},
+    "portkey_config": {"x-portkey-api-key", "x-portkey-config"},
+    "portkey_azure": {"x-portkey-api-key", "x-portkey-virtual-key"},
+}
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_each_way_through_portkey_sends_its_own_headers(sandbox: Sandbox, tmp_path: Path, name: str) -> None:
+    fill(sandbox, 3)
+    config = tmp_path / "providers.toml"
+    config.write_text(f'[{name}]\nbase_url = "{sandbox.base_url("portkey")}"\n')
+    db = ftsql.connect(config=config, providers=name)
+    assert db.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall() == [(3,)]
+    db.close()
+    (request,) = sandbox.requests
+    sent = {header for header in request.headers if header.startswith("x-portkey") or header == "authorization"}
+    assert sent == WAYS[name]
+
+
 def test_an_inactive_provider_names_the_variable_that_it_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
     for provider in KNOWN.values():
         for variable in provider.variables:
