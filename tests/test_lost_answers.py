@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
+import threading
 import time
 
+import apsw
 import pytest
 
 import ftsql
@@ -92,3 +97,49 @@ def test_the_days_quota_is_not_retried(sandbox: Sandbox, db: ftsql.Connection) -
     with pytest.raises(ftsql.RateLimitError, match="try again tomorrow"):
         db.execute(ONE)
     assert len(posts(sandbox)) == 1
+
+
+def _sigint() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("how", ["interrupt", "Ctrl-C"])
+def test_the_first_interrupt_of_a_commit_stops_further_sends_and_cancels_what_was_created(
+    sandbox: Sandbox, db: ftsql.Connection, how: str
+) -> None:
+    sandbox.fault(Fault(method="POST", path=CREATE, times=None, latency=0.6))
+    timer = threading.Timer(0.3, db.interrupt if how == "interrupt" else _sigint)
+    timer.start()
+    with pytest.raises(apsw.InterruptError) as caught:
+        db.execute(INSERT + "('gpt-4o-mini', 'file-a'), ('gpt-4o-mini', 'file-b'), ('gpt-4o-mini', 'file-c')")
+    timer.join()
+    assert "was created and is cancelled now" in str(caught.value)
+    assert "2 more rows were not sent" in str(caught.value)
+    assert alive(sandbox) == []
+    assert [path for path, _ in posts(sandbox)] == ["", f"/{sandbox.jobs()[0]['id']}/cancel"]
+
+
+def test_an_interrupt_while_the_last_row_is_under_way_lets_the_commit_stand(
+    sandbox: Sandbox, db: ftsql.Connection
+) -> None:
+    sandbox.fault(Fault(method="POST", path=CREATE, latency=0.6))
+    timer = threading.Timer(0.3, db.interrupt)
+    timer.start()
+    with contextlib.suppress(apsw.InterruptError):  # SQLite may still tell of the interrupt
+        db.execute(ONE)
+    timer.join()
+    committed = db.execute("SELECT count(*) FROM ftsql_writes WHERE state = 'committed'").fetchall() == [(1,)]
+    assert alive(sandbox) == (["file-a"] if committed else [])
+    assert len([path for path, _ in posts(sandbox) if path == ""]) == 1
+
+
+def test_a_second_ctrl_c_gives_up_and_says_that_the_outcome_is_unknown(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    sandbox.fault(Fault(method="POST", path=CREATE, hang=True))
+    timers = [threading.Timer(seconds, _sigint) for seconds in (0.3, 0.8)]
+    for timer in timers:
+        timer.start()
+    with pytest.raises(ftsql.OutcomeUnknown, match="interrupted before its answer came"):
+        db.execute(ONE)
+    for timer in timers:
+        timer.join()
+    assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("unknown",)]
