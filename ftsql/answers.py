@@ -15,11 +15,14 @@ from pydantic_core import from_json
 from ftsql.errors import APIError, AuthenticationError, DataError, RateLimitError
 from ftsql.providers import Account
 
-# "No such job" in codes and words; a plain "Not Found" or "Resource not found" is about the address.
-NO_SUCH_CODE = re.compile(r"(fine_?tun\w*|job|object)?_?not_?found", re.IGNORECASE)
-NO_SUCH_JOB = re.compile(
-    r"(could not find|no such|unknown) (fine|job)|(job|fine.?tun).*(not found|not exist)", re.IGNORECASE
+# "No such job" in codes and words. A plain "Not Found", and whatever speaks of an address, is about the URL.
+NO_SUCH_CODE = re.compile(r"(fine_?tun\w*|job)_?not_?found", re.IGNORECASE)
+MISSING = re.compile(
+    r"not found|no such|not exist|(could not|couldn.?t|cannot|can.?t) (be )?f(i|ou)nd|unknown|no fine.?tun",
+    re.IGNORECASE,
 )
+OF_A_JOB = re.compile(r"\bjobs?\b|fine.?tun", re.IGNORECASE)
+OF_AN_ADDRESS = re.compile(r"\b(url|uri|route|path|page|endpoint)\b|cannot (get|post)", re.IGNORECASE)
 MAX_WORDS = 400  # characters of a provider's own words in a message
 
 
@@ -95,13 +98,16 @@ def is_not_found(account: Account, answer: Answer) -> bool:
     """Whether a 404 is the API's own "no such job": anything else with 404 is an error about the URL."""
     if answer.status != 404:
         return False
-    body = _decoded(answer.body)
-    message, code, param = _words(body)
-    if not isinstance(body, dict) or not message:
+    message, code, param = _words(_decoded(answer.body))
+    if not message:
         return False
     if code is not None and (code in account.provider.not_found or NO_SUCH_CODE.fullmatch(code)):
         return True
-    return param == "fine_tune_id" or NO_SUCH_JOB.search(message) is not None
+    if param in ("fine_tune_id", "fine_tuning_job_id"):
+        return True
+    words = re.sub(r"\S*/\S*", " ", message)  # an address in a message names fine_tuning and jobs too
+    about_a_job = OF_A_JOB.search(words) is not None and OF_AN_ADDRESS.search(words) is None
+    return about_a_job and MISSING.search(words) is not None
 
 
 def _decoded(body: bytes) -> Any:
@@ -113,8 +119,12 @@ def _decoded(body: bytes) -> Any:
 
 def _words(body: Any) -> tuple[str, str | None, str | None]:
     """Message, code and param out of an error body of any known shape."""
+    if isinstance(body, list) and len(body) == 1:
+        body = body[0]
     if not isinstance(body, dict):
         return "", None, None
+    if isinstance(body.get("detail"), dict):
+        return _words(body["detail"])
     error = body.get("error", body)
     if isinstance(error, str):
         return error, None, None

@@ -6,6 +6,7 @@ statement and arguments, and never in a statement that sorts and limits after ha
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from functools import partial
@@ -23,6 +24,7 @@ from ftsql.sending import Write
 from ftsql.session import Session
 from ftsql.writes import too_many
 
+DROPS = re.compile(r"\bON\s+CONFLICT\b|\bOR\s+(IGNORE|REPLACE)\b", re.IGNORECASE)  # an INSERT that may drop a row
 EFFECTS = ("create_job", "cancel_job", "pause_job", "resume_job")
 WAIT_SECONDS = 24 * 3600.0  # how long wait_job waits unless told
 Function = Callable[..., SQLiteValue]
@@ -166,9 +168,8 @@ def _once(
     statement = session.statements.calling(name)
     key = (name, *arguments)
     if key not in statement.results:
-        if statement.misplaced is None:
-            statement.misplaced = misplaced(session.statements.program(statement.sql), EFFECTS)
-        if name in statement.misplaced:
+        drops = DROPS.search(statement.sql) is not None and statement.sql.lower().find("insert") >= 0
+        if drops or name in misplaced(statement.program or [], EFFECTS):
             raise ProgrammingError(
                 f"{name} was not called: here SQLite would call it for rows that the statement then drops. Let it "
                 f"stand alone over the rows that you choose: SELECT {name}(id) FROM (SELECT id … ORDER BY … LIMIT …)"

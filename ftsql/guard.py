@@ -94,7 +94,9 @@ def _triggers(connection: apsw.Connection, schema: str) -> set[str]:
 
 def _attached(path: str | None) -> set[str]:
     """The names of the triggers in a file about to be attached; EVERY where they cannot be read."""
-    if not path or path == ":memory:":
+    if path is None:
+        return {EVERY}  # an expression, whose value is not known yet
+    if path in ("", ":memory:"):
         return set()
     try:
         other = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)

@@ -94,13 +94,16 @@ class Listing:
                 self._begin_pass()
                 return
         self._add(fresh)
-        if not paged and (has_more or _hints_at_more(body, rows)):
+        hinted = _hints_at_more(body, len(self._seen))
+        if not paged and (has_more or hinted or _token(body, rows)):
             raise self._contradiction("has more than one answer holds, and no way to ask for the rest")
         if has_more and not fresh:
             raise self._contradiction(
                 "says that there is more, but shows nothing new: the list would never end or lack jobs"
             )
-        more = has_more if has_more is not None else paged and len(rows) >= size
+        if hinted and (has_more is False or not fresh):
+            raise self._contradiction("counts more jobs than it shows")
+        more = has_more if has_more is not None else paged and (len(rows) >= size or hinted)
         if more and fresh:
             self._cursor = rows[-1].id
             self._cursor_checked = False
@@ -162,12 +165,16 @@ class Listing:
         return body["data"], has_more
 
 
-def _hints_at_more(body: Any, rows: list[Row]) -> bool:
-    """Whether a list that cannot be paged tells of jobs that it does not show.
-
-    Portkey's gateway puts a token of Amazon's into last_id where Bedrock has more.
-    """
-    total, last_id = body.get("total_count"), body.get("last_id")
-    if isinstance(total, int) and total > len(rows):
+def _hints_at_more(body: Any, shown: int) -> bool:
+    """Whether a list body, which need not have has_more, tells of more jobs than ``shown``."""
+    meta = body.get("meta") if isinstance(body.get("meta"), dict) else {}
+    totals = [body.get("total_count"), body.get("total"), meta.get("total_results")]
+    if any(isinstance(total, int) and total > shown for total in totals):
         return True
+    return any(body.get(name) for name in ("next", "next_page", "next_cursor", "nextPageToken"))
+
+
+def _token(body: Any, rows: list[Row]) -> bool:
+    """Whether last_id is no id of the list: Portkey's gateway puts a token of Amazon's there where Bedrock has more."""
+    last_id = body.get("last_id")
     return bool(last_id) and (not rows or last_id != rows[-1].id)

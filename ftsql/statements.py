@@ -6,6 +6,7 @@ execution trace tells of the user's alone. Together they say where one of the us
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import apsw
 import apsw.ext
 
 from ftsql.errors import ProgrammingError
+from ftsql.program import Step, calls
 from ftsql.savepoints import Savepoints
 from ftsql.scan import Look
 from ftsql.writes import Queue
@@ -34,7 +36,7 @@ class Statement:
     changes_inside: int = 0  # those of statements that ran inside it
     results: dict[tuple[object, ...], apsw.SQLiteValue] = field(default_factory=dict)
     acts: int = 0
-    misplaced: frozenset[str] | None = None  # functions with effects that it calls where they may not stand
+    program: list[Step] | None = None  # as EXPLAIN shows it, once somebody asked
     savepoints: set[tuple[int, int]] = field(default_factory=set)  # (table, level) opened, not released
     keeps: bool = False  # it failed under OR FAIL: what it wrote before stays
 
@@ -66,25 +68,38 @@ class Statements:
         return list(self._running.values())
 
     def calling(self, function: str) -> Statement:
-        """The statement that calls ``function``. Raises ProgrammingError where it could be either of two."""
-        callers = [statement for statement in self._running.values() if function in statement.sql.lower()]
-        if len(callers) > 1:
+        """The statement whose program calls ``function``. Raises ProgrammingError where that is not one."""
+        callers = []
+        for statement in self.running:
+            if statement.program is None:
+                statement.program = self._program(statement.sql)
+            again = calls(statement.program, (function,)).get(function)
+            if again or (again is False and not any(key[0] == function for key in statement.results)):
+                callers.append(statement)
+        if len(callers) != 1:
             raise ProgrammingError(
                 f"several statements that call {function} are under way at once, and nobody can tell which calls "
                 "it now: read one to its end before the next begins"
+                if callers
+                else f"{function} was not called: the statement that calls it cannot be seen. Call it from plain SQL"
             )
-        return callers[0] if callers else self.current
+        return callers[0]
 
     def announce(self, sql: str) -> None:
         """The next statement that begins is the user's, whatever its text looks like."""
         self._announced = sql
 
-    def program(self, sql: str) -> list[tuple[int, str, int, str]]:
-        """Address, opcode, P2 and P4 of a statement's program; looking at it does not count as a statement."""
+    def _program(self, sql: str) -> list[Step]:
+        """A statement's program; looking at it does not count as a statement. Empty where SQLite refuses it now."""
         self._silent = True
         try:
             steps = apsw.ext.query_info(self._connection, sql, explain=True).explain or []
-            return [(number, step.opcode, step.p2 or 0, str(step.p4 or "")) for number, step in enumerate(steps)]
+            return [
+                (number, step.opcode, step.p1 or 0, step.p2 or 0, str(step.p4 or ""))
+                for number, step in enumerate(steps)
+            ]
+        except apsw.Error:
+            return []
         finally:
             self._silent = False
 
@@ -132,6 +147,10 @@ class Statements:
         return True if self._before is None else bool(self._before(cursor, sql, bindings))
 
     def _trace(self, event: dict[str, object]) -> None:
+        with contextlib.suppress(ReferenceError):  # the connection is going, and its statements with it
+            self._traced(event)
+
+    def _traced(self, event: dict[str, object]) -> None:
         id, sql = event["id"], str(event["sql"])
         assert isinstance(id, int)
         if self._silent:

@@ -81,6 +81,11 @@ REFUSED = [
     "SELECT cancel_job(id) AS c FROM mine WHERE c = 'x'",
     "SELECT * FROM a_view LIMIT 1",
     "UPDATE mine SET id = cancel_job(id)",
+    "SELECT n FROM pk WHERE id = 'ftjob-00000' AND n = 99 AND cancel_job(id) = 'cancelled'",
+    "DELETE FROM pk WHERE id = 'ftjob-00000' AND n = 99 AND cancel_job(id) = 'cancelled'",
+    "SELECT cancel_job(max(id)) AS c FROM mine HAVING c = 'x'",
+    "INSERT OR IGNORE INTO pk SELECT cancel_job(id), 1 FROM mine",
+    "INSERT INTO pk SELECT id, cancel_job(id) FROM mine WHERE true ON CONFLICT DO NOTHING",
 ]
 
 
@@ -90,6 +95,7 @@ def test_a_statement_that_sorts_and_limits_after_the_call_is_refused(
 ) -> None:
     ids = fill(sandbox, 3, status="running")
     db.execute("CREATE TABLE mine (id)")
+    db.execute("CREATE TABLE pk (id TEXT PRIMARY KEY, n); INSERT INTO pk VALUES ('ftjob-00000', 0)")
     db.execute("CREATE TEMP VIEW a_view AS SELECT cancel_job(id) FROM mine ORDER BY id DESC LIMIT 1")
     db.executemany("INSERT INTO mine VALUES (?)", [(id,) for id in ids])
     with pytest.raises(ftsql.Error, match=r"FROM \(SELECT id … ORDER BY … LIMIT …\)"):
@@ -107,7 +113,12 @@ ALLOWED = [
     ("SELECT iif(id > '', cancel_job(id), 'x'), CASE WHEN id < 'b' THEN 1 ELSE 2 END FROM mine", 3),
     ("INSERT INTO log SELECT id, cancel_job(id) FROM mine", 3),
     ("CREATE TABLE made AS SELECT cancel_job(id) FROM mine", 3),
-    ("INSERT INTO log VALUES ('x', cancel_job((SELECT id FROM mine ORDER BY id LIMIT 1)))", 1),
+    ("INSERT INTO log SELECT id, cancel_job(id) FROM (SELECT id FROM fine_tuning_jobs ORDER BY model, id LIMIT 2)", 2),
+    ("CREATE TABLE made AS SELECT id, cancel_job(id) FROM (SELECT id FROM mine ORDER BY id LIMIT 2)", 2),
+    ("SELECT cancel_job((SELECT id FROM mine ORDER BY id LIMIT 1))", 1),
+    ("SELECT cancel_job(mine.id) FROM json_each('[1]') JOIN mine", 3),
+    ("SELECT cancel_job(id) FROM mine LEFT JOIN log USING (id)", 3),
+    ("WITH few AS (SELECT id FROM mine ORDER BY id LIMIT 2) SELECT cancel_job(id) FROM few", 2),
     ("/* c */ SELECT cancel_job(id) FROM mine WHERE id LIKE '%1' OR id LIKE '%2'", 2),
     ("SELECT cancel_job(id), cancel_job(id) FROM mine", 3),
     ("SELECT cancel_job(a.id) FROM mine a JOIN mine b", 3),
@@ -125,6 +136,22 @@ def test_a_call_is_sent_once_per_statement_and_job(
     db.execute(sql).fetchall()
     assert len(acts(sandbox)) == count
     assert sum(1 for job in sandbox.jobs() if job["status"] == "cancelled") == count
+
+
+def test_a_view_that_calls_is_judged_by_its_own_program(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    ids = fill(sandbox, 3, status="running")
+    db.execute("CREATE TABLE mine (id)")
+    db.executemany("INSERT INTO mine VALUES (?)", [(id,) for id in ids])
+    db.execute("CREATE TEMP VIEW one AS SELECT cancel_job(id) FROM mine ORDER BY id DESC LIMIT 1")
+    mentions = db.execute("SELECT 'cancel_job' FROM mine")
+    next(mentions)
+    with pytest.raises(ftsql.Error, match="was not called"):
+        db.execute("SELECT * FROM one").fetchall()
+    assert acts(sandbox) == []
+    for _ in mentions:
+        assert db.execute("SELECT cancel_job(?)", ids[:1]).fetchall() == [("cancelled",)]
+    kept = [db.execute("SELECT cancel_job(?)", (id,)) for id in ids]
+    assert [next(cursor) for cursor in kept] == [("cancelled",)] * 3
 
 
 def test_create_job_creates_once_however_often_sqlite_calls_it(sandbox: Sandbox, db: ftsql.Connection) -> None:

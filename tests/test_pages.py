@@ -151,3 +151,31 @@ def test_a_page_that_keeps_failing_is_an_error_and_never_a_short_list(sandbox: S
     sandbox.fault(Fault(path=LIST, after=1, times=None, status=400, body={"error": {"message": "no"}}))
     with pytest.raises(ftsql.APIError, match="no"):
         count(db)
+
+
+def _capped(**words: Any) -> Any:
+    """A server that gives 20 a page whatever is asked, says nothing of has_more, and counts in ``words``."""
+
+    def shown(body: dict[str, Any]) -> dict[str, Any]:
+        return {"object": "list", "data": body["data"][:20], **words}
+
+    return shown
+
+
+@pytest.mark.parametrize("words", [{"total_count": 60}, {"total": 60}, {"meta": {"total_results": 60}}])
+def test_a_list_that_counts_more_than_it_shows_is_read_on(
+    sandbox: Sandbox, db: ftsql.Connection, words: dict[str, Any]
+) -> None:
+    fill(sandbox, 60)
+    sandbox.fault(Fault(path=LIST, times=None, transform=_capped(**words)))
+    assert count(db) == 60
+
+
+@pytest.mark.parametrize("words", [{"total_count": 61}, {"has_more": False, "total_count": 60}, {"next": "/x?page=2"}])
+def test_a_list_that_ends_before_its_own_count_is_an_error(
+    sandbox: Sandbox, db: ftsql.Connection, words: dict[str, Any]
+) -> None:
+    fill(sandbox, 60)
+    sandbox.fault(Fault(path=LIST, times=None, transform=_capped(**words)))
+    with pytest.raises(ftsql.Error, match="counts more jobs than it shows"):
+        count(db)
