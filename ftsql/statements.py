@@ -28,15 +28,15 @@ READS = re.compile(r"\s*(SELECT|VALUES|EXPLAIN)\b", re.IGNORECASE)  # such a sta
 class Statement:
     """A statement under way. ``results``: of its functions with effects, by name and arguments."""
 
-    sql: str
+    sql: str = field(repr=False)  # a traceback's locals are no place for what users write into SQL
     look: Look
     in_transaction: bool = False  # when it began
     parent: Statement | None = None  # the one under way when it began, which may hold a savepoint of its own
     changes_before: int = 0  # the connection's changes when it began
     changes_inside: int = 0  # those of statements that ran inside it
-    results: dict[tuple[object, ...], apsw.SQLiteValue] = field(default_factory=dict)
+    results: dict[tuple[object, ...], apsw.SQLiteValue] = field(default_factory=dict, repr=False)
     acts: int = 0
-    program: list[Step] | None = None  # as EXPLAIN shows it, once somebody asked
+    program: list[Step] | None = field(default=None, repr=False)  # as EXPLAIN shows it, once somebody asked
     savepoints: set[tuple[int, int]] = field(default_factory=set)  # (table, level) opened, not released
     keeps: bool = False  # it failed under OR FAIL: what it wrote before stays
 
