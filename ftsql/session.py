@@ -37,7 +37,7 @@ class Session:
         *,
         read_only: bool,
     ) -> None:
-        # Weak: the connection holds the tables, functions and traces that hold this session.
+        # Weak: the connection holds the tables, functions and traces that hold the session.
         self.connection: apsw.Connection = weakref.proxy(connection)
         self.known = known
         self.environment = environment
