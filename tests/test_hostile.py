@@ -46,7 +46,7 @@ def _mutated(body: Any, random_: random.Random) -> Any:
     for _ in range(random_.randint(1, 3)):
         places = [path for path in _places(body) if path]
         if not places:
-            return random_.choice(ODD)
+            return copy.deepcopy(random_.choice(ODD))
         path = random_.choice(places)
         holder = body
         for key in path[:-1]:
@@ -57,14 +57,14 @@ def _mutated(body: Any, random_: random.Random) -> Any:
         elif how == 1 and isinstance(holder, list):
             holder.append(copy.deepcopy(holder[path[-1]]))  # the same job twice
         elif how == 2 and isinstance(holder, dict):
-            holder[random_.choice(["", "id", "data", "has_more", "x" * 1000, "é"])] = random_.choice(ODD)
+            holder[random_.choice(["", "id", "data", "has_more", "x" * 1000, "é"])] = copy.deepcopy(random_.choice(ODD))
         elif how == 3:
             deep: Any = "deep"
             for _ in range(random_.choice([5, 150, 250])):
                 deep = {"a": deep} if random_.random() < 0.5 else [deep]
             holder[path[-1]] = deep
         else:
-            holder[path[-1]] = random_.choice(ODD)
+            holder[path[-1]] = copy.deepcopy(random_.choice(ODD))
     return body
 
 
