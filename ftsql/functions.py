@@ -168,7 +168,7 @@ def _once(
     statement = session.statements.calling(name)
     key = (name, *arguments)
     if key not in statement.results:
-        drops = DROPS.search(statement.sql) is not None and statement.sql.lower().find("insert") >= 0
+        drops = "insert" in statement.sql.lower() and DROPS.search(statement.sql) is not None
         if drops or name in misplaced(statement.program or [], EFFECTS):
             raise ProgrammingError(
                 f"{name} was not called: here SQLite would call it for rows that the statement then drops. Let it "
