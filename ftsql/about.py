@@ -8,11 +8,11 @@ from typing import Any
 import apsw
 from pydantic_core import to_json
 
+from ftsql.journal import COLUMNS, NAMES
 from ftsql.plan import pushed_down
 from ftsql.providers import Account
 from ftsql.resources import JOBS, SQLiteValue
 from ftsql.session import Session
-from ftsql.store import COLUMNS, NAMES
 
 Rows = Callable[[], Iterable[tuple[SQLiteValue, ...]]]
 
@@ -42,7 +42,7 @@ def writes(session: Session) -> Rows:
         session.statements.settle()
         yield from session.journal.entries()
         for write in session.queue.writes:
-            if write.state != "queued":
+            if write.state != "queued" or write.journal_id:
                 continue
             known: dict[str, SQLiteValue] = {
                 "state": write.state,
@@ -52,7 +52,8 @@ def writes(session: Session) -> Rows:
                 "method": "POST",
                 "path": write.path,
                 "body": None if write.body is None else write.body.decode(),
-                "statement": write.client.account.redact(write.statement),
+                "statement": session.redact(write.statement),
+                "open": 0,
             }
             yield tuple(known.get(name) for name in NAMES)
 

@@ -5,8 +5,6 @@ Everything that a provider documents is refused here, before anything is queued.
 
 from __future__ import annotations
 
-import random
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +12,7 @@ from pydantic_core import from_json
 
 from ftsql.errors import IntegrityError
 from ftsql.providers import Account, CreateField
-from ftsql.resources import FTSQL_KEY, JOBS
+from ftsql.resources import JOBS
 
 # What INSERT may name; every other column is the API's to fill.
 WRITABLE = (
@@ -30,7 +28,6 @@ WRITABLE = (
 )
 JSON_COLUMNS = {column.name for column in JOBS.columns if column.type == "JSON"}
 ARRAYS = {"integrations"}
-SEED_LIMIT = 2**31 - 1
 
 
 def body(account: Account, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,27 +68,6 @@ def body(account: Account, values: Mapping[str, Any]) -> dict[str, Any]:
         else:
             _check(account.name, name, value, field)
     return request
-
-
-def fingerprint(account: Account, request: dict[str, Any]) -> tuple[str, str | int] | None:
-    """Adds to ``request`` what its job can be found by if its answer gets lost: ("seed", n) or ("metadata", key).
-
-    A seed, unless the user gave one or the provider takes none; else a key in metadata, where the
-    provider keeps it and the user's pairs leave room. None where neither is possible.
-    """
-    fields = account.provider.create_fields
-    if "seed" in fields and request.get("seed") is None:
-        seed = random.SystemRandom().randint(1, SEED_LIMIT - 1)
-        request["seed"] = seed
-        return "seed", seed
-    metadata = request.get("metadata") or {}
-    field = fields.get("metadata")
-    room = field is not None and (field.max_pairs is None or len(metadata) < field.max_pairs)
-    if account.provider.stores_metadata and room and isinstance(metadata, dict):
-        key = uuid.uuid4().hex
-        request["metadata"] = {**metadata, FTSQL_KEY: key}
-        return "metadata", key
-    return None
 
 
 def brief(value: Any) -> str:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import fields
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from importlib import resources as packaged
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 import apsw
 from pydantic_core import to_json
 
-from ftsql import about, functions, guard, vtab
-from ftsql.errors import ConfigError, InterfaceError, ProgrammingError
+from ftsql import about, functions, guard, recovery, vtab
+from ftsql.errors import ConfigError, InterfaceError, ProgrammingError, Warning
 from ftsql.providers import Account, Provider, accounts, load
 from ftsql.resources import JOBS, Row
 from ftsql.session import Session
 from ftsql.settings import Settings
+from ftsql.store import MEMORY, Store
 
 if TYPE_CHECKING:
     from ftsql.sandbox import Sandbox
@@ -62,7 +63,30 @@ class Registration:
     @property
     def queued(self) -> int:
         """How many writes wait for COMMIT."""
-        return sum(1 for write in self._session.queue.writes if write.state == "queued")
+        return self._session.queue.waiting
+
+    @property
+    def store(self) -> Store:
+        """What keeps the journal."""
+        return self._session.journal.store
+
+    def settle(self) -> list[str]:
+        """Look again for every write that is open in the store; gives what became of each, a line each.
+
+        Those that stay open are ``SELECT * FROM ftsql_writes WHERE open``.
+        """
+        return recovery.settle(self._session)
+
+    def decide(self, write_id: int, decision: recovery.Decision, job_id: str | None = None) -> str:
+        """Close an open write by your word: "keep", "cancel", "none", or "job" with its id; gives what it is now.
+
+        Raises ProgrammingError where the write is not open or the decision does not fit its state.
+        """
+        return recovery.decide(self._session, write_id, decision, job_id)
+
+    def ask_before(self, confirm: Callable[[str], bool] | None) -> None:
+        """Have ``confirm`` answer before a statement or transaction sends more than one write."""
+        self._session.confirm = confirm
 
     def close(self) -> None:
         """Close ftsql's sockets and, where it runs, the embedded sandbox. The connection stays open."""
@@ -102,6 +126,7 @@ def connect(
     sandbox: bool | str = False,
     read_only: bool = False,
     trust_file: bool = False,
+    store: str | Path | None = None,
     **settings: Any,
 ) -> Connection:
     """A connection to the SQLite file ``path`` with ftsql's tables.
@@ -109,10 +134,12 @@ def connect(
     ``providers``: names to ask, instead of all whose variables are set. ``config``: the user's provider
     file. ``sandbox``: serve everything from a local server inside this process, seeded; no key needed.
     ``read_only``: no table can be written, and the functions with effects do not exist. ``trust_file``:
-    let triggers that live in the file write to ftsql's tables. ``settings``: see ftsql.Settings.
+    let triggers that live in the file write to ftsql's tables. ``store``: the file that keeps the journal of
+    writes, which several processes may share (FTSQL_STORE; else, and with the sandbox, it ends with the
+    connection). ``settings``: see ftsql.Settings.
 
-    Raises ConfigError for a provider or setting that does not exist; a missing key is an error of the
-    first statement that needs it.
+    Raises ConfigError for a provider or setting that does not exist, StoreError for a store that cannot be
+    used; a missing key is an error of the first statement that needs it. Warns of writes that a crash left open.
     """
     flags = apsw.SQLITE_OPEN_URI
     flags |= apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
@@ -130,6 +157,7 @@ def connect(
             sandbox=sandbox,
             read_only=read_only,
             trust_file=trust_file,
+            store=store,
             **settings,
         )
     except BaseException:
@@ -153,6 +181,7 @@ def register(
     sandbox: bool | str = False,
     read_only: bool = False,
     trust_file: bool = False,
+    store: str | Path | None = None,
     environment: Mapping[str, str] | None = None,
     **settings: Any,
 ) -> Registration:
@@ -167,26 +196,29 @@ def register(
     if connection.in_transaction:
         raise ProgrammingError("register ftsql before BEGIN: SQLite attaches no schema inside a transaction")
     environment = os.environ if environment is None else environment
-    chosen = _settings(settings, environment)
+    chosen = Settings.chosen(settings, environment)
     names = [providers] if isinstance(providers, str) else providers
-    started: Sandbox | None = None
-    if sandbox:
-        started, known, active = _sandbox(names)
-    else:
-        known, listed = load(config, environment)
-        active = accounts(known, names, listed, environment)
-    try:
+    with contextlib.ExitStack() as undo:
+        kept = Store(store or (not sandbox and environment.get("FTSQL_STORE")) or MEMORY)
+        undo.callback(kept.close)
+        started: Sandbox | None = None
+        if sandbox:
+            started, known, active = _sandbox(names)
+            undo.callback(started.stop)
+        else:
+            known, listed = load(config, environment)
+            active = accounts(known, names, listed, environment)
         if chosen.verify_order:
             for account in active:
                 account.ordered = False
-        session = Session(connection, active, known, environment, chosen, read_only=read_only)
+        session = Session(connection, active, known, environment, chosen, kept, read_only=read_only)
+        undo.callback(session.close)
         _tables(connection, session)
         functions.register(session)
         session.authorizer = guard.install(connection, read_only=read_only, trust_file=trust_file)
-    except BaseException:
-        if started is not None:
-            started.stop()
-        raise
+        for line in recovery.at_opening(session):
+            warnings.warn(line, Warning, stacklevel=3)
+        undo.pop_all()
     return Registration(session, started)
 
 
@@ -239,31 +271,3 @@ def _sandbox(names: Iterable[str] | None) -> tuple[Sandbox, dict[str, Provider],
         environment = {variable: SANDBOX_KEY for variable, needed in provider.variables.items() if needed}
         active.append(Account(provider, environment))
     return started, known, active
-
-
-def _settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
-    """Settings from keyword arguments, else from FTSQL_… variables. Raises ConfigError."""
-    defaults = Settings()
-    known: dict[str, type] = {field.name: type(getattr(defaults, field.name)) for field in fields(Settings)}
-    unknown = [name for name in given if name not in known]
-    if unknown:
-        raise ConfigError(
-            f"unknown setting {unknown[0]!r}; known are {', '.join(known)}. Keys and addresses come from the "
-            "environment and the provider file, not from arguments"
-        )
-    values: dict[str, Any] = {}
-    for name, kind in known.items():
-        value, source = given.get(name), f"the argument {name}"
-        if value is None:
-            value, source = environment.get(f"FTSQL_{name.upper()}") or None, f"FTSQL_{name.upper()}"
-        if value is None:
-            continue
-        try:
-            values[name] = value in (True, "1", "true", "yes", "on") if kind is bool else kind(value)
-        except (TypeError, ValueError):
-            raise ConfigError(
-                f"setting {name}: {value!r} is no {'number' if kind is float else 'whole number'} (from {source})"
-            ) from None
-        if kind is not bool and not values[name] > 0:
-            raise ConfigError(f"setting {name}: {value!r} should be above 0 (from {source})")
-    return Settings(**values)

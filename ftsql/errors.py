@@ -7,6 +7,7 @@
     └── DatabaseError
         ├── DataError              a body or a value that is not what it should be
         ├── OperationalError
+        │   ├── StoreError         the file that keeps the journal cannot be used
         │   └── APIError           what a provider answered, or did not
         │       ├── RateLimitError
         │       ├── AuthenticationError
@@ -51,6 +52,10 @@ class DataError(DatabaseError):
 
 class OperationalError(DatabaseError):
     """Something outside the statement's control: network, limits, the API."""
+
+
+class StoreError(OperationalError):
+    """The store's file cannot be opened, read or written."""
 
 
 class IntegrityError(DatabaseError, apsw.ConstraintError):

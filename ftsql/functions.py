@@ -96,7 +96,7 @@ def _create(session: Session, model: SQLiteValue, file: SQLiteValue, options: SQ
         present = {key: value for key, value in values.items() if value is not None}
         write = Write.create(client, present, session.statement.sql)
         write.row = session.sender.send(write)
-        session.sender.stand(write)
+        session.sender.stand([write])
         session.learn(write)
         session.stands(write)
         return write.row.id
@@ -174,9 +174,13 @@ def _once(
                 f"{name} was not called: here SQLite would call it for rows that the statement then drops. Let it "
                 f"stand alone over the rows that you choose: SELECT {name}(id) FROM (SELECT id … ORDER BY … LIMIT …)"
             )
-        if statement.acts >= session.settings.max_writes:
-            raise ProgrammingError(too_many(session.settings.max_writes, sent=statement.acts))
+        acted, limit = session.acted(), session.settings.max_writes
+        if acted + session.queue.waiting >= limit:
+            raise ProgrammingError(too_many(limit, sent=acted))
+        if acted == 1 and session.confirm is not None and not session.confirm(f"1 {name} was done: go on with more?"):
+            raise ProgrammingError(f"not confirmed: the first {name} was done, and no more")
         statement.acts += 1
+        session.statements.acted += 1
         for other in [other for other in statement.results if other[0] != name and other[1] == arguments[0]]:
             del statement.results[other]  # what another act on the same job gave holds no more
         statement.results[key] = act()

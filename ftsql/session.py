@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import apsw
 
 from ftsql.client import Client
-from ftsql.errors import ConfigError, IntegrityError
+from ftsql.errors import ConfigError, IntegrityError, ProgrammingError
+from ftsql.journal import Journal
 from ftsql.providers import Account, Provider
-from ftsql.resources import Row
+from ftsql.resources import JOBS, Row
 from ftsql.scan import Look
-from ftsql.sending import Sender, Write
+from ftsql.sending import ACTIONS, Sender, Write
 from ftsql.settings import Settings
 from ftsql.statements import Statement, Statements
-from ftsql.store import Journal
+from ftsql.store import Store
 from ftsql.writes import Queue
 
 
@@ -34,6 +35,7 @@ class Session:
         known: Mapping[str, Provider],
         environment: Mapping[str, str],
         settings: Settings,
+        store: Store,
         *,
         read_only: bool,
     ) -> None:
@@ -44,16 +46,19 @@ class Session:
         self.settings = settings
         self.read_only = read_only
         self.clients = {account: Client(account, settings) for account in accounts}
-        self.journal = Journal()
-        self.sender = Sender(self.journal, settings, self.interrupted)
-        self.queue = Queue(self.sender, self.learn, self.stands)
         self.created: list[Row] = []  # jobs that stand, since somebody last took them
         self.notes: list[str] = []  # what became of writes, in words: what the shell prints
+        self.confirm: Callable[[str], bool] | None = None  # asks a person about more than one write at once
+        self.journal = Journal(store)
+        self.sender = Sender(
+            self.journal, settings, self.interrupted, self.redact, lambda note: self.notes.append(note)
+        )
+        self.queue = Queue(self.sender, self.learn, self.stands, self.approve, self.acted)
         self.last_job_id: str | None = None
         self.authorizer: Any = None  # the connection's own, which the guard stands before
         self.statements = Statements(self.connection, self.queue, self._look)
         # Where nobody closes: when the connection is gone, so are its sockets and threads.
-        self._end = weakref.finalize(connection, _end, list(self.clients.values()), self.journal)
+        self._end = weakref.finalize(connection, _end, list(self.clients.values()), store)
 
     @property
     def accounts(self) -> tuple[Account, ...]:
@@ -66,6 +71,27 @@ class Session:
 
     def interrupted(self) -> bool:
         return self.connection.is_interrupted
+
+    def redact(self, text: str) -> str:
+        """``text`` without any credential of any account."""
+        for account in self.accounts:
+            text = account.redact(text)
+        return text
+
+    def acted(self) -> int:
+        """The writes that functions sent already, in this transaction or else in this statement."""
+        return self.statements.acted if self.connection.in_transaction else self.statement.acts
+
+    def approve(self, writes: Sequence[Write]) -> None:
+        """Let a person confirm more than one write. Raises ProgrammingError where the answer is no."""
+        if len(writes) < 2 or self.confirm is None:
+            return
+        counts = {action: sum(write.action == action for write in writes) for action in ACTIONS}
+        asked = " and ".join(
+            f"{action} {count} {JOBS.noun}{'s' if count > 1 else ''}" for action, count in counts.items() if count
+        )
+        if not self.confirm(f"{asked}?"):
+            raise ProgrammingError("not confirmed: nothing was sent, and the transaction is rolled back")
 
     def client(self, provider: str | None, purpose: str) -> Client:
         """The client for ``provider``, or the only one. Raises ConfigError, IntegrityError."""
@@ -90,6 +116,10 @@ class Session:
         """The jobs created since the last call."""
         taken, self.created = self.created, []
         return taken
+
+    def note(self, text: str) -> None:
+        """Say something about a write that no error says."""
+        self.notes.append(text)
 
     def take_notes(self) -> list[str]:
         """What became of the writes since the last call, a line each."""
@@ -146,7 +176,7 @@ class Session:
         return Look(self.clients, self.settings, self.interrupted)
 
 
-def _end(clients: Sequence[Client], journal: Journal) -> None:
+def _end(clients: Sequence[Client], store: Store) -> None:
     for client in clients:
         client.close()
-    journal.close()
+    store.close()

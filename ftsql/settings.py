@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, get_args, get_type_hints
+
+from ftsql.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +17,9 @@ class Settings:
     ``deadline``: how long one request may take in all, ``max_requests``: requests that one statement may
     send, ``max_writes``: creates and cancels that one statement or transaction may send,
     ``verify_order``: never trust a provider's order, ``settle_seconds``: how long to look for a job whose
-    creation was interrupted, ``max_body``: bytes of an answer that are read before it is refused.
+    creation was interrupted, ``absent_seconds``: how long after a create a list that does not show it proves
+    that it was never accepted, ``max_creates_per_day``: creates in 24 hours by everything that shares the
+    store (None: any number), ``max_body``: bytes of an answer that are read before it is refused.
     """
 
     timeout: float = 60.0
@@ -23,4 +29,33 @@ class Settings:
     max_writes: int = 20
     verify_order: bool = False
     settle_seconds: float = 15.0
+    absent_seconds: float = 600.0
+    max_creates_per_day: int | None = None
     max_body: int = 256 * 1024 * 1024
+
+    @classmethod
+    def chosen(cls, given: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
+        """Settings from ``given`` by name, else from FTSQL_… variables. Raises ConfigError."""
+        kinds = {name: get_args(hint)[0] if get_args(hint) else hint for name, hint in get_type_hints(cls).items()}
+        unknown = [name for name in given if name not in kinds]
+        if unknown:
+            raise ConfigError(
+                f"unknown setting {unknown[0]!r}; known are {', '.join(kinds)}. Keys and addresses come from the "
+                "environment and the provider file, not from arguments"
+            )
+        values: dict[str, Any] = {}
+        for name, kind in kinds.items():
+            value, source = given.get(name), f"the argument {name}"
+            if value is None:
+                value, source = environment.get(f"FTSQL_{name.upper()}") or None, f"FTSQL_{name.upper()}"
+            if value is None:
+                continue
+            try:
+                values[name] = value in (True, "1", "true", "yes", "on") if kind is bool else kind(value)
+            except (TypeError, ValueError):
+                raise ConfigError(
+                    f"setting {name}: {value!r} is no {'number' if kind is float else 'whole number'} (from {source})"
+                ) from None
+            if kind is not bool and not values[name] > 0:
+                raise ConfigError(f"setting {name}: {value!r} should be above 0 (from {source})")
+        return cls(**values)

@@ -53,6 +53,7 @@ class Statements:
         self._savepoints = Savepoints()
         self._announced: str | None = None
         self._silent = False
+        self.acted = 0  # writes that functions sent in the transaction under way
         self._loose = Statement("", look())  # before any trace event, or after the last
         self._before: Any = connection.exec_trace
         connection.exec_trace = self._executes
@@ -175,6 +176,8 @@ class Statements:
 
     def _end(self, statement: Statement) -> None:
         self.settle()
+        if not self._connection.in_transaction:
+            self.acted = 0
         self._ended.append(statement)
         self._savepoints.ran(
             statement.sql,

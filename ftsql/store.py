@@ -1,85 +1,172 @@
-"""The write journal: what was sent to which provider, and what became of it (SQLite).
+"""The store: the SQLite file that keeps what outlives a connection, shared by several processes.
 
-An intent is written before its request leaves and its result after; a credential is never written.
+It holds no credential: an account is known in it by a keyed hash. Whoever writes paid writes into it
+holds a lock for as long as it lives, so that others can tell a crash from a write under way.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import hmac
+import os
 import threading
-import time
+import uuid
 from collections.abc import Iterator
-from typing import Literal
+from pathlib import Path
 
 import apsw
+from pydantic_core import to_json
 
-State = Literal["queued", "sent", "created", "done", "refused", "cancelled", "unknown", "committed"]
+from ftsql.errors import StoreError
+from ftsql.providers import Account
 
-COLUMNS = (
-    "write_id INTEGER",
-    "at INTEGER",
-    "state TEXT",
-    "action TEXT",
-    "provider TEXT",
-    "job_id TEXT",
-    "method TEXT",
-    "path TEXT",
-    "body JSON",
-    "http_status INTEGER",
-    "request_id TEXT",
-    "error TEXT",
-    "statement TEXT",
-)
-NAMES = tuple(column.split()[0] for column in COLUMNS)
+MEMORY = ":memory:"
+APPLICATION_ID = 0x66747371  # "ftsq" in the file's header
+VERSION = 1
+BUSY_MILLISECONDS = 10_000
+
+SCHEMA = f"""
+CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
+INSERT INTO meta VALUES ('salt', randomblob(32));
+CREATE TABLE writes (
+    write_id INTEGER PRIMARY KEY, at INTEGER, state TEXT, action TEXT, provider TEXT, job_id TEXT, method TEXT,
+    path TEXT, body TEXT, http_status INTEGER, request_id TEXT, error TEXT, statement TEXT,
+    account TEXT, fingerprint TEXT, owner TEXT
+);
+CREATE INDEX writes_by_state ON writes (state);
+CREATE INDEX writes_by_time ON writes (at);
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {VERSION};
+"""
 
 
-class Journal:
-    """One process's writes in order. Safe to use from several threads."""
+class Store:
+    """One connection to the store's file. Safe to use from several threads.
 
-    def __init__(self, path: str = ":memory:") -> None:
-        self._lock = threading.Lock()
-        self._db = apsw.Connection(path)
-        if path != ":memory:":
-            self._db.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
-        columns = ", ".join(COLUMNS[1:])
-        self._db.execute(f"CREATE TABLE IF NOT EXISTS writes (write_id INTEGER PRIMARY KEY, {columns})")
+    Raises StoreError, naming the file, for one that cannot be opened or is no store.
+    """
 
-    def intend(
-        self, *, action: str, provider: str, job_id: str | None, path: str, body: str | None, statement: str
-    ) -> int:
-        """Record what is about to be sent; gives the entry's id."""
-        values = (int(time.time()), "sent", action, provider, job_id, "POST", path, body, statement)
-        with self._lock:
-            self._db.execute(
-                "INSERT INTO writes (at, state, action, provider, job_id, method, path, body, statement) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                values,
+    def __init__(self, path: str | Path = MEMORY) -> None:
+        self.path = MEMORY if str(path) == MEMORY else str(Path(path).expanduser().absolute())
+        self.lock = threading.RLock()
+        self.owner = uuid.uuid4().hex[:16]
+        self._claim: apsw.Connection | None = None
+        self.is_new = self.path == MEMORY or not os.path.exists(self.path)
+        try:
+            self.db = self._opened()
+        except (apsw.Error, OSError) as error:
+            raise StoreError(f"cannot use the store {self.path}: {_reason(error)}. {_ADVICE}") from None
+
+    def _opened(self) -> apsw.Connection:
+        if self.path != MEMORY:
+            Path(self.path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # SQLite gives the files beside it the same mode. One that others could read is closed to them.
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+            if os.stat(self.path).st_mode & 0o077:
+                os.chmod(self.path, 0o600)
+        db = apsw.Connection(self.path, flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
+        try:
+            db.set_busy_timeout(BUSY_MILLISECONDS)
+            self._make(db)
+            if self.path != MEMORY:
+                db.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL").fetchall()
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _make(self, db: apsw.Connection) -> None:
+        if db.pragma("application_id") == 0:
+            with contextlib.closing(db.execute("BEGIN IMMEDIATE")):
+                tables = db.execute("SELECT count(*) FROM sqlite_schema").get
+                if db.pragma("application_id") == 0 and not tables:
+                    db.execute(SCHEMA)
+                db.execute("COMMIT")
+        if db.pragma("application_id") != APPLICATION_ID:
+            raise StoreError(
+                f"{self.path} is a database, but no store of ftsql: name another file with store=, --store"
             )
-            return self._db.last_insert_rowid()
+        if db.pragma("user_version") > VERSION:
+            raise StoreError(f"the store {self.path} was made by a newer ftsql: update ftsql, or name another file")
 
-    def record(
-        self,
-        write_id: int,
-        state: State,
-        *,
-        job_id: str | None = None,
-        http_status: int | None = None,
-        request_id: str | None = None,
-        error: str | None = None,
-    ) -> None:
-        """Record what became of an entry; what is None stays as it was."""
-        with self._lock:
-            self._db.execute(
-                "UPDATE writes SET state = ?, job_id = coalesce(?, job_id), "
-                "http_status = coalesce(?, http_status), request_id = coalesce(?, request_id), "
-                "error = coalesce(?, error) WHERE write_id = ?",
-                (state, job_id, http_status, request_id, error, write_id),
-            )
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[apsw.Connection]:
+        """One write transaction, durable at its end. Raises StoreError where the file cannot take it."""
+        with self.lock:
+            try:
+                self.db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self.db
+                except BaseException:
+                    self._roll_back()
+                    raise
+                self.db.execute("COMMIT")
+            except apsw.Error as error:
+                self._roll_back()
+                raise StoreError(f"cannot write to the store {self.path}: {_reason(error)}. {_ADVICE}") from None
 
-    def entries(self) -> Iterator[tuple[apsw.SQLiteValue, ...]]:
-        """All entries in order, as tuples of COLUMNS."""
-        with self._lock:
-            return iter(self._db.execute("SELECT * FROM writes ORDER BY write_id").fetchall())
+    def _roll_back(self) -> None:
+        with contextlib.suppress(apsw.Error):
+            if self.db.in_transaction:
+                self.db.execute("ROLLBACK")
+
+    def account(self, account: Account) -> str:
+        """How the store knows ``account``: provider, address, routing and a hash of its credentials."""
+        with self.lock:
+            salt = self.db.execute("SELECT value FROM meta WHERE name = 'salt'").get
+        parts = [account.name, account.url(), account.query(), account.body(), account.headers()]
+        return hmac.new(salt, to_json(parts), hashlib.sha256).hexdigest()[:32]
+
+    def claim(self) -> None:
+        """Hold this owner's lock from now on; it ends with the process, however that ends."""
+        if self._claim is not None or self.path == MEMORY:
+            return
+        path = self._lock_file(self.owner)
+        while True:
+            claim = apsw.Connection(path)
+            claim.set_busy_timeout(BUSY_MILLISECONDS)
+            claim.execute("BEGIN EXCLUSIVE")
+            if os.path.exists(path):  # else somebody took it for a dead one's between the two lines above
+                self._claim = claim
+                return
+            claim.close()
+
+    def is_alive(self, owner: str) -> bool:
+        """Whether ``owner`` may still be at work; the lock file of a dead one is removed."""
+        if owner == self.owner:
+            return True
+        path = self._lock_file(owner)
+        try:
+            other = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
+        except apsw.CantOpenError:
+            return False
+        try:
+            other.execute("BEGIN EXCLUSIVE")
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+        except apsw.BusyError:
+            return True
+        finally:
+            other.close()
+        return False
 
     def close(self) -> None:
-        with self._lock:
-            self._db.close()
+        """Close the file and give the lock up."""
+        with self.lock:
+            if self._claim is not None:
+                self._claim.close()
+                self._claim = None
+                with contextlib.suppress(OSError):
+                    os.unlink(self._lock_file(self.owner))
+            self.db.close()
+
+    def _lock_file(self, owner: str) -> str:
+        return f"{self.path}-owner-{owner}"
+
+
+_ADVICE = "Mend it or name another file: store=, --store, FTSQL_STORE"
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

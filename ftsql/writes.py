@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import apsw
 
 from ftsql.errors import APIError, IntegrityError, OperationalError, OutcomeUnknown, ProgrammingError
+from ftsql.journal import check_day
 from ftsql.sending import Sender, Write
 
 
@@ -18,22 +19,33 @@ from ftsql.sending import Sender, Write
 class Queue:
     """The writes of one connection's transaction, whichever of its tables they came through.
 
-    ``learn`` is told of each job that a write created or changed, ``stands`` of each write that
-    no ROLLBACK undoes any more.
+    ``learn`` is told of each job that a write created or changed, ``stands`` of each write that no ROLLBACK
+    undoes any more; ``approve`` is shown what is about to be sent, and raises to stop it; ``acted`` counts
+    the writes that functions sent in this transaction already.
     """
 
     sender: Sender
     learn: Callable[[Write], None]
     stands: Callable[[Write], None]
+    approve: Callable[[Sequence[Write]], None]
+    acted: Callable[[], int]
     writes: list[Write] = field(default_factory=list)
     _joined: dict[int, int] = field(default_factory=dict)  # table -> length
     _marks: dict[tuple[int, int], int] = field(default_factory=dict)  # (table, savepoint level) -> length
 
+    @property
+    def waiting(self) -> int:
+        """How many writes wait for COMMIT."""
+        return sum(write.state == "queued" for write in self.writes)
+
     def add(self, write: Write) -> None:
-        """Queue a write. Raises ProgrammingError beyond ``max_writes``."""
-        limit = self.sender.settings.max_writes
-        if sum(1 for other in self.writes if other.state == "queued") >= limit:
-            raise ProgrammingError(too_many(limit))
+        """Queue a write. Raises ProgrammingError beyond ``max_writes`` and ``max_creates_per_day``."""
+        settings = self.sender.settings
+        if self.waiting + self.acted() >= settings.max_writes:
+            raise ProgrammingError(too_many(settings.max_writes, sent=self.acted()))
+        if settings.max_creates_per_day is not None and write.action == "create":
+            creates = 1 + sum(other.state == "queued" and other.action == "create" for other in self.writes)
+            check_day(self.sender.journal.creates_of_the_day(), creates, settings.max_creates_per_day)
         self.writes.append(write)
 
     def begin(self, table: int) -> None:
@@ -67,9 +79,13 @@ class Queue:
 
         Raises the error of a write that was refused, with what became of every other one; OutcomeUnknown
         outranks it. Before raising, the jobs that this transaction created are cancelled, unless the
-        refused row said OR FAIL.
+        refused row said OR FAIL. StoreError and what ``approve`` raises: nothing was sent.
         """
         queued = [write for write in self.writes if write.state == "queued"]
+        if not queued:
+            return
+        self.approve(queued)
+        self.sender.enlist(queued)
         refused: list[Write] = []
         stopped = False
         for number, write in enumerate(queued, 1):
@@ -93,10 +109,9 @@ class Queue:
 
     def commit(self) -> None:
         """The transaction stands: the journal says so, and the queue is empty."""
+        self.sender.stand(write for write in self.writes if write.state == "created")
         for write in self.writes:
-            if write.state == "created":
-                self._stand(write)
-            elif write.state in ("done", "refused"):
+            if write.state != "queued":
                 self.stands(write)
         self._clear()
 
@@ -107,29 +122,28 @@ class Queue:
         self._cancel(created)
 
     def _clear(self) -> None:
+        self.sender.drop(self.writes, "the transaction was rolled back")
         self.writes.clear()
         self._marks.clear()
         self._joined.clear()
-
-    def _stand(self, write: Write) -> None:
-        self.sender.stand(write)
-        self.stands(write)
 
     def _cancel(self, created: Sequence[Write]) -> list[str]:
         return [self.sender.undo(write) for write in created]
 
     def _failed(self, error: Exception, queued: Sequence[Write], number: int, *, keep: bool) -> Exception:
         """``error`` of row ``number`` with what became of the rows before it."""
-        done = [write for write in queued if write.state == "created"]
-        changed = [write for write in queued if write.state == "done"]
+        done = [write for write in self.writes if write.state == "created"]
+        changed = [write for write in queued if write.action != "create" and write.state == "committed"]
         if keep:
+            self.sender.stand(done)  # so that the ROLLBACK that follows leaves them alone
             for write in done:
-                self._stand(write)  # so that the ROLLBACK that follows leaves it alone
+                self.stands(write)
             fates = [f"{write.row.id} was created and stays" for write in done if write.row]
         else:
             fates = self._cancel(done)
         fates += [f"{write.job_id} is {write.row.status} now" for write in changed if write.row]
         unsent = sum(1 for write in queued if write.state == "queued")
+        self.sender.drop(queued, "a row before it failed")
         if unsent:
             fates.append(f"{unsent} more {'row was' if unsent == 1 else 'rows were'} not sent")
         where = f"row {number} of {len(queued)}: " if len(queued) > 1 else ""
@@ -147,7 +161,11 @@ class Queue:
         if len(refused) == 1 and len(queued) == 1 and refused[0].error is not None:
             return refused[0].error
         reasons = [f"{write.job_id}: {str(write.error).rstrip('.')}" for write in refused]
-        done = [f"{write.job_id} is {write.row.status} now" for write in queued if write.state == "done" and write.row]
+        done = [
+            f"{write.job_id} is {write.row.status} now"
+            for write in queued
+            if write.action != "create" and write.state == "committed" and write.row
+        ]
         return OperationalError(
             f"{len(refused)} of {len(queued)} jobs could not be changed: {'; '.join(reasons)}."
             + (f" {'; '.join(done + created)}." if done or created else "")
@@ -163,7 +181,7 @@ def too_many(limit: int, sent: int = 0) -> str:
     """What to say when a statement or transaction would send more writes than it may."""
     return (
         f"more than max_writes = {limit} creates and cancels in one statement or transaction: "
-        f"{f'the first {sent} were' if sent else 'nothing was'} sent. "
+        f"{f'{sent} were sent, and no more' if sent else 'nothing was sent'}. "
         "Allow more if you mean it: connect(max_writes=…), ftsql --max-writes …, FTSQL_MAX_WRITES"
     )
 

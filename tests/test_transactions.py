@@ -141,7 +141,7 @@ def test_the_journal_tells_what_became_of_each_write(sandbox: Sandbox, db: ftsql
     found = db.execute("SELECT state, action, http_status FROM ftsql_writes").fetchall()
     assert found == [
         ("committed", "create", 200), ("cancelled", "create", 200), ("refused", "create", 400),
-        ("done", "cancel", 200), ("done", "cancel", 200),
+        ("committed", "cancel", 200), ("committed", "cancel", 200),
     ]  # fmt: skip
 
 
