@@ -11,6 +11,8 @@ from ftsql.errors import (
     Error,
     OutcomeUnknown,
     RateLimitError,
+    StoreError,
+    Warning,
 )
 from ftsql.settings import Settings
 
@@ -27,6 +29,8 @@ __all__ = [
     "RateLimitError",
     "Registration",
     "Settings",
+    "StoreError",
+    "Warning",
     "connect",
     "register",
 ]

@@ -8,20 +8,23 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 import warnings
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import apsw
 import apsw.shell
+import platformdirs
 
 import ftsql
-from ftsql.connection import connect
-from ftsql.errors import Error, ProgrammingError
-from ftsql.queries import Query, all_queries, query
+from ftsql import subcommands
+from ftsql.connection import Connection, connect
+from ftsql.errors import Error, ProgrammingError, StoreError
+from ftsql.queries import Query, query
+from ftsql.recovery import Decision
 from ftsql.resources import JOBS
 from ftsql.shell import Shell, complain, notice
+from ftsql.store import MEMORY
 
 DESCRIPTION = """\
 Fine-tuning jobs as a SQL table, on any OpenAI-compatible API.
@@ -30,6 +33,7 @@ Fine-tuning jobs as a SQL table, on any OpenAI-compatible API.
   ftsql "SELECT count(*), status FROM fine_tuning_jobs GROUP BY status"      OPENAI_API_KEY
   ftsql --db my.db                                                           a prompt, with your tables
   ftsql queries                                                              questions, ready to run
+  ftsql writes                                                               what nobody knows the end of
   ftsql sandbox --port 8000                                                  a local API to try things on
 """
 
@@ -39,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="ftsql", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("words", nargs="*", metavar="SQL", help="SQL to run, or: queries [NAME]")
+    add("words", nargs="*", metavar="SQL", help="SQL to run, or: queries [NAME], writes [settle [N]]")
     add("-f", dest="file", metavar="FILE", help="run the SQL of a file")
     add("--db", metavar="FILE", default=":memory:", help="your own SQLite file, to join with and write to")
     add("--mode", metavar="MODE", help="output: box, csv, json, jsonl, line, list, table, … (see .help mode)")
@@ -49,8 +53,17 @@ def _parser() -> argparse.ArgumentParser:
     add("--read-only", action="store_true", help="write nothing, neither to the APIs nor to the file")
     add("--trust-file", action="store_true", help="let triggers that live in the file create and cancel jobs")
     add("--max-writes", type=int, metavar="N", help="creates and cancels allowed in one statement (20)")
+    add("--max-creates-per-day", type=int, metavar="N", help="creates allowed in 24 hours (any number)")
     add("--max-requests", type=int, metavar="N", help="requests allowed in one statement (10000)")
     add("--timeout", type=float, metavar="SECONDS", help="how long an answer may take to come (60)")
+    add("--store", metavar="FILE", help="what keeps the record of writes (FTSQL_STORE, else a file of the platform's)")
+    add("--yes", action="store_true", help="at the prompt, do not ask before several creates or cancels")
+    decisions = parser.add_argument_group("to close an open write: ftsql writes settle N")
+    decide = decisions.add_mutually_exclusive_group().add_argument
+    decide("--keep", dest="decision", action="store_const", const="keep", help="the job that it created stays")
+    decide("--cancel", dest="decision", action="store_const", const="cancel", help="cancel the job that it created")
+    decide("--none", dest="decision", action="store_const", const="none", help="no job came of it")
+    decide("--job", metavar="ID", help="it created this job, which stays")
     add("--version", action="version", version=f"ftsql {ftsql.__version__}, SQLite {apsw.sqlite_lib_version()}")
     return parser
 
@@ -65,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     warnings.showwarning = _warn
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = _serve_sandbox(words[1:]) if words[:1] == ["sandbox"] else _run(words)
+        code = subcommands.serve_sandbox(words[1:]) if words[:1] == ["sandbox"] else _run(words)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of a pipe has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -87,32 +100,22 @@ def _run(words: Sequence[str]) -> int:
     chosen = None
     if given.words[:1] == ["queries"]:
         if len(given.words) == 1:
-            _list_queries()
+            subcommands.list_queries()
             return 0
         chosen = query(given.words[1])
         given.words = []
-    if len(given.words) > 1:
+    writes = given.words[1:] if given.words[:1] == ["writes"] else None
+    if writes is None and len(given.words) > 1:
         parser.error("put the SQL into quotes, as one argument")
-    names = [name for listed in given.provider or [] for name in listed.split(",")]
-    options = {
-        "providers": names or None,
-        "config": given.config,
-        "sandbox": given.sandbox,
-        "read_only": given.read_only,
-        "trust_file": given.trust_file,
-        "max_writes": given.max_writes,
-        "max_requests": given.max_requests,
-        "timeout": given.timeout,
-    }
-    if given.db != ":memory:" and not given.db.startswith("file:") and given.read_only and not os.path.exists(given.db):
-        raise ProgrammingError(f"there is no file {given.db}, and --read-only makes none")
+    if writes is None and (given.decision or given.job):
+        parser.error("--keep, --cancel, --none and --job belong to: ftsql writes settle N")
     new = given.db != ":memory:" and not given.db.startswith("file:") and not os.path.exists(given.db)
+    if new and given.read_only:
+        raise ProgrammingError(f"there is no file {given.db}, and --read-only makes none")
+    options = _options(given)
+    connection = _connect(given.db, options)
     try:
-        connection = connect(given.db, **options)
-    except (apsw.CantOpenError, apsw.NotADBError) as error:
-        raise ProgrammingError(f"cannot open {given.db}: {error}") from None
-    try:
-        shell = Shell(connection, connection.ftsql, options)
+        shell = Shell(connection, connection.ftsql, options, ask=not given.yes)
         if given.mode:
             try:
                 shell.command_mode([given.mode])
@@ -121,11 +124,42 @@ def _run(words: Sequence[str]) -> int:
         notice(connection)
         if new:
             complain(f"{given.db} is a new file")
+        if writes is not None:
+            decision: Decision | None = "job" if given.job else given.decision
+            return subcommands.writes(shell, connection.ftsql, writes, decision, given.job)
         _work(shell, given.words[0] if given.words else None, given.file, chosen)
         shell.close()
     finally:
         connection.close()
     return 0
+
+
+def _options(given: argparse.Namespace) -> dict[str, Any]:
+    """The arguments of ``connect`` that the command's options stand for."""
+    names = [name for listed in given.provider or [] for name in listed.split(",")]
+    same = ("config", "sandbox", "read_only", "trust_file", "store", "max_writes", "max_creates_per_day")
+    options = {name: getattr(given, name) for name in (*same, "max_requests", "timeout")}
+    return {**options, "providers": names or None}
+
+
+def _connect(path: str, options: dict[str, Any]) -> Connection:
+    """The connection; without --store and FTSQL_STORE the store is the platform's file, where that can be used."""
+    usual = None
+    if not (options["store"] or options["sandbox"] or os.environ.get("FTSQL_STORE")):
+        usual = options["store"] = platformdirs.user_data_path("ftsql") / "store.db"
+    try:
+        connection = connect(path, **options)
+    except (apsw.CantOpenError, apsw.NotADBError) as error:
+        raise ProgrammingError(f"cannot open {path}: {error}") from None
+    except StoreError as error:
+        if usual is None:
+            raise
+        complain(f"{str(error).rstrip('.')}. Until then the record of writes ends with this command")
+        options["store"] = MEMORY
+        return connect(path, **options)
+    if usual is not None and connection.ftsql.store.is_new:
+        complain(f"{usual} keeps the record of what is written, from now on")
+    return connection
 
 
 def _work(shell: Shell, sql: str | None, file: str | None, chosen: Query | None) -> None:
@@ -169,50 +203,3 @@ def _once(shell: Shell, text: str) -> None:
         raise
     except Exception:
         shell.handle_exception()
-
-
-def _list_queries() -> None:
-    found = all_queries()
-    width = max(len(query.name) for query in found)
-    for entry in found:
-        print(f"{entry.name:{width}}  {entry.question}")  # noqa: T201 - rows go to stdout
-
-
-def _port(text: str) -> int:
-    if text.isdecimal() and int(text) <= 65535:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no port: 0 to 65535")
-
-
-def _serve_sandbox(words: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="ftsql sandbox", description="Serve the APIs locally, with made-up jobs.")
-    add = parser.add_argument
-    add("--port", type=_port, default=8000, help="port to listen on (8000); 0 takes a free one")
-    add("--jobs", type=int, default=250, help="jobs to make up (250)")
-    add("--seed", type=int, default=0, help="what to make them up from (0)")
-    add("--state", default=":memory:", metavar="FILE", help="keep the jobs in a file")
-    add("--latency", type=float, default=0.0, metavar="SECONDS", help="wait before each answer")
-    given = parser.parse_args(words)
-    if given.jobs < 0 or given.latency < 0:
-        parser.error("--jobs and --latency cannot be below 0")
-    from ftsql.sandbox import Sandbox
-
-    try:
-        sandbox = Sandbox(
-            jobs=given.jobs, seed=given.seed, state=given.state, port=given.port, latency=given.latency
-        ).start()
-    except apsw.Error as error:
-        raise ProgrammingError(f"cannot keep the sandbox's jobs in {given.state}: {error}") from None
-    except OSError as error:
-        raise ProgrammingError(f"cannot listen on port {given.port}: {error.strerror}. Choose another --port") from None
-    try:
-        for name, url in sandbox.faces().items():
-            print(f"{name}  {url}")  # noqa: T201 - a command speaks
-        complain("any key but 'wrong' is accepted; Ctrl-C ends")
-        sys.stdout.flush()
-        while True:
-            time.sleep(3600)
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        sandbox.stop()

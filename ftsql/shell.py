@@ -40,12 +40,19 @@ class Script:
 
 
 class Shell(apsw.shell.Shell):
-    """The shell on ``connection``; ``options`` are those of ``register`` for what ``.open`` opens."""
+    """The shell on ``connection``; ``options`` are those of ``register`` for what ``.open`` opens.
 
-    def __init__(self, connection: apsw.Connection, registration: Registration, options: dict[str, Any]) -> None:
+    ``ask``: at the prompt, before a statement or transaction sends more than one write.
+    """
+
+    def __init__(
+        self, connection: apsw.Connection, registration: Registration, options: dict[str, Any], *, ask: bool = True
+    ) -> None:
         super().__init__(db=connection)
         self._registration = registration
         self._options = options
+        self._ask = ask
+        registration.ask_before(self._confirmed)
         self.prompt = "ftsql> "
         self.moreprompt = "   ..> "
         home = os.path.expanduser("~")
@@ -69,6 +76,15 @@ class Shell(apsw.shell.Shell):
             self.output_line(False, row)
 
     output_fit.all_at_once = True  # type: ignore[attr-defined]  # how APSW's shell asks for all rows together
+
+    def _confirmed(self, question: str) -> bool:
+        """Ask the person at the prompt; whoever is no terminal is not asked."""
+        if not (self._ask and self.interactive and self._using_a_terminal()):
+            return True
+        try:
+            return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+        except EOFError:
+            return False
 
     def process_sql(self, sql: str, bindings: Any = None, internal: bool = False, summary: Any = None) -> None:
         """Run SQL statement by statement, and say what each wrote, also where it failed afterwards."""
@@ -120,6 +136,7 @@ class Shell(apsw.shell.Shell):
         before = self._registration
         super().command_open(cmd)
         self._registration = register(self.db, **self._options)
+        self._registration.ask_before(self._confirmed)
         before.close()
         notice(self.db)
 

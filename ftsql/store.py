@@ -119,18 +119,20 @@ class Store:
         return hmac.new(salt, to_json(parts), hashlib.sha256).hexdigest()[:32]
 
     def claim(self) -> None:
-        """Hold this owner's lock from now on; it ends with the process, however that ends."""
-        if self._claim is not None or self.path == MEMORY:
-            return
+        """Hold this owner's lock from now on; it ends with the process, however that ends. Raises StoreError."""
         path = self._lock_file(self.owner)
-        while True:
-            claim = apsw.Connection(path)
-            claim.set_busy_timeout(BUSY_MILLISECONDS)
-            claim.execute("BEGIN EXCLUSIVE")
-            if os.path.exists(path):  # else somebody took it for a dead one's between the two lines above
-                self._claim = claim
-                return
-            claim.close()
+        with self.lock:
+            while self._claim is None and self.path != MEMORY:
+                try:
+                    claim = apsw.Connection(path)
+                    claim.set_busy_timeout(BUSY_MILLISECONDS)
+                    claim.execute("BEGIN EXCLUSIVE")
+                except apsw.Error as error:
+                    raise StoreError(f"cannot lock {path}: {_reason(error)}. {_ADVICE}") from None
+                if os.path.exists(path):
+                    self._claim = claim
+                else:  # somebody took it for a dead one's between the two lines above
+                    claim.close()
 
     def is_alive(self, owner: str) -> bool:
         """Whether ``owner`` may still be at work; the lock file of a dead one is removed."""

@@ -24,7 +24,8 @@ from tests.conftest import CANARY, fill
 
 @pytest.fixture
 def environment(sandbox: Sandbox) -> dict[str, str]:
-    return {**os.environ, "OPENAI_BASE_URL": sandbox.base_url("openai"), "OPENAI_API_KEY": CANARY}
+    known = {"OPENAI_BASE_URL": sandbox.base_url("openai"), "OPENAI_API_KEY": CANARY, "FTSQL_STORE": ":memory:"}
+    return {**os.environ, **known}
 
 
 def run(

@@ -1,0 +1,100 @@
+"""What the command ``ftsql`` does besides running SQL: its subcommands ``queries``, ``writes`` and ``sandbox``.
+
+Results go to stdout, everything else to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+
+import apsw
+
+from ftsql.connection import Registration
+from ftsql.errors import ProgrammingError
+from ftsql.queries import all_queries
+from ftsql.recovery import Decision
+from ftsql.shell import Shell, complain
+
+OPEN_WRITES = """
+SELECT write_id, datetime(at, 'unixepoch', 'localtime') AS at, state, action, provider, job_id, error, statement
+FROM live.ftsql_writes WHERE open ORDER BY write_id
+"""
+
+
+def writes(
+    shell: Shell, registration: Registration, words: Sequence[str], decision: Decision | None, job_id: str | None
+) -> int:
+    """``ftsql writes [settle [N]]``: list the open writes, look again for them, or close one by the user's word.
+
+    Gives the exit code: 1 where a settle leaves writes open. Raises ProgrammingError for other words.
+    """
+    number = int(words[1]) if len(words) > 1 and words[1].isdecimal() else None
+    if not words and decision is None:
+        shell.process_sql(OPEN_WRITES)
+        return 0
+    if not words or words[0] != "settle" or len(words) > 2 or (len(words) == 2 and number is None):
+        raise ProgrammingError("say: ftsql writes, ftsql writes settle, or ftsql writes settle N --keep (see --help)")
+    if (number is None) != (decision is None):
+        raise ProgrammingError(
+            "a write's number and --keep, --cancel, --none or --job ID go together: ftsql writes lists the numbers"
+        )
+    if number is not None and decision is not None:
+        print(registration.decide(number, decision, job_id))  # noqa: T201 - a command speaks
+        return 0
+    for line in registration.settle():
+        print(line)  # noqa: T201
+    left = shell.db.execute("SELECT count(*) FROM live.ftsql_writes WHERE open").get
+    complain(f"{left} {'write is' if left == 1 else 'writes are'} open" if left else "no write is open")
+    return 1 if left else 0
+
+
+def list_queries() -> None:
+    """Print each query's name and question."""
+    found = all_queries()
+    width = max(len(query.name) for query in found)
+    for entry in found:
+        print(f"{entry.name:{width}}  {entry.question}")  # noqa: T201 - rows go to stdout
+
+
+def _port(text: str) -> int:
+    if text.isdecimal() and int(text) <= 65535:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no port: 0 to 65535")
+
+
+def serve_sandbox(words: Sequence[str]) -> int:
+    """``ftsql sandbox``: serve until Ctrl-C. Raises ProgrammingError for a port or a file that cannot be used."""
+    parser = argparse.ArgumentParser(prog="ftsql sandbox", description="Serve the APIs locally, with made-up jobs.")
+    add = parser.add_argument
+    add("--port", type=_port, default=8000, help="port to listen on (8000); 0 takes a free one")
+    add("--jobs", type=int, default=250, help="jobs to make up (250)")
+    add("--seed", type=int, default=0, help="what to make them up from (0)")
+    add("--state", default=":memory:", metavar="FILE", help="keep the jobs in a file")
+    add("--latency", type=float, default=0.0, metavar="SECONDS", help="wait before each answer")
+    given = parser.parse_args(words)
+    if given.jobs < 0 or given.latency < 0:
+        parser.error("--jobs and --latency cannot be below 0")
+    from ftsql.sandbox import Sandbox
+
+    try:
+        sandbox = Sandbox(
+            jobs=given.jobs, seed=given.seed, state=given.state, port=given.port, latency=given.latency
+        ).start()
+    except apsw.Error as error:
+        raise ProgrammingError(f"cannot keep the sandbox's jobs in {given.state}: {error}") from None
+    except OSError as error:
+        raise ProgrammingError(f"cannot listen on port {given.port}: {error.strerror}. Choose another --port") from None
+    try:
+        for name, url in sandbox.faces().items():
+            print(f"{name}  {url}")  # noqa: T201 - a command speaks
+        complain("any key but 'wrong' is accepted; Ctrl-C ends")
+        sys.stdout.flush()
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        sandbox.stop()
