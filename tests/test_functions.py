@@ -12,6 +12,7 @@ import pytest
 import ftsql
 from ftsql.sandbox import Fault, Sandbox
 from tests.conftest import Connect, fill
+from tests.writing import ONE
 
 
 def acts(sandbox: Sandbox) -> list[str]:
@@ -163,6 +164,24 @@ def test_create_job_creates_once_however_often_sqlite_calls_it(sandbox: Sandbox,
     assert job["id"] == id == db.execute("SELECT last_job_id()").fetchall()[0][0]
     assert job["metadata"]["team"] == "ads"
     assert acts(sandbox) == [""]
+
+
+def test_a_transaction_counts_all_that_its_functions_and_its_inserts_send(sandbox: Sandbox, connect: Connect) -> None:
+    sandbox.add_file(id="file-a")
+    db = connect(max_writes=3)
+    create = "SELECT create_job('gpt-4o-mini', 'file-a', json_object('suffix', ?))"
+    db.execute("BEGIN")
+    for suffix in ("a", "b"):
+        db.execute(create, (suffix,)).fetchall()
+    db.execute(ONE)
+    for sql in (create, ONE):
+        with pytest.raises(ftsql.Error, match="max_writes = 3 .* 2 were sent, and no more"):
+            db.execute(sql, ("c",) if sql == create else ()).fetchall()
+    db.execute("COMMIT")
+    assert len(sandbox.jobs()) == 3
+    for suffix in "defgh":  # outside of a transaction each statement has its own
+        db.execute(create, (suffix,)).fetchall()
+    assert len(sandbox.jobs()) == 8
 
 
 def test_the_functions_obey_max_writes(sandbox: Sandbox, connect: Connect) -> None:
