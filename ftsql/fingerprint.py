@@ -16,10 +16,11 @@ import apsw
 
 from ftsql.client import Client
 from ftsql.errors import DataError, OperationalError
+from ftsql.look import Look
 from ftsql.plan import Plan
 from ftsql.providers import Account
 from ftsql.resources import FTSQL_KEY, Row
-from ftsql.scan import Look, scan
+from ftsql.scan import scan
 from ftsql.settings import Settings
 
 Fingerprint = tuple[str, str | int]  # ("seed", number) or ("metadata", key)
@@ -130,5 +131,5 @@ def _carries(fingerprint: Fingerprint, row: Row) -> bool:
     kind, value = fingerprint
     if kind == "seed":
         return bool(row.values.get("seed") == value)
-    metadata = row.values.get("metadata")
+    metadata = row.nested("metadata")
     return isinstance(metadata, dict) and metadata.get(FTSQL_KEY) == value

@@ -17,9 +17,9 @@ from pydantic_core import from_json
 
 from ftsql.client import Client
 from ftsql.errors import APIError, DataError, NotSupportedError, ProgrammingError
+from ftsql.look import in_url
 from ftsql.program import misplaced
 from ftsql.resources import JOBS, SQLiteValue, is_finished, json_text
-from ftsql.scan import in_url
 from ftsql.sending import Write
 from ftsql.session import Session
 from ftsql.writes import too_many

@@ -1,36 +1,70 @@
 """One account's list of jobs as one statement reads it: pages, in the provider's order, each read once.
 
-A listing ends complete or with an error: a page that repeats, lies or breaks off is never taken for the end.
+A listing ends complete, or where it joins what the store covers, or with an error: a page that repeats,
+lies or breaks off is never taken for the end.
 """
 
 from __future__ import annotations
 
+import time
+import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from ftsql.errors import APIError, DataError, OperationalError
+from ftsql.known import Known
 from ftsql.providers import Account
 from ftsql.resources import JOBS, Row
+from ftsql.workers import Call
 
 MAX_PASSES = 4  # starts from the newest when the job that a page hangs on is deleted meanwhile
+MAX_MISSING = 3  # covered jobs that a list no longer shows and that are asked for, before all of it is read
+SLOW_PAGE = 0.01  # seconds; below that two threads cost more than reading ahead gains
+EVERYTHING = float(2**62)
 
-Ask = Callable[[dict[str, str]], Any]  # a page's query -> its decoded body, None for "not found"
+Query = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Ask:
+    """How a listing asks. ``start`` sends a page's query unless the statement may send no more (None then),
+    ``finish`` gives its decoded body, None for "not found"; ``exists`` says whether a job is still there,
+    True where the provider cannot tell.
+    """
+
+    start: Callable[[Query, bool], Call[Any] | None]
+    finish: Callable[[Call[Any]], Any]
+    exists: Callable[[str], bool]
 
 
 class Listing:
-    """``rows`` grows page by page until ``done``. ``ordered``: every page so far kept newest-first."""
+    """``rows`` grows page by page until ``done``, or until ``joined``: then the store has the rest.
 
-    def __init__(self, account: Account, ask: Ask, exists: Callable[[str], bool]) -> None:
+    ``ordered``: every page so far kept newest-first.
+    """
+
+    def __init__(self, account: Account, ask: Ask, known: Known | None) -> None:
         self.account = account
         self.rows: list[Row] = []
         self.by_id: dict[str, int] = {}
         self.done = False
+        self.joined = False
+        if known is not None and account.newest_first and not known.trusts_order():
+            account.ordered = False
         self.ordered = account.newest_first
         self.pages = 0
+        self.began = time.time()
         self._ask = ask
-        self._exists = exists  # whether a job is still there; True where the provider cannot tell
+        self._known = known
+        joins = self.ordered and "retrieve" not in account.provider.without
+        self._cover = known.cover() if known is not None and joins else None
+        self._ahead: tuple[Query, Call[Any]] | None = None
+        self._slow = False
         self._passes = 0
         self._begin_pass()
+        if known is not None and self._cover is not None and known.is_fresh(self._cover.looked_at):
+            self.joined = True  # all of it was looked at within max_age
 
     def _begin_pass(self) -> None:
         self._passes += 1
@@ -39,6 +73,8 @@ class Listing:
                 f"{self.account.name}: jobs were deleted again and again while the list was read; "
                 "run the statement again"
             )
+        self._token = uuid.uuid4().hex
+        self._pass_began = time.time()
         self._seen: set[str] = set()
         self._cursor: str | None = None
         self._tail: int | None = None  # created_at of the last row read in this pass
@@ -50,24 +86,46 @@ class Listing:
             return False
         return self._tail <= time if inclusive else self._tail < time
 
+    @property
+    def tail(self) -> float:
+        """The created_at down to which it was read; everything where nothing was."""
+        return EVERYTHING if self._tail is None else self._tail
+
     def row(self, id: str) -> Row | None:
         index = self.by_id.get(id)
         return None if index is None else self.rows[index]
 
-    def read(self, size: int | None = None) -> None:
-        """Read one more page of ``size`` rows (the provider's largest by default).
+    def ahead(self, size: int | None = None) -> None:
+        """Send for the next page, where it takes a while to come: ``read`` will find it under way."""
+        if self._ahead is None and not (self.done or self.joined) and (self._slow or not self.pages):
+            query, _, _ = self._query(size)
+            call = self._ask.start(query, False)
+            self._ahead = None if call is None else (query, call)
 
-        Raises APIError, DataError, and OperationalError for a list that contradicts itself.
-        """
+    def _query(self, size: int | None) -> tuple[Query, bool, int]:
+        """The next page's query, whether the provider has pages, and how many rows a full one has."""
         provider = self.account.provider
         size = min(size or provider.page_size, provider.page_size)
         paged = provider.paging == "after"
         query = {"limit": str(size)} if paged else {}
         if self._cursor is not None:
             query["after"] = self._cursor
+        return query, paged, size
+
+    def read(self, size: int | None = None) -> None:
+        """Read one more page of ``size`` rows (the provider's largest by default).
+
+        Raises APIError, DataError, and OperationalError for a list that contradicts itself.
+        """
+        query, paged, size = self._query(size)
+        ahead, self._ahead = self._ahead, None
+        began = time.monotonic()
         self.pages += 1
+        call = ahead[1] if ahead is not None and ahead[0] == query else self._ask.start(query, True)
+        assert call is not None
         try:
-            body = self._ask(query)
+            body = self._ask.finish(call)
+            self._slow = self._slow if ahead is not None else time.monotonic() - began > SLOW_PAGE
         except APIError as error:
             if error.status not in (400, 404, 410, 422) or not self._cursor_is_gone():
                 raise
@@ -94,6 +152,10 @@ class Listing:
                 self._begin_pass()
                 return
         self._add(fresh)
+        meets = False  # whether something on the page was known before
+        if self._known is not None:
+            meets = self._cover is not None and self._known.holds_any([row.id for row in rows])
+            self._known.save(rows, self._token)
         hinted = _hints_at_more(body, len(self._seen))
         if not paged and (has_more or hinted or _token(body, rows)):
             raise self._contradiction("has more than one answer holds, and no way to ask for the rest")
@@ -107,15 +169,34 @@ class Listing:
         if more and fresh:
             self._cursor = rows[-1].id
             self._cursor_checked = False
+            if meets:
+                self._join()
         else:
             self._check_end()
             self.done = True
+            if self._known is not None:
+                newest = max((row.created_at for row in self.rows if row.created_at is not None), default=None)
+                self._known.reached(self._token, newest, self._pass_began, full=True)
+
+    def _join(self) -> None:
+        """Whether the pages reach back to where the store knows every job: then it has the rest."""
+        known, cover = self._known, self._cover
+        if known is None or cover is None or not self.ordered or self._passes > 1 or self.tail >= cover.horizon:
+            return
+        missing = [id for id in known.missing(self._token, self.tail) if id not in self.by_id]
+        if len(missing) > MAX_MISSING:
+            self._cover = None  # much was deleted, or the list hides it: read all of it
+            return
+        for id in missing:
+            self._ask.exists(id)  # what is gone is forgotten
+        self.joined = True
+        known.reached(self._token, self.rows[0].created_at, self._pass_began, full=False)
 
     def _check_end(self) -> None:
         """A pass that began anew must show again what an earlier one showed, but for what is deleted."""
         unseen = [row.id for row in self.rows if row.id not in self._seen]
         for id in {unseen[0], unseen[len(unseen) // 2], unseen[-1]} if unseen else ():
-            if self._exists(id):
+            if self._ask.exists(id):
                 raise self._contradiction(f"ends before the job {id}, which it showed and which still exists")
 
     def replace(self, row: Row) -> None:
@@ -129,6 +210,8 @@ class Listing:
             self._seen.add(row.id)
             created_at = row.created_at
             if created_at is None or (self._tail is not None and created_at > self._tail):
+                if self.ordered and self._known is not None:
+                    self._known.order_broke()
                 self.ordered = self.account.ordered = False
             self._tail = created_at
             if row.id in self.by_id:
@@ -139,7 +222,7 @@ class Listing:
             self.rows.append(row)
 
     def _cursor_is_gone(self) -> bool:
-        return self._cursor is not None and not self._exists(self._cursor)
+        return self._cursor is not None and not self._ask.exists(self._cursor)
 
     def _contradiction(self, what: str) -> OperationalError:
         return OperationalError(

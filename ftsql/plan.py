@@ -29,7 +29,10 @@ WORDS = {
     ("created_at", "="): "at",
     ("created_at", ">="): "since",
     ("created_at", ">"): "newer",
+    ("status", "="): "status",  # these two narrow what is read from the store
+    ("model", "="): "model",
 }
+LOCAL = ("status", "model")
 
 
 def pushed_down(column: str) -> str | None:
@@ -116,13 +119,13 @@ def plan(constraints: Sequence[Constraint], order: Sequence[Order], *, newest_fi
             taken.setdefault(word, constraint.slot)
     one = next((word for word in ("key", "id") if word in taken), None)
     if one is not None:
-        for word in {"key", "id", "at", "since", "newer"} - {one}:
+        for word in {"key", "id", "at", "since", "newer", *LOCAL} - {one}:
             taken.pop(word, None)
         return _plan("get", taken, False)
     for word in [word for word in ("at", "since", "newer") if word in taken][1:]:
         taken.pop(word)
     ordered = newest_first and len(order) == 1 and order[0] == Order("created_at", True)
-    if ordered or not order:
+    if (ordered or not order) and not any(word in taken for word in LOCAL):
         # Only a hint for the first page's size. SQLite offers LIMIT when it passes on all of WHERE.
         for constraint in usable:
             if constraint.operator in ("limit", "offset"):

@@ -16,8 +16,8 @@ from ftsql.client import Client
 from ftsql.errors import Error, ProgrammingError
 from ftsql.fingerprint import Fingerprint, condition, look_up
 from ftsql.journal import Entry
+from ftsql.look import Look
 from ftsql.resources import Row, is_finished
-from ftsql.scan import Look
 from ftsql.sending import STATUS, Write
 from ftsql.session import Session
 

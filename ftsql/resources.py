@@ -10,7 +10,7 @@ import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal, Required, get_type_hints
+from typing import Annotated, Any, Literal, Required, cast, get_type_hints
 
 from pydantic import (
     AliasChoices,
@@ -21,7 +21,7 @@ from pydantic import (
     ValidationError,
     with_config,
 )
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 from ftsql.errors import DataError
@@ -153,13 +153,39 @@ class FineTuningJob(TypedDict, total=False):
     suffix: Annotated[Text, Field(validation_alias=AliasChoices("suffix", "user_provided_suffix"))]
 
 
-@dataclass(frozen=True, slots=True)
 class Row:
-    """One object of a provider: its documented fields as the model reads them, and as it was received."""
+    """One object of a provider: its documented fields as the model reads them, and as it was received.
 
-    provider: str
-    values: JSONObject
-    raw: JSONObject
+    Out of the store it comes ``bare``: with its plain fields and its text, which is decoded when a nested
+    field is asked for.
+    """
+
+    __slots__ = ("_bare", "_raw", "provider", "values")
+
+    def __init__(self, provider: str, values: JSONObject, raw: JSONObject | str, *, bare: bool = False) -> None:
+        self.provider = provider
+        self.values = values
+        self._raw = raw
+        self._bare = bare
+
+    @property
+    def raw(self) -> JSONObject:
+        """The object as it was received."""
+        if isinstance(self._raw, str):
+            self._raw = from_json(self._raw)
+        return cast("JSONObject", self._raw)
+
+    @property
+    def text(self) -> str:
+        """The object as it was received, as JSON text. Raises ValueError where JSON cannot say it."""
+        return self._raw if isinstance(self._raw, str) else to_json(self._raw, inf_nan_mode="null").decode()
+
+    def nested(self, name: str) -> Any:
+        """A field that is an object or array, decoded."""
+        if self._bare:
+            self.values = JOBS.rows(self.provider, [self.raw])[0].values
+            self._bare = False
+        return self.values.get(name)
 
     @property
     def id(self) -> str:

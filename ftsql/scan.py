@@ -1,142 +1,29 @@
-"""What one statement has seen of the APIs (its look), and the rows that a plan takes from it.
+"""The rows that a plan takes from a statement's look.
 
-Within a look each object is asked for at most once; a scan may yield more than the statement wants
-and never misses a row that it does.
+A scan may yield more rows than the statement wants and never misses one that it does.
 """
 
 from __future__ import annotations
 
 import heapq
 import re
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import unquote
 
-from ftsql.client import Client
-from ftsql.errors import APIError, ConfigError, OperationalError, Warning
-from ftsql.listing import Listing
+from ftsql.errors import ConfigError, OperationalError
+from ftsql.known import Choice
+from ftsql.look import Look
 from ftsql.plan import Plan
 from ftsql.providers import Account
-from ftsql.resources import JOBS, Row, SQLiteValue
-from ftsql.settings import Settings
+from ftsql.resources import Row, SQLiteValue
 
-# Ids that can stand in a URL as one segment and nothing else; any other is looked for in the list.
-RETRIEVABLE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._~:@-]{0,511}")
 NUMERIC = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
-ENCODED = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9._~:@-]|%[0-9A-Fa-f]{2}){0,511}")
 
 
-class Look:
-    """One statement's view of every account: its listing, the jobs got one by one, our own writes."""
-
-    def __init__(self, clients: Mapping[Account, Client], settings: Settings, interrupted: Callable[[], bool]) -> None:
-        self.clients = clients
-        self.settings = settings
-        self.interrupted = interrupted
-        self.requests = 0
-        self.plan = Plan("list")
-        self._listings: dict[Account, Listing] = {}
-        self._got: dict[tuple[Account, str], Row | None] = {}
-        self._gets: dict[Account, int] = {}
-
-    @property
-    def accounts(self) -> tuple[Account, ...]:
-        return tuple(self.clients)
-
-    def ask(self, account: Account, path: str = "", query: Mapping[str, str] | None = None) -> Any:
-        """One GET of this statement; see Client.get. Raises OperationalError beyond ``max_requests``."""
-        limit = self.settings.max_requests
-        if self.requests >= limit:
-            raise OperationalError(
-                f"the statement needs more than max_requests = {limit} requests (plan: {self.plan.words}). "
-                "Narrow it, by id or created_at, or allow more: connect(max_requests=…), --max-requests"
-            )
-        self.requests += 1
-        try:
-            return self.clients[account].get(path, query).wait(self.interrupted)
-        except APIError as error:
-            if len(self.clients) > 1:
-                others = ",".join(other.name for other in self.clients if other is not account)
-                error.hint = f"{error.hint.rstrip('.')}. " if error.hint else ""
-                error.hint += (
-                    f"To leave {account.name} out: WHERE provider <> '{account.name}', or FTSQL_PROVIDERS={others}"
-                )
-            raise
-
-    def listing(self, account: Account) -> Listing:
-        """The account's listing, which all cursors of the statement share."""
-        if account not in self._listings:
-            self._listings[account] = Listing(
-                account,
-                lambda query: self.ask(account, "", query),
-                lambda id: not self._retrievable(account, id) or self._retrieve(account, id) is not None,
-            )
-        return self._listings[account]
-
-    def compare(self, account: Account, rows: Sequence[Row]) -> None:
-        """Warn where another provider shows the same id: one may be a gateway in front of the other."""
-        for other, listing in self._listings.items():
-            if other is not account and any(row.id in listing.by_id for row in rows):
-                warnings.warn(
-                    f"{other.name} and {account.name} show jobs of the same id: if one stands in front of the other, "
-                    "jobs are counted twice; choose with WHERE provider = … or FTSQL_PROVIDERS",
-                    Warning,
-                    stacklevel=2,
-                )
-
-    def seen(self, row: Row, account: Account) -> Row:
-        """``row`` of a listing, or the same job as this statement got it before."""
-        return self._got.get((account, row.id)) or row
-
-    def get(self, account: Account, id: str) -> Row | None:
-        """One job; None where there is no such job.
-
-        From the third unknown id on, a page of the list is read before each get, so that the cost is
-        at most twice that of the cheaper way: all by gets, or one listing.
-        """
-        if (account, id) in self._got:
-            return self._got[account, id]
-        if not id:
-            return None
-        listing = self.listing(account)
-        if not self._retrievable(account, id):
-            while not listing.done and id not in listing.by_id:
-                listing.read()
-        elif id not in listing.by_id and not listing.done:
-            gets = self._gets.get(account, 0)
-            if gets >= 2 and listing.pages < gets:
-                listing.read()
-            if id not in listing.by_id and not listing.done:
-                self._gets[account] = gets + 1
-                return self._retrieve(account, id)
-        return listing.row(id)
-
-    def learn(self, account: Account, row: Row) -> None:
-        """Show ``row`` from now on: our own write changed it."""
-        self._got[account, row.id] = row
-        if account in self._listings:
-            self._listings[account].replace(row)
-
-    def _retrievable(self, account: Account, id: str) -> bool:
-        return "retrieve" not in account.provider.without and in_url(account, id)
-
-    def _retrieve(self, account: Account, id: str) -> Row | None:
-        body = self.ask(account, f"/{id}")
-        row = None if body is None else JOBS.rows(account.name, [body])[0]
-        self._got[account, id] = row
-        return row
-
-
-def in_url(account: Account, id: str) -> bool:
-    """Whether ``id`` can stand in a URL of this account as it is."""
-    if account.provider.encoded_ids and ENCODED.fullmatch(id):
-        return ".." not in unquote(id)
-    return RETRIEVABLE.fullmatch(id) is not None
-
-
-def scan(look: Look, plan: Plan, arguments: Sequence[Any]) -> Iterator[Row]:
+def scan(look: Look, plan: Plan, arguments: Sequence[Any], *, raw: bool = True) -> Iterator[Row]:
     """The rows that ``plan`` takes from ``look``; ``arguments`` are Filter's, in the plan's order.
+
+    ``raw``: with the objects as they were received, which nested columns are read from.
 
     Raises ConfigError when no provider is active, and what a listing or a get raises.
     """
@@ -156,8 +43,12 @@ def scan(look: Look, plan: Plan, arguments: Sequence[Any]) -> Iterator[Row]:
         if id is not None:
             return _got(look, accounts, provider, id)
     since, inclusive = _since(values)
+    choice = Choice(since, _text(values.get("status")), _text(values.get("model")), raw)
     size = _size(values)
-    streams = [_listed(look, account, since, inclusive, size, plan.newest_first) for account in accounts]
+    if len(accounts) > 1:
+        for account in accounts:
+            look.listing(account).ahead(size)
+    streams = [_listed(look, account, choice, inclusive, size, plan.newest_first) for account in accounts]
     if plan.newest_first:
         return heapq.merge(*streams, key=_newest_first) if len(streams) > 1 else (streams or [iter(())])[0]
     return (row for stream in streams for row in stream)
@@ -193,6 +84,11 @@ def _since(values: Mapping[str, Any]) -> tuple[float | None, bool]:
     return None, False
 
 
+def _text(value: SQLiteValue) -> str | None:
+    """A value that the store compares as SQLite would; None where only SQLite knows how."""
+    return value if isinstance(value, str) else None
+
+
 def _size(values: Mapping[str, SQLiteValue]) -> int | None:
     """The first page's size by LIMIT and OFFSET: a hint, never a cut."""
     limit, offset = values.get("limit"), values.get("offset", 0)
@@ -209,7 +105,7 @@ def _got(look: Look, accounts: Sequence[Account], provider: str | None, id: str)
 
 
 def _listed(
-    look: Look, account: Account, since: float | None, inclusive: bool, size: int | None, in_order: bool
+    look: Look, account: Account, choice: Choice, inclusive: bool, size: int | None, in_order: bool
 ) -> Iterator[Row]:
     listing = look.listing(account)
     index = 0
@@ -227,11 +123,17 @@ def _listed(
         while index < len(listing.rows):
             index += 1
             yield look.seen(listing.rows[index - 1], account)
-        if listing.done or (since is not None and listing.older_than(since, inclusive=inclusive)):
+        if listing.done or (choice.since is not None and listing.older_than(choice.since, inclusive=inclusive)):
+            return
+        if listing.joined:
+            yield from look.rest(account, choice, in_order=in_order)
             return
         read = len(listing.rows)
         listing.read(size if not listing.pages else None)
         look.compare(account, listing.rows[read:])
+        over = choice.since is not None and listing.older_than(choice.since, inclusive=inclusive)
+        if size is None and not over and (not in_order or listing.pages > 1):
+            listing.ahead()
 
 
 def _newest_first(row: Row) -> tuple[bool, int]:

@@ -20,8 +20,8 @@ from ftsql.client import Client
 from ftsql.errors import APIError, DataError, OutcomeUnknown, ProgrammingError, StoreError
 from ftsql.fingerprint import Fingerprint
 from ftsql.journal import Entry, Journal, State
+from ftsql.look import in_url
 from ftsql.resources import JOBS, JSONObject, Row, is_finished
-from ftsql.scan import in_url
 from ftsql.settings import Settings
 from ftsql.workers import Call
 

@@ -15,9 +15,9 @@ import apsw
 from ftsql.client import Client
 from ftsql.errors import ConfigError, IntegrityError, ProgrammingError
 from ftsql.journal import Journal
+from ftsql.look import Look
 from ftsql.providers import Account, Provider
 from ftsql.resources import JOBS, Row
-from ftsql.scan import Look
 from ftsql.sending import ACTIONS, Sender, Write
 from ftsql.settings import Settings
 from ftsql.statements import Statement, Statements
@@ -173,7 +173,7 @@ class Session:
         self._end()
 
     def _look(self) -> Look:
-        return Look(self.clients, self.settings, self.interrupted)
+        return Look(self.clients, self.settings, self.interrupted, self.journal.store)
 
 
 def _end(clients: Sequence[Client], store: Store) -> None:

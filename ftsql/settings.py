@@ -19,7 +19,9 @@ class Settings:
     ``verify_order``: never trust a provider's order, ``settle_seconds``: how long to look for a job whose
     creation was interrupted, ``absent_seconds``: how long after a create a list that does not show it proves
     that it was never accepted, ``max_creates_per_day``: creates in 24 hours by everything that shares the
-    store (None: any number), ``max_body``: bytes of an answer that are read before it is refused.
+    store (None: any number), ``max_age``: how old what is shown may be (0: every statement asks),
+    ``refresh_seconds``: how often a list is read in full, ``max_body``: bytes of an answer that are read
+    before it is refused.
     """
 
     timeout: float = 60.0
@@ -31,6 +33,8 @@ class Settings:
     settle_seconds: float = 15.0
     absent_seconds: float = 600.0
     max_creates_per_day: int | None = None
+    max_age: float = 0.0
+    refresh_seconds: float = 86_400.0
     max_body: int = 256 * 1024 * 1024
 
     @classmethod
@@ -56,6 +60,7 @@ class Settings:
                 raise ConfigError(
                     f"setting {name}: {value!r} is no {'number' if kind is float else 'whole number'} (from {source})"
                 ) from None
-            if kind is not bool and not values[name] > 0:
+            least = 0 if name == "max_age" else None
+            if kind is not bool and not (values[name] > 0 or values[name] == least):
                 raise ConfigError(f"setting {name}: {value!r} should be above 0 (from {source})")
         return cls(**values)

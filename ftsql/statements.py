@@ -16,9 +16,9 @@ import apsw
 import apsw.ext
 
 from ftsql.errors import ProgrammingError
+from ftsql.look import Look
 from ftsql.program import Step, calls
 from ftsql.savepoints import Savepoints
-from ftsql.scan import Look
 from ftsql.writes import Queue
 
 READS = re.compile(r"\s*(SELECT|VALUES|EXPLAIN)\b", re.IGNORECASE)  # such a statement has no savepoint of its own

@@ -36,6 +36,20 @@ CREATE TABLE writes (
 );
 CREATE INDEX writes_by_state ON writes (state);
 CREATE INDEX writes_by_time ON writes (at);
+CREATE TABLE covers (
+    cover INTEGER PRIMARY KEY, account TEXT, resource TEXT, horizon REAL, looked_at REAL DEFAULT 0, full_at REAL,
+    broke_at REAL,
+    UNIQUE (account, resource)
+);
+CREATE TABLE objects (
+    cover INTEGER, id, created_at, estimated_finish, fine_tuned_model, finished_at, model, object, organization_id,
+    seed, status, trained_tokens, training_file, validation_file, suffix, raw, finished INTEGER, checked_at REAL,
+    listing TEXT, UNIQUE (cover, id)
+);
+CREATE INDEX objects_by_time ON objects (cover, created_at DESC, id);
+CREATE INDEX objects_by_status ON objects (cover, status, created_at DESC, id);
+CREATE INDEX objects_by_model ON objects (cover, model, created_at DESC, id);
+CREATE INDEX objects_active ON objects (cover, created_at DESC, id) WHERE NOT finished;
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 """
@@ -51,7 +65,9 @@ class Store:
         self.path = MEMORY if str(path) == MEMORY else str(Path(path).expanduser().absolute())
         self.lock = threading.RLock()
         self.owner = uuid.uuid4().hex[:16]
+        self.complained = False  # that it cannot be used was said
         self._claim: apsw.Connection | None = None
+        self._quick: apsw.Connection | None = None
         self.is_new = self.path == MEMORY or not os.path.exists(self.path)
         try:
             self.db = self._opened()
@@ -105,6 +121,32 @@ class Store:
             except apsw.Error as error:
                 self._roll_back()
                 raise StoreError(f"cannot write to the store {self.path}: {_reason(error)}. {_ADVICE}") from None
+
+    @contextlib.contextmanager
+    def rows(self, *, writes: bool) -> Iterator[apsw.Connection]:
+        """A connection for what can be asked for again: a crash may cost its last changes. Raises apsw.Error."""
+        with self.lock:
+            if self._quick is None:
+                self._quick = self.db
+                if self.path != MEMORY:
+                    self._quick = apsw.Connection(self.path, flags=apsw.SQLITE_OPEN_READWRITE)
+                    self._quick.set_busy_timeout(BUSY_MILLISECONDS)
+                    self._quick.execute("PRAGMA synchronous = NORMAL")
+            if not writes:
+                yield self._quick
+                return
+            with self._quick:
+                yield self._quick
+
+    def cover(self, account: Account, resource: str) -> int:
+        """The number by which the store knows an account's objects of one resource. Raises apsw.Error."""
+        known = (self.account(account), resource)
+        with self.rows(writes=False) as db:
+            found = db.execute("SELECT cover FROM covers WHERE account = ? AND resource = ?", known).fetchone()
+            if found is None:
+                db.execute("INSERT INTO covers (account, resource) VALUES (?, ?) ON CONFLICT DO NOTHING", known)
+                return self.cover(account, resource)
+        return int(found[0])
 
     def _roll_back(self) -> None:
         with contextlib.suppress(apsw.Error):
@@ -161,6 +203,8 @@ class Store:
                 self._claim = None
                 with contextlib.suppress(OSError):
                     os.unlink(self._lock_file(self.owner))
+            if self._quick is not None:
+                self._quick.close()
             self.db.close()
 
     def _lock_file(self, owner: str) -> str:

@@ -38,7 +38,7 @@ Getter = Callable[[Row], SQLiteValue]
 
 
 def _metadata(row: Row) -> SQLiteValue:
-    value = row.values.get("metadata")
+    value = row.nested("metadata")
     if isinstance(value, dict) and FTSQL_KEY in value:
         value = {key: member for key, member in value.items() if key != FTSQL_KEY} or None
     return json_text(value)
@@ -52,18 +52,19 @@ def _getter(column: Column) -> Getter:
         "provider": lambda row: row.provider,
         "fine_tuning_job_id": lambda row: row.id,
         "extra_body": lambda row: None,
-        "raw": lambda row: json_text(row.raw),
+        "raw": lambda row: row.text,
         "key": lambda row: row.key,
     }
     if name in special:
         return special[name]
     if column.type == "JSON":
-        return lambda row: json_text(row.values.get(name))
+        return lambda row: json_text(row.nested(name))
     return lambda row: row.values.get(name)
 
 
 NAMES = [column.name for column in JOBS.columns]
 GETTERS = [_getter(column) for column in JOBS.columns]
+NESTED = {number for number, column in enumerate(JOBS.columns) if column.type == "JSON"}
 SCHEMA = "CREATE TABLE {}({}) WITHOUT ROWID".format(
     JOBS.table,
     ", ".join(
@@ -110,6 +111,7 @@ class Table:
         info.estimatedCost = chosen.cost
         info.estimatedRows = chosen.rows
         info.idxStr = chosen.words
+        info.idxNum = int(any(number in NESTED for number in info.colUsed))
         return True
 
     def Open(self) -> Cursor:
@@ -199,7 +201,7 @@ class Cursor:
         self._row: Row | None = None
 
     def Filter(self, number: int, words: str, arguments: Sequence[Any]) -> None:
-        self._rows = scan(self._look, Plan.from_words(words), arguments)
+        self._rows = scan(self._look, Plan.from_words(words), arguments, raw=bool(number))
         self.Next()
 
     def Eof(self) -> bool:

@@ -56,8 +56,9 @@ def test_a_list_and_a_get_of_each_face_show_the_same_job(sandbox: Sandbox, tmp_p
         assert len(listed) == 25
         assert [created_at for _, created_at, _ in listed] == [1_790_000_000 - 60 * number for number in range(25)]
         assert {status for *_, status in listed} == {"succeeded"}
-        sandbox.requests.clear()
         id = listed[7][0]
+    with asking(sandbox, tmp_path, name) as db:
+        sandbox.requests.clear()
         assert db.execute("SELECT id, created_at, status FROM fine_tuning_jobs WHERE id = ?", (id,)).fetchall() == [
             listed[7]
         ]
@@ -244,6 +245,10 @@ def test_five_providers_side_by_side_are_one_table(sandbox: Sandbox, tmp_path: P
         sandbox.requests.clear()
         db.execute("SELECT * FROM fine_tuning_jobs WHERE provider IN ('telnyx', 'nobody')").fetchall()
         assert [request.path for request in sandbox.requests] == ["/telnyx/v2/ai/fine_tuning/jobs"]
+        sandbox.requests.clear()
+        assert len(db.execute("SELECT * FROM fine_tuning_jobs WHERE id = 'ftjob-00005'").fetchall()) == 5
+        assert sandbox.requests == []  # it is finished, and known everywhere
+    with asking(sandbox, tmp_path, *names) as db:
         sandbox.requests.clear()
         assert len(db.execute("SELECT * FROM fine_tuning_jobs WHERE id = 'ftjob-00005'").fetchall()) == 5
         assert len(sandbox.requests) == 4 + 1  # anyapi has no retrieve: its list is read, as far as the job

@@ -1,0 +1,263 @@
+"""What one statement has seen of the APIs and of the store: its look.
+
+Within a look each object is asked for at most once, and what the store knows as finished never.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+from urllib.parse import unquote
+
+from ftsql.client import Client
+from ftsql.errors import APIError, OperationalError, Warning
+from ftsql.known import Choice, Known
+from ftsql.listing import Ask, Listing, Query
+from ftsql.plan import Plan
+from ftsql.providers import Account
+from ftsql.resources import JOBS, Row
+from ftsql.settings import Settings
+from ftsql.store import Store
+from ftsql.workers import Call
+
+# Ids that can stand in a URL as one segment and nothing else; any other is looked for in the list.
+RETRIEVABLE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._~:@-]{0,511}")
+ENCODED = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9._~:@-]|%[0-9A-Fa-f]{2}){0,511}")
+CHUNK = 1000  # rows read from the store at once
+
+
+class Look:
+    """One statement's view of every account: its listing, the jobs got one by one, our own writes.
+
+    Without a ``store`` everything is asked for.
+    """
+
+    def __init__(
+        self,
+        clients: Mapping[Account, Client],
+        settings: Settings,
+        interrupted: Callable[[], bool],
+        store: Store | None = None,
+    ) -> None:
+        self.clients = clients
+        self.settings = settings
+        self.interrupted = interrupted
+        self.requests = 0
+        self.plan = Plan("list")
+        self._store = store
+        self._known: dict[Account, Known] = {}
+        self._listings: dict[Account, Listing] = {}
+        self._got: dict[Account, dict[str, Row | None]] = {account: {} for account in clients}
+        self._gets: dict[Account, int] = {}
+
+    @property
+    def accounts(self) -> tuple[Account, ...]:
+        return tuple(self.clients)
+
+    def start(self, account: Account, path: str, query: Query | None = None, must: bool = True) -> Call[Any] | None:
+        """Send one GET of this statement; see Client.get.
+
+        Beyond ``max_requests`` it raises OperationalError, or gives None where it is no ``must``.
+        """
+        limit = self.settings.max_requests
+        if self.requests >= limit:
+            if not must:
+                return None
+            raise OperationalError(
+                f"the statement needs more than max_requests = {limit} requests (plan: {self.plan.words}). "
+                "Narrow it, by id or created_at, or allow more: connect(max_requests=…), --max-requests"
+            )
+        self.requests += 1
+        return self.clients[account].get(path, query)
+
+    def finish(self, account: Account, call: Call[Any] | None) -> Any:
+        """What a GET was answered. Raises what Client.get does."""
+        assert call is not None
+        try:
+            return call.wait(self.interrupted)
+        except APIError as error:
+            if len(self.clients) > 1:
+                others = ",".join(other.name for other in self.clients if other is not account)
+                error.hint = f"{error.hint.rstrip('.')}. " if error.hint else ""
+                error.hint += (
+                    f"To leave {account.name} out: WHERE provider <> '{account.name}', or FTSQL_PROVIDERS={others}"
+                )
+            raise
+
+    def known(self, account: Account) -> Known | None:
+        """What the store knows of the account's jobs."""
+        if self._store is None or account.missing():
+            return None
+        if account not in self._known:
+            self._known[account] = Known(self._store, account, self.settings)
+        return self._known[account]
+
+    def listing(self, account: Account) -> Listing:
+        """The account's listing, which all cursors of the statement share."""
+        if account not in self._listings:
+            ask = Ask(
+                lambda query, must: self.start(account, "", query, must),
+                partial(self.finish, account),
+                lambda id: not self._retrievable(account, id) or self._retrieve(account, id) is not None,
+            )
+            self._listings[account] = Listing(account, ask, self.known(account))
+        return self._listings[account]
+
+    def compare(self, account: Account, rows: Sequence[Row]) -> None:
+        """Warn where another provider shows the same id: one may be a gateway in front of the other."""
+        for other, listing in self._listings.items():
+            if other is not account and any(row.id in listing.by_id for row in rows):
+                warnings.warn(
+                    f"{other.name} and {account.name} show jobs of the same id: if one stands in front of the other, "
+                    "jobs are counted twice; choose with WHERE provider = … or FTSQL_PROVIDERS",
+                    Warning,
+                    stacklevel=2,
+                )
+
+    def seen(self, row: Row, account: Account) -> Row:
+        """``row`` of a listing, or the same job as this statement got it before."""
+        return self._got[account].get(row.id) or row
+
+    def get(self, account: Account, id: str) -> Row | None:
+        """One job; None where there is no such job.
+
+        From the third unknown id on, a page of the list is read before each get, so that the cost is
+        at most twice that of the cheaper way: all by gets, or one listing.
+        """
+        got = self._got[account]
+        if id in got:
+            return got[id]
+        if not id:
+            return None
+        known = self.known(account)
+        row = None if known is None else known.row(id)
+        if row is not None:
+            got[id] = row
+            return row
+        listing = self.listing(account)
+        by_get, has_read = self._retrievable(account, id), False
+        while id not in listing.by_id and not listing.done:
+            if listing.joined:
+                return self._retrieve(account, id) if known is not None and known.holds_any([id]) else None
+            gets = self._gets.get(account, 0)
+            if by_get and (gets < 2 or listing.pages >= gets or has_read):
+                self._gets[account] = gets + 1
+                return self._retrieve(account, id)
+            listing.read()
+            has_read = True
+        return listing.row(id)
+
+    def learn(self, account: Account, row: Row) -> None:
+        """Show ``row`` from now on: our own write changed it."""
+        self._got[account][row.id] = row
+        if account in self._listings:
+            self._listings[account].replace(row)
+        known = self.known(account)
+        if known is not None:
+            known.changed(row)
+
+    def rest(self, account: Account, choice: Choice, *, in_order: bool) -> Iterator[Row]:
+        """The rows beyond those that a joined listing read, out of the store, as the API has them now.
+
+        All of them are brought up to date first; ``in_order`` as far as they are taken, newest first.
+        """
+        known, listing = self.known(account), self.listing(account)
+        assert known is not None
+        got, tail = self._got[account], listing.tail
+        if in_order:
+            choice = replace(choice, status=None, model=None)  # what this statement saw could stand at its place
+        else:
+            self._refresh(account, known.active(tail, choice.since))
+            if choice.since is None:
+                known.looked(listing.began)
+        before = {} if in_order else dict(got)  # of which the store may have another state than this statement saw
+        after: tuple[int, str] | None = None
+        count = account.provider.page_size if in_order else CHUNK
+        while rows := known.rest(choice, tail, after, count):
+            after = (rows[-1].created_at or 0, rows[-1].id)
+            if in_order:
+                ids = {row.id for row in rows}
+                self._refresh(account, [place for place in known.active(tail, after[0]) if place[1] in ids])
+            for row in rows:
+                shown = None if row.id in before or row.id in listing.by_id else got.get(row.id, row)
+                if shown is not None:
+                    yield shown
+            if len(rows) < count:
+                break
+        for id, shown in before.items():
+            if shown is not None and id not in listing.by_id and (shown.created_at or 0) <= tail:
+                yield shown
+
+    def _refresh(self, account: Account, active: Sequence[tuple[int, str]]) -> None:
+        """Ask again how jobs are that had not finished, side by side, with the fewest requests.
+
+        A page that begins with the first of them answers for all that stand in it; a job that has no other
+        near it is got by itself. Every request answers for the first one left, so fewer cannot do.
+        """
+        known, got, listing = self.known(account), self._got[account], self.listing(account)
+        assert known is not None
+        left = [place for place in active if place[1] not in got and place[1] not in listing.by_id]
+        pages: list[tuple[Call[Any] | None, list[str]]] = []
+        single: list[str] = []
+        size = account.provider.page_size
+        while left:
+            before, last = known.window(left[0], size)
+            inside = [id for time, id in left if time > last[0] or (time == last[0] and id <= last[1])]
+            if len(inside) > 1 and before is not None and account.provider.paging == "after":
+                query = {"limit": str(size), "after": before}
+                pages.append((self.start(account, "", query), inside))
+            else:
+                inside = inside[:1]
+                single += inside
+            left = left[len(inside) :]
+        gets = {id: self.start(account, f"/{id}") for id in single}
+        for call, inside in pages:
+            shown = {row.id: row for row in self._page(account, call)}
+            got.update((id, shown[id]) for id in inside if id in shown)
+            # The page may hang on a job that was deleted meanwhile, or ties may stand in another order.
+            gets.update((id, self.start(account, f"/{id}")) for id in inside if id not in shown)
+        for id, call in gets.items():
+            self._answered(account, id, self.finish(account, call))
+
+    def _page(self, account: Account, call: Call[Any] | None) -> list[Row]:
+        """The rows of one page by itself; none where the job that it hangs on is gone."""
+        try:
+            body = self.finish(account, call)
+        except APIError as error:
+            if error.status not in (400, 404, 410, 422):
+                raise
+            return []
+        data = body.get("data") if isinstance(body, dict) else None
+        rows = JOBS.rows(account.name, data) if isinstance(data, list) else []
+        known = self.known(account)
+        if known is not None:
+            known.save(rows)
+        return rows
+
+    def _retrievable(self, account: Account, id: str) -> bool:
+        return "retrieve" not in account.provider.without and in_url(account, id)
+
+    def _retrieve(self, account: Account, id: str) -> Row | None:
+        return self._answered(account, id, self.finish(account, self.start(account, f"/{id}")))
+
+    def _answered(self, account: Account, id: str, body: Any) -> Row | None:
+        row = None if body is None else JOBS.rows(account.name, [body])[0]
+        self._got[account][id] = row
+        known = self.known(account)
+        if known is not None:
+            if row is None:
+                known.forget(id)
+            else:
+                known.save([row])
+        return row
+
+
+def in_url(account: Account, id: str) -> bool:
+    """Whether ``id`` can stand in a URL of this account as it is."""
+    if account.provider.encoded_ids and ENCODED.fullmatch(id):
+        return ".." not in unquote(id)
+    return RETRIEVABLE.fullmatch(id) is not None
