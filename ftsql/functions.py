@@ -15,6 +15,7 @@ from typing import Any
 import apsw
 from pydantic_core import from_json
 
+from ftsql import metadata
 from ftsql.client import Client
 from ftsql.errors import APIError, DataError, NotSupportedError, ProgrammingError
 from ftsql.look import in_url
@@ -32,6 +33,7 @@ Function = Callable[..., SQLiteValue]
 
 def register(session: Session) -> None:
     """Make the functions known to the session's connection; with ``read_only`` only those without effect."""
+    session.connection.create_scalar_function(metadata.NAME, metadata.has, 2, deterministic=True)
     for name, (function, counts) in _functions(session).items():
         for count in counts:
             session.connection.create_scalar_function(
@@ -41,6 +43,7 @@ def register(session: Session) -> None:
 
 def unregister(session: Session) -> None:
     """Take the functions off again."""
+    session.connection.create_scalar_function(metadata.NAME, None, 2)
     for name, (_, counts) in _functions(session).items():
         for count in counts:
             session.connection.create_scalar_function(name, None, count)

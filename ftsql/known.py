@@ -1,4 +1,4 @@
-"""What the store knows of one account's jobs: the rows that the API showed, and the cover.
+"""What the store knows of one account's jobs: the rows that the API showed.
 
 A finished row is never asked for again; any other is only known to exist, and its state must be asked for.
 """
@@ -6,23 +6,15 @@ A finished row is never asked for again; any other is only known to exist, and i
 from __future__ import annotations
 
 import time
-import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import apsw
 
-from ftsql.errors import StoreError, Warning
-from ftsql.providers import Account
 from ftsql.resources import JOBS, Row, SQLiteValue, is_finished
-from ftsql.settings import Settings
-from ftsql.store import Store
+from ftsql.shelf import Shelf
 
-T = TypeVar("T")
-
-SLACK = 120  # seconds that a list may lag behind what was created
-SKEW = 86_400  # seconds by which the provider's clock and ours may differ
 # The columns that the store keeps beside the object's text; nested ones are decoded from it when asked for.
 _DOCUMENTED = [column.name for column in JOBS.columns if column.type != "JSON" and column not in JOBS.extra]
 PLAIN = (*_DOCUMENTED, "suffix")
@@ -33,18 +25,6 @@ SAVE = (
     + ", ".join(f"{name} = iif(finished, {name}, excluded.{name})" for name in (*PLAIN[1:], "raw", "finished"))
     + ", checked_at = excluded.checked_at, listing = coalesce(excluded.listing, listing)"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Cover:
-    """Every job created before ``horizon`` is in the store: listings that reached their end have shown it.
-
-    Rows of gets and of listings that were broken off are in the store too and move no horizon.
-    ``looked_at``: when all of it was last known to be as the API has it.
-    """
-
-    horizon: float
-    looked_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,30 +40,8 @@ class Choice:
     raw: bool = True  # with the objects' texts
 
 
-class Known:
-    """The store's rows of one account. Where the file fails it knows nothing more, and says so once."""
-
-    def __init__(self, store: Store, account: Account, settings: Settings) -> None:
-        self.name = account.name
-        self._store = store
-        self._max_age = settings.max_age
-        self._refresh_seconds = settings.refresh_seconds
-        self._cover_id = 0
-        self._broken = False
-        self._lacking = False  # a row could not be kept, so that no listing is covered
-        self._account = account
-
-    def cover(self) -> Cover | None:
-        """The cover, unless there is none or it is due for a full listing."""
-
-        def read(db: apsw.Connection) -> Cover | None:
-            row = db.execute(
-                "SELECT horizon, looked_at FROM covers WHERE cover = ? AND horizon IS NOT NULL AND full_at > ?",
-                (self._cover(), time.time() - self._refresh_seconds),
-            ).fetchone()
-            return None if row is None else Cover(*row)
-
-        return self._safe(read, None)
+class Known(Shelf):
+    """The store's rows of one account."""
 
     def is_fresh(self, looked_at: float) -> bool:
         """Whether something seen then is young enough to be shown again without asking."""
@@ -161,23 +119,6 @@ class Known:
 
         return self._read(read)
 
-    def trusts_order(self) -> bool:
-        """Whether the provider's order was not seen to break since the last time for a full listing."""
-
-        def read(db: apsw.Connection) -> bool:
-            sql = "SELECT 1 FROM covers WHERE cover = ? AND broke_at > ?"
-            return db.execute(sql, (self._cover(), time.time() - self._refresh_seconds)).fetchone() is None
-
-        return self._safe(read, True)
-
-    def order_broke(self) -> None:
-        """The provider's list is not in the order that it declares."""
-
-        def write(db: apsw.Connection) -> None:
-            db.execute("UPDATE covers SET broke_at = ? WHERE cover = ?", (time.time(), self._cover()))
-
-        self._safe(write, None, writes=True)
-
     def rest(self, choice: Choice, tail: float, after: tuple[int, str] | None, count: int) -> list[Row]:
         """The next ``count`` rows created at ``tail`` or before, newest first, ``after`` the last one."""
         columns = (*PLAIN, "raw") if choice.raw else PLAIN
@@ -232,45 +173,6 @@ class Known:
 
         return self._read(read)
 
-    def reached(self, listing: str, newest: float | None, began: float, *, full: bool) -> None:
-        """The listing reached its end, or what was covered before: the cover reaches up to ``newest`` now.
-
-        ``full``: it showed everything, so what it did not show is gone.
-        """
-        # Of jobs created just before the list was read some may turn up later, older than its newest.
-        horizon = 0 if newest is None else newest - SLACK if newest > began - SKEW else newest
-
-        def write(db: apsw.Connection) -> None:
-            cover = self._cover()
-            if full:
-                db.execute(
-                    "DELETE FROM objects WHERE cover = ? AND listing IS NOT ? AND checked_at < ?",
-                    (cover, listing, began),
-                )
-            db.execute(
-                "UPDATE covers SET horizon = ?, full_at = iif(?, ?, full_at) WHERE cover = ?",
-                (horizon, full, began, cover),
-            )
-
-        if not self._lacking:
-            self._safe(write, None, writes=True)
-
-    def looked(self, at: float) -> None:
-        """Everything covered was as the API had it then."""
-
-        def write(db: apsw.Connection) -> None:
-            db.execute("UPDATE covers SET looked_at = max(looked_at, ?) WHERE cover = ?", (at, self._cover()))
-
-        self._safe(write, None, writes=True)
-
-    def refresh(self) -> None:
-        """Have the next listing read everything."""
-
-        def write(db: apsw.Connection) -> None:
-            db.execute("UPDATE covers SET horizon = NULL, looked_at = 0 WHERE cover = ?", (self._cover(),))
-
-        self._safe(write, None, writes=True)
-
     def _conditions(self, choice: Choice, tail: float) -> tuple[str, list[SQLiteValue]]:
         conditions, values = "cover = ? AND created_at <= ?", [tail]
         more: list[tuple[str, SQLiteValue]] = [
@@ -285,39 +187,3 @@ class Known:
     def _row(self, values: tuple[Any, ...]) -> Row:
         raw = values[len(PLAIN)] if len(values) > len(PLAIN) else "{}"
         return Row(self.name, dict(zip(PLAIN, values, strict=False)), raw, bare=True)
-
-    def _cover(self) -> int:
-        """How the store numbers this account's jobs."""
-        if not self._cover_id:
-            self._cover_id = self._store.cover(self._account, JOBS.table)
-        return self._cover_id
-
-    def _read(self, work: Callable[[apsw.Connection], T]) -> T:
-        """What a listing already relies on: it must not come short. Raises StoreError."""
-        try:
-            with self._store.rows(writes=False) as db:
-                return work(db)
-        except apsw.Error as error:
-            raise StoreError(
-                f"the store {self._store.path} broke while it was read ({error}): run the statement again with "
-                "another one (--store, FTSQL_STORE)"
-            ) from None
-
-    def _safe(self, work: Callable[[apsw.Connection], T], otherwise: T, *, writes: bool = False) -> T:
-        if self._broken:
-            return otherwise
-        try:
-            with self._store.rows(writes=writes) as db:
-                return work(db)
-        except (apsw.Error, StoreError) as error:
-            self._broken = True
-            if self._store.complained:
-                return otherwise
-            self._store.complained = True
-            warnings.warn(
-                f"the store {self._store.path} cannot be used ({error}): everything is asked for again. Mend it or "
-                "name another file: store=, --store, FTSQL_STORE",
-                Warning,
-                stacklevel=2,
-            )
-            return otherwise

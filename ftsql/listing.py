@@ -41,10 +41,11 @@ class Ask:
 class Listing:
     """``rows`` grows page by page until ``done``, or until ``joined``: then the store has the rest.
 
-    ``ordered``: every page so far kept newest-first.
+    ``ordered``: every page so far kept newest-first. With a ``filter``, which goes into every query, it is a
+    list of some jobs only.
     """
 
-    def __init__(self, account: Account, ask: Ask, known: Known | None) -> None:
+    def __init__(self, account: Account, ask: Ask, known: Known | None, filter: Query | None = None) -> None:
         self.account = account
         self.rows: list[Row] = []
         self.by_id: dict[str, int] = {}
@@ -57,7 +58,8 @@ class Listing:
         self.began = time.time()
         self._ask = ask
         self._known = known
-        joins = self.ordered and "retrieve" not in account.provider.without
+        self._filter = filter or {}
+        joins = self.ordered and not filter and "retrieve" not in account.provider.without
         self._cover = known.cover() if known is not None and joins else None
         self._ahead: tuple[Query, Call[Any]] | None = None
         self._slow = False
@@ -107,7 +109,7 @@ class Listing:
         provider = self.account.provider
         size = min(size or provider.page_size, provider.page_size)
         paged = provider.paging == "after"
-        query = {"limit": str(size)} if paged else {}
+        query = {**self._filter, "limit": str(size)} if paged else dict(self._filter)
         if self._cursor is not None:
             query["after"] = self._cursor
         return query, paged, size
@@ -174,7 +176,7 @@ class Listing:
         else:
             self._check_end()
             self.done = True
-            if self._known is not None:
+            if self._known is not None and not self._filter:
                 newest = max((row.created_at for row in self.rows if row.created_at is not None), default=None)
                 self._known.reached(self._token, newest, self._pass_began, full=True)
 

@@ -48,9 +48,11 @@ class Look:
         self.interrupted = interrupted
         self.requests = 0
         self.plan = Plan("list")
+        self.may_stop = False  # the statement may end before it has read all that it reads from
         self._store = store
         self._known: dict[Account, Known] = {}
         self._listings: dict[Account, Listing] = {}
+        self._filtered: dict[tuple[Account, str], Listing] = {}
         self._got: dict[Account, dict[str, Row | None]] = {account: {} for account in clients}
         self._gets: dict[Account, int] = {}
 
@@ -96,16 +98,24 @@ class Look:
             self._known[account] = Known(self._store, account, self.settings)
         return self._known[account]
 
-    def listing(self, account: Account) -> Listing:
-        """The account's listing, which all cursors of the statement share."""
-        if account not in self._listings:
-            ask = Ask(
-                lambda query, must: self.start(account, "", query, must),
-                partial(self.finish, account),
-                lambda id: not self._retrievable(account, id) or self._retrieve(account, id) is not None,
-            )
-            self._listings[account] = Listing(account, ask, self.known(account))
-        return self._listings[account]
+    def listing(self, account: Account, pairs: Mapping[str, str] | None = None) -> Listing:
+        """The account's listing, or that of the jobs whose metadata has ``pairs``; all cursors share it."""
+        if not pairs or not account.provider.filters_metadata:
+            if account not in self._listings:
+                self._listings[account] = Listing(account, self._ask(account), self.known(account))
+            return self._listings[account]
+        filter = {f"metadata[{key}]": value for key, value in sorted(pairs.items())}
+        name = account, repr(filter)
+        if name not in self._filtered:
+            self._filtered[name] = Listing(account, self._ask(account), self.known(account), filter)
+        return self._filtered[name]
+
+    def _ask(self, account: Account) -> Ask:
+        return Ask(
+            lambda query, must: self.start(account, "", query, must),
+            partial(self.finish, account),
+            lambda id: not self._retrievable(account, id) or self._retrieve(account, id) is not None,
+        )
 
     def compare(self, account: Account, rows: Sequence[Row]) -> None:
         """Warn where another provider shows the same id: one may be a gateway in front of the other."""
@@ -154,8 +164,9 @@ class Look:
     def learn(self, account: Account, row: Row) -> None:
         """Show ``row`` from now on: our own write changed it."""
         self._got[account][row.id] = row
-        if account in self._listings:
-            self._listings[account].replace(row)
+        for listing in (*self._listings.values(), *self._filtered.values()):
+            if listing.account is account:
+                listing.replace(row)
         known = self.known(account)
         if known is not None:
             known.changed(row)
@@ -172,7 +183,7 @@ class Look:
             choice = replace(choice, status=None, model=None)  # what this statement saw could stand at its place
         else:
             self._refresh(account, known.active(tail, choice.since))
-            if choice.since is None:
+            if choice.since is None and listing.pages:
                 known.looked(listing.began)
         before = {} if in_order else dict(got)  # of which the store may have another state than this statement saw
         after: tuple[int, str] | None = None

@@ -31,8 +31,9 @@ WORDS = {
     ("created_at", ">"): "newer",
     ("status", "="): "status",  # these two narrow what is read from the store
     ("model", "="): "model",
+    ("metadata", "has"): "metadata",
 }
-LOCAL = ("status", "model")
+LOCAL = ("status", "model", "metadata")  # of these an API answers none, or not every one
 
 
 def pushed_down(column: str) -> str | None:
@@ -49,7 +50,7 @@ def pushed_down(column: str) -> str | None:
 class Constraint:
     """What SQLite offers: ``column operator value``, at its own slot of the offer.
 
-    ``operator`` is one of = is <> > >= null limit offset; others are never pushed down.
+    ``operator`` is one of = is <> > >= has null limit offset; others are never pushed down.
     """
 
     slot: int

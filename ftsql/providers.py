@@ -50,7 +50,8 @@ class Provider(BaseModel):
     ``paging``: by the last id of a page (after), or not at all (none). ``newest_first``: the order of its
     list, which is checked all the same. ``without``: what it lacks. ``create_fields``: what a create
     takes; false takes an inherited one away. ``stores_metadata``: a job shows the metadata it was created
-    with. ``encoded_ids``: its ids are percent-encoded already. ``not_found``: codes of its "no such job".
+    with; ``filters_metadata``: its list can be asked for some. ``encoded_ids``: its ids are percent-encoded
+    already. ``not_found``: codes of its "no such job".
     ``by_name``: asked only where it is named. ``allow_http``: http:// off this machine is the user's wish.
     """
 
@@ -66,6 +67,7 @@ class Provider(BaseModel):
     page_size: int = 100
     newest_first: bool = False
     stores_metadata: bool = False
+    filters_metadata: bool = False
     without: frozenset[Literal["retrieve", "create", "cancel", "pause", "resume"]] = frozenset()
     create_fields: dict[str, CreateField] = {}
     encoded_ids: bool = False

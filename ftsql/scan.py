@@ -10,8 +10,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ftsql import metadata
 from ftsql.errors import ConfigError, OperationalError
 from ftsql.known import Choice
+from ftsql.listing import Listing
 from ftsql.look import Look
 from ftsql.plan import Plan
 from ftsql.providers import Account
@@ -44,11 +46,12 @@ def scan(look: Look, plan: Plan, arguments: Sequence[Any], *, raw: bool = True) 
             return _got(look, accounts, provider, id)
     since, inclusive = _since(values)
     choice = Choice(since, _text(values.get("status")), _text(values.get("model")), raw)
-    size = _size(values)
-    if len(accounts) > 1:
-        for account in accounts:
-            look.listing(account).ahead(size)
-    streams = [_listed(look, account, choice, inclusive, size, plan.newest_first) for account in accounts]
+    size, pairs = _size(values), metadata.pairs(values.get("metadata"))
+    listings = [look.listing(account, pairs) for account in accounts]
+    if len(accounts) > 1 and (plan.newest_first or not look.may_stop):
+        for listing in listings:
+            listing.ahead(size)
+    streams = [_listed(look, listing, choice, inclusive, size, plan.newest_first) for listing in listings]
     if plan.newest_first:
         return heapq.merge(*streams, key=_newest_first) if len(streams) > 1 else (streams or [iter(())])[0]
     return (row for stream in streams for row in stream)
@@ -105,9 +108,9 @@ def _got(look: Look, accounts: Sequence[Account], provider: str | None, id: str)
 
 
 def _listed(
-    look: Look, account: Account, choice: Choice, inclusive: bool, size: int | None, in_order: bool
+    look: Look, listing: Listing, choice: Choice, inclusive: bool, size: int | None, in_order: bool
 ) -> Iterator[Row]:
-    listing = look.listing(account)
+    account = listing.account
     index = 0
     while True:
         if in_order and not listing.ordered:
@@ -132,7 +135,7 @@ def _listed(
         listing.read(size if not listing.pages else None)
         look.compare(account, listing.rows[read:])
         over = choice.since is not None and listing.older_than(choice.since, inclusive=inclusive)
-        if size is None and not over and (not in_order or listing.pages > 1):
+        if not (look.may_stop or over) and (not in_order or listing.pages > 1):
             listing.ahead()
 
 

@@ -21,6 +21,7 @@ from ftsql.program import Step, calls
 from ftsql.savepoints import Savepoints
 from ftsql.writes import Queue
 
+STOPS = re.compile(r"\b(LIMIT|EXISTS)\b", re.IGNORECASE)  # such a statement may not read all that it reads from
 READS = re.compile(r"\s*(SELECT|VALUES|EXPLAIN)\b", re.IGNORECASE)  # such a statement has no savepoint of its own
 
 
@@ -39,6 +40,9 @@ class Statement:
     program: list[Step] | None = field(default=None, repr=False)  # as EXPLAIN shows it, once somebody asked
     savepoints: set[tuple[int, int]] = field(default_factory=set)  # (table, level) opened, not released
     keeps: bool = False  # it failed under OR FAIL: what it wrote before stays
+
+    def __post_init__(self) -> None:
+        self.look.may_stop = STOPS.search(self.sql) is not None
 
 
 class Statements:

@@ -11,6 +11,7 @@ from typing import Any
 
 import apsw
 
+from ftsql import metadata
 from ftsql.checks import brief
 from ftsql.errors import IntegrityError, InternalError, NotSupportedError, ProgrammingError
 from ftsql.plan import Constraint, Order, Plan, plan
@@ -29,6 +30,7 @@ OPERATORS = {
     apsw.SQLITE_INDEX_CONSTRAINT_GT: ">",
     apsw.SQLITE_INDEX_CONSTRAINT_GE: ">=",
     apsw.SQLITE_INDEX_CONSTRAINT_ISNULL: "null",
+    apsw.SQLITE_INDEX_CONSTRAINT_FUNCTION: "has",  # metadata_has, the one that FindFunction gives
     apsw.SQLITE_INDEX_CONSTRAINT_LIMIT: "limit",
     apsw.SQLITE_INDEX_CONSTRAINT_OFFSET: "offset",
 }
@@ -113,6 +115,12 @@ class Table:
         info.idxStr = chosen.words
         info.idxNum = int(any(number in NESTED for number in info.colUsed))
         return True
+
+    def FindFunction(self, name: str, arguments: int) -> tuple[int, Callable[..., SQLiteValue]] | None:
+        """Lets ``metadata_has(metadata, …)`` come as a constraint."""
+        if name.lower() == metadata.NAME and arguments == 2:
+            return apsw.SQLITE_INDEX_CONSTRAINT_FUNCTION, metadata.has
+        return None
 
     def Open(self) -> Cursor:
         return Cursor(self._session)

@@ -1,0 +1,158 @@
+"""One account's place in the store, and its cover: how far listings that reached their end have shown its jobs.
+
+Where the file fails, the place knows nothing more, and that is said once; what a listing relies on already
+is an error instead.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import apsw
+
+from ftsql.errors import StoreError, Warning
+from ftsql.providers import Account
+from ftsql.resources import JOBS
+from ftsql.settings import Settings
+from ftsql.store import Store
+
+T = TypeVar("T")
+
+SLACK = 120  # seconds that a list may lag behind what was created
+SKEW = 86_400  # seconds by which the provider's clock and ours may differ
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """Every job created before ``horizon`` is in the store: listings that reached their end have shown it.
+
+    Rows of gets and of listings that were broken off are in the store too and move no horizon.
+    ``looked_at``: when all of it was last known to be as the API has it.
+    """
+
+    horizon: float
+    looked_at: float
+
+
+class Shelf:
+    """The place of one account's jobs."""
+
+    def __init__(self, store: Store, account: Account, settings: Settings) -> None:
+        self.name = account.name
+        self._store = store
+        self._max_age = settings.max_age
+        self._refresh_seconds = settings.refresh_seconds
+        self._cover_id = 0
+        self._broken = False
+        self._lacking = False  # a row could not be kept, so that no listing is covered
+        self._account = account
+
+    def cover(self) -> Cover | None:
+        """The cover, unless there is none or it is due for a full listing."""
+
+        def read(db: apsw.Connection) -> Cover | None:
+            row = db.execute(
+                "SELECT horizon, looked_at FROM covers WHERE cover = ? AND horizon IS NOT NULL AND full_at > ?",
+                (self._cover(), time.time() - self._refresh_seconds),
+            ).fetchone()
+            return None if row is None else Cover(*row)
+
+        return self._safe(read, None)
+
+    def trusts_order(self) -> bool:
+        """Whether the provider's order was not seen to break since the last time for a full listing."""
+
+        def read(db: apsw.Connection) -> bool:
+            sql = "SELECT 1 FROM covers WHERE cover = ? AND broke_at > ?"
+            return db.execute(sql, (self._cover(), time.time() - self._refresh_seconds)).fetchone() is None
+
+        return self._safe(read, True)
+
+    def order_broke(self) -> None:
+        """The provider's list is not in the order that it declares."""
+
+        def write(db: apsw.Connection) -> None:
+            db.execute("UPDATE covers SET broke_at = ? WHERE cover = ?", (time.time(), self._cover()))
+
+        self._safe(write, None, writes=True)
+
+    def reached(self, listing: str, newest: float | None, began: float, *, full: bool) -> None:
+        """The listing reached its end, or what was covered before: the cover reaches up to ``newest`` now.
+
+        ``full``: it showed everything, so what it did not show is gone.
+        """
+        # Of jobs created just before the list was read some may turn up later, older than its newest.
+        newest = min(newest or 0, began)  # a job of the future says nothing of those that are still to come
+        horizon = newest - SLACK if newest > began - SKEW else newest
+
+        def write(db: apsw.Connection) -> None:
+            cover = self._cover()
+            if full:
+                db.execute(
+                    "DELETE FROM objects WHERE cover = ? AND listing IS NOT ? AND checked_at < ?",
+                    (cover, listing, began),
+                )
+            db.execute(
+                "UPDATE covers SET horizon = ?1, full_at = iif(?2, ?3, full_at), looked_at = iif(?2, ?3, looked_at) "
+                "WHERE cover = ?4",
+                (horizon, full, began, cover),
+            )
+
+        if not self._lacking:
+            self._safe(write, None, writes=True)
+
+    def looked(self, at: float) -> None:
+        """Everything covered was as the API had it then."""
+
+        def write(db: apsw.Connection) -> None:
+            db.execute("UPDATE covers SET looked_at = max(looked_at, ?) WHERE cover = ?", (at, self._cover()))
+
+        self._safe(write, None, writes=True)
+
+    def refresh(self) -> None:
+        """Have the next listing read everything."""
+
+        def write(db: apsw.Connection) -> None:
+            db.execute("UPDATE covers SET horizon = NULL, looked_at = 0 WHERE cover = ?", (self._cover(),))
+
+        self._safe(write, None, writes=True)
+
+    def _cover(self) -> int:
+        """How the store numbers this account's jobs."""
+        if not self._cover_id:
+            self._cover_id = self._store.cover(self._account, JOBS.table)
+        return self._cover_id
+
+    def _read(self, work: Callable[[apsw.Connection], T]) -> T:
+        """What a listing already relies on: it must not come short. Raises StoreError."""
+        try:
+            with self._store.rows(writes=False) as db:
+                return work(db)
+        except apsw.Error as error:
+            raise StoreError(
+                f"the store {self._store.path} broke while it was read ({error}): run the statement again with "
+                "another one (--store, FTSQL_STORE)"
+            ) from None
+
+    def _safe(self, work: Callable[[apsw.Connection], T], otherwise: T, *, writes: bool = False) -> T:
+        if self._broken:
+            return otherwise
+        try:
+            with self._store.rows(writes=writes) as db:
+                return work(db)
+        except (apsw.Error, StoreError) as error:
+            self._broken = True
+            if self._store.complained:
+                return otherwise
+            self._store.complained = True
+            warnings.warn(
+                f"the store {self._store.path} cannot be used ({error}): everything is asked for again. Mend it or "
+                "name another file: store=, --store, FTSQL_STORE",
+                Warning,
+                stacklevel=2,
+            )
+            return otherwise
