@@ -72,8 +72,7 @@ class Listing:
         self._passes += 1
         if self._passes > MAX_PASSES:
             raise OperationalError(
-                f"{self.account.name}: jobs were deleted again and again while the list was read; "
-                "run the statement again"
+                f"{self.account.name}: its list changed again and again while it was read; run the statement again"
             )
         self._token = uuid.uuid4().hex
         self._pass_began = time.time()
@@ -153,6 +152,10 @@ class Listing:
             if self._cursor_is_gone():
                 self._begin_pass()
                 return
+        again = any(row.id in self._seen and row.id != self._cursor for row in rows)
+        if again and (fresh or has_more is False):
+            self._begin_pass()  # its order changed between two pages: what stood between them may be lost
+            return
         self._add(fresh)
         meets = False  # whether something on the page was known before
         if self._known is not None:
