@@ -84,6 +84,10 @@ class Registration:
         """
         return recovery.decide(self._session, write_id, decision, job_id)
 
+    def refresh(self) -> None:
+        """Have the next listing of every account read all of it, which finds what was deleted elsewhere."""
+        self._session.refresh()
+
     def ask_before(self, confirm: Callable[[str], bool] | None) -> None:
         """Have ``confirm`` answer before a statement or transaction sends more than one write."""
         self._session.confirm = confirm

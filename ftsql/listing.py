@@ -51,6 +51,7 @@ class Listing:
         self.by_id: dict[str, int] = {}
         self.done = False
         self.joined = False
+        self.wanted = False  # the statement reads all of it, so that no job need be asked for by itself
         if known is not None and account.newest_first and not known.trusts_order():
             account.ordered = False
         self.ordered = account.newest_first

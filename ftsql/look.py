@@ -154,7 +154,7 @@ class Look:
             if listing.joined:
                 return self._retrieve(account, id) if known is not None and known.holds_any([id]) else None
             gets = self._gets.get(account, 0)
-            if by_get and (gets < 2 or listing.pages >= gets or has_read):
+            if by_get and not listing.wanted and (gets < 2 or listing.pages >= gets or has_read):
                 self._gets[account] = gets + 1
                 return self._retrieve(account, id)
             listing.read()

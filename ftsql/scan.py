@@ -48,6 +48,8 @@ def scan(look: Look, plan: Plan, arguments: Sequence[Any], *, raw: bool = True) 
     choice = Choice(since, _text(values.get("status")), _text(values.get("model")), raw)
     size, pairs = _size(values), metadata.pairs(values.get("metadata"))
     listings = [look.listing(account, pairs) for account in accounts]
+    for listing in listings:
+        listing.wanted = listing.wanted or (choice.since is None and not look.may_stop)
     if len(accounts) > 1 and (plan.newest_first or not look.may_stop):
         for listing in listings:
             listing.ahead(size)

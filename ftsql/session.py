@@ -20,6 +20,7 @@ from ftsql.providers import Account, Provider
 from ftsql.resources import JOBS, Row
 from ftsql.sending import ACTIONS, Sender, Write
 from ftsql.settings import Settings
+from ftsql.shelf import Shelf
 from ftsql.statements import Statement, Statements
 from ftsql.store import Store
 from ftsql.writes import Queue
@@ -125,6 +126,12 @@ class Session:
         """What became of the writes since the last call, a line each."""
         taken, self.notes = self.notes, []
         return taken
+
+    def refresh(self) -> None:
+        """Forget how far listings reached, so that the next ones read everything."""
+        for account in self.accounts:
+            if not account.missing():
+                Shelf(self.journal.store, account, self.settings).refresh()
 
     def learn(self, write: Write) -> None:
         """Show the job of ``write`` as it is now to every statement under way."""
