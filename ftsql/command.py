@@ -34,6 +34,7 @@ Fine-tuning jobs as a SQL table, on any OpenAI-compatible API.
   ftsql --db my.db                                                           a prompt, with your tables
   ftsql queries                                                              questions, ready to run
   ftsql writes                                                               what nobody knows the end of
+  ftsql store                                                                what is known, and where it is kept
   ftsql sandbox --port 8000                                                  a local API to try things on
 """
 
@@ -43,7 +44,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="ftsql", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("words", nargs="*", metavar="SQL", help="SQL to run, or: queries [NAME], writes [settle [N]]")
+    add(
+        "words",
+        nargs="*",
+        metavar="SQL",
+        help="SQL to run, or: queries [NAME], writes [settle [N]], store [clear | refresh]",
+    )
     add("-f", dest="file", metavar="FILE", help="run the SQL of a file")
     add("--db", metavar="FILE", default=":memory:", help="your own SQLite file, to join with and write to")
     add("--mode", metavar="MODE", help="output: box, csv, json, jsonl, line, list, table, … (see .help mode)")
@@ -105,7 +111,8 @@ def _run(words: Sequence[str]) -> int:
         chosen = query(given.words[1])
         given.words = []
     writes = given.words[1:] if given.words[:1] == ["writes"] else None
-    if writes is None and len(given.words) > 1:
+    kept = given.words[1:] if given.words[:1] == ["store"] else None
+    if writes is None and kept is None and len(given.words) > 1:
         parser.error("put the SQL into quotes, as one argument")
     if writes is None and (given.decision or given.job):
         parser.error("--keep, --cancel, --none and --job belong to: ftsql writes settle N")
@@ -127,6 +134,8 @@ def _run(words: Sequence[str]) -> int:
         if writes is not None:
             decision: Decision | None = "job" if given.job else given.decision
             return subcommands.writes(shell, connection.ftsql, writes, decision, given.job)
+        if kept is not None:
+            return subcommands.store(connection.ftsql, kept)
         _work(shell, given.words[0] if given.words else None, given.file, chosen)
         shell.close()
     finally:

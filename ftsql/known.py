@@ -16,15 +16,21 @@ from ftsql.resources import JOBS, Row, SQLiteValue, is_finished
 from ftsql.shelf import Shelf
 
 # The columns that the store keeps beside the object's text; nested ones are decoded from it when asked for.
+NEVER = -(2**62)
 _DOCUMENTED = [column.name for column in JOBS.columns if column.type != "JSON" and column not in JOBS.extra]
 PLAIN = (*_DOCUMENTED, "suffix")
-FIELDS = ("cover", *PLAIN, "raw", "finished", "checked_at", "listing")
+FIELDS = ("cover", "place", *PLAIN, "raw", "finished", "checked_at", "listing")
 SAVE = (
     f"INSERT INTO objects ({', '.join(FIELDS)}) VALUES ({', '.join('?' * len(FIELDS))}) "
     "ON CONFLICT (cover, id) DO UPDATE SET "
     + ", ".join(f"{name} = iif(finished, {name}, excluded.{name})" for name in (*PLAIN[1:], "raw", "finished"))
     + ", checked_at = excluded.checked_at, listing = coalesce(excluded.listing, listing)"
 )
+
+
+def place(row: Row) -> tuple[int, str]:
+    """Where a row stands among its account's, newest first: its time (of none: after all others), then its id."""
+    return (NEVER if row.created_at is None else row.created_at), row.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,7 @@ class Known(Shelf):
             try:
                 plain = [row.values.get(name) for name in PLAIN]
                 plain[0] = row.id
-                values.append((*plain, row.text, is_finished(row.status), now, listing))
+                values.append((place(row)[0], *plain, row.text, is_finished(row.status), now, listing))
             except ValueError:  # what JSON cannot say is not kept
                 self._lacking = True
 
@@ -114,7 +120,7 @@ class Known(Shelf):
         """What is known and newer than ``tail``, and was not shown by the listing that read down to there."""
 
         def read(db: apsw.Connection) -> list[str]:
-            sql = "SELECT id FROM objects WHERE cover = ? AND created_at > ? AND listing IS NOT ?"
+            sql = "SELECT id FROM objects WHERE cover = ? AND place > ? AND listing IS NOT ?"
             return [str(id) for (id,) in db.execute(sql, (self._cover(), tail, listing))]
 
         return self._read(read)
@@ -124,26 +130,23 @@ class Known(Shelf):
         columns = (*PLAIN, "raw") if choice.raw else PLAIN
         conditions, values = self._conditions(choice, tail)
         if after is not None:
-            conditions += " AND (created_at < ? OR (created_at = ? AND id > ?))"
+            conditions += " AND (place < ? OR (place = ? AND id > ?))"
             values += [after[0], *after]
 
         def read(db: apsw.Connection) -> list[Row]:
-            sql = (
-                f"SELECT {', '.join(columns)} FROM objects WHERE {conditions} ORDER BY created_at DESC, id "
-                f"LIMIT {count}"
-            )
+            sql = f"SELECT {', '.join(columns)} FROM objects WHERE {conditions} ORDER BY place DESC, id LIMIT {count}"
             return [self._row(row) for row in db.execute(sql, (self._cover(), *values))]
 
         return self._read(read)
 
     def active(self, tail: float, since: float | None) -> list[tuple[int, str]]:
-        """(created_at, id) of the jobs whose state must be asked for, newest first."""
+        """The places of the jobs whose state must be asked for, newest first."""
         conditions, values = self._conditions(Choice(since), tail)
 
         def read(db: apsw.Connection) -> list[tuple[int, str]]:
             sql = (
-                f"SELECT created_at, id FROM objects WHERE {conditions} AND NOT finished AND checked_at <= ? "
-                "ORDER BY created_at DESC, id"
+                f"SELECT place, id FROM objects WHERE {conditions} AND NOT finished AND checked_at <= ? "
+                "ORDER BY place DESC, id"
             )
             found: list[Any] = db.execute(sql, (self._cover(), *values, time.time() - self._max_age)).fetchall()
             return found
@@ -159,24 +162,24 @@ class Known(Shelf):
         def read(db: apsw.Connection) -> tuple[str | None, tuple[int, str]]:
             values = (self._cover(), place[0], place[0], place[1])
             row = db.execute(
-                "SELECT id FROM objects WHERE cover = ? AND (created_at > ? OR (created_at = ? AND id < ?)) "
-                "ORDER BY created_at, id DESC LIMIT 1",
+                "SELECT id FROM objects WHERE cover = ? AND (place > ? OR (place = ? AND id < ?)) "
+                "ORDER BY place, id DESC LIMIT 1",
                 values,
             ).fetchone()
             last = db.execute(
-                "SELECT created_at, id FROM objects WHERE cover = ? "
-                "AND (created_at < ? OR (created_at = ? AND id >= ?)) ORDER BY created_at DESC, id "
+                "SELECT place, id FROM objects WHERE cover = ? "
+                "AND (place < ? OR (place = ? AND id >= ?)) ORDER BY place DESC, id "
                 f"LIMIT 1 OFFSET {size - 1}",
                 values,
             ).fetchone()
-            return (None if row is None else row[0]), last or (-(2**62), "")
+            return (None if row is None else row[0]), last or (NEVER, "")
 
         return self._read(read)
 
     def _conditions(self, choice: Choice, tail: float) -> tuple[str, list[SQLiteValue]]:
-        conditions, values = "cover = ? AND created_at <= ?", [tail]
+        conditions, values = "cover = ? AND place <= ?", [tail]
         more: list[tuple[str, SQLiteValue]] = [
-            ("created_at >=", choice.since), ("status =", choice.status), ("model =", choice.model)
+            ("place >=", choice.since), ("status =", choice.status), ("model =", choice.model)
         ]  # fmt: skip
         for condition, value in more:
             if value is not None:

@@ -60,13 +60,13 @@ class Listing:
         self._ask = ask
         self._known = known
         self._filter = filter or {}
-        joins = self.ordered and not filter and "retrieve" not in account.provider.without
-        self._cover = known.cover() if known is not None and joins else None
+        cover = None if known is None or filter else known.cover()
+        self._cover = cover if self.ordered and "retrieve" not in account.provider.without else None
         self._ahead: tuple[Query, Call[Any]] | None = None
         self._slow = False
         self._passes = 0
         self._begin_pass()
-        if known is not None and self._cover is not None and known.is_fresh(self._cover.looked_at):
+        if known is not None and cover is not None and known.is_fresh(cover.looked_at):
             self.joined = True  # all of it was looked at within max_age
 
     def _begin_pass(self) -> None:

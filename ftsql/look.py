@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from ftsql.client import Client
 from ftsql.errors import APIError, OperationalError, Warning
-from ftsql.known import Choice, Known
+from ftsql.known import Choice, Known, place
 from ftsql.listing import Ask, Listing, Query
 from ftsql.plan import Plan
 from ftsql.providers import Account
@@ -174,25 +174,26 @@ class Look:
     def rest(self, account: Account, choice: Choice, *, in_order: bool) -> Iterator[Row]:
         """The rows beyond those that a joined listing read, out of the store, as the API has them now.
 
-        All of them are brought up to date first; ``in_order`` as far as they are taken, newest first.
+        All of them are brought up to date first; ``in_order`` as far as they are taken, newest first. Where
+        the listing read no page, everything is young enough to be shown as it is.
         """
         known, listing = self.known(account), self.listing(account)
         assert known is not None
         got, tail = self._got[account], listing.tail
         if in_order:
             choice = replace(choice, status=None, model=None)  # what this statement saw could stand at its place
-        else:
+        elif listing.pages:
             self._refresh(account, known.active(tail, choice.since))
-            if choice.since is None and listing.pages:
+            if choice.since is None:
                 known.looked(listing.began)
         before = {} if in_order else dict(got)  # of which the store may have another state than this statement saw
         after: tuple[int, str] | None = None
         count = account.provider.page_size if in_order else CHUNK
         while rows := known.rest(choice, tail, after, count):
-            after = (rows[-1].created_at or 0, rows[-1].id)
-            if in_order:
+            after = place(rows[-1])
+            if in_order and listing.pages:
                 ids = {row.id for row in rows}
-                self._refresh(account, [place for place in known.active(tail, after[0]) if place[1] in ids])
+                self._refresh(account, [job for job in known.active(tail, after[0]) if job[1] in ids])
             for row in rows:
                 shown = None if row.id in before or row.id in listing.by_id else got.get(row.id, row)
                 if shown is not None:
@@ -200,7 +201,7 @@ class Look:
             if len(rows) < count:
                 break
         for id, shown in before.items():
-            if shown is not None and id not in listing.by_id and (shown.created_at or 0) <= tail:
+            if shown is not None and id not in listing.by_id and place(shown)[0] <= tail:
                 yield shown
 
     def _refresh(self, account: Account, active: Sequence[tuple[int, str]]) -> None:
@@ -211,7 +212,7 @@ class Look:
         """
         known, got, listing = self.known(account), self._got[account], self.listing(account)
         assert known is not None
-        left = [place for place in active if place[1] not in got and place[1] not in listing.by_id]
+        left = [job for job in active if job[1] not in got and job[1] not in listing.by_id]
         pages: list[tuple[Call[Any] | None, list[str]]] = []
         single: list[str] = []
         size = account.provider.page_size

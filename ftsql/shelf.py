@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import apsw
 
@@ -47,6 +47,7 @@ class Shelf:
         self._max_age = settings.max_age
         self._refresh_seconds = settings.refresh_seconds
         self._cover_id = 0
+        self._generation = -1  # of what the store knew when it was first asked
         self._broken = False
         self._lacking = False  # a row could not be kept, so that no listing is covered
         self._account = account
@@ -55,11 +56,12 @@ class Shelf:
         """The cover, unless there is none or it is due for a full listing."""
 
         def read(db: apsw.Connection) -> Cover | None:
-            row = db.execute(
-                "SELECT horizon, looked_at FROM covers WHERE cover = ? AND horizon IS NOT NULL AND full_at > ?",
-                (self._cover(), time.time() - self._refresh_seconds),
+            row: Any = db.execute(
+                "SELECT horizon, looked_at, full_at, generation FROM covers WHERE cover = ?", (self._cover(),)
             ).fetchone()
-            return None if row is None else Cover(*row)
+            self._generation = row[3]
+            due = row[0] is None or not row[2] or row[2] <= time.time() - self._refresh_seconds
+            return None if due else Cover(row[0], row[1])
 
         return self._safe(read, None)
 
@@ -98,8 +100,8 @@ class Shelf:
                 )
             db.execute(
                 "UPDATE covers SET horizon = ?1, full_at = iif(?2, ?3, full_at), looked_at = iif(?2, ?3, looked_at) "
-                "WHERE cover = ?4",
-                (horizon, full, began, cover),
+                "WHERE cover = ?4 AND generation = ?5",
+                (horizon, full, began, cover, self._generation),
             )
 
         if not self._lacking:
@@ -109,7 +111,10 @@ class Shelf:
         """Everything covered was as the API had it then."""
 
         def write(db: apsw.Connection) -> None:
-            db.execute("UPDATE covers SET looked_at = max(looked_at, ?) WHERE cover = ?", (at, self._cover()))
+            db.execute(
+                "UPDATE covers SET looked_at = max(looked_at, ?) WHERE cover = ? AND generation = ?",
+                (at, self._cover(), self._generation),
+            )
 
         self._safe(write, None, writes=True)
 
@@ -117,7 +122,8 @@ class Shelf:
         """Have the next listing read everything."""
 
         def write(db: apsw.Connection) -> None:
-            db.execute("UPDATE covers SET horizon = NULL, looked_at = 0 WHERE cover = ?", (self._cover(),))
+            sql = "UPDATE covers SET horizon = NULL, looked_at = 0, generation = generation + 1 WHERE cover = ?"
+            db.execute(sql, (self._cover(),))
 
         self._safe(write, None, writes=True)
 
@@ -131,12 +137,16 @@ class Shelf:
         """What a listing already relies on: it must not come short. Raises StoreError."""
         try:
             with self._store.rows(writes=False) as db:
-                return work(db)
+                found = work(db)
+                generation = db.execute("SELECT generation FROM covers WHERE cover = ?", (self._cover(),)).get
         except apsw.Error as error:
             raise StoreError(
                 f"the store {self._store.path} broke while it was read ({error}): run the statement again with "
                 "another one (--store, FTSQL_STORE)"
             ) from None
+        if generation != self._generation:
+            raise StoreError(f"the store {self._store.path} was cleared while it was read: run the statement again")
+        return found
 
     def _safe(self, work: Callable[[apsw.Connection], T], otherwise: T, *, writes: bool = False) -> T:
         if self._broken:

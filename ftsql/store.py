@@ -14,6 +14,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import apsw
 from pydantic_core import to_json
@@ -37,19 +38,18 @@ CREATE TABLE writes (
 CREATE INDEX writes_by_state ON writes (state);
 CREATE INDEX writes_by_time ON writes (at);
 CREATE TABLE covers (
-    cover INTEGER PRIMARY KEY, account TEXT, resource TEXT, horizon REAL, looked_at REAL DEFAULT 0, full_at REAL,
-    broke_at REAL,
-    UNIQUE (account, resource)
+    cover INTEGER PRIMARY KEY, provider TEXT, account TEXT, resource TEXT, horizon REAL, looked_at REAL DEFAULT 0,
+    full_at REAL, broke_at REAL, generation INTEGER DEFAULT 0, UNIQUE (account, resource)
 );
 CREATE TABLE objects (
-    cover INTEGER, id, created_at, estimated_finish, fine_tuned_model, finished_at, model, object, organization_id,
-    seed, status, trained_tokens, training_file, validation_file, suffix, raw, finished INTEGER, checked_at REAL,
+    cover INTEGER, place INTEGER, id, created_at, estimated_finish, fine_tuned_model, finished_at, model, object,
+    organization_id, seed, status, trained_tokens, training_file, validation_file, suffix, raw, finished INTEGER, checked_at REAL,
     listing TEXT, UNIQUE (cover, id)
 );
-CREATE INDEX objects_by_time ON objects (cover, created_at DESC, id);
-CREATE INDEX objects_by_status ON objects (cover, status, created_at DESC, id);
-CREATE INDEX objects_by_model ON objects (cover, model, created_at DESC, id);
-CREATE INDEX objects_active ON objects (cover, created_at DESC, id) WHERE NOT finished;
+CREATE INDEX objects_by_time ON objects (cover, place DESC, id);
+CREATE INDEX objects_by_status ON objects (cover, status, place DESC, id);
+CREATE INDEX objects_by_model ON objects (cover, model, place DESC, id);
+CREATE INDEX objects_active ON objects (cover, place DESC, id) WHERE NOT finished;
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 """
@@ -144,9 +144,50 @@ class Store:
         with self.rows(writes=False) as db:
             found = db.execute("SELECT cover FROM covers WHERE account = ? AND resource = ?", known).fetchone()
             if found is None:
-                db.execute("INSERT INTO covers (account, resource) VALUES (?, ?) ON CONFLICT DO NOTHING", known)
+                db.execute(
+                    "INSERT INTO covers (provider, account, resource) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                    (account.name, *known),
+                )
                 return self.cover(account, resource)
         return int(found[0])
+
+    def contents(self) -> list[Any]:
+        """For each account: its provider, the jobs known and those of them that have finished, how far
+        listings reached (created_at), and when all was read last.
+        """
+        with self.lock:
+            return self.db.execute(
+                "SELECT provider, count(id), ifnull(sum(finished), 0), horizon, full_at FROM covers "
+                "LEFT JOIN objects USING (cover) GROUP BY cover HAVING count(id) OR full_at ORDER BY cover"
+            ).fetchall()
+
+    def writes(self) -> list[Any]:
+        """How many writes there are of each state."""
+        with self.lock:
+            return self.db.execute("SELECT state, count(*) FROM writes GROUP BY state").fetchall()
+
+    def size(self) -> int:
+        """Bytes on the disk; 0 in memory."""
+        return sum(
+            os.path.getsize(self.path + end)
+            for end in ("", "-wal")
+            if self.path != MEMORY and os.path.exists(self.path + end)
+        )
+
+    def clear(self) -> None:
+        """Forget everything but the writes of the last day and those that are open. Raises StoreError."""
+        with self.transaction() as db:
+            db.execute("DELETE FROM objects")
+            # The numbers stay: another process may hold one. What it reads or writes now is of an old generation.
+            db.execute(
+                "UPDATE covers SET horizon = NULL, looked_at = 0, full_at = NULL, broke_at = NULL, "
+                "generation = generation + 1"
+            )
+            db.execute(
+                "DELETE FROM writes WHERE state IN ('committed', 'refused', 'cancelled') AND at < unixepoch() - 86400"
+            )
+        with self.lock:
+            self.db.execute("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _roll_back(self) -> None:
         with contextlib.suppress(apsw.Error):

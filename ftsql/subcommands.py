@@ -1,4 +1,4 @@
-"""What the command ``ftsql`` does besides running SQL: its subcommands ``queries``, ``writes`` and ``sandbox``.
+"""What the command ``ftsql`` does besides running SQL: its subcommands queries, writes, store and sandbox.
 
 Results go to stdout, everything else to stderr.
 """
@@ -6,6 +6,7 @@ Results go to stdout, everything else to stderr.
 from __future__ import annotations
 
 import argparse
+import datetime
 import sys
 import time
 from collections.abc import Sequence
@@ -49,6 +50,32 @@ def writes(
     left = shell.db.execute("SELECT count(*) FROM live.ftsql_writes WHERE open").get
     complain(f"{left} {'write is' if left == 1 else 'writes are'} open" if left else "no write is open")
     return 1 if left else 0
+
+
+def store(registration: Registration, words: Sequence[str]) -> int:
+    """``ftsql store [clear | refresh]``: where it is and what it knows; forget that; have all read anew."""
+    kept = registration.store
+    if words not in ([], ["clear"], ["refresh"]):
+        raise ProgrammingError("say: ftsql store, ftsql store clear, or ftsql store refresh")
+    if words == ["clear"]:
+        kept.clear()
+        complain("forgot everything but open writes and those of the last day")
+    elif words == ["refresh"]:
+        registration.refresh()
+        complain("the next listing reads everything")
+    else:
+        print(f"{kept.path}, {kept.size() / 1e6:.1f} MB")  # noqa: T201
+        for provider, jobs, finished, horizon, full_at in kept.contents():
+            reach = "no full listing yet" if not full_at else f"all read at {_time(full_at)}"
+            reach += f", complete up to {_time(horizon)}" if horizon else ""
+            print(f"{provider}: {jobs} jobs known, {finished} of them finished; {reach}")  # noqa: T201
+        counts = ", ".join(f"{count} {state}" for state, count in kept.writes())
+        print(f"writes: {counts or 'none'}")  # noqa: T201
+    return 0
+
+
+def _time(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds).astimezone().isoformat(" ", "seconds")
 
 
 def list_queries() -> None:

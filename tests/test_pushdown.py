@@ -113,6 +113,10 @@ SINCE = NEWEST - 60 * 250
 CASES = [
     Case("`WHERE id = 'x'`", f"{JOBS} WHERE id = 'ftjob-00000'", lambda n: ["/ftjob-00000"],
          lambda k, n: ["/ftjob-00000"] if 0 in k or not n else [], "1", "0 if it is finished, else 1"),
+    Case("`WHERE id IN (…)` of m, `JOIN mine ON id = …`", f"{JOBS} WHERE id IN ('ftjob-00000', 'ftjob-00001')",
+         lambda n: ["/ftjob-00000", "/ftjob-00001"],
+         lambda k, n: [f"/ftjob-{number:05}" for number in (0, 1) if number in k or number >= n],
+         "at most twice the cheaper of m and one listing, plus one", "only the unfinished ones"),
     Case("no WHERE, `count(*)`, `GROUP BY`", "SELECT status, count(*) FROM fine_tuning_jobs GROUP BY 1", _everything,
          again, "⌈N/100⌉", "1 page, and at most a request for each of the k active jobs that it does not show: "
          "by id, or by one page where several stand within a hundred"),
@@ -126,6 +130,9 @@ CASES = [
     Case("`created_at >= t`", f"{JOBS} WHERE created_at >= {SINCE}", lambda n: pages(3, n),
          lambda k, n: again([number for number in k if number <= 250], n), "pages until one is older than t",
          "1 page, and the active jobs since t as above"),
+    Case("""`metadata_has(metadata, '{"team": "ads"}')`""", f"""{JOBS} WHERE metadata_has(metadata, '{{"team": "ads"}}')""",
+         lambda n: ["?metadata[team]=ads&limit=100"], lambda k, n: ["?metadata[team]=ads&limit=100"],
+         "the pages of those jobs, where the API has that filter", "the same"),
     Case("`provider = …`, `IN`, `<>`", f"{JOBS} WHERE provider <> 'openai'", lambda n: [], lambda k, n: [],
          "only those are asked", "the same"),
     Case("`id IS NULL`, `id = NULL`, `LIMIT 0`", f"{JOBS} WHERE id IS NULL", lambda n: [], lambda k, n: [], "0", "0"),
@@ -147,7 +154,7 @@ def test_every_statement_sends_exactly_these_requests_cold_and_warm(size: int, c
 
 @pytest.mark.parametrize("size", [0, 20, 101])
 def test_two_providers_cost_what_each_costs(size: int) -> None:
-    for case in CASES[1:7]:
+    for case in CASES[2:8]:
         with account(size, providers=2) as (sandbox, db):
             assert sorted(asked(sandbox, db, case.sql)) == sorted(case.cold(size) * 2), case.sql
             asked(sandbox, db, "SELECT count(*) FROM fine_tuning_jobs")
@@ -220,7 +227,7 @@ def test_max_age_answers_many_statements_with_one_look() -> None:
         db.close()
         db = ftsql.connect(providers="openai", max_age=60)
         asked(sandbox, db, "SELECT count(*) FROM fine_tuning_jobs")
-        for case in CASES[:4]:
+        for case in CASES[:5]:
             assert asked(sandbox, db, case.sql) == []
         assert asked(sandbox, db, f"{JOBS} WHERE id = 'ftjob-00003'") == []
         db.close()
