@@ -43,8 +43,8 @@ CREATE TABLE covers (
 );
 CREATE TABLE objects (
     cover INTEGER, place INTEGER, id, created_at, estimated_finish, fine_tuned_model, finished_at, model, object,
-    organization_id, seed, status, trained_tokens, training_file, validation_file, suffix, raw, finished INTEGER, checked_at REAL,
-    listing TEXT, UNIQUE (cover, id)
+    organization_id, seed, status, trained_tokens, training_file, validation_file, suffix, raw, finished INTEGER,
+    checked_at REAL, listing TEXT, UNIQUE (cover, id)
 );
 CREATE INDEX objects_by_time ON objects (cover, place DESC, id);
 CREATE INDEX objects_by_status ON objects (cover, status, place DESC, id);
