@@ -23,6 +23,9 @@ MISSING = re.compile(
 )
 OF_A_JOB = re.compile(r"\bjobs?\b|fine.?tun", re.IGNORECASE)
 OF_AN_ADDRESS = re.compile(r"\b(url|uri|route|path|page|endpoint)\b|cannot (get|post)", re.IGNORECASE)
+# Statuses of a write that may have been accepted all the same: a wait or a client that was given up in between,
+# and redirects that send on to the result of what was accepted.
+UNCLEAR = frozenset({301, 302, 303, 408, 499})
 MAX_WORDS = 400  # characters of a provider's own words in a message
 
 
@@ -89,8 +92,8 @@ def refusal(account: Account, answer: Answer) -> APIError:
         code=account.redact(code)[:100] if code else None,
         param=account.redact(param)[:100] if param else None,
         request_id=answer.request_id,
-        hint="" if is_not_found(account, answer) else _hint(account, answer, code),
-        ambiguous=answer.status >= 500 or answer.status == 408,
+        hint="" if is_not_found(account, answer) else account.redact(_hint(account, answer, code)),
+        ambiguous=answer.status >= 500 or answer.status in UNCLEAR,
     )
 
 

@@ -33,6 +33,7 @@ Fine-tuning jobs as a SQL table, on any OpenAI-compatible API.
   ftsql "SELECT count(*), status FROM fine_tuning_jobs GROUP BY status"      OPENAI_API_KEY
   ftsql --db my.db                                                           a prompt, with your tables
   ftsql queries                                                              questions, ready to run
+  ftsql explain "SELECT ..."                                                 how many requests it would send
   ftsql writes                                                               what nobody knows the end of
   ftsql store                                                                what is known, and where it is kept
   ftsql sandbox --port 8000                                                  a local API to try things on
@@ -112,7 +113,8 @@ def _run(words: Sequence[str]) -> int:
         given.words = []
     writes = given.words[1:] if given.words[:1] == ["writes"] else None
     kept = given.words[1:] if given.words[:1] == ["store"] else None
-    if writes is None and kept is None and len(given.words) > 1:
+    explained = given.words[1:] if given.words[:1] == ["explain"] else None
+    if writes is None and kept is None and explained is None and len(given.words) > 1:
         parser.error("put the SQL into quotes, as one argument")
     if writes is None and (given.decision or given.job):
         parser.error("--keep, --cancel, --none and --job belong to: ftsql writes settle N")
@@ -136,6 +138,8 @@ def _run(words: Sequence[str]) -> int:
             return subcommands.writes(shell, connection.ftsql, writes, decision, given.job)
         if kept is not None:
             return subcommands.store(connection.ftsql, kept)
+        if explained is not None:
+            return subcommands.explain(connection.ftsql, explained)
         _work(shell, given.words[0] if given.words else None, given.file, chosen)
         shell.close()
     finally:

@@ -11,12 +11,12 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from importlib import resources as packaged
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import apsw
 from pydantic_core import to_json
 
-from ftsql import about, functions, guard, recovery, vtab
+from ftsql import about, explain, functions, guard, recovery, vtab
 from ftsql.errors import ConfigError, InterfaceError, ProgrammingError, Warning
 from ftsql.providers import Account, Provider, accounts, load
 from ftsql.resources import JOBS, Row
@@ -88,6 +88,10 @@ class Registration:
         """Have the next listing of every account read all of it, which finds what was deleted elsewhere."""
         self._session.refresh()
 
+    def explain(self, sql: str) -> list[explain.Cost]:
+        """What ``sql`` would cost in requests, part by part and last in all. Nothing is sent."""
+        return explain.explain(self._session, sql)
+
     def ask_before(self, confirm: Callable[[str], bool] | None) -> None:
         """Have ``confirm`` answer before a statement or transaction sends more than one write."""
         self._session.confirm = confirm
@@ -113,6 +117,32 @@ class Connection(apsw.Connection):
     """An apsw.Connection with ftsql's tables; ``with`` is a transaction, as APSW has it; ``close`` ends all."""
 
     ftsql: Registration
+    _depth = 0
+
+    def __enter__(self) -> Connection:
+        # Not APSW's own: it rolls back while the error is pending, at which any authorizer in Python seems to
+        # refuse, so that the error is lost and the transaction stays open.
+        self._depth += 1
+        self.execute(f'SAVEPOINT "ftsql {self._depth}"')
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> Literal[False]:
+        name = f'"ftsql {self._depth}"'
+        self._depth -= 1
+        if kind is None:
+            try:
+                self.execute(f"RELEASE {name}")
+            except BaseException:
+                self._undo(name)
+                raise
+        else:
+            self._undo(name)
+        return False
+
+    def _undo(self, name: str) -> None:
+        if self.in_transaction:  # else SQLite has rolled back already
+            with contextlib.suppress(apsw.SQLError):  # no such savepoint: rolled back, and begun anew
+                self.execute(f"ROLLBACK TO {name}; RELEASE {name}")
 
     def close(self, force: bool = False) -> None:
         """Close the connection, ftsql's sockets and the embedded sandbox."""

@@ -52,29 +52,36 @@ def choose(account: Account, request: dict[str, Any]) -> Fingerprint | None:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a look-up saw: the jobs that carry the fingerprint, and those that are only like it."""
+    """What a look-up saw: the jobs that carry the fingerprint, those that are only like it, and those that
+    carry it but are unlike it.
+    """
 
     carriers: tuple[Row, ...] = ()
     alike: tuple[Row, ...] = ()
+    strange: tuple[Row, ...] = ()
+
+    @property
+    def candidates(self) -> tuple[Row, ...]:
+        """What may be the job, likeliest first."""
+        return self.carriers or (*self.strange, *self.alike)
 
 
 def look_up(
-    client: Client,
-    request: Mapping[str, Any],
-    fingerprint: Fingerprint | None,
-    sent_at: float,
-    settings: Settings,
-    interrupted: Callable[[], bool],
-) -> Found:
-    """Look once through the jobs created since shortly before ``sent_at``.
+    look: Look, account: Account, request: Mapping[str, Any], fingerprint: Fingerprint | None, sent_at: float, *,
+    whole: bool = False,
+) -> Found:  # fmt: skip
+    """Look through the jobs created since shortly before ``sent_at``, or through the ``whole`` list.
 
-    Raises what a listing raises; so where it returns, the list was read as far back as needed.
+    Raises what a listing raises; so where it returns, the list was read as far as it says.
     """
-    look = Look({client.account: client}, settings, interrupted)
     since = sent_at - LOOK_BACK
-    rows = scan(look, Plan("list", ("since",)), [since])
-    alike = tuple(row for row in rows if (row.created_at or sent_at) >= since and _alike(request, row))
-    return Found(tuple(row for row in alike if fingerprint and _carries(fingerprint, row)), alike)
+    rows = list(scan(look, Plan("list"), []) if whole else scan(look, Plan("list", ("since",)), [since]))
+    carriers = [row for row in rows if fingerprint is not None and _carries(fingerprint, row)]
+    return Found(
+        tuple(row for row in carriers if _alike(request, row)),
+        tuple(row for row in rows if (row.created_at or sent_at) >= since and _alike(request, row)),
+        tuple(row for row in carriers if not _alike(request, row)),
+    )
 
 
 def seek(
@@ -95,9 +102,10 @@ def seek(
     found, listed = Found(), ""
     while True:
         try:
-            found = look_up(client, request, fingerprint, sent_at, settings, interrupted)
+            look = Look({client.account: client}, settings, interrupted)
+            found = look_up(look, client.account, request, fingerprint, sent_at)
             listed = "No job like it is in the list so far"
-            if fingerprint is None or found.carriers:
+            if fingerprint is None or found.carriers or found.strange:
                 return found, listed
         except (KeyboardInterrupt, apsw.InterruptError):
             return found, listed

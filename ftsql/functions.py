@@ -21,8 +21,8 @@ from ftsql.errors import APIError, DataError, NotSupportedError, ProgrammingErro
 from ftsql.look import in_url
 from ftsql.program import misplaced
 from ftsql.resources import JOBS, SQLiteValue, is_finished, json_text
-from ftsql.sending import Write
 from ftsql.session import Session
+from ftsql.write import Write
 from ftsql.writes import too_many
 
 DROPS = re.compile(r"\bON\s+CONFLICT\b|\bOR\s+(IGNORE|REPLACE)\b", re.IGNORECASE)  # an INSERT that may drop a row

@@ -152,14 +152,24 @@ class Journal:
 
         Not those of a process that is still at work on them.
         """
+        owners = {entry.owner for entry in self._unfinished()} - {None}
+        dead = {owner for owner in owners if owner is not None and not self.store.is_alive(owner)}
+        # Read again: one that was at work before may have finished its writes and gone meanwhile.
+        return [entry for entry in self._unfinished() if entry.owner is None or entry.owner in dead]
+
+    def _unfinished(self) -> list[Entry]:
         with self.store.lock:
             found = self.store.db.execute(
                 f"SELECT {', '.join(FIELDS)} FROM writes WHERE state IN ('queued', 'sent', 'created', 'unknown') "
                 "ORDER BY write_id"
             ).fetchall()
-        entries = [_entry(row) for row in found]
-        alive = {owner: self.store.is_alive(owner) for owner in {entry.owner for entry in entries} if owner is not None}
-        return [entry for entry in entries if entry.owner is None or not alive[entry.owner]]
+        return [_entry(row) for row in found]
+
+    def job_ids(self, provider: str) -> set[str]:
+        """The jobs at ``provider`` that creates of this journal made."""
+        sql = "SELECT job_id FROM writes WHERE action = 'create' AND provider = ? AND job_id IS NOT NULL"
+        with self.store.lock:
+            return {str(id) for (id,) in self.store.db.execute(sql, (provider,))}
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:

@@ -6,7 +6,7 @@ A finished row is never asked for again; any other is only known to exist, and i
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,7 +153,39 @@ class Known(Shelf):
 
         return self._read(read)
 
-    def window(self, place: tuple[int, str], size: int) -> tuple[str | None, tuple[int, str]]:
+    def count(self) -> int:
+        """How many jobs are known."""
+
+        def read(db: apsw.Connection) -> int:
+            return int(db.execute("SELECT count(*) FROM objects WHERE cover = ?", (self._cover(),)).get)
+
+        return self._safe(read, 0)
+
+    def tail(self, size: int) -> float:
+        """The place of the last job on the newest page of ``size``, as far as is known."""
+
+        def read(db: apsw.Connection) -> float:
+            sql = f"SELECT place FROM objects WHERE cover = ? ORDER BY place DESC, id LIMIT 1 OFFSET {size - 1}"
+            row: Any = db.execute(sql, (self._cover(),)).fetchone()
+            return float(NEVER if row is None else row[0])
+
+        return self._safe(read, float(NEVER))
+
+    def requests(self, left: Sequence[tuple[int, str]], size: int) -> Iterator[tuple[str | None, list[str]]]:
+        """The fewest requests that tell of the jobs at those places: each with the ids that it answers for.
+
+        A page begins with the first job left and is asked for after the id before it; a job that has no other
+        on that page is got by itself (no id). Every request answers for the first one left, so fewer cannot do.
+        """
+        while left:
+            before, last = self._window(left[0], size)
+            inside = [id for time, id in left if time > last[0] or (time == last[0] and id <= last[1])]
+            if len(inside) < 2 or before is None:
+                before, inside = None, inside[:1]
+            yield before, inside
+            left = left[len(inside) :]
+
+    def _window(self, place: tuple[int, str], size: int) -> tuple[str | None, tuple[int, str]]:
         """The page of ``size`` that begins with the job at ``place``: the id to ask after, and its last place.
 
         No id where nothing is known before it.

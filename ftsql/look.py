@@ -205,28 +205,18 @@ class Look:
                 yield shown
 
     def _refresh(self, account: Account, active: Sequence[tuple[int, str]]) -> None:
-        """Ask again how jobs are that had not finished, side by side, with the fewest requests.
-
-        A page that begins with the first of them answers for all that stand in it; a job that has no other
-        near it is got by itself. Every request answers for the first one left, so fewer cannot do.
-        """
+        """Ask again how jobs are that had not finished, side by side."""
         known, got, listing = self.known(account), self._got[account], self.listing(account)
         assert known is not None
         left = [job for job in active if job[1] not in got and job[1] not in listing.by_id]
         pages: list[tuple[Call[Any] | None, list[str]]] = []
-        single: list[str] = []
+        gets: dict[str, Call[Any] | None] = {}
         size = account.provider.page_size
-        while left:
-            before, last = known.window(left[0], size)
-            inside = [id for time, id in left if time > last[0] or (time == last[0] and id <= last[1])]
-            if len(inside) > 1 and before is not None and account.provider.paging == "after":
-                query = {"limit": str(size), "after": before}
-                pages.append((self.start(account, "", query), inside))
+        for before, inside in known.requests(left, size):
+            if before is None:
+                gets[inside[0]] = self.start(account, f"/{inside[0]}")
             else:
-                inside = inside[:1]
-                single += inside
-            left = left[len(inside) :]
-        gets = {id: self.start(account, f"/{id}") for id in single}
+                pages.append((self.start(account, "", {"limit": str(size), "after": before}), inside))
         for call, inside in pages:
             shown = {row.id: row for row in self._page(account, call)}
             got.update((id, shown[id]) for id in inside if id in shown)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import apsw
@@ -15,15 +16,14 @@ from pydantic_core import from_json
 from ftsql.client import Client
 from ftsql.errors import Error, ProgrammingError
 from ftsql.fingerprint import Fingerprint, condition, look_up
-from ftsql.journal import Entry
+from ftsql.journal import Entry, State
 from ftsql.look import Look
 from ftsql.resources import Row, is_finished
-from ftsql.sending import STATUS, Write
 from ftsql.session import Session
+from ftsql.write import CANCELLED, Write, leaves
 
 Decision = Literal["keep", "cancel", "none", "job"]
 OPENING_SECONDS = 10.0  # how long opening a store may look for what a crash left
-CANCELLED = ("cancelled", "canceled")
 
 
 def at_opening(session: Session) -> list[str]:
@@ -31,7 +31,8 @@ def at_opening(session: Session) -> list[str]:
     entries = session.journal.open()
     crashed = [] if session.read_only else [entry for entry in entries if entry.owner is not None]
     end = time.monotonic() + OPENING_SECONDS
-    lines = [_looked(session, entry, lambda: session.interrupted() or time.monotonic() > end) for entry in crashed]
+    looks = _Looks(session, lambda: session.interrupted() or time.monotonic() > end)
+    lines = [_looked(looks, entry) for entry in crashed]
     if older := len(entries) - len(crashed):
         lines.append(
             f"{older} {'write is' if older == 1 else 'writes are'} open since earlier: "
@@ -43,9 +44,12 @@ def at_opening(session: Session) -> list[str]:
 def settle(session: Session) -> list[str]:
     """Look again for every open write of the store; gives what became of each, a line each.
 
-    A create whose fingerprint no job carries counts as never accepted once ``absent_seconds`` have passed.
+    A create counts as never accepted once ``absent_seconds`` have passed and the whole list has neither its
+    fingerprint nor a job like it that no other write made.
     """
-    return [_looked(session, entry, session.interrupted) for entry in session.journal.open()]
+    _writable(session)
+    looks = _Looks(session, session.interrupted)
+    return [_looked(looks, entry) for entry in session.journal.open()]
 
 
 def decide(session: Session, write_id: int, decision: Decision, job_id: str | None = None) -> str:
@@ -54,6 +58,7 @@ def decide(session: Session, write_id: int, decision: Decision, job_id: str | No
     ``keep`` and ``cancel`` are for a job that exists, ``none`` (no job came of it) and ``job`` (it is that
     one) for a create whose outcome is unknown. Raises ProgrammingError where it does not fit.
     """
+    _writable(session)
     entry = next((entry for entry in session.journal.open() if entry.write_id == write_id), None)
     if entry is None:
         raise ProgrammingError(f"write {write_id} is not open: ftsql writes lists those that are")
@@ -62,40 +67,72 @@ def decide(session: Session, write_id: int, decision: Decision, job_id: str | No
         known = f"its job is known ({entry.job_id}): --keep or --cancel" if exists else "say --none or --job ID"
         raise ProgrammingError(f"write {write_id} is {entry.state}: {known}")
     if decision == "none":
-        session.journal.record([write_id], "refused", error="no job came of it, by the user's word")
+        _close(session, entry, "refused", error="no job came of it, by the user's word")
         return f"write {write_id} is closed: no job came of it"
     if decision == "keep":
-        session.journal.record([write_id], "committed")
+        _close(session, entry, "committed")
         return f"write {write_id} is committed: {entry.job_id} stays"
-    client, _ = _client(session, entry)
-    if client is None:
-        raise ProgrammingError(f"write {write_id}: the provider {entry.provider} is not active")
+    client, exact = _client(session, entry)
+    if client is None or not exact:
+        raise ProgrammingError(
+            f"write {write_id}: the account at {entry.provider} that it was sent from is not active: set its key and "
+            "address again"
+        )
     if decision == "job":
         row = Look({client.account: client}, session.settings, session.interrupted).get(client.account, job_id or "")
         if row is None:
             raise ProgrammingError(f"{entry.provider}: no such job: {job_id!r:.80}")
-        session.journal.record([write_id], "committed", job_id=row.id)
+        _close(session, entry, "committed", job_id=row.id)
         return f"write {write_id} is committed: it created {row.id}"
     row = session.sender.send(Write(client, "cancel", entry.statement, job_id=entry.job_id))
     session.journal.record([write_id], "cancelled")
     return f"write {write_id} is cancelled: {row.id} is {row.status} now"
 
 
-def _looked(session: Session, entry: Entry, interrupted: Callable[[], bool]) -> str:
-    """Look once what became of ``entry``, record it, and say it."""
+def _writable(session: Session) -> None:
+    if session.read_only:
+        raise ProgrammingError("refused: the connection is read-only (read_only=True, --read-only)")
+
+
+def _close(
+    session: Session, entry: Entry, state: State, *, job_id: str | None = None, error: str | None = None
+) -> None:
+    """Record what an open write is now. Raises ProgrammingError where somebody else was faster."""
+    ids = [entry.write_id]
+    if not session.journal.record(ids, state, of=[entry.state], job_id=job_id, error=error, release=True):
+        raise ProgrammingError(f"write {entry.write_id} was closed by somebody else meanwhile: look at ftsql_writes")
+
+
+@dataclass
+class _Looks:
+    """One fresh look at each account, however many open writes there are."""
+
+    session: Session
+    interrupted: Callable[[], bool]
+    _by_client: dict[Client, Look] = field(default_factory=dict)
+
+    def at(self, client: Client) -> Look:
+        if client not in self._by_client:
+            self._by_client[client] = Look({client.account: client}, self.session.settings, self.interrupted)
+        return self._by_client[client]
+
+
+def _looked(looks: _Looks, entry: Entry) -> str:
+    """Look what became of ``entry``, record it, and say it."""
+    session = looks.session
     what = f"write {entry.write_id} ({entry.action}{f' {entry.job_id}' if entry.job_id else ''} at {entry.provider})"
     if entry.state == "queued":
-        session.journal.record([entry.write_id], "refused", of=["queued"], error="not sent: its process ended before")
+        _close(session, entry, "refused", error="not sent: its process ended before")
         return f"{what} was not sent: its process ended before"
     client, exact = _client(session, entry)
-    if client is None:
-        return f"{what} stays open: its provider is not active here"
+    if client is None or (entry.state == "created" and not exact):
+        return f"{what} stays open: the account that it was sent from is not active here"
     try:
         if entry.action != "create":
-            return f"{what} {_act(session, entry, client, interrupted)}"
+            return f"{what} {_act(session, entry, looks.at(client), exact)}"
         if entry.state == "created":
-            return f"{what} {_created(session, entry, client, interrupted)}"
-        return f"{what} {_sent(session, entry, client, exact, interrupted)}"
+            return f"{what} {_created(session, entry, looks.at(client))}"
+        return f"{what} {_sent(session, entry, looks.at(client), exact)}"
     except (Error, apsw.InterruptError) as error:
         return f"{what} stays open, for it could not be looked for: {str(error).rstrip('.')}"
 
@@ -111,46 +148,58 @@ def _client(session: Session, entry: Entry) -> tuple[Client | None, bool]:
     return named, False
 
 
-def _act(session: Session, entry: Entry, client: Client, interrupted: Callable[[], bool]) -> str:
+def _job(entry: Entry, look: Look) -> tuple[Row | None, bool]:
+    """The write's job, and whether its absence proves that it is gone: a list may lag."""
+    (account,) = look.accounts
+    return look.get(account, entry.job_id or ""), "retrieve" not in account.provider.without
+
+
+def _act(session: Session, entry: Entry, look: Look, exact: bool) -> str:
     """A cancel, pause or resume: what counts is how the job is."""
-    row = Look({client.account: client}, session.settings, interrupted).get(client.account, entry.job_id or "")
+    row, proves = _job(entry, look)
+    if row is None and not (exact and proves):
+        return "stays open: no such job is to be seen, which here does not prove that it is gone"
     status = "gone" if row is None else row.status
-    if row is not None and STATUS.get(row.status or "") == entry.action:
-        session.journal.record([entry.write_id], "committed")
+    if row is not None and leaves(entry.action, row.status):
+        _close(session, entry, "committed")
         return f"took effect: the job is {status}"
-    session.journal.record([entry.write_id], "refused", error=f"the job is {status}")
+    _close(session, entry, "refused", error=f"the job is {status}")
     return f"did not take effect: the job is {status}"
 
 
-def _created(session: Session, entry: Entry, client: Client, interrupted: Callable[[], bool]) -> str:
+def _created(session: Session, entry: Entry, look: Look) -> str:
     """A job whose transaction did not end: the user decides, unless it was cancelled meanwhile."""
-    row = Look({client.account: client}, session.settings, interrupted).get(client.account, entry.job_id or "")
+    row, proves = _job(entry, look)
+    if row is None and not proves:
+        _close(session, entry, "created")
+        return f"created {entry.job_id}, which the list does not show now, and its transaction did not end"
     if row is None or row.status in CANCELLED:
-        session.journal.record([entry.write_id], "cancelled")
+        _close(session, entry, "cancelled")
         return f"is closed: {entry.job_id} is {'gone' if row is None else row.status}"
-    session.journal.record([entry.write_id], "created", release=True)
+    _close(session, entry, "created")
     return _undecided(entry, row)
 
 
-def _sent(session: Session, entry: Entry, client: Client, exact: bool, interrupted: Callable[[], bool]) -> str:
+def _sent(session: Session, entry: Entry, look: Look, exact: bool) -> str:
     """A create without an answer: exactly one job that carries its fingerprint is it."""
-    journal, began = session.journal, time.time()
     fingerprint: Fingerprint | None = tuple(from_json(entry.fingerprint)) if entry.fingerprint else None
     request: dict[str, Any] = from_json(entry.body or "{}")
-    found = look_up(client, request, fingerprint, entry.at, session.settings, interrupted)
+    aged = time.time() - entry.at > session.settings.absent_seconds + 1  # ``at`` is a whole second
+    proves = fingerprint is not None and exact and aged  # where the whole list can show that it never came
+    found = look_up(look, look.accounts[0], request, fingerprint, entry.at, whole=proves)
     if len(found.carriers) == 1:
         row = found.carriers[0]
         if row.status in CANCELLED:
-            journal.record([entry.write_id], "cancelled", job_id=row.id)
+            _close(session, entry, "cancelled", job_id=row.id)
             return f"is closed: {row.id} is {row.status}"
-        journal.record([entry.write_id], "created", job_id=row.id, release=True)
+        _close(session, entry, "created", job_id=row.id)
         return _undecided(entry, row)
-    aged = began - entry.at > session.settings.absent_seconds
-    if fingerprint is not None and exact and aged and not found.carriers:
-        journal.record([entry.write_id], "refused", error="never accepted: no job carries its fingerprint")
+    made = session.journal.job_ids(entry.provider)
+    rows = [row for row in found.candidates if row.id not in made]
+    if proves and not rows and not found.carriers:
+        _close(session, entry, "refused", error="never accepted: no job carries its fingerprint")
         return "is closed: it was never accepted, for no job carries its fingerprint"
-    rows = found.carriers or found.alike
-    journal.record([entry.write_id], "unknown", error=entry.error or "its process ended before the answer came")
+    _close(session, entry, "unknown", error=entry.error or "its process ended before the answer came")
     listed = ", ".join(row.id for row in rows[:20])
     where = f"these may be it: {listed}" if rows else "no job like it is in the list"
     return (

@@ -33,14 +33,21 @@ class Savepoints:
         """The level at which a statement's own savepoint begins."""
         return sum(counted for _, counted in self._open)
 
-    def ran(self, sql: str, *, in_transaction_before: bool, in_transaction_after: bool) -> None:
-        """Note a statement that has ended."""
+    def ran(self, sql: str, *, in_transaction_before: bool, in_transaction_after: bool, beside_writes: bool) -> None:
+        """Note a statement that has ended. ``beside_writes``: a statement that writes was under way.
+
+        SQLite says nothing of failures: SAVEPOINT and RELEASE fail beside a write, and a RELEASE that should
+        have ended the transaction did not happen where it goes on (somebody else holds the file).
+        """
         if not in_transaction_after:
             self._open.clear()
         elif match := OPENS.match(sql):
-            self._open.append((_plain(match), in_transaction_before))
+            if not beside_writes:
+                self._open.append((_plain(match), in_transaction_before))
         elif match := RELEASES.match(sql):
-            del self._open[self._index(match) :]
+            index = self._index(match)
+            if not beside_writes and self._open[index : index + 1] and self._open[index][1]:
+                del self._open[index:]
         elif match := ROLLS_BACK_TO.match(sql):
             del self._open[self._index(match) + 1 :]
 

@@ -6,78 +6,26 @@ is unknown and said to be.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, get_args
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import apsw
 from pydantic_core import to_json
 
-from ftsql import checks, fingerprint
-from ftsql.answers import Reply
-from ftsql.client import Client
+from ftsql import fingerprint
 from ftsql.errors import APIError, DataError, OutcomeUnknown, ProgrammingError, StoreError
-from ftsql.fingerprint import Fingerprint
 from ftsql.journal import Entry, Journal, State
-from ftsql.look import in_url
-from ftsql.resources import JOBS, JSONObject, Row, is_finished
+from ftsql.resources import JOBS, Row, is_finished
 from ftsql.settings import Settings
 from ftsql.workers import Call
+from ftsql.write import CANCELLED, STATUS, Write, leaves
 
-Action = Literal["create", "cancel", "pause", "resume"]
-ACTIONS: tuple[Action, ...] = get_args(Action)
-# The status that each action leaves, as UPDATE names it.
-STATUS: dict[str, Action] = {"cancelled": "cancel", "paused": "pause", "running": "resume"}
 IN_FLIGHT_SECONDS = 15.0  # how long a first Ctrl-C waits for the write under way
 
 T = TypeVar("T")
-
-
-@dataclass(eq=False)
-class Write:
-    """One paid write. ``row`` is the job as the API answered, once it did."""
-
-    client: Client
-    action: Action
-    statement: str
-    job_id: str | None = None
-    request: JSONObject | None = None
-    fingerprint: Fingerprint | None = None
-    conflict: int = apsw.SQLITE_ABORT
-    state: State | Literal["stays"] = "queued"  # stays: it was to be cancelled again and could not be
-    row: Row | None = None
-    error: Exception | None = None
-    reply: Reply | None = field(default=None, repr=False)
-    journal_id: int = 0
-    stopped: bool = field(default=False, repr=False)  # Ctrl-C came while it was under way
-    unsure: bool = field(default=False, repr=False)  # whether a cancel, pause or resume took effect
-
-    def __post_init__(self) -> None:
-        if self.job_id is not None and not in_url(self.client.account, self.job_id):
-            raise ProgrammingError(
-                f"{self.provider}: the id {self.job_id!r:.80} cannot stand in a URL: not sent to {self.action} it"
-            )
-
-    @property
-    def provider(self) -> str:
-        return self.client.account.name
-
-    @property
-    def path(self) -> str:
-        path = self.client.account.provider.path
-        return path if self.job_id is None else f"{path}/{self.job_id}/{self.action}"
-
-    @property
-    def body(self) -> bytes | None:
-        return None if self.request is None else to_json({**self.request, **self.client.account.body()})
-
-    @classmethod
-    def create(cls, client: Client, values: dict[str, Any], statement: str) -> Write:
-        """A create out of an INSERT's values by column. Raises IntegrityError for a row that may not be sent."""
-        request = checks.body(client.account, values)
-        chosen = fingerprint.choose(client.account, request)
-        return cls(client, "create", statement, request=request, fingerprint=chosen)
 
 
 @dataclass(frozen=True)
@@ -134,10 +82,12 @@ class Sender:
         """Cancel a job that ``write`` created; gives what became of it in words."""
         assert write.row is not None
         id = write.row.id
-        cancel = Write(write.client, "cancel", write.statement, job_id=id)
         try:
+            cancel = Write(write.client, "cancel", write.statement, job_id=id)
             self._noted(lambda: self.enlist([cancel]))
             status = (self.send(cancel) if cancel.journal_id else self._act(cancel)).status
+            if is_finished(status) and status not in CANCELLED:
+                raise ProgrammingError(f"it is {status} already")
         except Exception as error:
             reason = str(error).rstrip(".")
             write.state = "stays"
@@ -170,8 +120,8 @@ class Sender:
         return Entry(
             action=write.action,
             provider=write.provider,
-            job_id=write.job_id,
-            path=write.path,
+            job_id=None if write.job_id is None else self.redact(write.job_id),
+            path=self.redact(write.path),
             body=None if body is None else self.redact(body.decode()),
             statement=self.redact(write.statement),
             account=self.journal.store.account(account),
@@ -217,7 +167,10 @@ class Sender:
         sent_at = time.time()
         try:
             write.reply = self._wait(write, write.client.create(body))
-            return JOBS.rows(write.provider, [write.reply.body])[0]
+            row = JOBS.rows(write.provider, [write.reply.body])[0]
+            if not self._answers(write, row):
+                raise DataError(f"it was answered with another job, {row.id}")
+            return row
         except DataError as error:
             reason = str(error)
         except APIError as error:
@@ -229,7 +182,13 @@ class Sender:
         )
         if len(found.carriers) == 1:
             return found.carriers[0]
-        raise self._unknown(write, reason, found.carriers or found.alike, listed)
+        raise self._unknown(write, reason, found.candidates, listed)
+
+    def _answers(self, write: Write, row: Row) -> bool:
+        """Whether ``row`` can be the job that ``write`` creates, and none that was there before."""
+        file = row.values.get("training_file")
+        same_file = file is None or file == (write.request or {}).get("training_file")
+        return same_file and row.id not in self.journal.job_ids(write.provider)
 
     def _act(self, write: Write) -> Row:
         """Cancel, pause or resume; gives the job afterwards. Refused, but already so: no error."""
@@ -239,12 +198,15 @@ class Sender:
         try:
             write.reply = self._wait(write, client.act(f"/{write.job_id}/{write.action}"))
             answer = write.reply.body
+        except DataError:
+            pass  # a body that is none of the API's: what counts is how the job is now
         except APIError as error:
             if error.status in (401, 403, 429) or isinstance(error, OutcomeUnknown):
                 raise
             refusal = error
         if isinstance(answer, dict) and answer.get("id") == write.job_id and answer.get("status"):
-            return JOBS.rows(write.provider, [answer])[0]
+            with contextlib.suppress(DataError):
+                return JOBS.rows(write.provider, [answer])[0]
         # An empty or foreign body, a refusal, a lost answer: what counts is how the job is now.
         row = None
         if "retrieve" not in client.account.provider.without:
@@ -254,7 +216,7 @@ class Sender:
                 write.unsure = refusal is None or refusal.ambiguous
                 raise refusal or error from None
             row = None if found is None else JOBS.rows(write.provider, [found])[0]
-        if refusal is not None and (row is None or STATUS.get(row.status or "") != write.action):
+        if refusal is not None and (row is None or not leaves(write.action, row.status)):
             if row is not None and is_finished(row.status):
                 refusal.hint = f"The job is {row.status} already"
                 write.row = row

@@ -18,11 +18,12 @@ from ftsql.journal import Journal
 from ftsql.look import Look
 from ftsql.providers import Account, Provider
 from ftsql.resources import JOBS, Row
-from ftsql.sending import ACTIONS, Sender, Write
+from ftsql.sending import Sender
 from ftsql.settings import Settings
 from ftsql.shelf import Shelf
 from ftsql.statements import Statement, Statements
 from ftsql.store import Store
+from ftsql.write import ACTIONS, Write
 from ftsql.writes import Queue
 
 
@@ -56,6 +57,7 @@ class Session:
         )
         self.queue = Queue(self.sender, self.learn, self.stands, self.approve, self.acted)
         self.last_job_id: str | None = None
+        self.considered: dict[str, list[Any]] = {}  # plans of late by their words, with the constants they compare
         self.authorizer: Any = None  # the connection's own, which the guard stands before
         self.statements = Statements(self.connection, self.queue, self._look)
         # Where nobody closes: when the connection is gone, so are its sockets and threads.

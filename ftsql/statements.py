@@ -32,6 +32,7 @@ class Statement:
     sql: str = field(repr=False)  # a traceback's locals are no place for what users write into SQL
     look: Look
     in_transaction: bool = False  # when it began
+    reads: bool = True  # and writes nothing, as SQLite has it
     parent: Statement | None = None  # the one under way when it began, which may hold a savepoint of its own
     changes_before: int = 0  # the connection's changes when it began
     changes_inside: int = 0  # those of statements that ran inside it
@@ -172,6 +173,7 @@ class Statements:
                     text,
                     self._look(),
                     self._connection.in_transaction,
+                    bool(event.get("readonly", READS.match(sql))),
                     next((other for other in reversed(self.running) if not READS.match(other.sql)), None),
                     self._connection.total_changes(),
                 )
@@ -187,6 +189,7 @@ class Statements:
             statement.sql,
             in_transaction_before=statement.in_transaction,
             in_transaction_after=self._connection.in_transaction,
+            beside_writes=any(not other.reads for other in self._running.values()),
         )
 
 

@@ -10,7 +10,9 @@ import contextlib
 import hashlib
 import hmac
 import os
+import stat
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +39,7 @@ CREATE TABLE writes (
 );
 CREATE INDEX writes_by_state ON writes (state);
 CREATE INDEX writes_by_time ON writes (at);
+CREATE INDEX writes_by_job ON writes (provider, job_id);
 CREATE TABLE covers (
     cover INTEGER PRIMARY KEY, provider TEXT, account TEXT, resource TEXT, horizon REAL, looked_at REAL DEFAULT 0,
     full_at REAL, broke_at REAL, generation INTEGER DEFAULT 0, UNIQUE (account, resource)
@@ -62,9 +65,11 @@ class Store:
     """
 
     def __init__(self, path: str | Path = MEMORY) -> None:
-        self.path = MEMORY if str(path) == MEMORY else str(Path(path).expanduser().absolute())
+        # Resolved: whoever comes by another name must find the same lock files.
+        self.path = MEMORY if str(path) == MEMORY else os.path.realpath(Path(path).expanduser())
         self.lock = threading.RLock()
         self.owner = uuid.uuid4().hex[:16]
+        self._process = os.getpid()
         self.complained = False  # that it cannot be used was said
         self._claim: apsw.Connection | None = None
         self._quick: apsw.Connection | None = None
@@ -77,16 +82,21 @@ class Store:
     def _opened(self) -> apsw.Connection:
         if self.path != MEMORY:
             Path(self.path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # SQLite gives the files beside it the same mode. One that others could read is closed to them.
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-            if os.stat(self.path).st_mode & 0o077:
-                os.chmod(self.path, 0o600)
+            # Never open and close a file that exists: that drops the locks which SQLite holds on it in this process.
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            if not stat.S_ISREG(os.stat(self.path).st_mode):
+                raise StoreError(f"{self.path} is no file: name another one (store=, --store)")
         db = apsw.Connection(self.path, flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
         try:
             db.set_busy_timeout(BUSY_MILLISECONDS)
             self._make(db)
             if self.path != MEMORY:
-                db.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL").fetchall()
+                # SQLite gives the files beside it the same mode. A store that others could read is closed to them.
+                if os.stat(self.path).st_mode & 0o077:
+                    os.chmod(self.path, 0o600)
+                _log_ahead(db)
+                db.execute("PRAGMA synchronous = FULL")
         except BaseException:
             db.close()
             raise
@@ -222,10 +232,12 @@ class Store:
         if owner == self.owner:
             return True
         path = self._lock_file(owner)
+        if not os.path.exists(path):
+            return False
         try:
             other = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
-        except apsw.CantOpenError:
-            return False
+        except apsw.Error:  # too many open files, say: nobody can tell
+            return os.path.exists(path)
         try:
             other.execute("BEGIN EXCLUSIVE")
             with contextlib.suppress(OSError):
@@ -238,6 +250,8 @@ class Store:
 
     def close(self) -> None:
         """Close the file and give the lock up."""
+        if os.getpid() != self._process:
+            return  # a fork: the files and the lock are its parent's
         with self.lock:
             if self._claim is not None:
                 self._claim.close()
@@ -250,6 +264,19 @@ class Store:
 
     def _lock_file(self, owner: str) -> str:
         return f"{self.path}-owner-{owner}"
+
+
+def _log_ahead(db: apsw.Connection) -> None:
+    """Turn the write-ahead log on. SQLite does not wait here for others who open the file at the same time."""
+    end = time.monotonic() + BUSY_MILLISECONDS / 1000
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL").fetchall()
+            return
+        except apsw.BusyError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.02)
 
 
 _ADVICE = "Mend it or name another file: store=, --store, FTSQL_STORE"

@@ -1,4 +1,4 @@
-"""What the command ``ftsql`` does besides running SQL: its subcommands queries, writes, store and sandbox.
+"""What the command ``ftsql`` does besides running SQL: its subcommands queries, explain, writes, store and sandbox.
 
 Results go to stdout, everything else to stderr.
 """
@@ -76,6 +76,15 @@ def store(registration: Registration, words: Sequence[str]) -> int:
 
 def _time(seconds: float) -> str:
     return datetime.datetime.fromtimestamp(seconds).astimezone().isoformat(" ", "seconds")
+
+
+def explain(registration: Registration, words: Sequence[str]) -> int:
+    """``ftsql explain SQL``: what it would cost, without a request."""
+    if len(words) != 1:
+        raise ProgrammingError('say: ftsql explain "SQL", in quotes, as one argument')
+    for cost in registration.explain(words[0]):
+        print(f"{cost.what}: {cost.number}: {cost.why}")  # noqa: T201
+    return 0
 
 
 def list_queries() -> None:

@@ -17,8 +17,8 @@ from ftsql.errors import IntegrityError, InternalError, NotSupportedError, Progr
 from ftsql.plan import Constraint, Order, Plan, plan
 from ftsql.resources import FTSQL_KEY, JOBS, Column, Row, SQLiteValue, json_text
 from ftsql.scan import scan
-from ftsql.sending import STATUS, Write
 from ftsql.session import Session
+from ftsql.write import STATUS, Write
 from ftsql.writes import refuse_replace
 
 OPERATORS = {
@@ -113,6 +113,7 @@ class Table:
         info.estimatedCost = chosen.cost
         info.estimatedRows = chosen.rows
         info.idxStr = chosen.words
+        self._session.considered[chosen.words] = [info.get_aConstraint_rhs(slot) for slot in chosen.slots]
         info.idxNum = int(any(number in NESTED for number in info.colUsed))
         return True
 

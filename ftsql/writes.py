@@ -12,7 +12,8 @@ import apsw
 
 from ftsql.errors import APIError, IntegrityError, OperationalError, OutcomeUnknown, ProgrammingError
 from ftsql.journal import check_day
-from ftsql.sending import Sender, Write
+from ftsql.sending import Sender
+from ftsql.write import Write
 
 
 @dataclass(eq=False)
@@ -38,11 +39,17 @@ class Queue:
         """How many writes wait for COMMIT."""
         return sum(write.state == "queued" for write in self.writes)
 
+    @property
+    def sent(self) -> int:
+        """How many were sent by a COMMIT that could not be ended yet."""
+        return len(self.writes) - self.waiting
+
     def add(self, write: Write) -> None:
         """Queue a write. Raises ProgrammingError beyond ``max_writes`` and ``max_creates_per_day``."""
         settings = self.sender.settings
-        if self.waiting + self.acted() >= settings.max_writes:
-            raise ProgrammingError(too_many(settings.max_writes, sent=self.acted()))
+        sent = self.sent + self.acted()
+        if self.waiting + sent >= settings.max_writes:
+            raise ProgrammingError(too_many(settings.max_writes, sent=sent))
         if settings.max_creates_per_day is not None and write.action == "create":
             creates = 1 + sum(other.state == "queued" and other.action == "create" for other in self.writes)
             check_day(self.sender.journal.creates_of_the_day(), creates, settings.max_creates_per_day)
@@ -72,7 +79,8 @@ class Queue:
         """Drop what came after the first ``length`` writes; a job that exists already is cancelled."""
         dropped = self.writes[length:]
         del self.writes[length:]
-        self._cancel([write for write in dropped if write.state == "created"])
+        for text in self._cancel([write for write in dropped if write.state == "created"]):
+            self.sender.note(text)
 
     def sync(self) -> None:
         """Send what is queued, one write at a time in order. What was sent by an earlier sync stays sent.
@@ -119,7 +127,8 @@ class Queue:
         """Drop the queue; jobs that a sync of this transaction created are cancelled."""
         created = [write for write in self.writes if write.state == "created"]
         self._clear()
-        self._cancel(created)
+        for text in self._cancel(created):
+            self.sender.note(text)
 
     def _clear(self) -> None:
         self.sender.drop(self.writes, "the transaction was rolled back")
