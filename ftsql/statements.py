@@ -40,6 +40,7 @@ class Statement:
     acts: int = 0
     program: list[Step] | None = field(default=None, repr=False)  # as EXPLAIN shows it, once somebody asked
     savepoints: set[tuple[int, int]] = field(default_factory=set)  # (table, level) opened, not released
+    failed: bool = False  # a row was refused by us, which ends it
     keeps: bool = False  # it failed under OR FAIL: what it wrote before stays
 
     def __post_init__(self) -> None:
@@ -135,7 +136,8 @@ class Statements:
             if statement.parent is not None:
                 statement.parent.changes_inside += changes
             own = any(level >= self._savepoints.depth for _, level in statement.savepoints)
-            failed = own and (statement.parent is None or changes == statement.changes_inside)
+            still = statement.parent is None or changes == statement.changes_inside
+            failed = own and (statement.failed or still)
             if failed and not statement.keeps:
                 self._queue.drop_from(min(self._queue.mark(*point) for point in statement.savepoints))
             elif statement.parent is not None:

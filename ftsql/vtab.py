@@ -132,6 +132,13 @@ class Table:
     Destroy = Disconnect
 
     def UpdateInsertRow(self, rowid: int | None, fields: tuple[SQLiteValue, ...]) -> int:
+        try:
+            return self._insert(fields)
+        except BaseException:
+            self._session.statement.failed = True
+            raise
+
+    def _insert(self, fields: tuple[SQLiteValue, ...]) -> int:
         session = self._session
         conflict = session.connection.vtab_on_conflict()
         try:
@@ -157,6 +164,13 @@ class Table:
         )
 
     def UpdateChangeRow(self, row: int, newrowid: int, fields: tuple[Any, ...]) -> None:
+        try:
+            self._change(row, fields)
+        except BaseException:
+            self._session.statement.failed = True
+            raise
+
+    def _change(self, row: int, fields: tuple[Any, ...]) -> None:
         session = self._session
         provider, _, id = str(row).partition("/")
         client = session.client(provider, "change a job")
