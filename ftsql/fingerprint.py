@@ -18,6 +18,7 @@ from ftsql.client import Client
 from ftsql.errors import DataError, OperationalError
 from ftsql.plan import Plan
 from ftsql.providers import Account
+from ftsql.requests import Asker
 from ftsql.resources import FTSQL_KEY, Row
 from ftsql.scan import Look, scan
 from ftsql.settings import Settings
@@ -64,12 +65,14 @@ def look_up(
     sent_at: float,
     settings: Settings,
     interrupted: Callable[[], bool],
+    asker: Asker,
 ) -> Found:
-    """Look once through the jobs created since shortly before ``sent_at``.
+    """Look once through the jobs created since shortly before ``sent_at``, for ``asker``'s statement.
 
     Raises what a listing raises; so where it returns, the list was read as far back as needed.
     """
     look = Look({client.account: client}, settings, interrupted)
+    look.statement = asker.statement
     since = sent_at - LOOK_BACK
     rows = scan(look, Plan("list", ("since",)), [since])
     alike = tuple(row for row in rows if (row.created_at or sent_at) >= since and _alike(request, row))
@@ -83,6 +86,7 @@ def seek(
     sent_at: float,
     settings: Settings,
     interrupted: Callable[[], bool],
+    asker: Asker,
 ) -> tuple[Found, str]:
     """Look again and again for ``settle_seconds``, since lists lag, until exactly one job is it.
 
@@ -94,7 +98,7 @@ def seek(
     found, listed = Found(), ""
     while True:
         try:
-            found = look_up(client, request, fingerprint, sent_at, settings, interrupted)
+            found = look_up(client, request, fingerprint, sent_at, settings, interrupted, asker)
             listed = "No job like it is in the list so far"
             if fingerprint is None or found.carriers:
                 return found, listed

@@ -71,7 +71,7 @@ def decide(session: Session, write_id: int, decision: Decision, job_id: str | No
     if client is None:
         raise ProgrammingError(f"write {write_id}: the provider {entry.provider} is not active")
     if decision == "job":
-        row = Look({client.account: client}, session.settings, session.interrupted).get(client.account, job_id or "")
+        row = _job(session, client, entry, job_id, session.interrupted)
         if row is None:
             raise ProgrammingError(f"{entry.provider}: no such job: {job_id!r:.80}")
         session.journal.record([write_id], "committed", job_id=row.id)
@@ -111,9 +111,16 @@ def _client(session: Session, entry: Entry) -> tuple[Client | None, bool]:
     return named, False
 
 
+def _job(session: Session, client: Client, entry: Entry, id: str | None, interrupted: Callable[[], bool]) -> Row | None:
+    """The job ``id`` as it is now."""
+    look = Look({client.account: client}, session.settings, interrupted)
+    look.statement = entry.statement
+    return look.get(client.account, id or "")
+
+
 def _act(session: Session, entry: Entry, client: Client, interrupted: Callable[[], bool]) -> str:
     """A cancel, pause or resume: what counts is how the job is."""
-    row = Look({client.account: client}, session.settings, interrupted).get(client.account, entry.job_id or "")
+    row = _job(session, client, entry, entry.job_id, interrupted)
     status = "gone" if row is None else row.status
     if row is not None and STATUS.get(row.status or "") == entry.action:
         session.journal.record([entry.write_id], "committed")
@@ -124,7 +131,7 @@ def _act(session: Session, entry: Entry, client: Client, interrupted: Callable[[
 
 def _created(session: Session, entry: Entry, client: Client, interrupted: Callable[[], bool]) -> str:
     """A job whose transaction did not end: the user decides, unless it was cancelled meanwhile."""
-    row = Look({client.account: client}, session.settings, interrupted).get(client.account, entry.job_id or "")
+    row = _job(session, client, entry, entry.job_id, interrupted)
     if row is None or row.status in CANCELLED:
         session.journal.record([entry.write_id], "cancelled")
         return f"is closed: {entry.job_id} is {'gone' if row is None else row.status}"
@@ -137,7 +144,7 @@ def _sent(session: Session, entry: Entry, client: Client, exact: bool, interrupt
     journal, began = session.journal, time.time()
     fingerprint: Fingerprint | None = tuple(from_json(entry.fingerprint)) if entry.fingerprint else None
     request: dict[str, Any] = from_json(entry.body or "{}")
-    found = look_up(client, request, fingerprint, entry.at, session.settings, interrupted)
+    found = look_up(client, request, fingerprint, entry.at, session.settings, interrupted, entry)
     if len(found.carriers) == 1:
         row = found.carriers[0]
         if row.status in CANCELLED:

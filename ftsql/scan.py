@@ -35,6 +35,7 @@ class Look:
         self.settings = settings
         self.interrupted = interrupted
         self.requests = 0
+        self.statement = ""  # the SQL text, for the log of requests
         self.plan = Plan("list")
         self._listings: dict[Account, Listing] = {}
         self._got: dict[tuple[Account, str], Row | None] = {}
@@ -54,7 +55,7 @@ class Look:
             )
         self.requests += 1
         try:
-            return self.clients[account].get(path, query).wait(self.interrupted)
+            return self.clients[account].get(path, query, self).wait(self.interrupted)
         except APIError as error:
             if len(self.clients) > 1:
                 others = ",".join(other.name for other in self.clients if other is not account)

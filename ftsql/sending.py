@@ -216,7 +216,7 @@ class Sender:
         assert body is not None
         sent_at = time.time()
         try:
-            write.reply = self._wait(write, write.client.create(body))
+            write.reply = self._wait(write, write.client.create(body, write))
             return JOBS.rows(write.provider, [write.reply.body])[0]
         except DataError as error:
             reason = str(error)
@@ -225,7 +225,7 @@ class Sender:
                 raise
             reason = error.message
         found, listed = fingerprint.seek(
-            write.client, write.request or {}, write.fingerprint, sent_at, self.settings, self.interrupted
+            write.client, write.request or {}, write.fingerprint, sent_at, self.settings, self.interrupted, write
         )
         if len(found.carriers) == 1:
             return found.carriers[0]
@@ -237,7 +237,7 @@ class Sender:
         refusal: APIError | None = None
         answer: Any = None
         try:
-            write.reply = self._wait(write, client.act(f"/{write.job_id}/{write.action}"))
+            write.reply = self._wait(write, client.act(f"/{write.job_id}/{write.action}", write))
             answer = write.reply.body
         except APIError as error:
             if error.status in (401, 403, 429) or isinstance(error, OutcomeUnknown):
@@ -249,7 +249,7 @@ class Sender:
         row = None
         if "retrieve" not in client.account.provider.without:
             try:
-                found = self._wait(write, client.get(f"/{write.job_id}"))
+                found = self._wait(write, client.get(f"/{write.job_id}", None, write))
             except APIError as error:
                 write.unsure = refusal is None or refusal.ambiguous
                 raise refusal or error from None

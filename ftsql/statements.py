@@ -40,6 +40,9 @@ class Statement:
     savepoints: set[tuple[int, int]] = field(default_factory=set)  # (table, level) opened, not released
     keeps: bool = False  # it failed under OR FAIL: what it wrote before stays
 
+    def __post_init__(self) -> None:
+        self.look.statement = self.sql
+
 
 class Statements:
     """The statements under way on ``connection``, oldest first."""
