@@ -9,6 +9,7 @@ import contextlib
 import functools
 import os
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any, TextIO
 
@@ -52,6 +53,7 @@ class Shell(apsw.shell.Shell):
         self._registration = registration
         self._options = options
         self._ask = ask
+        self._counting = False
         registration.ask_before(self._confirmed)
         self.prompt = "ftsql> "
         self.moreprompt = "   ..> "
@@ -94,12 +96,17 @@ class Shell(apsw.shell.Shell):
         while sql.strip():
             details = self._query_details(sql, self.bindings if bindings is None else bindings)
             statement, sql = (sql, "") if details.error_text else (details.query or "", details.remaining or "")
+            self._registration.take_counts()
+            began = time.monotonic()
             try:
                 if not self._answered(statement, bindings, summary) and not (details.error_text or details.explain):
                     self._write_empty(statement)
             finally:
                 for note in self._registration.take_notes():
                     self.write_error(note + "\n")
+                if self._counting:
+                    milliseconds = (time.monotonic() - began) * 1000
+                    self.write_error(f"{self._registration.take_counts()}, {milliseconds:.0f} ms\n")
 
     def _answered(self, statement: str, bindings: Any, summary: Any) -> bool:
         """Run one statement; whether it gave any row."""
@@ -130,6 +137,15 @@ class Shell(apsw.shell.Shell):
                 self.write(self.stdout, "[]\n")
             elif description and self.header:
                 self.output_csv(True, [column[0] for column in description])
+
+    def command_requests(self, cmd: list[str]) -> None:
+        """requests ON|OFF: Show after each statement which HTTP requests it sent (default OFF)
+
+        One line on stderr: how many requests and of which kind, to which providers, how many rows came of
+        them, how long they were held back by rate limits and retries, and how long the statement took. The
+        requests one by one are the rows of the table ftsql_requests.
+        """
+        self._counting = self._boolean_command("requests", cmd)
 
     def command_open(self, cmd: list[str]) -> None:
         """open ?OPTIONS? ?FILE?: Opens a database connection, with ftsql's tables"""
