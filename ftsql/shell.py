@@ -18,6 +18,7 @@ import apsw.ext
 import apsw.shell
 
 from ftsql.connection import Registration, register
+from ftsql.progress import Progress
 from ftsql.resources import JOBS
 
 
@@ -54,6 +55,7 @@ class Shell(apsw.shell.Shell):
         self._options = options
         self._ask = ask
         self._counting = False
+        self._progress = Progress(self.stderr)
         registration.ask_before(self._confirmed)
         self.prompt = "ftsql> "
         self.moreprompt = "   ..> "
@@ -83,10 +85,14 @@ class Shell(apsw.shell.Shell):
         """Ask the person at the prompt; whoever is no terminal is not asked."""
         if not (self._ask and self.interactive and self._using_a_terminal()):
             return True
+        shown = self._progress.stop()
         try:
             return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
         except EOFError:
             return False
+        finally:
+            if shown:
+                self._progress.start(self._registration.counts)
 
     def process_sql(self, sql: str, bindings: Any = None, internal: bool = False, summary: Any = None) -> None:
         """Run SQL statement by statement, and say what each wrote, also where it failed afterwards."""
@@ -116,14 +122,18 @@ class Shell(apsw.shell.Shell):
         @functools.wraps(output)
         def noting(*arguments: Any) -> Any:
             nonlocal answered
+            if not answered and self.stdout.isatty():
+                self._progress.stop()  # rows would run into its line
             answered = True
             return output(*arguments)
 
         self.output = noting
         self._registration.announce(statement)
+        self._progress.start(self._registration.counts)
         try:
             super().process_sql(statement, bindings, False, summary)
         finally:
+            self._progress.stop()
             self.output = output
         return answered
 
