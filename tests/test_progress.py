@@ -25,6 +25,16 @@ ALL = "SELECT id FROM fine_tuning_jobs"
 UNLIMITED: Callable[[bytes], bool] = lambda shown: False  # noqa: E731
 
 
+def environment(sandbox: Sandbox) -> dict[str, str]:
+    return {
+        **{name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")},
+        "OPENAI_BASE_URL": sandbox.base_url("openai"),
+        "OPENAI_API_KEY": CANARY,
+        "FTSQL_STORE": ":memory:",
+        "TERM": "xterm",
+    }
+
+
 def run(
     sandbox: Sandbox,
     *arguments: str,
@@ -35,19 +45,12 @@ def run(
     """The command with stderr (and stdout, if ``rows_too``) on a terminal: exit code, stdout, what stderr got."""
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (50, 100))
-    environment = {
-        **{name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")},
-        "OPENAI_BASE_URL": sandbox.base_url("openai"),
-        "OPENAI_API_KEY": CANARY,
-        "FTSQL_STORE": ":memory:",
-        "TERM": "xterm",
-    }
     process = subprocess.Popen(
         [sys.executable, "-m", "ftsql", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=slave if rows_too else subprocess.PIPE,
         stderr=slave if on_terminal else subprocess.STDOUT,
-        env=environment,
+        env=environment(sandbox),
     )
     os.close(slave)
     shown = b""
@@ -159,3 +162,39 @@ def test_the_line_says_what_was_asked_and_received(counts: Counts | dict[str, in
 def test_a_wait_that_is_over_is_no_longer_said() -> None:
     counts = Counts(held={"openai": time.monotonic() - 1, "azure": time.monotonic() + 9.6})
     assert words(counts, 2.0) == "0 rows, 0 rows/s, waiting for azure's rate limit, 10 s left"
+
+
+def test_it_stands_aside_while_a_person_is_asked(sandbox: Sandbox) -> None:
+    sandbox.add_file(id="file-a")
+    fill(sandbox, 300)
+    sandbox.fault(Fault(times=None, latency=0.6))
+    master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (50, 100))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ftsql"], stdin=slave, stdout=slave, stderr=slave, env=environment(sandbox)
+    )
+    os.close(slave)
+    sql = (
+        "INSERT INTO fine_tuning_jobs (model, training_file) SELECT 'gpt-4o-mini', 'file-a' FROM "
+        "(SELECT id FROM fine_tuning_jobs WHERE status = 'succeeded' AND id > 'ftjob-00297');"
+    )
+    os.write(master, sql.encode() + b"\n")
+    shown = b""
+    answered = False
+    while select.select([master], [], [], 30)[0]:
+        try:
+            shown += os.read(master, 65536)
+        except OSError:
+            break
+        if b"[y/N]" in shown and not answered:
+            answered = True
+            asked_at = len(shown)
+            time.sleep(0.5)
+            while select.select([master], [], [], 0)[0]:
+                shown += os.read(master, 65536)
+            assert b"rows/s" not in shown[asked_at:]
+            os.write(master, b"n\n.quit\n")
+    os.close(master)
+    process.wait(30)
+    assert answered, shown
+    assert b"rows/s" in shown[:asked_at]
