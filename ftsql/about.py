@@ -11,6 +11,8 @@ from pydantic_core import to_json
 from ftsql.journal import COLUMNS, NAMES
 from ftsql.plan import pushed_down
 from ftsql.providers import Account
+from ftsql.requests import COLUMNS as REQUEST_COLUMNS
+from ftsql.requests import NAMES as REQUEST_NAMES
 from ftsql.resources import JOBS, SQLiteValue
 from ftsql.session import Session
 
@@ -75,6 +77,16 @@ def providers(session: Session) -> Rows:
                 to_json(sorted(provider.without)).decode(),
                 int(provider.newest_first),
             )
+
+    return rows
+
+
+def requests(session: Session) -> Rows:
+    """ftsql_requests: the last HTTP requests of this connection, oldest first; NULL where no answer tells."""
+
+    def rows() -> Iterator[tuple[SQLiteValue, ...]]:
+        for record in session.requests.records():
+            yield tuple(getattr(record, name) for name in REQUEST_NAMES)
 
     return rows
 
@@ -151,5 +163,6 @@ def modules(session: Session) -> dict[str, Module]:
     return {
         "ftsql_columns": Module("ftsql_columns", COLUMN_COLUMNS, columns(session)),
         "ftsql_providers": Module("ftsql_providers", PROVIDER_COLUMNS, providers(session)),
+        "ftsql_requests": Module("ftsql_requests", REQUEST_COLUMNS, requests(session)),
         "ftsql_writes": Module("ftsql_writes", COLUMNS, writes(session)),
     }

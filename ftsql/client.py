@@ -1,36 +1,33 @@
-"""HTTP to one account: connections, retries, rate limits. The only module that imports httpx.
+"""HTTP to one account: connections, and what its answers mean. The only module that imports httpx.
 
-A GET is retried; a write is sent once and tells by ``ambiguous`` whether it may have been accepted.
+A GET is retried; a create is sent once and tells by ``ambiguous`` whether it may have been accepted.
 """
 
 from __future__ import annotations
 
-import email.utils
 import logging
-import random
 import re
 import ssl
 import time
 import weakref
 from collections.abc import Callable, Generator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar, TypeVar
 
 import httpx
 from pydantic_core import to_json
 
 from ftsql.answers import Answer, Reply, is_not_found, refusal
-from ftsql.errors import APIConnectionError, APIError, ConfigError, DataError, Error, RateLimitError
+from ftsql.attempts import Attempts
+from ftsql.errors import APIConnectionError, APIError, ConfigError, DataError, Error
+from ftsql.limiter import Limiter, limiter
 from ftsql.providers import Account, missing_key
+from ftsql.requests import Asker, Requests
 from ftsql.settings import Settings
 from ftsql.workers import Call, Workers
 
 T = TypeVar("T")
 
-RETRIES = 3
-RETRY_SECONDS = 15.0  # in all, unless Retry-After asks for more
-MAX_RETRY_AFTER = 120.0  # a longer wait is the user's decision
-RETRY_STATUS = frozenset({408, 409, 429})
 # The response headers that anybody needs; the rest is dropped, whatever a server echoes in it.
 TOLD = re.compile(r"retry-after(-ms)?|x-ratelimit-.*|x-request-id|apim-request-id|x-portkey-trace-id|location")
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
@@ -69,72 +66,77 @@ class _Credentials(httpx.Auth):
 
 
 class Client:
-    """One account's requests. Safe to use from several threads; ``close`` when done."""
+    """One account's requests. Safe to use from several threads; ``close`` when done.
 
-    def __init__(self, account: Account, settings: Settings) -> None:
+    ``asker`` of a request: what it is sent for, by whose statement the log shows it.
+    """
+
+    def __init__(self, account: Account, settings: Settings, log: Requests) -> None:
         self.account = account
         self.settings = settings
+        self._log = log
         _Redacting.accounts.add(account)
         self._workers = Workers(8)
-        self._not_before = 0.0  # monotonic time before which a rate limit forbids requests
 
-    def get(self, path: str = "", query: Mapping[str, str] | None = None) -> Call[Any]:
+    def get(self, path: str = "", query: Mapping[str, str] | None = None, asker: Asker | None = None) -> Call[Any]:
         """GET ``path`` below the jobs' URL: the decoded JSON, or None where the API says "no such job".
 
         The call raises APIError (and its kinds), DataError for a body that is no JSON.
         """
 
-        def run(call: Call[Any]) -> Any:
-            answer = self._retried(call, lambda: self._send(self._http, "GET", path, query), safe=True)
+        def run(call: Call[Any], attempts: Attempts) -> Any:
+            once = partial(self._tried, lambda: self._send(self._http, "GET", path, query))
+            answer = attempts.answer(call, once, safe=True)
             if is_not_found(self.account, answer):
                 return None
             if not answer.ok:
                 raise refusal(self.account, answer)
-            value = answer.json(self.account)
+            value = attempts.value(answer)
             if value is None:
                 raise DataError(f"{self.account.name}: answered {answer.url} with null where an object belongs")
             return value
 
-        return self._start(run)
+        return self._start(run, "get" if path else "list", path, query, asker)
 
-    def act(self, path: str) -> Call[Reply]:
+    def act(self, path: str, asker: Asker | None = None) -> Call[Reply]:
         """POST without a body to ``path`` (cancel, pause, resume).
 
         Such a call may be repeated without harm, so it is retried like a GET. Raises as ``get`` does,
         APIError with status 404 for an unknown job included.
         """
 
-        def run(call: Call[Reply]) -> Reply:
-            answer = self._retried(call, lambda: self._send(self._http, "POST", path), safe=True)
+        def run(call: Call[Reply], attempts: Attempts) -> Reply:
+            once = partial(self._tried, lambda: self._send(self._http, "POST", path))
+            answer = attempts.answer(call, once, safe=True)
             if not answer.ok:
                 raise refusal(self.account, answer)
-            value = answer.json(self.account) if answer.body.strip() else None
+            value = attempts.value(answer) if answer.body.strip() else None
             return Reply(value, answer.status, answer.request_id)
 
-        return self._start(run)
+        return self._start(run, path.rpartition("/")[2], path, None, asker)
 
-    def create(self, body: bytes) -> Call[Reply]:
+    def create(self, body: bytes, asker: Asker | None = None) -> Call[Reply]:
         """POST ``body`` to the jobs' URL at most once, on a connection of its own.
 
         Sent again only where it cannot have been accepted: a refused connection, or a 429 that is no
         day's quota. Raises APIError; ``ambiguous`` tells that the job may exist all the same.
         """
 
-        def run(call: Call[Reply]) -> Reply:
+        def run(call: Call[Reply], attempts: Attempts) -> Reply:
             def once() -> Answer:
                 with self._new_http() as http:
                     return self._send(http, "POST", "", None, body)
 
-            answer = self._retried(call, once, safe=False)
+            answer = attempts.answer(call, partial(self._tried, once), safe=False)
             if not answer.ok:
                 raise refusal(self.account, answer)
             try:
-                return Reply(answer.json(self.account), answer.status, answer.request_id)
+                return Reply(attempts.value(answer), answer.status, answer.request_id)
             except DataError as error:
                 message = str(error).removeprefix(f"{self.account.name}: ")
                 raise APIError(message, provider=self.account.name, status=answer.status, ambiguous=True) from None
 
-        return self._start(run)
+        return self._start(run, "create", "", None, asker)
 
     def close(self) -> None:
         """Close all connections; requests under way end by themselves."""
@@ -142,12 +144,24 @@ class Client:
         if "_http" in self.__dict__:
             self._http.close()
 
-    def _start(self, run: Callable[[Call[T]], T]) -> Call[T]:
+    def _start(
+        self,
+        run: Callable[[Call[T], Attempts], T],
+        kind: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        asker: Asker | None,
+    ) -> Call[T]:
         if missing := self.account.missing():
             raise ConfigError(missing_key(self.account.name, missing))
         self.account.url()
         self.account.headers()
-        return self._workers.start(run)
+        attempts = Attempts(self.account, self._limiter, self._log, kind, path, query, asker)
+        return self._workers.start(lambda call: run(call, attempts))
+
+    @cached_property
+    def _limiter(self) -> Limiter:
+        return limiter(self.account)
 
     @cached_property
     def _http(self) -> httpx.Client:
@@ -198,43 +212,6 @@ class Client:
             }
             return Answer(response.status_code, headers, self.account.redact_body(bytes(received)), url)
 
-    def _retried(self, call: Call[T], once: Callable[[], Answer], *, safe: bool) -> Answer:
-        """``once`` with retries: all of them when ``safe``, else only where nothing was accepted."""
-        began = time.monotonic()
-        attempt = 0
-        while True:
-            call.sleep(max(0.0, self._not_before - time.monotonic()))
-            if call.abandoned.is_set():
-                raise APIConnectionError("abandoned before it was sent", provider=self.account.name)
-            pause = min(0.5 * 2**attempt, 8.0) * random.uniform(0.75, 1.0)
-            attempt += 1
-            outcome = self._tried(once)
-            if isinstance(outcome, Answer):
-                again = outcome.status == 429 or (safe and (outcome.status in RETRY_STATUS or outcome.status >= 500))
-                if not again:
-                    return outcome
-                error: APIError = refusal(self.account, outcome)
-                asked = _retry_after(outcome)
-                if error.code == "daily_rate_limit_exceeded":
-                    raise error
-                if asked is not None and asked > MAX_RETRY_AFTER:
-                    error.hint = f"It asks to wait {asked:.0f} s: try again then"
-                    raise error
-                if asked is not None:
-                    pause = asked
-                    if outcome.status in (429, 503):
-                        self._not_before = max(self._not_before, time.monotonic() + asked)
-                    began += asked  # waiting that the provider asked for does not count
-            else:
-                error = outcome
-                if not safe and error.ambiguous:
-                    raise error
-            if attempt > RETRIES or time.monotonic() - began + pause > RETRY_SECONDS:
-                if isinstance(error, RateLimitError):
-                    error.hint = f"Gave up after {attempt} tries: try again later"
-                raise error
-            call.sleep(pause)
-
     def _tried(self, once: Callable[[], Answer]) -> Answer | APIConnectionError:
         """One try. Its error is returned and not raised, so that no frame of httpx hangs on it.
 
@@ -271,22 +248,3 @@ class Client:
         return APIConnectionError(
             self.account.redact(what).rstrip("."), provider=self.account.name, hint=hint, ambiguous=sent
         )
-
-
-def _retry_after(answer: Answer) -> float | None:
-    """Seconds that the answer asks to wait: retry-after-ms, Retry-After in seconds or as a date."""
-    try:
-        return max(0.0, float(answer.headers["retry-after-ms"]) / 1000)
-    except (KeyError, ValueError):
-        pass
-    value = answer.headers.get("retry-after")
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
-        except (ValueError, TypeError):
-            return None
-    return max(0.0, seconds) if seconds == seconds else None

@@ -19,6 +19,7 @@ from pydantic_core import to_json
 from ftsql import about, explain, functions, guard, recovery, vtab
 from ftsql.errors import ConfigError, InterfaceError, ProgrammingError, Warning
 from ftsql.providers import Account, Provider, accounts, load
+from ftsql.requests import Counts
 from ftsql.resources import JOBS, Row
 from ftsql.session import Session
 from ftsql.settings import Settings
@@ -55,6 +56,15 @@ class Registration:
     def announce(self, sql: str) -> None:
         """Say that ``sql`` runs next, from a cursor whose own execution trace hides it."""
         self._session.statements.announce(sql)
+
+    @property
+    def counts(self) -> Counts:
+        """The requests and rows since the last ``take_counts``."""
+        return self._session.counts
+
+    def take_counts(self) -> Counts:
+        """The requests and rows since the last call."""
+        return self._session.requests.take_counts()
 
     def take_notes(self) -> list[str]:
         """What became of writes since the last call, a line each: what the shell prints."""

@@ -19,6 +19,7 @@ from ftsql.errors import DataError, OperationalError
 from ftsql.look import Look
 from ftsql.plan import Plan
 from ftsql.providers import Account
+from ftsql.requests import Asker
 from ftsql.resources import FTSQL_KEY, Row
 from ftsql.scan import scan
 from ftsql.settings import Settings
@@ -91,6 +92,7 @@ def seek(
     sent_at: float,
     settings: Settings,
     interrupted: Callable[[], bool],
+    asker: Asker,
 ) -> tuple[Found, str]:
     """Look again and again for ``settle_seconds``, since lists lag, until exactly one job is it.
 
@@ -103,6 +105,7 @@ def seek(
     while True:
         try:
             look = Look({client.account: client}, settings, interrupted)
+            look.statement = asker.statement
             found = look_up(look, client.account, request, fingerprint, sent_at)
             listed = "No job like it is in the list so far"
             if fingerprint is None or found.carriers or found.strange:

@@ -129,7 +129,7 @@ def _wait(session: Session, id: SQLiteValue, seconds: SQLiteValue = None) -> SQL
     end = time.monotonic() + limit
     pause = 1.0
     while True:
-        body = client.get(f"/{id}").wait(session.interrupted)
+        body = client.get(f"/{id}", None, session.statement.look).wait(session.interrupted)
         if body is None:
             raise ProgrammingError(f"wait_job: no such job: {id!r:.80}")
         row = JOBS.rows(client.account.name, [body])[0]

@@ -47,6 +47,7 @@ class Look:
         self.settings = settings
         self.interrupted = interrupted
         self.requests = 0
+        self.statement = ""  # the SQL text, for the log of requests
         self.plan = Plan("list")
         self.may_stop = False  # the statement may end before it has read all that it reads from
         self._store = store
@@ -74,7 +75,7 @@ class Look:
                 "Narrow it, by id or created_at, or allow more: connect(max_requests=…), --max-requests"
             )
         self.requests += 1
-        return self.clients[account].get(path, query)
+        return self.clients[account].get(path, query, self)
 
     def finish(self, account: Account, call: Call[Any] | None) -> Any:
         """What a GET was answered. Raises what Client.get does."""

@@ -79,7 +79,7 @@ def decide(session: Session, write_id: int, decision: Decision, job_id: str | No
             "address again"
         )
     if decision == "job":
-        row = Look({client.account: client}, session.settings, session.interrupted).get(client.account, job_id or "")
+        row, _ = _job(entry, _Looks(session, session.interrupted).at(client, entry), job_id)
         if row is None:
             raise ProgrammingError(f"{entry.provider}: no such job: {job_id!r:.80}")
         _close(session, entry, "committed", job_id=row.id)
@@ -111,9 +111,11 @@ class _Looks:
     interrupted: Callable[[], bool]
     _by_client: dict[Client, Look] = field(default_factory=dict)
 
-    def at(self, client: Client) -> Look:
+    def at(self, client: Client, entry: Entry) -> Look:
+        """The look at the client's account, which asks for ``entry``'s statement now."""
         if client not in self._by_client:
             self._by_client[client] = Look({client.account: client}, self.session.settings, self.interrupted)
+        self._by_client[client].statement = entry.statement
         return self._by_client[client]
 
 
@@ -129,10 +131,10 @@ def _looked(looks: _Looks, entry: Entry) -> str:
         return f"{what} stays open: the account that it was sent from is not active here"
     try:
         if entry.action != "create":
-            return f"{what} {_act(session, entry, looks.at(client), exact)}"
+            return f"{what} {_act(session, entry, looks.at(client, entry), exact)}"
         if entry.state == "created":
-            return f"{what} {_created(session, entry, looks.at(client))}"
-        return f"{what} {_sent(session, entry, looks.at(client), exact)}"
+            return f"{what} {_created(session, entry, looks.at(client, entry))}"
+        return f"{what} {_sent(session, entry, looks.at(client, entry), exact)}"
     except (Error, apsw.InterruptError) as error:
         return f"{what} stays open, for it could not be looked for: {str(error).rstrip('.')}"
 
@@ -148,10 +150,10 @@ def _client(session: Session, entry: Entry) -> tuple[Client | None, bool]:
     return named, False
 
 
-def _job(entry: Entry, look: Look) -> tuple[Row | None, bool]:
-    """The write's job, and whether its absence proves that it is gone: a list may lag."""
+def _job(entry: Entry, look: Look, id: str | None = None) -> tuple[Row | None, bool]:
+    """The write's job, or ``id``, and whether its absence proves that it is gone: a list may lag."""
     (account,) = look.accounts
-    return look.get(account, entry.job_id or ""), "retrieve" not in account.provider.without
+    return look.get(account, id or entry.job_id or ""), "retrieve" not in account.provider.without
 
 
 def _act(session: Session, entry: Entry, look: Look, exact: bool) -> str:

@@ -166,7 +166,7 @@ class Sender:
         assert body is not None
         sent_at = time.time()
         try:
-            write.reply = self._wait(write, write.client.create(body))
+            write.reply = self._wait(write, write.client.create(body, write))
             row = JOBS.rows(write.provider, [write.reply.body])[0]
             if not self._answers(write, row):
                 raise DataError(f"it was answered with another job, {row.id}")
@@ -178,7 +178,7 @@ class Sender:
                 raise
             reason = error.message
         found, listed = fingerprint.seek(
-            write.client, write.request or {}, write.fingerprint, sent_at, self.settings, self.interrupted
+            write.client, write.request or {}, write.fingerprint, sent_at, self.settings, self.interrupted, write
         )
         if len(found.carriers) == 1:
             return found.carriers[0]
@@ -196,7 +196,7 @@ class Sender:
         refusal: APIError | None = None
         answer: Any = None
         try:
-            write.reply = self._wait(write, client.act(f"/{write.job_id}/{write.action}"))
+            write.reply = self._wait(write, client.act(f"/{write.job_id}/{write.action}", write))
             answer = write.reply.body
         except DataError:
             pass  # a body that is none of the API's: what counts is how the job is now
@@ -211,7 +211,7 @@ class Sender:
         row = None
         if "retrieve" not in client.account.provider.without:
             try:
-                found = self._wait(write, client.get(f"/{write.job_id}"))
+                found = self._wait(write, client.get(f"/{write.job_id}", None, write))
             except APIError as error:
                 write.unsure = refusal is None or refusal.ambiguous
                 raise refusal or error from None

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import apsw
@@ -17,6 +18,7 @@ from ftsql.errors import ConfigError, IntegrityError, ProgrammingError
 from ftsql.journal import Journal
 from ftsql.look import Look
 from ftsql.providers import Account, Provider
+from ftsql.requests import Counts, Requests
 from ftsql.resources import JOBS, Row
 from ftsql.sending import Sender
 from ftsql.settings import Settings
@@ -47,7 +49,8 @@ class Session:
         self.environment = environment
         self.settings = settings
         self.read_only = read_only
-        self.clients = {account: Client(account, settings) for account in accounts}
+        self.requests = Requests(partial(_redacted, accounts))  # holds nothing that holds the connection
+        self.clients = {account: Client(account, settings, self.requests) for account in accounts}
         self.created: list[Row] = []  # jobs that stand, since somebody last took them
         self.notes: list[str] = []  # what became of writes, in words: what the shell prints
         self.confirm: Callable[[str], bool] | None = None  # asks a person about more than one write at once
@@ -68,6 +71,11 @@ class Session:
         return tuple(self.clients)
 
     @property
+    def counts(self) -> Counts:
+        """What was asked since somebody last took the counts."""
+        return self.requests.counts
+
+    @property
     def statement(self) -> Statement:
         """The statement that SQLite works on."""
         return self.statements.current
@@ -77,9 +85,7 @@ class Session:
 
     def redact(self, text: str) -> str:
         """``text`` without any credential of any account."""
-        for account in self.accounts:
-            text = account.redact(text)
-        return text
+        return _redacted(self.accounts, text)
 
     def acted(self) -> int:
         """The writes that functions sent already, in this transaction or else in this statement."""
@@ -183,6 +189,12 @@ class Session:
 
     def _look(self) -> Look:
         return Look(self.clients, self.settings, self.interrupted, self.journal.store)
+
+
+def _redacted(accounts: Iterable[Account], text: str) -> str:
+    for account in accounts:
+        text = account.redact(text)
+    return text
 
 
 def _end(clients: Sequence[Client], store: Store) -> None:

@@ -9,6 +9,7 @@ import contextlib
 import functools
 import os
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any, TextIO
 
@@ -17,6 +18,7 @@ import apsw.ext
 import apsw.shell
 
 from ftsql.connection import Registration, register
+from ftsql.progress import Progress
 from ftsql.resources import JOBS
 
 
@@ -52,6 +54,8 @@ class Shell(apsw.shell.Shell):
         self._registration = registration
         self._options = options
         self._ask = ask
+        self._counting = False
+        self._progress = Progress(self.stderr)
         registration.ask_before(self._confirmed)
         self.prompt = "ftsql> "
         self.moreprompt = "   ..> "
@@ -81,10 +85,14 @@ class Shell(apsw.shell.Shell):
         """Ask the person at the prompt; whoever is no terminal is not asked."""
         if not (self._ask and self.interactive and self._using_a_terminal()):
             return True
+        shown = self._progress.stop()
         try:
             return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
         except EOFError:
             return False
+        finally:
+            if shown:
+                self._progress.start(self._registration.counts)
 
     def process_sql(self, sql: str, bindings: Any = None, internal: bool = False, summary: Any = None) -> None:
         """Run SQL statement by statement, and say what each wrote, also where it failed afterwards."""
@@ -94,12 +102,17 @@ class Shell(apsw.shell.Shell):
         while sql.strip():
             details = self._query_details(sql, self.bindings if bindings is None else bindings)
             statement, sql = (sql, "") if details.error_text else (details.query or "", details.remaining or "")
+            self._registration.take_counts()
+            began = time.monotonic()
             try:
                 if not self._answered(statement, bindings, summary) and not (details.error_text or details.explain):
                     self._write_empty(statement)
             finally:
                 for note in self._registration.take_notes():
                     self.write_error(note + "\n")
+                if self._counting:
+                    milliseconds = (time.monotonic() - began) * 1000
+                    self.write_error(f"{self._registration.take_counts()}, {milliseconds:.0f} ms\n")
 
     def _answered(self, statement: str, bindings: Any, summary: Any) -> bool:
         """Run one statement; whether it gave any row."""
@@ -109,14 +122,18 @@ class Shell(apsw.shell.Shell):
         @functools.wraps(output)
         def noting(*arguments: Any) -> Any:
             nonlocal answered
+            if not answered and self.stdout.isatty():
+                self._progress.stop()  # rows would run into its line
             answered = True
             return output(*arguments)
 
         self.output = noting
         self._registration.announce(statement)
+        self._progress.start(self._registration.counts)
         try:
             super().process_sql(statement, bindings, False, summary)
         finally:
+            self._progress.stop()
             self.output = output
         return answered
 
@@ -130,6 +147,15 @@ class Shell(apsw.shell.Shell):
                 self.write(self.stdout, "[]\n")
             elif description and self.header:
                 self.output_csv(True, [column[0] for column in description])
+
+    def command_requests(self, cmd: list[str]) -> None:
+        """requests ON|OFF: Show after each statement which HTTP requests it sent (default OFF)
+
+        One line on stderr: how many requests and of which kind, to which providers, how many rows came of
+        them, how long they were held back by rate limits and retries, and how long the statement took. The
+        requests one by one are the rows of the table ftsql_requests.
+        """
+        self._counting = self._boolean_command("requests", cmd)
 
     def command_open(self, cmd: list[str]) -> None:
         """open ?OPTIONS? ?FILE?: Opens a database connection, with ftsql's tables"""

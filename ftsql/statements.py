@@ -45,6 +45,7 @@ class Statement:
 
     def __post_init__(self) -> None:
         self.look.may_stop = STOPS.search(self.sql) is not None
+        self.look.statement = self.sql
 
 
 class Statements:

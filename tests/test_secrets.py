@@ -19,6 +19,7 @@ STATEMENTS = [
     "SELECT raw FROM fine_tuning_jobs WHERE id = 'ftjob-00000'",
     "SELECT * FROM ftsql_providers",
     "SELECT * FROM ftsql_writes",
+    "SELECT * FROM ftsql_requests",
     "SELECT * FROM sqlite_schema UNION ALL SELECT * FROM live.sqlite_schema",
     "INSERT INTO fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', 'file-a')",
     "SELECT cancel_job('ftjob-00000')",
@@ -70,7 +71,8 @@ def test_the_key_is_nowhere(
             written.append([row for row in db.execute(sql).fetchall() if row[0] != CANARY])
         except Exception as error:
             written.append(_everything(error).replace(sql, ""))
-    written.append(db.execute("SELECT * FROM ftsql_writes").fetchall())
+    for table in ("ftsql_writes", "ftsql_requests"):
+        written.append(db.execute(f"SELECT * FROM {table}").fetchall())
     written.append(vars(db.ftsql))
     sandbox.clear_faults()
     db.close()

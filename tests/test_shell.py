@@ -156,6 +156,7 @@ def test_tables_lists_ours_and_the_users(environment: dict[str, str], tmp_path: 
         "fine_tuning_jobs",
         "ftsql_columns",
         "ftsql_providers",
+        "ftsql_requests",
         "ftsql_writes",
         "jobs",
         "mine",
