@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--sandbox", action="store_true", help="serve everything from a local sandbox with made-up jobs; no key needed")
     add("--provider", action="append", metavar="NAME", help="ask this provider only; may be repeated")
     add("--config", metavar="FILE", help="your own provider file (TOML)")
-    add("--read-only", action="store_true", help="write nothing, neither to the APIs nor to the file")
+    add("--read-only", action="store_true", help="SQL that writes is refused, to the APIs and to the file")
     add("--trust-file", action="store_true", help="let triggers that live in the file create and cancel jobs")
     add("--max-writes", type=int, metavar="N", help="creates and cancels allowed in one statement (20)")
     add("--max-creates-per-day", type=int, metavar="N", help="creates allowed in 24 hours (any number)")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from importlib import resources as packaged
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import apsw
 from pydantic_core import to_json
 
-from ftsql import about, explain, functions, guard, recovery, vtab
+from ftsql import about, functions, guard, recovery, vtab
+from ftsql.environment import Environment
 from ftsql.errors import ConfigError, InterfaceError, ProgrammingError, Warning
 from ftsql.providers import Account, Provider, accounts, load
-from ftsql.requests import Counts
-from ftsql.resources import JOBS, Row
+from ftsql.registration import Registration
+from ftsql.resources import JOBS
 from ftsql.session import Session
 from ftsql.settings import Settings
 from ftsql.store import MEMORY, Store
@@ -29,98 +30,6 @@ if TYPE_CHECKING:
     from ftsql.sandbox import Sandbox
 
 SANDBOX_KEY = "sk-ftsql-sandbox"
-
-
-class Registration:
-    """ftsql's tables on a connection. ``close`` (or leaving the ``with`` block) takes them off again."""
-
-    def __init__(self, session: Session, sandbox: Sandbox | None) -> None:
-        self._session = session
-        self._sandbox = sandbox
-        self._closed = False
-
-    @property
-    def accounts(self) -> tuple[str, ...]:
-        """The names of the active providers."""
-        return tuple(account.name for account in self._session.accounts)
-
-    @property
-    def last_job_id(self) -> str | None:
-        """The id of the job that this connection created last."""
-        return self._session.last_job_id
-
-    def take_created(self) -> list[Row]:
-        """The jobs created since the last call, oldest first."""
-        return self._session.take_created()
-
-    def announce(self, sql: str) -> None:
-        """Say that ``sql`` runs next, from a cursor whose own execution trace hides it."""
-        self._session.statements.announce(sql)
-
-    @property
-    def counts(self) -> Counts:
-        """The requests and rows since the last ``take_counts``."""
-        return self._session.counts
-
-    def take_counts(self) -> Counts:
-        """The requests and rows since the last call."""
-        return self._session.requests.take_counts()
-
-    def take_notes(self) -> list[str]:
-        """What became of writes since the last call, a line each: what the shell prints."""
-        return self._session.take_notes()
-
-    @property
-    def queued(self) -> int:
-        """How many writes wait for COMMIT."""
-        return self._session.queue.waiting
-
-    @property
-    def store(self) -> Store:
-        """What keeps the journal."""
-        return self._session.journal.store
-
-    def settle(self) -> list[str]:
-        """Look again for every write that is open in the store; gives what became of each, a line each.
-
-        Those that stay open are ``SELECT * FROM ftsql_writes WHERE open``.
-        """
-        return recovery.settle(self._session)
-
-    def decide(self, write_id: int, decision: recovery.Decision, job_id: str | None = None) -> str:
-        """Close an open write by your word: "keep", "cancel", "none", or "job" with its id; gives what it is now.
-
-        Raises ProgrammingError where the write is not open or the decision does not fit its state.
-        """
-        return recovery.decide(self._session, write_id, decision, job_id)
-
-    def refresh(self) -> None:
-        """Have the next listing of every account read all of it, which finds what was deleted elsewhere."""
-        self._session.refresh()
-
-    def explain(self, sql: str) -> list[explain.Cost]:
-        """What ``sql`` would cost in requests, part by part and last in all. Nothing is sent."""
-        return explain.explain(self._session, sql)
-
-    def ask_before(self, confirm: Callable[[str], bool] | None) -> None:
-        """Have ``confirm`` answer before a statement or transaction sends more than one write."""
-        self._session.confirm = confirm
-
-    def close(self) -> None:
-        """Close ftsql's sockets and, where it runs, the embedded sandbox. The connection stays open."""
-        if not self._closed:
-            self._closed = True
-            with contextlib.suppress(apsw.Error, ReferenceError):  # closed already, or in the middle of a statement
-                _take_off(self._session)
-            self._session.close()
-            if self._sandbox is not None:
-                self._sandbox.stop()
-
-    def __enter__(self) -> Registration:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class Connection(apsw.Connection):
@@ -239,11 +148,12 @@ def register(
         raise ProgrammingError("this connection has a schema named live already: is ftsql registered on it?")
     if connection.in_transaction:
         raise ProgrammingError("register ftsql before BEGIN: SQLite attaches no schema inside a transaction")
-    environment = os.environ if environment is None else environment
+    environment = Environment(os.environ if environment is None else environment)
     chosen = Settings.chosen(settings, environment)
     names = [providers] if isinstance(providers, str) else providers
     with contextlib.ExitStack() as undo:
-        kept = Store(store or (not sandbox and environment.get("FTSQL_STORE")) or MEMORY)
+        chosen_store = store or (not sandbox and environment.get("FTSQL_STORE")) or MEMORY
+        kept = Store(MEMORY if read_only and not os.path.exists(chosen_store) else chosen_store)
         undo.callback(kept.close)
         started: Sandbox | None = None
         if sandbox:
@@ -287,16 +197,6 @@ def _tables(connection: apsw.Connection, session: Session) -> None:
         connection.execute(f"CREATE VIRTUAL TABLE live.{name} USING {name}")
     views = (packaged.files("ftsql") / "views.sql").read_text("utf-8")
     connection.execute(views.replace("CREATE VIEW ", "CREATE VIEW live."))
-
-
-def _take_off(session: Session) -> None:
-    """The reverse of ``_tables`` and ``functions.register``."""
-    connection = session.connection
-    connection.authorizer = session.authorizer
-    connection.execute("DETACH live")
-    for name in (JOBS.table, *about.modules(session)):
-        connection.create_module(name, None)
-    functions.unregister(session)
 
 
 def _sandbox(names: Iterable[str] | None) -> tuple[Sandbox, dict[str, Provider], list[Account]]:

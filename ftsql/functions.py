@@ -77,10 +77,11 @@ def _act(session: Session, action: Any, id: SQLiteValue, provider: SQLiteValue =
             write.row = session.sender.send(write)
         except APIError as error:
             if error.status == 404 and write.row is None:
-                raise ProgrammingError(f"{name}: no such job: {id!r:.80} ({error})") from None
+                raise ProgrammingError(session.redact(f"{name}: no such job: {id!r:.80} ({error})")) from None
             if action != "cancel" or write.row is None or not is_finished(write.row.status):
                 raise
         session.learn(write)
+        _stop(write, f"{write.job_id} is {write.row.status} now")
         return write.row.status
 
     return _once(session, name, (id, provider), act)
@@ -102,9 +103,16 @@ def _create(session: Session, model: SQLiteValue, file: SQLiteValue, options: SQ
         session.sender.stand([write])
         session.learn(write)
         session.stands(write)
+        _stop(write, f"{write.row.id} was created and stays")
         return write.row.id
 
     return _once(session, "create_job", (model, file, options), create)
+
+
+def _stop(write: Write, what: str) -> None:
+    """An interrupt that came while ``write`` was under way ends the statement, so that nothing more is sent."""
+    if write.stopped is not None:
+        raise write.stopped(f"interrupted: {what}")
 
 
 def _options(options: SQLiteValue) -> dict[str, Any]:
@@ -131,7 +139,7 @@ def _wait(session: Session, id: SQLiteValue, seconds: SQLiteValue = None) -> SQL
     while True:
         body = client.get(f"/{id}", None, session.statement.look).wait(session.interrupted)
         if body is None:
-            raise ProgrammingError(f"wait_job: no such job: {id!r:.80}")
+            raise ProgrammingError(session.redact(f"wait_job: no such job: {id!r:.80}"))
         row = JOBS.rows(client.account.name, [body])[0]
         session.statement.look.learn(client.account, row)
         left = end - time.monotonic()

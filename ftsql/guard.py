@@ -5,12 +5,14 @@ Triggers that live in a file may not write to ftsql's tables, and a read-only co
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import apsw
 
 from ftsql.errors import ProgrammingError
 from ftsql.resources import JOBS
+from ftsql.store import MEMORY
 
 Authorizer = Callable[[int, str | None, str | None, str | None, str | None], int]
 
@@ -47,6 +49,9 @@ TELLING = frozenset(
     }
 )
 
+# PRAGMAs that change something without an argument.
+DOING = frozenset({"incremental_vacuum", "optimize", "wal_checkpoint"})
+
 
 def install(connection: apsw.Connection, *, read_only: bool, trust_file: bool) -> Authorizer | None:
     """Put the guard before the connection's own authorizer, which keeps its say and is given back.
@@ -70,7 +75,7 @@ def install(connection: apsw.Connection, *, read_only: bool, trust_file: bool) -
             filed.add(str(first).lower())
         elif code == apsw.SQLITE_ATTACH and not trust_file:
             filed.update(_attached(first))
-        if read_only and _changes(code, first, second):
+        if read_only and (_changes(code, first, second) or (code == apsw.SQLITE_ATTACH and _makes(first))):
             raise ProgrammingError("refused: the connection is read-only (read_only=True, --read-only)")
         if not trust_file and code in WRITES and first in OURS and _is_filed(inner, temporary, filed):
             raise ProgrammingError(
@@ -112,6 +117,14 @@ def _attached(path: str | None) -> set[str]:
         other.close()
 
 
+def _makes(path: str | None) -> bool:
+    """Whether an ATTACH, or a VACUUM INTO, would make a file; an expression might."""
+    if path is None:
+        return True
+    name = path.removeprefix("file:").partition("?")[0]
+    return name not in ("", MEMORY) and "mode=memory" not in path and not os.path.exists(name)
+
+
 def _is_filed(trigger: str | None, temporary: set[str], filed: set[str]) -> bool:
     """Whether a trigger may live in a file; None is no trigger."""
     if trigger is None:
@@ -122,5 +135,6 @@ def _is_filed(trigger: str | None, temporary: set[str], filed: set[str]) -> bool
 
 def _changes(code: int, first: str | None, second: str | None) -> bool:
     if code == apsw.SQLITE_PRAGMA:
-        return second is not None and (first or "").lower() not in TELLING
+        name = (first or "").lower()
+        return name not in TELLING if second is not None else name in DOING
     return code in CHANGES

@@ -42,6 +42,7 @@ class Look:
         settings: Settings,
         interrupted: Callable[[], bool],
         store: Store | None = None,
+        count: Callable[[int], None] = lambda rows: None,
     ) -> None:
         self.clients = clients
         self.settings = settings
@@ -51,6 +52,7 @@ class Look:
         self.plan = Plan("list")
         self.may_stop = False  # the statement may end before it has read all that it reads from
         self._store = store
+        self._count = count  # told of rows that come from the store
         self._known: dict[Account, Known] = {}
         self._listings: dict[Account, Listing] = {}
         self._filtered: dict[tuple[Account, str], Listing] = {}
@@ -148,6 +150,7 @@ class Look:
         row = None if known is None else known.row(id)
         if row is not None:
             got[id] = row
+            self._count(1)
             return row
         listing = self.listing(account)
         by_get, has_read = self._retrievable(account, id), False
@@ -192,6 +195,7 @@ class Look:
         count = account.provider.page_size if in_order else CHUNK
         while rows := known.rest(choice, tail, after, count):
             after = place(rows[-1])
+            self._count(len(rows))
             if in_order and listing.pages:
                 ids = {row.id for row in rows}
                 self._refresh(account, [job for job in known.active(tail, after[0]) if job[1] in ids])

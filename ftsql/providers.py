@@ -5,6 +5,7 @@ Headers and URLs stay templates until a request is built: no object here ever ho
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tomllib
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import from_json, to_json
 
 from ftsql.errors import ConfigError
 
@@ -150,15 +152,12 @@ class Account:
 
     def headers(self) -> dict[str, str]:
         """The headers of a request, credentials and all: for the client alone. Empty ones are left out."""
-        built = {}
         for header, template in self.provider.headers.items():
-            value = self._expand(template).strip()
-            if not value.isascii() or not value.isprintable():
+            if not _sendable(self._expand(template)):
                 names = " or ".join(name for name, _ in VARIABLE.findall(template)) or f"header {header}"
                 raise ConfigError(f"{self.name}: {names} holds characters that no header can carry; set it again")
-            if value:
-                built[header] = value
-        return built
+        built = {header: self._expand(template).strip() for header, template in self.provider.headers.items()}
+        return {header: value for header, value in built.items() if value}
 
     def redact(self, text: str) -> str:
         """``text`` without any credential of this account."""
@@ -167,8 +166,13 @@ class Account:
         return text
 
     def redact_body(self, body: bytes) -> bytes:
-        """``body`` without any credential of this account, which a server may echo."""
-        for secret in self._secrets():
+        """``body`` without any credential of this account, which a server may echo, escaped or not."""
+        secrets = self._secrets()
+        if b"\\" in body:
+            with contextlib.suppress(ValueError):
+                plain = to_json(from_json(body), inf_nan_mode="constants")
+                body = plain if any(secret.encode() in plain for secret in secrets) else body
+        for secret in secrets:
             body = body.replace(secret.encode(), b"***")
         return body
 
@@ -190,6 +194,11 @@ class Account:
             return found
 
         return VARIABLE.sub(value, template)
+
+
+def _sendable(text: str) -> bool:
+    """Whether a header can carry it."""
+    return text.strip().isascii() and text.strip().isprintable()
 
 
 def missing_key(provider: str, names: Iterable[str]) -> str:

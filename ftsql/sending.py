@@ -154,8 +154,8 @@ class Sender:
         """Wait for a write under way. The first interrupt stops further sends and keeps waiting, bounded."""
         try:
             return call.wait(self.interrupted)
-        except (KeyboardInterrupt, apsw.InterruptError):
-            write.stopped = True
+        except (KeyboardInterrupt, apsw.InterruptError) as interrupt:
+            write.stopped = type(interrupt)
         try:
             return call.wait(seconds=IN_FLIGHT_SECONDS)
         except (KeyboardInterrupt, TimeoutError):

@@ -5,7 +5,10 @@ A look belongs to a statement, a write to the connection's transaction.
 
 from __future__ import annotations
 
+import _thread
 import contextlib
+import threading
+import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -181,6 +184,13 @@ class Session:
         self.statements.settle()
         self.queue.sync()
 
+    def commit(self) -> None:
+        """The transaction stands. A Ctrl-C that came while its last write was under way comes now."""
+        held = any(write.stopped is KeyboardInterrupt for write in self.queue.writes)
+        self.queue.commit()
+        if held:
+            threading.Thread(target=_interrupt_later, args=(self.statements,), daemon=True).start()
+
     def close(self) -> None:
         """Stop following the connection and close every socket. The connection itself stays as it is."""
         with contextlib.suppress(apsw.ConnectionClosedError, ReferenceError):
@@ -188,13 +198,24 @@ class Session:
         self._end()
 
     def _look(self) -> Look:
-        return Look(self.clients, self.settings, self.interrupted, self.journal.store)
+        return Look(self.clients, self.settings, self.interrupted, self.journal.store, self._from_store)
+
+    def _from_store(self, rows: int) -> None:
+        self.counts.from_store += rows
 
 
 def _redacted(accounts: Iterable[Account], text: str) -> str:
     for account in accounts:
         text = account.redact(text)
     return text
+
+
+def _interrupt_later(statements: Statements) -> None:
+    """Ctrl-C once SQLite has ended the statement: inside its callbacks Python can only print it."""
+    end = time.monotonic() + 1.0
+    while statements.running and time.monotonic() < end:
+        time.sleep(0.005)
+    _thread.interrupt_main()
 
 
 def _end(clients: Sequence[Client], store: Store) -> None:

@@ -17,8 +17,9 @@ import apsw
 import apsw.ext
 import apsw.shell
 
-from ftsql.connection import Registration, register
+from ftsql.connection import register
 from ftsql.progress import Progress
+from ftsql.registration import Registration
 from ftsql.resources import JOBS
 
 
@@ -159,6 +160,8 @@ class Shell(apsw.shell.Shell):
 
     def command_open(self, cmd: list[str]) -> None:
         """open ?OPTIONS? ?FILE?: Opens a database connection, with ftsql's tables"""
+        if self._options.get("read_only"):
+            raise self.Error("open is refused under --read-only: start anew with --db")
         before = self._registration
         super().command_open(cmd)
         self._registration = register(self.db, **self._options)
@@ -167,6 +170,13 @@ class Shell(apsw.shell.Shell):
         notice(self.db)
 
     command_open.__doc__ = apsw.shell.Shell.command_open.__doc__
+
+    def command_restore(self, cmd: list[str]) -> None:
+        if self._options.get("read_only"):
+            raise self.Error("restore is refused under --read-only")
+        super().command_restore(cmd)
+
+    command_restore.__doc__ = apsw.shell.Shell.command_restore.__doc__
 
     def command_tables(self, cmd: list[str]) -> None:
         """tables ?PATTERN?: Lists names of tables matching LIKE pattern

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 
 import apsw
 
-from ftsql.connection import Registration
 from ftsql.errors import ProgrammingError
 from ftsql.queries import all_queries
 from ftsql.recovery import Decision
+from ftsql.registration import Registration
 from ftsql.shell import Shell, complain
 
 OPEN_WRITES = """

@@ -200,7 +200,7 @@ class Table:
         self._session.sync()
 
     def Commit(self) -> None:
-        self._session.queue.commit()
+        self._session.commit()
 
     def Rollback(self) -> None:
         self._session.queue.rollback()

@@ -48,7 +48,7 @@ class Write:
     error: Exception | None = None
     reply: Reply | None = field(default=None, repr=False)
     journal_id: int = 0
-    stopped: bool = field(default=False, repr=False)  # Ctrl-C came while it was under way
+    stopped: type[BaseException] | None = field(default=None, repr=False)  # which interrupt came while it was under way
     unsure: bool = field(default=False, repr=False)  # whether a cancel, pause or resume took effect
 
     def __post_init__(self) -> None:

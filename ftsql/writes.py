@@ -111,7 +111,7 @@ class Queue:
             else:
                 write.row = row
                 self.learn(write)
-            stopped = write.stopped
+            stopped = write.stopped is not None
         if refused:
             raise self._refused_updates(refused, queued)
 

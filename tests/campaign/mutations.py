@@ -1,0 +1,123 @@
+"""Classic bugs, put into the code under test: a campaign that does not notice them proves nothing.
+
+Each patches names inside ftsql for as long as the process, or ``applied``, lasts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from ftsql import fingerprint, recovery
+from ftsql.attempts import Attempts
+from ftsql.fingerprint import Found
+from ftsql.resources import Row
+from ftsql.sending import Sender
+from ftsql.statements import Statements
+from ftsql.write import Write
+from ftsql.writes import Queue
+
+Patch = tuple[Any, str, Any]  # of what, which name, and what stands there instead
+
+
+def retry() -> list[Patch]:
+    """A create is sent again after a timeout, a broken connection, a 5xx."""
+    original = Attempts.answer
+
+    def answer(self: Attempts, call: Any, once: Any, *, safe: bool) -> Any:
+        return original(self, call, once, safe=True)
+
+    return [(Attempts, "answer", answer)]
+
+
+def no_compensation() -> list[Patch]:
+    """Jobs created before a refused row are left alone."""
+
+    def undo(self: Sender, write: Write) -> str:
+        return f"{write.row.id if write.row else ''} was created and is cancelled now"
+
+    return [(Sender, "undo", undo)]
+
+
+def journal_after() -> list[Patch]:
+    """The intent is written when the answer is there."""
+    enlist, create = Sender.enlist, Sender._create
+
+    def after(self: Sender, write: Write) -> Row:
+        try:
+            return create(self, write)
+        finally:
+            enlist(self, [write])
+
+    def nothing(self: Sender, writes: Sequence[Write]) -> None:
+        pass
+
+    return [(Sender, "_create", after), (Sender, "enlist", nothing)]
+
+
+def no_fingerprint() -> list[Patch]:
+    """A look-up takes the newest job of the same model and file."""
+    original = fingerprint.look_up
+
+    def look_up(*arguments: Any, **named: Any) -> Found:
+        alike = original(*arguments, **named).alike
+        return Found(alike[:1], alike)
+
+    return [(fingerprint, "look_up", look_up), (recovery, "look_up", look_up)]
+
+
+def keep_failed() -> list[Patch]:
+    """The rows of a statement that a Python exception ended stay in the queue."""
+    original = Statements.settle
+
+    def settle(self: Statements) -> None:
+        for statement in self._ended:
+            statement.keeps = True
+        original(self)
+
+    return [(Statements, "settle", settle)]
+
+
+def send_twice() -> list[Patch]:
+    """The second Sync of a busy COMMIT sends again."""
+    original = Queue.sync
+
+    def sync(self: Queue) -> None:
+        for write in self.writes:
+            if write.state == "created":
+                write.state, write.journal_id = "queued", 0
+        original(self)
+
+    return [(Queue, "sync", sync)]
+
+
+# Each with the campaign that catches it.
+MUTATIONS: dict[str, tuple[Callable[[], list[Patch]], str]] = {
+    "retry": (retry, "faults"),
+    "no-compensation": (no_compensation, "faults"),
+    "journal-after": (journal_after, "kills"),
+    "no-fingerprint": (no_fingerprint, "faults"),
+    "keep-failed": (keep_failed, "faults"),
+    "send-twice": (send_twice, "faults"),
+}
+
+
+def apply(name: str) -> list[Patch]:
+    """Put the bug ``name`` in; gives what undoes it."""
+    patches = MUTATIONS[name][0]()
+    undo = [(owner, attribute, getattr(owner, attribute)) for owner, attribute, _ in patches]
+    for owner, attribute, value in patches:
+        setattr(owner, attribute, value)
+    return undo
+
+
+@contextlib.contextmanager
+def applied(name: str) -> Iterator[None]:
+    """The bug ``name`` inside the block; no bug where it is empty."""
+    undo = apply(name) if name else []
+    try:
+        yield
+    finally:
+        for owner, attribute, value in undo:
+            setattr(owner, attribute, value)

@@ -1,0 +1,67 @@
+"""Small campaigns: no paid write is doubled or lost, and the campaigns notice the bugs that would do it.
+
+The large ones are ``python -m tests.campaign``. Each test also says that its faults really hit.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.campaign import kills, mutations, together
+from tests.campaign.faults import Campaign, Result
+from tests.campaign.world import QUICK
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ftsql.errors.Warning"),  # writes are open since earlier
+    # A sandbox that is stopped just as a connection comes in leaves that one to the garbage collector.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+LOST = ("drop after accept", "500 after accept", "502 after accept", "503 after accept", "truncated", "slow")
+
+
+def broken(result: Result) -> list[str]:
+    return [str(violation) for violation in result.violations[:5]]
+
+
+@pytest.mark.parametrize(("face", "rows"), [("openai", 250), ("portkey", 100), ("anyapi", 80)])
+def test_no_write_is_doubled_or_lost_while_everything_fails(tmp_path: Path, face: str, rows: int) -> None:
+    result = Campaign(face, rows, 1, tmp_path, most=5, settings=QUICK, share=1.0).run()
+    assert broken(result) == []
+    assert sum(result.hits[name] for name in LOST) > 0
+    assert result.outcomes["rows committed"] > rows / 5
+    if face == "anyapi":
+        assert result.unknown_left > 0
+    else:
+        assert result.found_again > 0
+        assert result.hits["list lags"] > 0
+
+
+def test_what_a_killed_process_left_is_settled_and_nothing_is_sent_for_it(tmp_path: Path) -> None:
+    campaign = kills.Kills(12, 1, tmp_path, lanes=8)
+    result = campaign.run()
+    assert broken(result) == []
+    assert campaign.kills >= 12
+    assert campaign.promised > 0
+    assert campaign.interrupted.total() > 0
+
+
+def test_processes_that_share_a_store_do_not_touch_each_others_writes(tmp_path: Path) -> None:
+    result = together.together(60, 1, tmp_path, most=5, settings=QUICK)
+    assert broken(result) == []
+    assert result.outcomes["rows committed"] > 10
+
+
+def test_a_days_limit_holds_over_processes_that_race(tmp_path: Path) -> None:
+    result = together.limited(12, 1, tmp_path)
+    assert broken(result) == []
+    assert result.hits["created"] == 12
+
+
+@pytest.mark.parametrize("name", ["no-compensation", "retry"])
+def test_a_classic_bug_is_noticed(tmp_path: Path, name: str) -> None:
+    with mutations.applied(name):
+        result = Campaign("openai", 1000, 1, tmp_path, stop_early=True, most=5, settings=QUICK).run()
+    assert result.caught is not None
