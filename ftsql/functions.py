@@ -185,6 +185,7 @@ def _once(
                 f"{name} was not called: here SQLite would call it for rows that the statement then drops. Let it "
                 f"stand alone over the rows that you choose: SELECT {name}(id) FROM (SELECT id … ORDER BY … LIMIT …)"
             )
+        session.stop_if_held()
         acted, limit = session.acted(), session.settings.max_writes
         if acted + session.queue.waiting >= limit:
             raise ProgrammingError(too_many(limit, sent=acted))

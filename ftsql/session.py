@@ -62,6 +62,7 @@ class Session:
             self.journal, settings, self.interrupted, self.redact, lambda note: self.notes.append(note)
         )
         self.queue = Queue(self.sender, self.learn, self.stands, self.approve, self.acted)
+        self._held = threading.Event()  # a Ctrl-C that came while the last write of a transaction was under way
         self.last_job_id: str | None = None
         self.considered: dict[str, list[Any]] = {}  # plans of late by their words, with the constants they compare
         self.authorizer: Any = None  # the connection's own, which the guard stands before
@@ -96,6 +97,7 @@ class Session:
 
     def approve(self, writes: Sequence[Write]) -> None:
         """Let a person confirm more than one write. Raises ProgrammingError where the answer is no."""
+        self.stop_if_held()
         if len(writes) < 2 or self.confirm is None:
             return
         counts = {action: sum(write.action == action for write in writes) for action in ACTIONS}
@@ -189,7 +191,14 @@ class Session:
         held = any(write.stopped is KeyboardInterrupt for write in self.queue.writes)
         self.queue.commit()
         if held:
-            threading.Thread(target=_interrupt_later, args=(self.statements,), daemon=True).start()
+            self._held.set()
+            threading.Thread(target=_interrupt_later, args=(self._held, self.statements), daemon=True).start()
+
+    def stop_if_held(self) -> None:
+        """Raises the KeyboardInterrupt that a write before this one held back, so that nothing more is sent."""
+        if self._held.is_set():
+            self._held.clear()
+            raise KeyboardInterrupt("interrupted: nothing more was sent")
 
     def close(self) -> None:
         """Stop following the connection and close every socket. The connection itself stays as it is."""
@@ -210,12 +219,14 @@ def _redacted(accounts: Iterable[Account], text: str) -> str:
     return text
 
 
-def _interrupt_later(statements: Statements) -> None:
+def _interrupt_later(held: threading.Event, statements: Statements) -> None:
     """Ctrl-C once SQLite has ended the statement: inside its callbacks Python can only print it."""
     end = time.monotonic() + 1.0
     while statements.running and time.monotonic() < end:
         time.sleep(0.005)
-    _thread.interrupt_main()
+    if held.is_set():
+        held.clear()
+        _thread.interrupt_main()
 
 
 def _end(clients: Sequence[Client], store: Store) -> None:
