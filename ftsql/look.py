@@ -195,13 +195,13 @@ class Look:
         count = account.provider.page_size if in_order else CHUNK
         while rows := known.rest(choice, tail, after, count):
             after = place(rows[-1])
-            self._count(len(rows))
             if in_order and listing.pages:
                 ids = {row.id for row in rows}
                 self._refresh(account, [job for job in known.active(tail, after[0]) if job[1] in ids])
             for row in rows:
                 shown = None if row.id in before or row.id in listing.by_id else got.get(row.id, row)
                 if shown is not None:
+                    self._count(1)
                     yield shown
             if len(rows) < count:
                 break

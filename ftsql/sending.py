@@ -168,7 +168,7 @@ class Sender:
         try:
             write.reply = self._wait(write, write.client.create(body, write))
             row = JOBS.rows(write.provider, [write.reply.body])[0]
-            if not self._answers(write, row):
+            if not self._answers(write, row, sent_at):
                 raise DataError(f"it was answered with another job, {row.id}")
             return row
         except DataError as error:
@@ -184,11 +184,15 @@ class Sender:
             return found.carriers[0]
         raise self._unknown(write, reason, found.candidates, listed)
 
-    def _answers(self, write: Write, row: Row) -> bool:
-        """Whether ``row`` can be the job that ``write`` creates, and none that was there before."""
+    def _answers(self, write: Write, row: Row, sent_at: float) -> bool:
+        """Whether ``row`` can be the job that ``write`` creates, and none that was there before.
+
+        Gateways may show another name for the file, so that one alone says nothing.
+        """
         file = row.values.get("training_file")
-        same_file = file is None or file == (write.request or {}).get("training_file")
-        return same_file and row.id not in self.journal.job_ids(write.provider)
+        other_file = file is not None and file != (write.request or {}).get("training_file")
+        older = row.created_at is not None and row.created_at < sent_at - fingerprint.LOOK_BACK
+        return not (other_file and older) and row.id not in self.journal.job_ids(write.provider)
 
     def _act(self, write: Write) -> Row:
         """Cancel, pause or resume; gives the job afterwards. Refused, but already so: no error."""

@@ -88,7 +88,7 @@ def bench(folder: Path, providers: Sequence[str], count: int) -> Iterator[Bench]
         )
     )
     os.environ["OPENAI_API_KEY"] = "unused-here"
-    db = ftsql.connect(":memory:", config=config, providers=providers)
+    db = ftsql.connect(config=config, providers=providers, refresh_seconds=1e-6)  # nothing is kept: see test_warm
     try:
         columns = ", ".join(f"{column.name} {column.type}" for column in JOBS.columns if column.name in PLAIN_COLUMNS)
         names = ", ".join(PLAIN_COLUMNS)
@@ -133,9 +133,9 @@ def test_every_select_equals_that_on_a_plain_table(
 
 
 def _limit_cuts(patch: pytest.MonkeyPatch) -> None:
-    def cut(look: Any, plan: Any, arguments: Sequence[Any]) -> Iterator[Any]:
+    def cut(look: Any, plan: Any, arguments: Sequence[Any], **named: Any) -> Iterator[Any]:
         limit = dict(zip(plan.arguments, arguments, strict=True)).get("limit", -1)
-        for number, row in enumerate(scan.scan(look, plan, arguments)):
+        for number, row in enumerate(scan.scan(look, plan, arguments, **named)):
             if number == limit:
                 return
             yield row

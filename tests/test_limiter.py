@@ -212,7 +212,8 @@ def test_two_entries_of_one_provider_wait_by_themselves(
     )
     db = ftsql.connect(config=path, providers=["one", "two"])
     sandbox.fault(Fault(status=429, headers={"Retry-After": "1"}))
-    db.execute(COUNT).fetchall()
+    db.execute(f"{COUNT} WHERE provider = 'one'").fetchall()
+    db.execute(f"{COUNT} WHERE provider = 'two'").fetchall()
     found = db.execute("SELECT provider, attempt, status, waited > 500 FROM ftsql_requests").fetchall()
     assert found == [("one", 1, 429, 0), ("one", 2, 200, 1), ("two", 1, 200, 0)]
     db.close()

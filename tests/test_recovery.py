@@ -239,7 +239,7 @@ def test_another_key_may_find_the_job_but_never_proves_that_there_is_none(
     monkeypatch.delenv("OPENAI_API_KEY")
     with told():
         nobody = connect(store=store)
-    assert "its provider is not active here" in nobody.ftsql.settle()[0]
+    assert "the account that it was sent from is not active here" in nobody.ftsql.settle()[0]
 
 
 def test_the_opening_survives_a_dead_network_and_looks_the_next_time(

@@ -25,7 +25,7 @@ def log(db: ftsql.Connection, columns: str = "method, path, status, attempt, row
 
 
 def test_each_request_is_a_row_with_what_was_asked_and_answered(sandbox: Sandbox, db: ftsql.Connection) -> None:
-    fill(sandbox, 150)
+    fill(sandbox, 150, status="running")
     before = time.time()
     db.execute("SELECT id FROM fine_tuning_jobs").fetchall()
     db.execute("SELECT id FROM fine_tuning_jobs WHERE id = 'ftjob-00007'").fetchall()
@@ -80,7 +80,7 @@ def test_a_request_that_nobody_answered_is_a_row_without_a_status(connect: Conne
 
 def test_each_request_names_the_statement_that_it_was_sent_for(sandbox: Sandbox, db: ftsql.Connection) -> None:
     sandbox.add_file(id="file-a")
-    fill(sandbox, 250)
+    fill(sandbox, 250, status="running")
     pages = "SELECT id FROM fine_tuning_jobs"
     get = "SELECT status FROM fine_tuning_jobs WHERE id = 'ftjob-00001'"
     cursor = db.execute(pages)
@@ -176,8 +176,8 @@ def test_requests_on_says_after_each_statement_what_it_cost(sandbox: Sandbox) ->
     assert done.stdout == "n\n150\nn\n150\nn\n1\n1\n1\nn\n0\n"
     lines = [re.sub(r"\d+ ms$", "N ms", line) for line in done.stderr.splitlines()]
     assert lines[:3] == [
-        "2 requests (2 list; openai 2), 150 rows from the API, 0 from the store, waited 0.0 s, N ms",
-        "1 request (1 get; openai 1), 1 row from the API, 0 from the store, waited 0.0 s, N ms",
+        "1 request (1 list; openai 1), 100 rows from the API, 50 from the store, waited 0.0 s, N ms",
+        "0 requests, 0 rows from the API, 1 from the store, waited 0.0 s, N ms",
         "0 requests, 0 rows from the API, 0 from the store, waited 0.0 s, N ms",
     ]
     assert lines[3].startswith("created ftjob-")
