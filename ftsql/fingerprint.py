@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,7 @@ class Found:
     carriers: tuple[Row, ...] = ()
     alike: tuple[Row, ...] = ()
     strange: tuple[Row, ...] = ()
+    seen: tuple[Row, ...] = ()  # all of them
 
     @property
     def candidates(self) -> tuple[Row, ...]:
@@ -77,12 +78,19 @@ def look_up(
     """
     since = sent_at - LOOK_BACK
     rows = list(scan(look, Plan("list"), []) if whole else scan(look, Plan("list", ("since",)), [since]))
-    carriers = [row for row in rows if fingerprint is not None and _carries(fingerprint, row)]
+    carriers = [row for row in rows if fingerprint is not None and carries(fingerprint, row)]
     return Found(
         tuple(row for row in carriers if _alike(request, row)),
         tuple(row for row in rows if (row.created_at or sent_at) >= since and _alike(request, row)),
         tuple(row for row in carriers if not _alike(request, row)),
+        tuple(rows),
     )
+
+
+def keeps(made: Mapping[str, Fingerprint], kind: str, rows: Sequence[Row]) -> bool:
+    """Whether the list shows fingerprints of that kind as they were sent, by the jobs whose own are known."""
+    shown = [carries(made[row.id], row) for row in rows if row.id in made and made[row.id][0] == kind]
+    return bool(shown) and all(shown)
 
 
 def seek(
@@ -123,6 +131,12 @@ def seek(
         pause = min(pause * 1.5, 3.0)
 
 
+def listed_ids(ids: Sequence[str]) -> str:
+    """Ids for a message: the first few of many."""
+    more = f" and {len(ids) - 10} more" if len(ids) > 10 else ""
+    return ", ".join(ids[:10]) + more
+
+
 def condition(fingerprint: Fingerprint | None, sent_at: float) -> str:
     """The condition in SQL that finds the job."""
     if fingerprint is None:
@@ -138,7 +152,7 @@ def _alike(request: Mapping[str, Any], row: Row) -> bool:
     return (model is None or str(model).startswith(asked)) and (file is None or file == request.get("training_file"))
 
 
-def _carries(fingerprint: Fingerprint, row: Row) -> bool:
+def carries(fingerprint: Fingerprint, row: Row) -> bool:
     kind, value = fingerprint
     if kind == "seed":
         return bool(row.values.get("seed") == value)

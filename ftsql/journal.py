@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import apsw
+from pydantic_core import from_json
 
 from ftsql.errors import ProgrammingError
 from ftsql.store import Store
@@ -165,11 +166,12 @@ class Journal:
             ).fetchall()
         return [_entry(row) for row in found]
 
-    def job_ids(self, provider: str) -> set[str]:
-        """The jobs at ``provider`` that creates of this journal made."""
-        sql = "SELECT job_id FROM writes WHERE action = 'create' AND provider = ? AND job_id IS NOT NULL"
+    def made(self, provider: str) -> dict[str, Any]:
+        """The jobs at ``provider`` that creates of this journal made, with their fingerprints (None: none)."""
+        sql = "SELECT job_id, fingerprint FROM writes WHERE action = 'create' AND provider = ? AND job_id IS NOT NULL"
         with self.store.lock:
-            return {str(id) for (id,) in self.store.db.execute(sql, (provider,))}
+            found: Any = self.store.db.execute(sql, (provider,)).fetchall()
+        return {id: None if fingerprint is None else from_json(fingerprint) for id, fingerprint in found}
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:

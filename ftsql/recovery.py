@@ -15,7 +15,7 @@ from pydantic_core import from_json
 
 from ftsql.client import Client
 from ftsql.errors import Error, ProgrammingError
-from ftsql.fingerprint import Fingerprint, condition, look_up
+from ftsql.fingerprint import Fingerprint, carries, condition, keeps, listed_ids, look_up
 from ftsql.journal import Entry, State
 from ftsql.look import Look
 from ftsql.resources import Row, is_finished
@@ -196,14 +196,16 @@ def _sent(session: Session, entry: Entry, look: Look, exact: bool) -> str:
             return f"is closed: {row.id} is {row.status}"
         _close(session, entry, "created", job_id=row.id)
         return _undecided(entry, row)
-    made = session.journal.job_ids(entry.provider)
+    made = session.journal.made(entry.provider)
     rows = [row for row in found.candidates if row.id not in made]
+    known = {id: print for id, print in made.items() if print is not None}
+    if fingerprint is not None and keeps(known, fingerprint[0], found.seen):
+        rows = [row for row in rows if carries(fingerprint, row)]  # the list would show it
     if proves and not rows and not found.carriers:
         _close(session, entry, "refused", error="never accepted: no job carries its fingerprint")
         return "is closed: it was never accepted, for no job carries its fingerprint"
     _close(session, entry, "unknown", error=entry.error or "its process ended before the answer came")
-    listed = ", ".join(row.id for row in rows[:20])
-    where = f"these may be it: {listed}" if rows else "no job like it is in the list"
+    where = f"these may be it: {listed_ids([row.id for row in rows])}" if rows else "no job like it is in the list"
     return (
         f"is unknown: {where}. Look again (ftsql writes settle), or say what it is: ftsql writes settle "
         f"{entry.write_id} --job ID, or --none. SELECT id, status FROM fine_tuning_jobs WHERE "

@@ -192,7 +192,7 @@ class Sender:
         file = row.values.get("training_file")
         other_file = file is not None and file != (write.request or {}).get("training_file")
         older = row.created_at is not None and row.created_at < sent_at - fingerprint.LOOK_BACK
-        return not (other_file and older) and row.id not in self.journal.job_ids(write.provider)
+        return not (other_file and older) and row.id not in self.journal.made(write.provider)
 
     def _act(self, write: Write) -> Row:
         """Cancel, pause or resume; gives the job afterwards. Refused, but already so: no error."""
@@ -237,7 +237,7 @@ class Sender:
         ids = tuple(row.id for row in candidates)
         what = "a job" if write.action == "create" else f"{write.action} of {write.job_id}"
         if write.action == "create":
-            which = f"These may be it: {', '.join(ids)}" if ids else listed or "The list was not looked at"
+            which = f"These may be it: {fingerprint.listed_ids(ids)}" if ids else listed or "The list was not looked at"
             hint = (
                 f"{which.rstrip('.')}. Nothing was sent again. Look before you repeat it: ftsql writes settle, or "
                 f"SELECT id, status FROM fine_tuning_jobs WHERE {fingerprint.condition(write.fingerprint, time.time())}"

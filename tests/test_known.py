@@ -1,0 +1,228 @@
+"""What the store knows is used, doubted and given up as it should be: never a wrong row."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+import ftsql
+from ftsql.sandbox import Fault, Sandbox
+from tests.conftest import Connect, fill, gets
+
+COUNT = "SELECT count(*) FROM fine_tuning_jobs"
+LIST = r"/fine_tuning/jobs$"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ftsql.listing.SLOW_PAGE", float("inf"))
+
+
+def test_a_finished_job_is_served_as_it_was_received(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
+    fields: dict[str, Any] = {"metadata": {"team": "ads", "ftsql_key": "k"}, "error": {}, "unknown": {"x": [1, None, 1.5, "é"]},
+              "result_files": ["file-1"], "seed": 2**31 - 1, "estimated_finish": 0, "trained_tokens": 10**12}  # fmt: skip
+    fill(sandbox, 130, **fields)
+    store = tmp_path / "store.db"
+    columns = "*, suffix, raw, key, fine_tuning_job_id"
+    sql = f"SELECT {columns} FROM fine_tuning_jobs ORDER BY key"
+    received = connect(store=store).execute(sql).fetchall()
+    sandbox.requests.clear()
+    assert connect(store=store).execute(sql).fetchall() == received
+    assert len(gets(sandbox)) == 1
+    for name in ("metadata", "raw", "seed", "result_files", "error"):
+        one = f"SELECT {name} FROM fine_tuning_jobs WHERE id = 'ftjob-00120'"
+        by_get = connect().execute(one).fetchall()
+        assert connect(store=store).execute(one).fetchall() == by_get, name
+
+
+def test_a_state_is_never_older_than_the_statement(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    fill(sandbox, 250)
+    for place in (3, 150, 249):
+        sandbox.update_job(f"ftjob-{place:05}", status="running", finished_at=None)
+    shapes = ["SELECT id, status FROM fine_tuning_jobs WHERE status = '{}'",
+              "SELECT id, status FROM fine_tuning_jobs WHERE id = 'ftjob-00150' AND status = '{}'",
+              "SELECT id, status FROM fine_tuning_jobs WHERE created_at > 1 AND status = '{}'",
+              "SELECT id, status FROM (SELECT * FROM fine_tuning_jobs ORDER BY created_at DESC) WHERE status = '{}'",
+              "SELECT a.id, b.status FROM fine_tuning_jobs a JOIN fine_tuning_jobs b USING (id) WHERE b.status = '{}'"]  # fmt: skip
+    db.execute(COUNT).fetchall()
+    for number, shape in enumerate(shapes * 2):
+        status = f"status-{number}"
+        sandbox.update_job("ftjob-00150", status=status)
+        assert db.execute(shape.format(status)).fetchall() == [("ftjob-00150", status)], shape
+        assert db.execute(shape.format(f"status-{number - 1}")).fetchall() == []
+
+
+def test_a_job_that_appears_or_ends_while_a_known_list_is_read_disturbs_nothing(
+    sandbox: Sandbox, db: ftsql.Connection
+) -> None:
+    ids = fill(sandbox, 350)
+    sandbox.update_job("ftjob-00300", status="running", finished_at=None)
+    db.execute(COUNT).fetchall()
+    for sql in ("SELECT id FROM fine_tuning_jobs", "SELECT id FROM fine_tuning_jobs ORDER BY created_at DESC"):
+        cursor = db.execute(sql)
+        found = [next(cursor)[0]]
+        sandbox.add_job(id=f"ftjob-new-{len(sandbox.jobs())}", created_at=1_790_000_500 + len(sandbox.jobs()))
+        db.execute("SELECT * FROM fine_tuning_jobs WHERE id = 'ftjob-00300'").fetchall()  # nested, in between
+        found += [id for (id,) in cursor]
+        assert sorted(found) == sorted(ids)
+        ids.append(sandbox.jobs()[0]["id"])
+
+
+def test_an_active_job_that_was_deleted_is_gone_and_its_page_is_read_by_others(
+    sandbox: Sandbox, db: ftsql.Connection
+) -> None:
+    fill(sandbox, 350)
+    for place in (199, 200, 201, 202):
+        sandbox.update_job(f"ftjob-{place:05}", status="running", finished_at=None)
+    db.execute(COUNT).fetchall()
+    sandbox.remove_job("ftjob-00198")  # the page of the active ones hangs on it
+    sandbox.remove_job("ftjob-00201")
+    assert db.execute("SELECT id FROM fine_tuning_jobs WHERE status = 'running' ORDER BY id").fetchall() == [
+        ("ftjob-00199",), ("ftjob-00200",), ("ftjob-00202",)
+    ]  # fmt: skip
+
+
+def test_a_job_that_the_newest_pages_no_longer_show_is_asked_for_and_forgotten(
+    sandbox: Sandbox, db: ftsql.Connection
+) -> None:
+    fill(sandbox, 250)
+    db.execute(COUNT).fetchall()
+    sandbox.remove_job("ftjob-00007")
+    sandbox.requests.clear()
+    assert db.execute(COUNT).get == 249
+    assert gets(sandbox) == ["?limit=100", "/ftjob-00007"]
+    sandbox.requests.clear()
+    assert db.execute(COUNT).get == 249
+    assert gets(sandbox) == ["?limit=100"]
+
+
+def test_a_job_of_the_future_hides_no_new_ones(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    fill(sandbox, 250)
+    sandbox.add_job(id="ftjob-future", created_at=4_000_000_000)
+    db.execute(COUNT).fetchall()
+    for number in range(150):
+        sandbox.add_job(id=f"ftjob-new-{number}", created_at=int(time.time()) + number)
+    assert db.execute(COUNT).get == 401
+
+
+def test_a_job_that_turns_up_late_is_found(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    now = int(time.time())
+    fill(sandbox, 150, newest=now - 5)
+    db.execute(COUNT).fetchall()
+    sandbox.add_job(id="ftjob-late", created_at=now - 100)  # older than the newest that was shown
+    assert db.execute(COUNT).get == 151
+
+
+def test_a_list_whose_order_broke_is_read_in_full_for_a_day(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
+    fill(sandbox, 250)
+    store = tmp_path / "store.db"
+    connect(store=store).execute(COUNT).fetchall()
+    sandbox.fault(Fault(path=LIST, lie="shuffled"))
+    assert connect(store=store).execute(COUNT).get == 250
+    sandbox.clear_faults()
+    sandbox.requests.clear()
+    assert connect(store=store).execute("SELECT id FROM fine_tuning_jobs ORDER BY created_at DESC LIMIT 3").fetchall()
+    assert len(gets(sandbox)) == 3
+
+
+def test_a_store_that_is_cleared_while_it_is_read_is_an_error_and_no_short_list(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path
+) -> None:
+    fill(sandbox, 2500)
+    store = tmp_path / "store.db"
+    db, other = connect(store=store), connect(store=store)
+    db.execute(COUNT).fetchall()
+    cursor = db.execute("SELECT id FROM fine_tuning_jobs")
+    for _ in range(500):
+        next(cursor)
+    other.ftsql.store.clear()
+    with pytest.raises(ftsql.StoreError, match="was cleared while it was read: run the statement again"):
+        list(cursor)
+    assert db.execute(COUNT).get == 2500
+    other.ftsql.store.clear()
+    cursor = db.execute("SELECT id FROM fine_tuning_jobs WHERE created_at > 0")
+    other.ftsql.store.clear()  # in the middle of a listing that reads everything
+    assert len(list(cursor)) == 2500
+    assert db.execute(COUNT).get == 2500
+
+
+def test_clearing_keeps_open_writes_and_those_of_the_day(sandbox: Sandbox, connect: Connect) -> None:
+    sandbox.add_file(id="file-a")
+    db = connect(settle_seconds=0.1)
+    insert = "INSERT INTO fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', 'file-a')"
+    sandbox.fault(Fault(method="POST", path=LIST, drop=True))
+    with pytest.raises(ftsql.OutcomeUnknown):
+        db.execute(insert)
+    db.execute(insert)
+    db.execute(insert)
+    db.ftsql.store.db.execute("UPDATE writes SET at = at - 90000 WHERE write_id <> 3")
+    db.ftsql.store.clear()
+    assert db.execute("SELECT write_id, state FROM ftsql_writes").fetchall() == [(1, "unknown"), (3, "committed")]
+
+
+@pytest.mark.parametrize("how", ["locked", "broken"])
+def test_a_store_that_fails_is_said_and_everything_is_asked_for(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr("ftsql.store.BUSY_MILLISECONDS", 100)
+    fill(sandbox, 250)
+    path = tmp_path / "store.db"
+    db = connect(store=path)
+    db.execute(COUNT).fetchall()
+    other = apsw.Connection(str(path))
+    other.execute("BEGIN IMMEDIATE" if how == "locked" else "DROP TABLE objects")
+    sandbox.add_job(id="ftjob-new", created_at=1_790_000_100)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            assert db.execute("SELECT count(*), count(DISTINCT id) FROM fine_tuning_jobs").fetchall() == [(251, 251)]
+    assert len([warning for warning in caught if "cannot be used" in str(warning.message)]) == 1
+    if how == "locked":
+        other.execute("ROLLBACK")
+    assert db.execute(COUNT).get == 251
+
+
+def test_what_json_or_sqlite_cannot_keep_is_asked_for_again(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    fill(sandbox, 130)
+    odd = lambda body: body | {"data": [job | {"unknown": float("nan")} for job in body["data"]]}  # noqa: E731
+    sandbox.fault(Fault(path=LIST, times=None, transform=odd))
+    for _ in range(2):
+        assert db.execute(COUNT).get == 130
+
+
+def test_max_requests_holds_for_what_goes_side_by_side(sandbox: Sandbox, connect: Connect) -> None:
+    db = connect(max_requests=4)
+    fill(sandbox, 350)
+    for place in (0, 150, 250, 349):
+        sandbox.update_job(f"ftjob-{place:05}", status="running", finished_at=None)
+    db.execute(COUNT).fetchall()
+    db.execute(COUNT).fetchall()
+    sandbox.requests.clear()
+    db.close()
+    tight = connect(max_requests=3)
+    with pytest.raises(ftsql.Error, match="max_requests = 3"):
+        tight.execute(COUNT).fetchall()
+    assert len(gets(sandbox)) == 3
+
+
+def test_pages_are_sent_for_ahead_only_where_all_of_them_are_read(
+    sandbox: Sandbox, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ftsql.listing.SLOW_PAGE", -1.0)
+    fill(sandbox, 350)
+    for sql, pages in [("SELECT id FROM fine_tuning_jobs", 4),
+                       ("SELECT id FROM fine_tuning_jobs LIMIT 100", 1),
+                       ("SELECT EXISTS (SELECT 1 FROM fine_tuning_jobs WHERE status = 'succeeded')", 1),
+                       ("SELECT id FROM fine_tuning_jobs WHERE created_at > 1790000000 - 60 * 50", 1),
+                       ("SELECT max(created_at) FROM fine_tuning_jobs", 1),
+                       ("SELECT id FROM fine_tuning_jobs ORDER BY created_at DESC", 4)]:  # fmt: skip
+        db = connect()
+        sandbox.requests.clear()
+        db.execute(sql).fetchall()
+        assert len(gets(sandbox)) == pages, sql
+        db.close()
