@@ -171,6 +171,10 @@ class Shell(apsw.shell.Shell):
 
     command_open.__doc__ = apsw.shell.Shell.command_open.__doc__
 
+    def command_quit(self, cmd: list[str], name: str = "quit") -> None:
+        """quit ?CODE?: Exits this program, as exit does"""
+        self.command_exit(cmd)  # which an older APSW does not know by this name
+
     def command_restore(self, cmd: list[str]) -> None:
         if self._options.get("read_only"):
             raise self.Error("restore is refused under --read-only")

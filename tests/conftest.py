@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,9 @@ import pytest
 
 import ftsql
 from ftsql.sandbox import Sandbox
+
+# For processes that tests start: pytest does not put the checkout on the path, and ftsql is the installed one.
+sys.path.append(str(Path(__file__).parent.parent))
 
 CANARY = "sk-canary-7f3a9b52c4d1e860"
 
