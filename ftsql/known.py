@@ -93,8 +93,9 @@ class Known(Shelf):
         """Our own write changed the job; its answer may come before all is filled in, so it is asked for again."""
 
         def write(db: apsw.Connection) -> None:
-            sql = "UPDATE objects SET status = ? WHERE cover = ? AND id = ? AND NOT finished"
+            sql = "UPDATE objects SET status = ?, checked_at = 0 WHERE cover = ? AND id = ? AND NOT finished"
             db.execute(sql, (row.status, self._cover(), row.id))
+            db.execute("UPDATE covers SET looked_at = 0 WHERE cover = ?", (self._cover(),))  # whatever max_age says
 
         self._safe(write, None, writes=True)
 

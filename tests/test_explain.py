@@ -1,0 +1,70 @@
+"""What a statement would cost, said before it runs and without a request, is what it costs."""
+
+from __future__ import annotations
+
+import pytest
+
+import ftsql
+from ftsql.sandbox import Sandbox
+from tests.conftest import Connect, fill
+
+LIST = "SELECT status, count(*) FROM fine_tuning_jobs GROUP BY 1"
+# SQL, then the lowest and highest number of requests that are promised with nothing known, and with all known.
+CASES: list[tuple[str, tuple[int, int | None], tuple[int, int | None]]] = [
+    (LIST, (1, None), (4, 4)),
+    ("SELECT * FROM fine_tuning_jobs WHERE status = 'running'", (1, None), (4, 4)),
+    ("SELECT * FROM fine_tuning_jobs WHERE id = 'ftjob-00001'", (1, 1), (0, 0)),
+    ("SELECT * FROM fine_tuning_jobs WHERE id = 'ftjob-00150'", (1, 1), (1, 1)),
+    ("SELECT * FROM fine_tuning_jobs WHERE key = 'other/x'", (0, 0), (0, 0)),
+    ("SELECT * FROM fine_tuning_jobs WHERE provider = 'other'", (0, 0), (0, 0)),
+    ("SELECT * FROM fine_tuning_jobs WHERE id IS NULL", (0, 0), (0, 0)),
+    ("SELECT * FROM fine_tuning_jobs ORDER BY created_at DESC LIMIT 120", (1, 2), (1, 2)),
+    ("SELECT * FROM fine_tuning_jobs LIMIT 0", (0, 0), (0, 0)),
+    ("SELECT * FROM fine_tuning_jobs WHERE created_at >= 1790000000 - 60 * 200", (1, None), (1, 4)),
+    ("SELECT * FROM fine_tuning_jobs WHERE created_at >= 1789988000", (1, None), (2, 2)),
+    ("SELECT max(created_at) FROM fine_tuning_jobs", (1, None), (1, 4)),
+    ("SELECT count(*) FROM fine_tuning_jobs a JOIN fine_tuning_jobs b ON a.seed = b.seed", (1, None), (4, 4)),
+    ("""SELECT * FROM fine_tuning_jobs WHERE metadata_has(metadata, '{"a": "b"}')""", (1, None), (1, None)),
+    ("SELECT 1", (0, 0), (0, 0)),
+]
+
+
+@pytest.mark.parametrize(("sql", "cold", "warm"), CASES, ids=[case[0][:80] for case in CASES])
+def test_the_promised_number_is_the_number(
+    sandbox: Sandbox,
+    db: ftsql.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    sql: str,
+    cold: tuple[int, int | None],
+    warm: tuple[int, int | None],
+) -> None:
+    monkeypatch.setattr("ftsql.listing.SLOW_PAGE", float("inf"))
+    fill(sandbox, 550)
+    for place in (3, 150, 151, 300, 500):
+        sandbox.update_job(f"ftjob-{place:05}", status="running", finished_at=None)
+    for low, high in (cold, warm):
+        sandbox.requests.clear()
+        for _ in range(2):
+            cost = db.ftsql.explain(sql)[-1]
+            assert (cost.low, cost.high) == (low, high), [str(cost) for cost in db.ftsql.explain(sql)]
+        assert sandbox.requests == []
+        db.execute(sql).fetchall()
+        assert low <= len(sandbox.requests) <= (10**6 if high is None else high)
+        db.execute(LIST).fetchall()
+
+
+def test_a_provider_without_an_order_is_listed_in_full(
+    sandbox: Sandbox, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", sandbox.base_url("azure").removesuffix("/openai"))
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", "k" * 20)
+    fill(sandbox, 250)
+    db = connect(providers="azure")
+    assert db.ftsql.explain(LIST)[-1].number == "1 or more requests"
+    db.execute(LIST).fetchall()
+    assert db.ftsql.explain(LIST)[-1].number == "1 to 3 requests"
+
+
+def test_a_mistake_in_the_sql_is_an_error(db: ftsql.Connection) -> None:
+    with pytest.raises(Exception, match="no such column: nope"):
+        db.ftsql.explain("SELECT nope FROM fine_tuning_jobs")
