@@ -153,7 +153,9 @@ def _client(session: Session, entry: Entry) -> tuple[Client | None, bool]:
 def _job(entry: Entry, look: Look, id: str | None = None) -> tuple[Row | None, bool]:
     """The write's job, or ``id``, and whether its absence proves that it is gone: a list may lag."""
     (account,) = look.accounts
-    return look.get(account, id or entry.job_id or ""), "retrieve" not in account.provider.without
+    alone = Look(look.clients, look.settings, look.interrupted)  # one that has read no list asks for the job itself
+    alone.statement = entry.statement
+    return alone.get(account, id or entry.job_id or ""), "retrieve" not in account.provider.without
 
 
 def _act(session: Session, entry: Entry, look: Look, exact: bool) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,9 @@ from ftsql.sandbox import Sandbox
 
 # For processes that tests start: pytest does not put the checkout on the path, and ftsql is the installed one.
 sys.path.append(str(Path(__file__).parent.parent))
+
+# A shell that runs the tests in the background has Ctrl-C ignored, and they mean it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CANARY = "sk-canary-7f3a9b52c4d1e860"
 

@@ -61,13 +61,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 print(f"run {number + 1}: {question.title}, load {_load()}", file=sys.stderr)
                 rows = results.setdefault(question.title, {})
                 for by, name, asked in _asked(question, replace(blank, sql=question.sql), len(server.ids)):
+                    measured = rows.setdefault(by, Measured())
                     if name not in contenders:
                         continue
                     server.requests()
                     seconds, answer = contenders[name].ask(asked)
                     if answer != question.right:
                         raise SystemExit(f"{question.title}: {by} answered wrong")
-                    measured = rows.setdefault(by, Measured())
                     measured.seconds.append(seconds)
                     measured.requests.append(server.requests())
     print(table(results, options.latency))
@@ -103,9 +103,11 @@ def table(results: Results, latency: float) -> str:
     for title, rows in results.items():
         first = median(rows[FIRST].seconds)
         for number, (by, measured) in enumerate(rows.items()):
-            seconds, requests = median(measured.seconds), round(median(measured.requests))
-            waited = f"{seconds / (requests * latency):.2f}" if requests else ""
-            cells = ["" if number else title, by, f"{requests}", f"{seconds:.3f}", f"{seconds / first:.2f}", waited]
+            cells = ["" if number else title, by, "not installed", "", "", ""]
+            if measured.seconds:
+                seconds, requests = median(measured.seconds), round(median(measured.requests))
+                waited = f"{seconds / (requests * latency):.2f}" if requests else ""
+                cells[2:] = [f"{requests}", f"{seconds:.3f}", f"{seconds / first:.2f}", waited]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -113,6 +115,8 @@ def table(results: Results, latency: float) -> str:
 def _say_where_runs_differ(results: Results) -> None:
     for title, rows in results.items():
         for by, measured in rows.items():
+            if not measured.seconds:
+                continue
             wide = max(measured.seconds) - min(measured.seconds) > WIDE * median(measured.seconds)
             if wide or len(set(measured.requests)) > 1:
                 runs = ", ".join(f"{seconds:.3f}" for seconds in measured.seconds)

@@ -173,7 +173,7 @@ class Settled:
         self.by_hand = 0
         self._world = world
         self._store = store
-        time.sleep(settings["absent_seconds"])
+        time.sleep(settings["absent_seconds"] + 2)  # the journal has whole seconds
         db = connect(world.face.name, folder / "end.db", store, settings)
         try:
             db.ftsql.settle()

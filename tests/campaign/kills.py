@@ -127,7 +127,7 @@ class Kills:
         db = connect(self.face.name, self.folder / f"{names[0]}.end.db", store, SETTINGS)
         try:
             left = Counter(str(state) for (state,) in db.execute(STATES).fetchall())
-            time.sleep(ABSENT)
+            time.sleep(ABSENT + 2)  # the journal has whole seconds
             db.ftsql.settle()
             self._say(self._posts(world, before, names[0]))
             by_hand = 0
