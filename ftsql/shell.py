@@ -111,7 +111,7 @@ class Shell(apsw.shell.Shell):
             finally:
                 for note in self._registration.take_notes():
                     self.write_error(note + "\n")
-                if self._counting:
+                if self._counting and statement.strip("; \n\t"):
                     milliseconds = (time.monotonic() - began) * 1000
                     self.write_error(f"{self._registration.take_counts()}, {milliseconds:.0f} ms\n")
 

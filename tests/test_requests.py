@@ -192,6 +192,10 @@ def test_requests_on_also_says_it_of_a_statement_that_failed_and_of_an_opened_fi
     assert "1 request (1 list; openai 1), 0 rows from the API" in done.stderr
 
 
+def test_requests_on_says_nothing_of_an_empty_statement(sandbox: Sandbox) -> None:
+    assert shell(sandbox, ".requests on\nSELECT 1;\n;\n").stderr.count("requests,") == 1
+
+
 def test_requests_has_a_help_and_takes_on_and_off_only(sandbox: Sandbox) -> None:
     done = shell(sandbox, ".help requests\n")
     assert done.stderr.strip().startswith(".requests ON|OFF")
