@@ -24,7 +24,7 @@ SAVE = (
     f"INSERT INTO objects ({', '.join(FIELDS)}) VALUES ({', '.join('?' * len(FIELDS))}) "
     "ON CONFLICT (cover, id) DO UPDATE SET "
     + ", ".join(f"{name} = iif(finished, {name}, excluded.{name})" for name in (*PLAIN[1:], "raw", "finished"))
-    + ", checked_at = excluded.checked_at, listing = coalesce(excluded.listing, listing)"
+    + ", checked_at = max(checked_at, excluded.checked_at), listing = coalesce(excluded.listing, listing)"
 )
 
 

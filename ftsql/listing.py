@@ -182,7 +182,7 @@ class Listing:
             self.done = True
             if self._known is not None and not self._filter:
                 newest = max((row.created_at for row in self.rows if row.created_at is not None), default=None)
-                self._known.reached(self._token, newest, self._pass_began, full=True)
+                self._known.reached(self._token, newest, self._pass_began, full=True, shown=self._seen)
 
     def _join(self) -> None:
         """Whether the pages reach back to where the store knows every job: then it has the rest."""

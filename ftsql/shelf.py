@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -82,10 +82,12 @@ class Shelf:
 
         self._safe(write, None, writes=True)
 
-    def reached(self, listing: str, newest: float | None, began: float, *, full: bool) -> None:
+    def reached(
+        self, listing: str, newest: float | None, began: float, *, full: bool, shown: Container[str] = ()
+    ) -> None:
         """The listing reached its end, or what was covered before: the cover reaches up to ``newest`` now.
 
-        ``full``: it showed everything, so what it did not show is gone.
+        ``full``: it showed everything, so what is not among the ids ``shown`` is gone, unless others saw it since.
         """
         # Of jobs created just before the list was read some may turn up later, older than its newest.
         newest = min(newest or 0, began)  # a job of the future says nothing of those that are still to come
@@ -94,10 +96,9 @@ class Shelf:
         def write(db: apsw.Connection) -> None:
             cover = self._cover()
             if full:
-                db.execute(
-                    "DELETE FROM objects WHERE cover = ? AND listing IS NOT ? AND checked_at < ?",
-                    (cover, listing, began),
-                )
+                older = "SELECT id FROM objects WHERE cover = ? AND listing IS NOT ? AND checked_at < ?"
+                gone = [(cover, id) for (id,) in db.execute(older, (cover, listing, began)) if id not in shown]
+                db.executemany("DELETE FROM objects WHERE cover = ? AND id = ?", gone)
             db.execute(
                 "UPDATE covers SET horizon = ?1, full_at = iif(?2, ?3, full_at), looked_at = iif(?2, ?3, looked_at) "
                 "WHERE cover = ?4 AND generation = ?5",
@@ -122,8 +123,7 @@ class Shelf:
         """Have the next listing read everything."""
 
         def write(db: apsw.Connection) -> None:
-            sql = "UPDATE covers SET horizon = NULL, looked_at = 0, generation = generation + 1 WHERE cover = ?"
-            db.execute(sql, (self._cover(),))
+            db.execute("UPDATE covers SET full_at = 0, looked_at = 0 WHERE cover = ?", (self._cover(),))
 
         self._safe(write, None, writes=True)
 

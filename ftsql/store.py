@@ -145,8 +145,15 @@ class Store:
             if not writes:
                 yield self._quick
                 return
-            with self._quick:
+            # At once a writer: one that reads first and writes then fails where another process wrote in between.
+            self._quick.execute("BEGIN IMMEDIATE")
+            try:
                 yield self._quick
+            except BaseException:
+                if self._quick.in_transaction:
+                    self._quick.execute("ROLLBACK")
+                raise
+            self._quick.execute("COMMIT")
 
     def cover(self, account: Account, resource: str) -> int:
         """The number by which the store knows an account's objects of one resource. Raises apsw.Error."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -23,6 +25,7 @@ import ftsql
 from ftsql.resources import JOBS
 from ftsql.sandbox import Fault, Sandbox
 from ftsql.vtab import GETTERS, NAMES
+from tests.conftest import fill
 from tests.statements import PLAIN_COLUMNS, World, statements
 from tests.test_differential import NEWEST
 
@@ -190,6 +193,42 @@ def test_a_store_that_others_fill_at_the_same_time_gives_the_same_rows(tmp_path:
                 thread.join()
         assert broken == []
         assert not failed, f"{len(failed)}: " + "\n".join(failed[:10])
+
+
+READER = """
+import random, sys, time, warnings, ftsql
+warnings.simplefilter("error")
+end = time.monotonic() + 5
+while time.monotonic() < end:
+    db = ftsql.connect()
+    for sql, right in random.sample(
+        [("SELECT count(*) FROM fine_tuning_jobs", 350), ("SELECT count(*) FROM (SELECT 1 FROM fine_tuning_jobs LIMIT 7)", 7),
+         ("SELECT count(*) FROM fine_tuning_jobs WHERE status = 'running'", 10),
+         ("SELECT count(*) FROM fine_tuning_jobs WHERE id IN ('ftjob-00000', 'ftjob-00035')", 2)], 4):
+        found = db.execute(sql).get
+        assert found == right, (sql, found)
+    if random.random() < 0.2:
+        db.ftsql.refresh()
+    db.close()
+"""
+
+
+def test_processes_that_fill_and_refresh_one_store_see_every_job(sandbox: Sandbox, tmp_path: Path) -> None:
+    fill(sandbox, 350)
+    for place in range(0, 350, 35):
+        sandbox.update_job(f"ftjob-{place:05}", status="running", finished_at=None)
+    known = {
+        "OPENAI_BASE_URL": sandbox.base_url("openai"),
+        "OPENAI_API_KEY": "k" * 20,
+        "FTSQL_STORE": str(tmp_path / "s.db"),
+    }
+    readers = [
+        subprocess.Popen([sys.executable, "-c", READER], env={**os.environ, **known}, stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    for reader in readers:
+        _, errors = reader.communicate(timeout=120)
+        assert reader.returncode == 0, errors
 
 
 @pytest.mark.parametrize("lie", ["shuffled", "oldest_first", "repeat_page", "empty_page", "silent_unknown_after"])
