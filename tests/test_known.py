@@ -11,6 +11,8 @@ import apsw
 import pytest
 
 import ftsql
+from ftsql.known import Known
+from ftsql.resources import JOBS
 from ftsql.sandbox import Fault, Sandbox
 from tests.conftest import Connect, fill, gets
 
@@ -149,6 +151,33 @@ def test_a_store_that_is_cleared_while_it_is_read_is_an_error_and_no_short_list(
     other.ftsql.store.clear()  # in the middle of a listing that reads everything
     assert len(list(cursor)) == 2500
     assert db.execute(COUNT).get == 2500
+
+
+def test_two_listings_at_once_forget_nothing_of_each_other(
+    connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = connect(store=tmp_path / "store.db").ftsql._session
+    (account,) = session.accounts
+    one, two = (Known(session.journal.store, account, session.settings) for _ in range(2))
+    rows = JOBS.rows("openai", [{"id": "ftjob-a", "created_at": 5, "status": "running"}])
+    for known in (one, two):
+        known.cover()
+
+    def at(seconds: float) -> None:
+        monkeypatch.setattr("ftsql.known.time.time", lambda: seconds)
+
+    at(10.2)
+    one.save(rows, "one")
+    at(10.0)
+    two.save(rows, "two")  # it read its page before, and waited for the file
+    one.reached("one", 5, 10.1, full=True, shown={"ftjob-a"})
+    assert one.count() == 1
+    at(10.3)
+    one.save(rows, "one")
+    two.reached("two", 5, 10.0, full=True, shown=set())  # one saw it after two began: it may be new
+    assert two.count() == 1
+    two.reached("three", 5, 11.0, full=True, shown=set())
+    assert two.count() == 0
 
 
 def test_clearing_keeps_open_writes_and_those_of_the_day(sandbox: Sandbox, connect: Connect) -> None:
