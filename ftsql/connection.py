@@ -153,6 +153,8 @@ def register(
     names = [providers] if isinstance(providers, str) else providers
     with contextlib.ExitStack() as undo:
         chosen_store = store or (not sandbox and environment.get("FTSQL_STORE")) or MEMORY
+        if connection.filename and os.path.realpath(chosen_store) == os.path.realpath(connection.filename):
+            raise ConfigError(f"{connection.filename} is your own file: let another one be the store (--store)")
         kept = Store(MEMORY if read_only and not os.path.exists(chosen_store) else chosen_store)
         undo.callback(kept.close)
         started: Sandbox | None = None

@@ -109,7 +109,7 @@ def _list(account: Account, known: Known, plan: Plan, values: dict[str, Any]) ->
         return Cost("", 1, None, f"pages of {size}, newest first, until the statement has enough")
     if cover is None:
         count = known.count()
-        why = "the list was not read in full yet" if account.newest_first else "it declares no order"
+        why = "it was not read in full yet, or is due again" if account.newest_first else "it declares no order"
         if not count:
             return Cost("", 1, None, f"all pages of {size}: {why}")
         pages = max(math.ceil(count / size), 1)

@@ -142,7 +142,8 @@ def condition(fingerprint: Fingerprint | None, sent_at: float) -> str:
     if fingerprint is None:
         return f"created_at >= {int(sent_at) - 600}"
     kind, value = fingerprint
-    return f"{'seed' if kind == 'seed' else f'raw ->> {chr(39)}$.metadata.{FTSQL_KEY}{chr(39)}'} = {value!r}"
+    column = "seed" if kind == "seed" else f"raw ->> '$.metadata.{FTSQL_KEY}'"
+    return f"{column} = {value!r}"
 
 
 def _alike(request: Mapping[str, Any], row: Row) -> bool:

@@ -166,6 +166,12 @@ class Journal:
             ).fetchall()
         return [_entry(row) for row in found]
 
+    def has_made(self, provider: str, job_id: str) -> bool:
+        """Whether a create of this journal made that job."""
+        sql = "SELECT 1 FROM writes WHERE provider = ? AND job_id = ? AND action = 'create'"
+        with self.store.lock:
+            return self.store.db.execute(sql, (provider, job_id)).fetchone() is not None
+
     def made(self, provider: str) -> dict[str, Any]:
         """The jobs at ``provider`` that creates of this journal made, with their fingerprints (None: none)."""
         sql = "SELECT job_id, fingerprint FROM writes WHERE action = 'create' AND provider = ? AND job_id IS NOT NULL"

@@ -200,8 +200,8 @@ def _sent(session: Session, entry: Entry, look: Look, exact: bool) -> str:
         return _undecided(entry, row)
     made = session.journal.made(entry.provider)
     rows = [row for row in found.candidates if row.id not in made]
-    known = {id: print for id, print in made.items() if print is not None}
-    if fingerprint is not None and keeps(known, fingerprint[0], found.seen):
+    shown = {id: known for id, known in made.items() if known is not None}
+    if fingerprint is not None and keeps(shown, fingerprint[0], found.seen):
         rows = [row for row in rows if carries(fingerprint, row)]  # the list would show it
     if proves and not rows and not found.carriers:
         _close(session, entry, "refused", error="never accepted: no job carries its fingerprint")

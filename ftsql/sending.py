@@ -192,7 +192,7 @@ class Sender:
         file = row.values.get("training_file")
         other_file = file is not None and file != (write.request or {}).get("training_file")
         older = row.created_at is not None and row.created_at < sent_at - fingerprint.LOOK_BACK
-        return not (other_file and older) and row.id not in self.journal.made(write.provider)
+        return not (other_file and older) and not self.journal.has_made(write.provider, row.id)
 
     def _act(self, write: Write) -> Row:
         """Cancel, pause or resume; gives the job afterwards. Refused, but already so: no error."""

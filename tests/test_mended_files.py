@@ -41,6 +41,14 @@ def test_a_file_that_is_no_store_keeps_its_mode(tmp_path: Path) -> None:
         Store(tmp_path)
 
 
+def test_the_users_own_file_is_no_store(connect: Connect, tmp_path: Path) -> None:
+    (tmp_path / "link.db").symlink_to(tmp_path / "own.db")
+    for store in ("own.db", "link.db"):
+        with pytest.raises(ftsql.ConfigError, match="is your own file"):
+            connect(tmp_path / "own.db", store=tmp_path / store)
+    assert apsw.Connection(str(tmp_path / "own.db")).execute("SELECT count(*) FROM sqlite_schema").get == 0
+
+
 def test_a_store_is_the_same_by_every_name(tmp_path: Path) -> None:
     (tmp_path / "link.db").symlink_to(tmp_path / "store.db")
     one, two = Store(tmp_path / "store.db"), Store(tmp_path / "link.db")

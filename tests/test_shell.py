@@ -193,17 +193,16 @@ def test_ctrl_c_ends_a_command_with_130(sandbox: Sandbox, environment: dict[str,
     assert "Traceback" not in errors
 
 
-def test_the_prompt_shows_a_box_and_goes_on_after_an_error(sandbox: Sandbox, environment: dict[str, str]) -> None:
-    fill(sandbox, 1)
+def typed(lines: str, environment: dict[str, str], *options: str, columns: int = 200) -> str:
+    """What the prompt shows when ``lines`` are typed at it."""
     master, slave = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "ftsql"], stdin=slave, stdout=slave, stderr=slave, env={**environment, "TERM": "dumb"}
-    )
-    termios.tcsetwinsize(slave, (50, 80))
+        [sys.executable, "-m", "ftsql", *options],
+        stdin=slave, stdout=slave, stderr=slave, env={**environment, "TERM": "dumb"},
+    )  # fmt: skip
+    termios.tcsetwinsize(slave, (50, columns))
     os.close(slave)
-    os.write(
-        master, b"SELECT nope;\nSELECT id, status FROM fine_tuning_jobs;\nSELECT * FROM fine_tuning_jobs;\n.quit\n"
-    )
+    os.write(master, lines.encode())
     shown = b""
     while select.select([master], [], [], 20)[0]:
         try:
@@ -213,10 +212,17 @@ def test_the_prompt_shows_a_box_and_goes_on_after_an_error(sandbox: Sandbox, env
     assert process.wait(20) == 0, shown
     os.close(master)
     text = re.sub(r"\x1b\[[0-9;]*m", "", shown.decode())  # without colours
+    assert "Traceback" not in text
+    return text
+
+
+def test_the_prompt_shows_a_box_and_goes_on_after_an_error(sandbox: Sandbox, environment: dict[str, str]) -> None:
+    fill(sandbox, 1)
+    lines = "SELECT nope;\nSELECT id, status FROM fine_tuning_jobs;\nSELECT * FROM fine_tuning_jobs;\n.quit\n"
+    text = typed(lines, environment, columns=80)
     assert "no such column: nope" in text
     assert "│ ftjob-00000 │ succeeded │" in text
     assert "training_file = " in text  # one column a line where a row is wider than the screen
-    assert "Traceback" not in text
 
 
 def test_the_sandbox_serves_other_clients(tmp_path: Path) -> None:

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import os
-import pty
-import re
-import select
 import stat
-import subprocess
-import sys
-import termios
 from pathlib import Path
 
 import pytest
 
 from ftsql.sandbox import Fault, Sandbox
 from tests.conftest import CANARY
-from tests.test_shell import run
+from tests.test_shell import run, typed
 from tests.writing import CREATE, INSERT, ONE, posts
 
 pytestmark = pytest.mark.usefixtures("files")
@@ -97,29 +91,6 @@ def test_open_writes_are_listed_settled_and_decided(sandbox: Sandbox, environmen
 def test_a_mistake_says_what_to_say(environment: dict[str, str], words: list[str], code: int, message: str) -> None:
     done = run(*words, environment=environment)
     assert (done.returncode, message in done.stderr) == (code, True), done.stderr
-
-
-def typed(lines: str, environment: dict[str, str], *options: str) -> str:
-    """What the prompt shows when ``lines`` are typed at it."""
-    master, slave = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ftsql", *options],
-        stdin=slave, stdout=slave, stderr=slave, env={**environment, "TERM": "dumb"},
-    )  # fmt: skip
-    termios.tcsetwinsize(slave, (50, 200))
-    os.close(slave)
-    os.write(master, lines.encode())
-    shown = b""
-    while select.select([master], [], [], 20)[0]:
-        try:
-            shown += os.read(master, 65536)
-        except OSError:
-            break
-    assert process.wait(20) == 0, shown
-    os.close(master)
-    text = re.sub(r"\x1b\[[0-9;]*m", "", shown.decode())  # without colours
-    assert "Traceback" not in text
-    return text
 
 
 TWO = INSERT + "('gpt-4o-mini', 'file-a'), ('gpt-4o-mini', 'file-b')"
