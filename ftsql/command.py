@@ -40,17 +40,17 @@ Fine-tuning jobs as a SQL table, on any OpenAI-compatible API.
 """
 
 
+# The subcommands that take words alone.
+PLAIN = {"store": subcommands.store, "explain": subcommands.explain}
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ftsql", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add(
-        "words",
-        nargs="*",
-        metavar="SQL",
-        help="SQL to run, or: queries [NAME], writes [settle [N]], store [clear | refresh]",
-    )
+    listed = "queries [NAME], explain SQL, writes [settle [N]], store [clear | refresh]"
+    add("words", nargs="*", metavar="SQL", help=f"SQL to run, or: {listed}")
     add("-f", dest="file", metavar="FILE", help="run the SQL of a file")
     add("--db", metavar="FILE", default=":memory:", help="your own SQLite file, to join with and write to")
     add("--mode", metavar="MODE", help="output: box, csv, json, jsonl, line, list, table, … (see .help mode)")
@@ -111,12 +111,10 @@ def _run(words: Sequence[str]) -> int:
             return 0
         chosen = query(given.words[1])
         given.words = []
-    writes = given.words[1:] if given.words[:1] == ["writes"] else None
-    kept = given.words[1:] if given.words[:1] == ["store"] else None
-    explained = given.words[1:] if given.words[:1] == ["explain"] else None
-    if writes is None and kept is None and explained is None and len(given.words) > 1:
+    first, rest = (given.words or [""])[0], given.words[1:]
+    if rest and first != "writes" and first not in PLAIN:
         parser.error("put the SQL into quotes, as one argument")
-    if writes is None and (given.decision or given.job):
+    if first != "writes" and (given.decision or given.job):
         parser.error("--keep, --cancel, --none and --job belong to: ftsql writes settle N")
     new = given.db != ":memory:" and not given.db.startswith("file:") and not os.path.exists(given.db)
     if new and given.read_only:
@@ -133,13 +131,11 @@ def _run(words: Sequence[str]) -> int:
         notice(connection)
         if new:
             complain(f"{given.db} is a new file")
-        if writes is not None:
+        if first == "writes":
             decision: Decision | None = "job" if given.job else given.decision
-            return subcommands.writes(shell, connection.ftsql, writes, decision, given.job)
-        if kept is not None:
-            return subcommands.store(connection.ftsql, kept)
-        if explained is not None:
-            return subcommands.explain(connection.ftsql, explained)
+            return subcommands.writes(shell, connection.ftsql, rest, decision, given.job)
+        if first in PLAIN:
+            return PLAIN[first](connection.ftsql, rest)
         _work(shell, given.words[0] if given.words else None, given.file, chosen)
         shell.close()
     finally:
@@ -170,7 +166,7 @@ def _connect(path: str, options: dict[str, Any]) -> Connection:
         complain(f"{str(error).rstrip('.')}. Until then the record of writes ends with this command")
         options["store"] = MEMORY
         return connect(path, **options)
-    if usual is not None and connection.ftsql.store.is_new:
+    if usual is not None and connection.ftsql.store.is_new and connection.ftsql.store.path != MEMORY:
         complain(f"{usual} keeps the record of what is written, from now on")
     return connection
 

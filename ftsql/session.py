@@ -58,9 +58,7 @@ class Session:
         self.notes: list[str] = []  # what became of writes, in words: what the shell prints
         self.confirm: Callable[[str], bool] | None = None  # asks a person about more than one write at once
         self.journal = Journal(store)
-        self.sender = Sender(
-            self.journal, settings, self.interrupted, self.redact, lambda note: self.notes.append(note)
-        )
+        self.sender = Sender(self.journal, settings, self.interrupted, self.redact, self.note)
         self.queue = Queue(self.sender, self.learn, self.stands, self.approve, self.acted)
         self._held = threading.Event()  # a Ctrl-C that came while the last write of a transaction was under way
         self.last_job_id: str | None = None

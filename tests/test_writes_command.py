@@ -40,6 +40,12 @@ def test_the_path_of_the_record_is_printed_once(environment: dict[str, str], sto
     assert (done.stdout.splitlines()[1], done.stderr) == (f'committed,"{ONE}"', "")
 
 
+def test_read_only_makes_no_record(environment: dict[str, str], store: Path) -> None:
+    done = run("--read-only", "SELECT 1 AS n", environment=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "n\n1\n", "")
+    assert not store.exists()
+
+
 def test_a_store_that_cannot_be_used_is_said_and_done_without(environment: dict[str, str], store: Path) -> None:
     store.parent.mkdir(parents=True)
     store.write_text("no database " * 100)
