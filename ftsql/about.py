@@ -8,12 +8,14 @@ from typing import Any
 import apsw
 from pydantic_core import to_json
 
+from ftsql import tables
 from ftsql.journal import COLUMNS, NAMES
 from ftsql.plan import pushed_down
 from ftsql.providers import Account
 from ftsql.requests import COLUMNS as REQUEST_COLUMNS
 from ftsql.requests import NAMES as REQUEST_NAMES
-from ftsql.resources import JOBS, SQLiteValue
+from ftsql.resource import SQLiteValue
+from ftsql.resources import JOBS, READ_ONLY
 from ftsql.session import Session
 
 Rows = Callable[[], Iterable[tuple[SQLiteValue, ...]]]
@@ -151,9 +153,10 @@ def columns(session: Session) -> Rows:
     """ftsql_columns: every column of the resources' tables, and what of it narrows the requests."""
 
     def rows() -> Iterator[tuple[SQLiteValue, ...]]:
-        for number, column in enumerate(JOBS.columns):
-            pushed = pushed_down(column.name)
-            yield JOBS.table, number, column.name, column.type, column.description, int(column.hidden), pushed
+        for resource in (JOBS, *READ_ONLY):
+            for number, column in enumerate(resource.columns):
+                pushed = pushed_down(column.name) if resource is JOBS else tables.pushed_down(resource, column.name)
+                yield resource.table, number, column.name, column.type, column.description, int(column.hidden), pushed
 
     return rows
 

@@ -78,10 +78,18 @@ class Client:
         _Redacting.accounts.add(account)
         self._workers = Workers(8)
 
-    def get(self, path: str = "", query: Mapping[str, str] | None = None, asker: Asker | None = None) -> Call[Any]:
+    def get(
+        self,
+        path: str = "",
+        query: Mapping[str, str] | None = None,
+        asker: Asker | None = None,
+        *,
+        kind: str | None = None,
+    ) -> Call[Any]:
         """GET ``path`` below the jobs' URL: the decoded JSON, or None where the API says "no such job".
 
-        The call raises APIError (and its kinds), DataError for a body that is no JSON.
+        ``kind`` is what the counts call it: get, or list. The call raises APIError (and its kinds), DataError for
+        a body that is no JSON.
         """
 
         def run(call: Call[Any], attempts: Attempts) -> Any:
@@ -96,7 +104,7 @@ class Client:
                 raise DataError(f"{self.account.name}: answered {answer.url} with null where an object belongs")
             return value
 
-        return self._start(run, "get" if path else "list", path, query, asker)
+        return self._start(run, kind or ("get" if path else "list"), path, query, asker)
 
     def act(self, path: str, asker: Asker | None = None) -> Call[Reply]:
         """POST without a body to ``path`` (cancel, pause, resume).

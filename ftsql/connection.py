@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import apsw
 from pydantic_core import to_json
 
-from ftsql import about, functions, guard, recovery, vtab
+from ftsql import about, functions, guard, recovery, tables, vtab
 from ftsql.environment import Environment
 from ftsql.errors import ConfigError, InterfaceError, ProgrammingError, Warning
 from ftsql.providers import Account, Provider, accounts, load
 from ftsql.registration import Registration
-from ftsql.resources import JOBS
+from ftsql.resources import JOBS, READ_ONLY
 from ftsql.session import Session
 from ftsql.settings import Settings
 from ftsql.store import MEMORY, Store
@@ -190,12 +190,17 @@ def _tables(connection: apsw.Connection, session: Session) -> None:
         read_only=session.read_only,
     )
     module: Any
+    for resource in READ_ONLY:
+        module = tables.Module(session, resource)
+        connection.create_module(
+            resource.table, module, use_bestindex_object=True, eponymous=True, iVersion=2, read_only=True
+        )
     for name, module in about.modules(session).items():
         connection.create_module(name, module, use_bestindex_object=True, eponymous=True, read_only=True)
     # On a read-only connection ':memory:' would be read-only too, and take no table.
     read_only = connection.open_flags & apsw.SQLITE_OPEN_READONLY
     connection.execute(f"ATTACH '{'file::memory:?mode=memory' if read_only else ':memory:'}' AS live")
-    for name in (JOBS.table, *about.modules(session)):
+    for name in (JOBS.table, *(resource.table for resource in READ_ONLY), *about.modules(session)):
         connection.execute(f"CREATE VIRTUAL TABLE live.{name} USING {name}")
     views = (packaged.files("ftsql") / "views.sql").read_text("utf-8")
     connection.execute(views.replace("CREATE VIEW ", "CREATE VIEW live."))

@@ -20,7 +20,8 @@ from ftsql.look import Look
 from ftsql.plan import Plan
 from ftsql.providers import Account
 from ftsql.requests import Asker
-from ftsql.resources import FTSQL_KEY, Row
+from ftsql.resource import Row
+from ftsql.resources import FTSQL_KEY
 from ftsql.scan import scan
 from ftsql.settings import Settings
 

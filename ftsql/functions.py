@@ -18,9 +18,10 @@ from pydantic_core import from_json
 from ftsql import metadata
 from ftsql.client import Client
 from ftsql.errors import APIError, DataError, NotSupportedError, ProgrammingError
-from ftsql.look import in_url
+from ftsql.ids import in_url
 from ftsql.program import misplaced
-from ftsql.resources import JOBS, SQLiteValue, is_finished, json_text
+from ftsql.resource import SQLiteValue, json_text
+from ftsql.resources import JOBS, is_finished
 from ftsql.session import Session
 from ftsql.write import Write
 from ftsql.writes import too_many

@@ -1,4 +1,4 @@
-"""What the store knows of one account's jobs: the rows that the API showed.
+"""What the store knows of one account's jobs, or of one job's events and the like: the rows that the API showed.
 
 A finished row is never asked for again; any other is only known to exist, and its state must be asked for.
 """
@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import apsw
+from pydantic_core import from_json
 
-from ftsql.resources import JOBS, Row, SQLiteValue, is_finished
+from ftsql.resource import Row, SQLiteValue
+from ftsql.resources import JOBS, is_finished
 from ftsql.shelf import Shelf
 
 # The columns that the store keeps beside the object's text; nested ones are decoded from it when asked for.
 NEVER = -(2**62)
-_DOCUMENTED = [column.name for column in JOBS.columns if column.type != "JSON" and column not in JOBS.extra]
+CHUNK = 1000  # rows read at once
+_DOCUMENTED = [column.name for column in JOBS.documented if column.type != "JSON"]
 PLAIN = (*_DOCUMENTED, "suffix")
 FIELDS = ("cover", "place", *PLAIN, "raw", "finished", "checked_at", "listing")
 SAVE = (
@@ -47,7 +50,7 @@ class Choice:
 
 
 class Known(Shelf):
-    """The store's rows of one account."""
+    """The store's rows of one account, or of one parent there."""
 
     def is_fresh(self, looked_at: float) -> bool:
         """Whether something seen then is young enough to be shown again without asking."""
@@ -222,4 +225,6 @@ class Known(Shelf):
 
     def _row(self, values: tuple[Any, ...]) -> Row:
         raw = values[len(PLAIN)] if len(values) > len(PLAIN) else "{}"
-        return Row(self.name, dict(zip(PLAIN, values, strict=False)), raw, bare=True)
+        if self._resource is not JOBS:  # which have the one plain column that the store has names for
+            return self._resource.rows(self.name, [from_json(raw)], self._parent)[0]
+        return Row(self.name, dict(zip(PLAIN, values, strict=False)), raw, bare=JOBS)

@@ -15,7 +15,8 @@ from typing import Any
 from ftsql.errors import APIError, DataError, OperationalError
 from ftsql.known import Known
 from ftsql.providers import Account
-from ftsql.resources import JOBS, Row
+from ftsql.resource import Resource, Row
+from ftsql.resources import JOBS
 from ftsql.workers import Call
 
 MAX_PASSES = 4  # starts from the newest when the job that a page hangs on is deleted meanwhile
@@ -45,29 +46,45 @@ class Listing:
     list of some jobs only.
     """
 
-    def __init__(self, account: Account, ask: Ask, known: Known | None, filter: Query | None = None) -> None:
+    def __init__(
+        self,
+        account: Account,
+        ask: Ask,
+        known: Known | None,
+        filter: Query | None = None,
+        resource: Resource = JOBS,
+        parent: str = "",
+    ) -> None:
         self.account = account
+        self._resource = resource
+        self._parent = parent
         self.rows: list[Row] = []
         self.by_id: dict[str, int] = {}
         self.done = False
         self.joined = False
         self.wanted = False  # the statement reads all of it, so that no job need be asked for by itself
-        if known is not None and account.newest_first and not known.trusts_order():
-            account.ordered = False
-        self.ordered = account.newest_first
+        self.ordered = account.provider.newest_first if parent else account.newest_first
+        if known is not None and self.ordered and not known.trusts_order():
+            self._order_broke()
         self.pages = 0
         self.began = time.time()
         self._ask = ask
         self._known = known
         self._filter = filter or {}
         cover = None if known is None or filter else known.cover()
-        self._cover = cover if self.ordered and "retrieve" not in account.provider.without else None
+        can_ask = parent or "retrieve" not in account.provider.without
+        self._cover = cover if self.ordered and can_ask else None
         self._ahead: tuple[Query, Call[Any]] | None = None
         self._slow = False
         self._passes = 0
         self._begin_pass()
         if known is not None and cover is not None and known.is_fresh(cover.looked_at):
             self.joined = True  # all of it was looked at within max_age
+
+    def _order_broke(self) -> None:
+        self.ordered = False
+        if not self._parent:
+            self.account.ordered = False
 
     def _begin_pass(self) -> None:
         self._passes += 1
@@ -137,14 +154,17 @@ class Listing:
             if self._cursor_is_gone():
                 self._begin_pass()
                 return
+            if self._parent:  # which does not exist
+                self.done = True
+                return
             raise APIError(
-                f"has no list of {JOBS.noun}s at {self.account.url()}",
+                f"has no list of {self._resource.noun}s at {self.account.url()}",
                 provider=self.account.name,
                 status=404,
                 hint="Check base_url: most end with /v1",
             )
         objects, has_more = self._page(body)
-        rows = JOBS.rows(self.account.name, objects)
+        rows = self._resource.rows(self.account.name, objects, self._parent)
         fresh = [row for row in rows if row.id not in self._seen]
         if self._cursor is not None and len(fresh) < max(len(rows), 1) and not self._cursor_checked:
             # An end, or a page that shows again what was seen: both are also what servers answer when
@@ -190,13 +210,15 @@ class Listing:
         if known is None or cover is None or not self.ordered or self._passes > 1 or self.tail >= cover.horizon:
             return
         missing = [id for id in known.missing(self._token, self.tail) if id not in self.by_id]
-        if len(missing) > MAX_MISSING:
+        if len(missing) > (0 if self._parent else MAX_MISSING):
             self._cover = None  # much was deleted, or the list hides it: read all of it
             return
         for id in missing:
             self._ask.exists(id)  # what is gone is forgotten
         self.joined = True
         known.reached(self._token, self.rows[0].created_at, self._pass_began, full=False)
+        if self._parent:  # what a job has left behind never changes
+            known.looked(self._pass_began)
 
     def _check_end(self) -> None:
         """A pass that began anew must show again what an earlier one showed, but for what is deleted."""
@@ -218,7 +240,7 @@ class Listing:
             if created_at is None or (self._tail is not None and created_at > self._tail):
                 if self.ordered and self._known is not None:
                     self._known.order_broke()
-                self.ordered = self.account.ordered = False
+                self._order_broke()
             self._tail = created_at
             if row.id in self.by_id:
                 continue
@@ -232,7 +254,7 @@ class Listing:
 
     def _contradiction(self, what: str) -> OperationalError:
         return OperationalError(
-            f"{self.account.name}: its list of {JOBS.noun}s {what}. Nothing is shown rather than a short "
+            f"{self.account.name}: its list of {self._resource.noun}s {what}. Nothing is shown rather than a short "
             "list: try again, and if it stays so the server does not follow the API"
         )
 
@@ -242,7 +264,7 @@ class Listing:
             kind = "an array" if isinstance(body, list) else "an object without data"
             kind = kind if isinstance(body, (dict, list)) else f"a {type(body).__name__}"
             raise DataError(
-                f"{self.account.name}: answered the list of {JOBS.noun}s with {kind} where an object "
+                f"{self.account.name}: answered the list of {self._resource.noun}s with {kind} where an object "
                 "with an array named data belongs. Check that base_url is the API's"
             )
         has_more = body.get("has_more")

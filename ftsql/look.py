@@ -5,29 +5,25 @@ Within a look each object is asked for at most once, and what the store knows as
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
-from urllib.parse import unquote
 
 from ftsql.client import Client
-from ftsql.errors import APIError, OperationalError, Warning
-from ftsql.known import Choice, Known, place
+from ftsql.errors import APIError, ConfigError, OperationalError, Warning
+from ftsql.feed import Feed
+from ftsql.ids import in_url
+from ftsql.known import CHUNK, Choice, Known, place
 from ftsql.listing import Ask, Listing, Query
 from ftsql.plan import Plan
 from ftsql.providers import Account
-from ftsql.resources import JOBS, Row
+from ftsql.resource import Row
+from ftsql.resources import JOBS, is_finished
 from ftsql.settings import Settings
 from ftsql.store import Store
 from ftsql.workers import Call
-
-# Ids that can stand in a URL as one segment and nothing else; any other is looked for in the list.
-RETRIEVABLE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._~:@-]{0,511}")
-ENCODED = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9._~:@-]|%[0-9A-Fa-f]{2}){0,511}")
-CHUNK = 1000  # rows read from the store at once
 
 
 class Look:
@@ -51,19 +47,30 @@ class Look:
         self.statement = ""  # the SQL text, for the log of requests
         self.plan = Plan("list")
         self.may_stop = False  # the statement may end before it has read all that it reads from
-        self._store = store
-        self._count = count  # told of rows that come from the store
+        self.store = store
+        self.count = count  # told of rows that come from the store
         self._known: dict[Account, Known] = {}
         self._listings: dict[Account, Listing] = {}
         self._filtered: dict[tuple[Account, str], Listing] = {}
         self._got: dict[Account, dict[str, Row | None]] = {account: {} for account in clients}
         self._gets: dict[Account, int] = {}
+        self.nested: dict[str, Any] = {}  # what belongs to jobs, by table
+        self.feeds: list[Feed] = []  # the scans of jobs, whose ids others may ask for
 
     @property
     def accounts(self) -> tuple[Account, ...]:
+        """The accounts to ask. Raises ConfigError where there are none."""
+        if not self.clients:
+            raise ConfigError(
+                "no provider is active: set OPENAI_API_KEY, or any server's key and OPENAI_BASE_URL, or try "
+                "ftsql without a key: ftsql --sandbox, in Python connect(sandbox=True). "
+                "SELECT * FROM ftsql_providers shows what each provider waits for"
+            )
         return tuple(self.clients)
 
-    def start(self, account: Account, path: str, query: Query | None = None, must: bool = True) -> Call[Any] | None:
+    def start(
+        self, account: Account, path: str, query: Query | None = None, must: bool = True, kind: str | None = None
+    ) -> Call[Any] | None:
         """Send one GET of this statement; see Client.get.
 
         Beyond ``max_requests`` it raises OperationalError, or gives None where it is no ``must``.
@@ -77,7 +84,7 @@ class Look:
                 "Narrow it, by id or created_at, or allow more: connect(max_requests=…), --max-requests"
             )
         self.requests += 1
-        return self.clients[account].get(path, query, self)
+        return self.clients[account].get(path, query, self, kind=kind)
 
     def finish(self, account: Account, call: Call[Any] | None) -> Any:
         """What a GET was answered. Raises what Client.get does."""
@@ -95,10 +102,10 @@ class Look:
 
     def known(self, account: Account) -> Known | None:
         """What the store knows of the account's jobs."""
-        if self._store is None or account.missing():
+        if self.store is None or account.missing():
             return None
         if account not in self._known:
-            self._known[account] = Known(self._store, account, self.settings)
+            self._known[account] = Known(self.store, account, self.settings)
         return self._known[account]
 
     def listing(self, account: Account, pairs: Mapping[str, str] | None = None) -> Listing:
@@ -117,7 +124,7 @@ class Look:
         return Ask(
             lambda query, must: self.start(account, "", query, must),
             partial(self.finish, account),
-            lambda id: not self._retrievable(account, id) or self._retrieve(account, id) is not None,
+            lambda id: not self.retrievable(account, id) or self._retrieve(account, id) is not None,
         )
 
     def compare(self, account: Account, rows: Sequence[Row]) -> None:
@@ -150,10 +157,10 @@ class Look:
         row = None if known is None else known.row(id)
         if row is not None:
             got[id] = row
-            self._count(1)
+            self.count(1)
             return row
         listing = self.listing(account)
-        by_get, has_read = self._retrievable(account, id), False
+        by_get, has_read = self.retrievable(account, id), False
         while id not in listing.by_id and not listing.done:
             if listing.joined:
                 return self._retrieve(account, id) if known is not None and known.holds_any([id]) else None
@@ -164,6 +171,31 @@ class Look:
             listing.read()
             has_read = True
         return listing.row(id)
+
+    def heard(self, account: Account, id: str) -> Row | bool:
+        """What is known of a job without asking: its row where it has finished, else whether it was heard of."""
+        known, listing = self.known(account), self._listings.get(account)
+        row = self._got[account].get(id) or (None if listing is None else listing.row(id))
+        row = row or (None if known is None else known.row(id))
+        if row is not None:
+            return row if is_finished(row.status) else True
+        return known is not None and known.holds_any([id])
+
+    def lacks(self, account: Account, id: str) -> bool:
+        """Whether this statement has read the whole list, and the job is not on it."""
+        listing = self._listings.get(account)
+        return listing is not None and listing.done and id not in listing.by_id and not self._got[account].get(id)
+
+    def retrieve(self, jobs: Sequence[tuple[Account, str]]) -> None:
+        """Ask for the jobs side by side, where that can be done, so that it is known whether they have finished."""
+        calls = [
+            (account, id, self.start(account, f"/{id}", must=False))
+            for account, id in jobs
+            if self.retrievable(account, id)
+        ]
+        for account, id, call in calls:
+            if call is not None:
+                self._answered(account, id, self.finish(account, call))
 
     def learn(self, account: Account, row: Row) -> None:
         """Show ``row`` from now on: our own write changed it."""
@@ -201,7 +233,7 @@ class Look:
             for row in rows:
                 shown = None if row.id in before or row.id in listing.by_id else got.get(row.id, row)
                 if shown is not None:
-                    self._count(1)
+                    self.count(1)
                     yield shown
             if len(rows) < count:
                 break
@@ -245,7 +277,8 @@ class Look:
             known.save(rows)
         return rows
 
-    def _retrievable(self, account: Account, id: str) -> bool:
+    def retrievable(self, account: Account, id: str) -> bool:
+        """Whether the provider can be asked for that job by itself."""
         return "retrieve" not in account.provider.without and in_url(account, id)
 
     def _retrieve(self, account: Account, id: str) -> Row | None:
@@ -261,10 +294,3 @@ class Look:
             else:
                 known.save([row])
         return row
-
-
-def in_url(account: Account, id: str) -> bool:
-    """Whether ``id`` can stand in a URL of this account as it is."""
-    if account.provider.encoded_ids and ENCODED.fullmatch(id):
-        return ".." not in unquote(id)
-    return RETRIEVABLE.fullmatch(id) is not None

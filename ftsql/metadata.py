@@ -11,7 +11,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from ftsql.errors import DataError
-from ftsql.resources import SQLiteValue
+from ftsql.resource import SQLiteValue
 
 NAME = "metadata_has"
 

@@ -70,7 +70,9 @@ class Provider(BaseModel):
     newest_first: bool = False
     stores_metadata: bool = False
     filters_metadata: bool = False
-    without: frozenset[Literal["retrieve", "create", "cancel", "pause", "resume"]] = frozenset()
+    without: frozenset[Literal["retrieve", "create", "cancel", "pause", "resume", "events", "checkpoints"]] = (
+        frozenset()
+    )
     create_fields: dict[str, CreateField] = {}
     encoded_ids: bool = False
     not_found: frozenset[str] = frozenset()

@@ -18,7 +18,8 @@ from ftsql.errors import Error, ProgrammingError
 from ftsql.fingerprint import Fingerprint, carries, condition, keeps, listed_ids, look_up
 from ftsql.journal import Entry, State
 from ftsql.look import Look
-from ftsql.resources import Row, is_finished
+from ftsql.resource import Row
+from ftsql.resources import is_finished
 from ftsql.session import Session
 from ftsql.write import CANCELLED, Write, leaves
 

@@ -1,33 +1,16 @@
-"""What the APIs serve: each resource's model, its columns and its paths.
+"""What the APIs serve: each resource's model and its paths.
 
-A table is a TypedDict whose fields carry a ``Column`` and one ``Resource(...)``; the rest of ftsql
-reads both and knows no field by name. Types and descriptions: OpenAI's OpenAPI file, 2026-08-21.
+A new table is a model and one ``Resource(...)``. Types and descriptions: OpenAI's OpenAPI file, 2026-08-21.
 """
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Annotated, Any, Literal, Required, cast, get_type_hints
+from typing import Annotated, Any, Required
 
-from pydantic import (
-    AliasChoices,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    TypeAdapter,
-    ValidationError,
-    with_config,
-)
-from pydantic_core import from_json, to_json
+from pydantic import AliasChoices, BeforeValidator, ConfigDict, Field, with_config
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
-from ftsql.errors import DataError
-
-SQLiteValue = None | int | float | str | bytes
-JSONObject = dict[str, Any]
+from ftsql.resource import Column, Integer, Resource, Text, Time
 
 # A status is an open set; these end a job at any provider (api-facts: OpenAI, Azure, Together, Mistral, LocalAI).
 FINISHED = frozenset(
@@ -51,46 +34,11 @@ def is_finished(status: str | None) -> bool:
     return status is not None and status.lower() in FINISHED
 
 
-def _seconds(value: object) -> object:
-    """Unix seconds from seconds, milliseconds (above 1e11) or ISO 8601; 0 and NaN mean unset."""
-    if value is None or value == 0 or value == "" or value != value:
-        return None
-    if isinstance(value, str):
-        try:
-            number = float(value)
-        except ValueError:
-            moment = datetime.datetime.fromisoformat(value)
-            if moment.tzinfo is None:
-                moment = moment.replace(tzinfo=datetime.UTC)
-            return int(moment.timestamp())
-        return _seconds(number)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError("should be Unix seconds or an ISO 8601 time")
-    if abs(value) > 1e17:
-        raise ValueError("is no time: out of range")
-    return int(value / 1000) if abs(value) > 1e11 else int(value)
-
-
 def _error(value: object) -> object:
     """``{}`` and ``{code: null, message: null}`` are how APIs say that there was no error."""
     if isinstance(value, dict) and all(member is None for member in value.values()):
         return None
     return None if value == "" else value
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column: its declared SQL type, what it means, and whether ``SELECT *`` shows it."""
-
-    type: Literal["TEXT", "INTEGER", "JSON"]
-    description: str
-    name: str = ""
-    hidden: bool = False
-
-
-Time = Annotated[int | None, BeforeValidator(_seconds)]
-Integer = Annotated[int | None, Field(ge=-(2**63), le=2**63 - 1)]
-Text = str | None
 
 
 @with_config(ConfigDict(coerce_numbers_to_str=True, extra="ignore"))
@@ -153,120 +101,6 @@ class FineTuningJob(TypedDict, total=False):
     suffix: Annotated[Text, Field(validation_alias=AliasChoices("suffix", "user_provided_suffix"))]
 
 
-class Row:
-    """One object of a provider: its documented fields as the model reads them, and as it was received.
-
-    Out of the store it comes ``bare``: with its plain fields and its text, which is decoded when a nested
-    field is asked for.
-    """
-
-    __slots__ = ("_bare", "_raw", "provider", "values")
-
-    def __init__(self, provider: str, values: JSONObject, raw: JSONObject | str, *, bare: bool = False) -> None:
-        self.provider = provider
-        self.values = values
-        self._raw = raw
-        self._bare = bare
-
-    @property
-    def raw(self) -> JSONObject:
-        """The object as it was received."""
-        if isinstance(self._raw, str):
-            self._raw = from_json(self._raw)
-        return cast("JSONObject", self._raw)
-
-    @property
-    def text(self) -> str:
-        """The object as it was received, as JSON text. Raises ValueError where JSON cannot say it."""
-        return self._raw if isinstance(self._raw, str) else to_json(self._raw, inf_nan_mode="null").decode()
-
-    def nested(self, name: str) -> Any:
-        """A field that is an object or array, decoded."""
-        if self._bare:
-            self.values = JOBS.rows(self.provider, [self.raw])[0].values
-            self._bare = False
-        return self.values.get(name)
-
-    @property
-    def id(self) -> str:
-        return str(self.values["id"])
-
-    @property
-    def created_at(self) -> int | None:
-        value: int | None = self.values.get("created_at")
-        return value
-
-    @property
-    def status(self) -> str | None:
-        value: str | None = self.values.get("status")
-        return value
-
-    @property
-    def key(self) -> str:
-        return f"{self.provider}/{self.id}"
-
-
-@dataclass(frozen=True)
-class Resource:
-    """A table: the model of its rows and the columns that do not come from the model."""
-
-    table: str
-    noun: str
-    model: type
-    extra: tuple[Column, ...]
-
-    @cached_property
-    def columns(self) -> tuple[Column, ...]:
-        """All columns in the table's order: the model's, then ``extra``."""
-        hints = get_type_hints(self.model, include_extras=True)
-        documented = (
-            Column(marker.type, marker.description, name) for name, hint in hints.items() for marker in _markers(hint)
-        )
-        return (*documented, *self.extra)
-
-    @cached_property
-    def _adapter(self) -> TypeAdapter[Any]:
-        model: Any = self.model
-        return TypeAdapter(list[model])
-
-    def rows(self, provider: str, objects: Sequence[object]) -> list[Row]:
-        """The rows of a decoded list of objects. Raises DataError naming provider, object and field."""
-        try:
-            values = self._adapter.validate_python(objects)
-        except ValidationError as error:
-            raise DataError(self._complaint(provider, objects, error)) from None
-        return [Row(provider, value, raw) for value, raw in zip(values, objects, strict=True) if isinstance(raw, dict)]
-
-    def _complaint(self, provider: str, objects: Sequence[object], error: ValidationError) -> str:
-        first = error.errors(include_url=False)[0]
-        index = first["loc"][0] if first["loc"] and isinstance(first["loc"][0], int) else 0
-        culprit = objects[index]
-        name = culprit.get("id") if isinstance(culprit, dict) else None
-        field = ".".join(str(part) for part in first["loc"][1:]) or "the object"
-        message = first["msg"].removeprefix("Value error, ")[:120]
-        return (
-            f"{provider}: sent a {self.noun} that does not follow the API's schema "
-            f"({'id ' + repr(name)[:80] if name else f'number {index + 1} of the answer, without an id'}): "
-            f"{field}: {message}, got {repr(first['input'])[:80]}. "
-            f"Look at the server behind this provider's base_url, or leave it out with FTSQL_PROVIDERS"
-        )
-
-
-def _markers(hint: Any) -> list[Column]:
-    if getattr(hint, "__origin__", None) is Required:
-        hint = hint.__args__[0]
-    return [marker for marker in getattr(hint, "__metadata__", ()) if isinstance(marker, Column)]
-
-
-def json_text(value: object) -> SQLiteValue:
-    """A JSON column's SQL value: objects, arrays and texts as JSON text, numbers as they are, null as NULL."""
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        return str(value)
-    if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
-        return value
-    return to_json(value, inf_nan_mode="null").decode()
-
-
 FTSQL_KEY = "ftsql_key"  # our fingerprint in a job's metadata: never shown in the metadata column
 
 JOBS = Resource(
@@ -274,7 +108,6 @@ JOBS = Resource(
     noun="fine-tuning job",
     model=FineTuningJob,
     extra=(
-        Column("TEXT", "The name of the provider that serves the job.", "provider"),
         Column(
             "TEXT",
             "The same as id, by the name that the API's paths and StackQL use.",
@@ -293,7 +126,59 @@ JOBS = Resource(
             "extra_body",
             True,
         ),
-        Column("JSON", "The object as it was received, with fields that have no column.", "raw", True),
-        Column("TEXT", "provider/id: the key by which UPDATE addresses a row.", "key", True),
     ),
 )
+
+JOB_ID = Column(
+    "TEXT", "The same as fine_tuning_job_id; an array of ids asks for several jobs at once.", "job_id", True
+)
+
+
+@with_config(ConfigDict(coerce_numbers_to_str=True, extra="ignore"))
+class Event(TypedDict, total=False):
+    id: Required[Annotated[str, Field(min_length=1), Column("TEXT", "The object identifier.")]]
+    created_at: Annotated[Time, Column("INTEGER", "When the event was created, in Unix seconds.")]
+    level: Annotated[Text, Column("TEXT", "The log level: info, warn or error.")]
+    message: Annotated[Text, Column("TEXT", "The message of the event.")]
+    type: Annotated[Text, Column("TEXT", "The type of event: message or metrics.")]
+    data: Annotated[Any, Column("JSON", "The data associated with the event, such as the metrics of a step.")]
+    object: Annotated[Text, Column("TEXT", "The object type, which is always fine_tuning.job.event.")]
+
+
+EVENTS = Resource(
+    table="fine_tuning_job_events",
+    noun="event",
+    model=Event,
+    path="/{}/events",
+    parent="fine_tuning_job_id",
+    extra=(JOB_ID,),
+    lacks="events",
+)
+
+
+@with_config(ConfigDict(coerce_numbers_to_str=True, extra="ignore"))
+class Checkpoint(TypedDict, total=False):
+    id: Required[Annotated[str, Field(min_length=1), Column("TEXT", "The checkpoint identifier.")]]
+    created_at: Annotated[Time, Column("INTEGER", "When the checkpoint was created, in Unix seconds.")]
+    fine_tuned_model_checkpoint: Annotated[
+        Text, Column("TEXT", "The name of the fine-tuned checkpoint model that is created.")
+    ]
+    step_number: Annotated[Integer, Column("INTEGER", "The step number that the checkpoint was created at.")]
+    metrics: Annotated[Any, Column("JSON", "Metrics at the step number during the fine-tuning job.")]
+    fine_tuning_job_id: Annotated[
+        Text, Column("TEXT", "The name of the fine-tuning job that this checkpoint was created from.")
+    ]
+    object: Annotated[Text, Column("TEXT", "The object type, which is always fine_tuning.job.checkpoint.")]
+
+
+CHECKPOINTS = Resource(
+    table="fine_tuning_job_checkpoints",
+    noun="checkpoint",
+    model=Checkpoint,
+    path="/{}/checkpoints",
+    parent="fine_tuning_job_id",
+    extra=(JOB_ID,),
+    lacks="checkpoints",
+)
+
+READ_ONLY = (EVENTS, CHECKPOINTS)

@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ftsql import metadata
-from ftsql.errors import ConfigError, OperationalError
+from ftsql.errors import OperationalError
 from ftsql.known import Choice
 from ftsql.listing import Listing
 from ftsql.look import Look
 from ftsql.plan import Plan
 from ftsql.providers import Account
-from ftsql.resources import Row, SQLiteValue
+from ftsql.resource import Row, SQLiteValue
 
 NUMERIC = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 
@@ -33,12 +33,6 @@ def scan(look: Look, plan: Plan, arguments: Sequence[Any], *, raw: bool = True) 
     values = dict(zip(plan.arguments, arguments, strict=True))
     if plan.access == "nothing" or any(value is None for value in values.values()):
         return iter(())
-    if not look.clients:
-        raise ConfigError(
-            "no provider is active: set OPENAI_API_KEY, or any server's key and OPENAI_BASE_URL, or try "
-            "ftsql without a key: ftsql --sandbox, in Python connect(sandbox=True). "
-            "SELECT * FROM ftsql_providers shows what each provider waits for"
-        )
     accounts = _accounts(look.accounts, values)
     if plan.access == "get":
         provider, id = _wanted(values)

@@ -18,7 +18,8 @@ from pydantic_core import to_json
 from ftsql import fingerprint
 from ftsql.errors import APIError, DataError, OutcomeUnknown, ProgrammingError, StoreError
 from ftsql.journal import Entry, Journal, State
-from ftsql.resources import JOBS, Row, is_finished
+from ftsql.resource import Row
+from ftsql.resources import JOBS, is_finished
 from ftsql.settings import Settings
 from ftsql.workers import Call
 from ftsql.write import CANCELLED, STATUS, Write, leaves

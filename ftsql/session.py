@@ -22,7 +22,8 @@ from ftsql.journal import Journal
 from ftsql.look import Look
 from ftsql.providers import Account, Provider
 from ftsql.requests import Counts, Requests
-from ftsql.resources import JOBS, Row
+from ftsql.resource import Row
+from ftsql.resources import JOBS
 from ftsql.sending import Sender
 from ftsql.settings import Settings
 from ftsql.shelf import Shelf

@@ -16,6 +16,7 @@ import apsw
 
 from ftsql.errors import StoreError, Warning
 from ftsql.providers import Account
+from ftsql.resource import Resource
 from ftsql.resources import JOBS
 from ftsql.settings import Settings
 from ftsql.store import Store
@@ -39,9 +40,11 @@ class Cover:
 
 
 class Shelf:
-    """The place of one account's jobs."""
+    """The place of one account's jobs, or of one ``parent``'s objects of another resource."""
 
-    def __init__(self, store: Store, account: Account, settings: Settings) -> None:
+    def __init__(
+        self, store: Store, account: Account, settings: Settings, resource: Resource = JOBS, parent: str = ""
+    ) -> None:
         self.name = account.name
         self._store = store
         self._max_age = settings.max_age
@@ -51,6 +54,8 @@ class Shelf:
         self._broken = False
         self._lacking = False  # a row could not be kept, so that no listing is covered
         self._account = account
+        self._resource = resource
+        self._parent = parent
 
     def cover(self) -> Cover | None:
         """The cover, unless there is none or it is due for a full listing."""
@@ -64,6 +69,16 @@ class Shelf:
             return None if due else Cover(row[0], row[1])
 
         return self._safe(read, None)
+
+    def looked_at(self) -> float:
+        """When all was last known to be as the API has it, however long ago; 0 where there is no cover."""
+
+        def read(db: apsw.Connection) -> float:
+            sql = "SELECT looked_at FROM covers WHERE cover = ? AND horizon IS NOT NULL"
+            row: Any = db.execute(sql, (self._cover(),)).fetchone()
+            return 0.0 if row is None else float(row[0])
+
+        return self._safe(read, 0.0)
 
     def trusts_order(self) -> bool:
         """Whether the provider's order was not seen to break since the last time for a full listing."""
@@ -130,7 +145,7 @@ class Shelf:
     def _cover(self) -> int:
         """How the store numbers this account's jobs."""
         if not self._cover_id:
-            self._cover_id = self._store.cover(self._account, JOBS.table)
+            self._cover_id = self._store.cover(self._account, self._resource.table, self._parent)
         return self._cover_id
 
     def _read(self, work: Callable[[apsw.Connection], T]) -> T:

@@ -155,9 +155,9 @@ class Store:
                 raise
             self._quick.execute("COMMIT")
 
-    def cover(self, account: Account, resource: str) -> int:
-        """The number by which the store knows an account's objects of one resource. Raises apsw.Error."""
-        known = (self.account(account), resource)
+    def cover(self, account: Account, resource: str, parent: str = "") -> int:
+        """The number by which the store knows an account's objects of one resource (and parent). Raises apsw.Error."""
+        known = (self.account(account), f"{resource}/{parent}" if parent else resource)
         with self.rows(writes=False) as db:
             found = db.execute("SELECT cover FROM covers WHERE account = ? AND resource = ?", known).fetchone()
             if found is None:
@@ -165,7 +165,7 @@ class Store:
                     "INSERT INTO covers (provider, account, resource) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
                     (account.name, *known),
                 )
-                return self.cover(account, resource)
+                return self.cover(account, resource, parent)
         return int(found[0])
 
     def contents(self) -> list[Any]:
@@ -175,7 +175,8 @@ class Store:
         with self.lock:
             return self.db.execute(
                 "SELECT provider, count(id), ifnull(sum(finished), 0), horizon, full_at FROM covers "
-                "LEFT JOIN objects USING (cover) GROUP BY cover HAVING count(id) OR full_at ORDER BY cover"
+                "LEFT JOIN objects USING (cover) WHERE instr(resource, '/') = 0 "
+                "GROUP BY cover HAVING count(id) OR full_at ORDER BY cover"
             ).fetchall()
 
     def writes(self) -> list[Any]:

@@ -6,7 +6,7 @@ number that SQLite gave it: the unusable ones take slots too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import apsw
@@ -14,8 +14,10 @@ import apsw
 from ftsql import metadata
 from ftsql.checks import brief
 from ftsql.errors import IntegrityError, InternalError, NotSupportedError, ProgrammingError
-from ftsql.plan import Constraint, Order, Plan, plan
-from ftsql.resources import FTSQL_KEY, JOBS, Column, Row, SQLiteValue, json_text
+from ftsql.feed import Feed
+from ftsql.plan import ID_COLUMNS, Constraint, Order, Plan, plan
+from ftsql.resource import Column, Row, SQLiteValue, json_text
+from ftsql.resources import FTSQL_KEY, JOBS
 from ftsql.scan import scan
 from ftsql.session import Session
 from ftsql.write import STATUS, Write
@@ -67,14 +69,7 @@ def _getter(column: Column) -> Getter:
 NAMES = [column.name for column in JOBS.columns]
 GETTERS = [_getter(column) for column in JOBS.columns]
 NESTED = {number for number, column in enumerate(JOBS.columns) if column.type == "JSON"}
-SCHEMA = "CREATE TABLE {}({}) WITHOUT ROWID".format(
-    JOBS.table,
-    ", ".join(
-        f"{column.name} {column.type}{' HIDDEN' if column.hidden else ''}"
-        f"{' PRIMARY KEY NOT NULL' if column.name == 'key' else ''}"
-        for column in JOBS.columns
-    ),
-)
+IDS = {number for number, name in enumerate(NAMES) if name in ID_COLUMNS}
 
 
 class Module:
@@ -87,7 +82,7 @@ class Module:
         if table != JOBS.table:  # a file could hold the table under a name that nothing guards
             raise ProgrammingError(f"{schema}.{table}: the table of module {module} is called {JOBS.table}")
         connection.vtab_config(apsw.SQLITE_VTAB_CONSTRAINT_SUPPORT, 1)
-        return SCHEMA, Table(self._session)
+        return JOBS.schema, Table(self._session)
 
     Create = Connect
 
@@ -220,22 +215,32 @@ class Cursor:
 
     def __init__(self, session: Session) -> None:
         self._look = session.statement.look
-        self._rows: Iterator[Row] = iter(())
-        self._row: Row | None = None
+        self._feed = Feed(iter(()))
 
     def Filter(self, number: int, words: str, arguments: Sequence[Any]) -> None:
-        self._rows = scan(self._look, Plan.from_words(words), arguments, raw=bool(number))
+        plan = Plan.from_words(words)
+        values = dict(zip(plan.arguments, arguments, strict=True))
+        exact = [(name, values[name]) for name in ("status", "model") if isinstance(values.get(name), str)]
+        self._feed = Feed(
+            scan(self._look, plan, arguments, raw=bool(number)),
+            lambda row: all(row.values.get(name) == value for name, value in exact),
+        )
+        if plan.access == "list":
+            self._look.feeds.append(self._feed)
         self.Next()
 
     def Eof(self) -> bool:
-        return self._row is None
+        return self._feed.row is None
 
     def Next(self) -> None:
-        self._row = next(self._rows, None)
+        self._feed.next()
 
     def Column(self, number: int) -> SQLiteValue:
-        assert self._row is not None
-        return GETTERS[number](self._row)
+        row = self._feed.row
+        assert row is not None
+        if number in IDS:
+            self._feed.give(row.id)
+        return GETTERS[number](row)
 
     def ColumnNoChange(self, number: int) -> Any:
         return apsw.no_change
@@ -244,7 +249,7 @@ class Cursor:
         raise ProgrammingError("fine_tuning_jobs has no rowid: its key is the column key")
 
     def Close(self) -> None:
-        self._rows = iter(())
+        self._feed = Feed(iter(()))
 
 
 def _constraint(info: apsw.IndexInfo, slot: int) -> Constraint:

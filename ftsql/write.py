@@ -16,9 +16,9 @@ from ftsql.answers import Reply
 from ftsql.client import Client
 from ftsql.errors import ProgrammingError
 from ftsql.fingerprint import Fingerprint
+from ftsql.ids import in_url
 from ftsql.journal import State
-from ftsql.look import in_url
-from ftsql.resources import JSONObject, Row
+from ftsql.resource import JSONObject, Row
 
 Action = Literal["create", "cancel", "pause", "resume"]
 ACTIONS: tuple[Action, ...] = get_args(Action)

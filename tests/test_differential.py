@@ -174,9 +174,9 @@ def _stops_early(patch: pytest.MonkeyPatch) -> None:
 
 
 def _id_claimed_unique(patch: pytest.MonkeyPatch) -> None:
-    schema = vtab.SCHEMA.replace(" PRIMARY KEY NOT NULL", "").replace("(id TEXT", "(id TEXT PRIMARY KEY NOT NULL")
-    assert schema != vtab.SCHEMA
-    patch.setattr(vtab, "SCHEMA", schema)
+    schema = JOBS.schema.replace(" PRIMARY KEY NOT NULL", "").replace("(id TEXT", "(id TEXT PRIMARY KEY NOT NULL")
+    assert schema != JOBS.schema
+    patch.setitem(JOBS.__dict__, "schema", schema)
 
 
 def _collation_ignored(patch: pytest.MonkeyPatch) -> None:

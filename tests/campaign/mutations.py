@@ -12,7 +12,7 @@ from typing import Any
 from ftsql import fingerprint, recovery
 from ftsql.attempts import Attempts
 from ftsql.fingerprint import Found
-from ftsql.resources import Row
+from ftsql.resource import Row
 from ftsql.sending import Sender
 from ftsql.statements import Statements
 from ftsql.write import Write

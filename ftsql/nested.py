@@ -1,0 +1,102 @@
+"""What belongs to jobs: the events or checkpoints of many, as one statement sees them.
+
+Of a job that ended a while ago they are read once and stay in the store; of any other what is new is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import islice
+
+from ftsql.ids import in_url
+from ftsql.known import CHUNK, Choice, Known, place
+from ftsql.listing import Ask, Listing
+from ftsql.look import Look
+from ftsql.providers import Account
+from ftsql.resource import Resource, Row
+from ftsql.shelf import SKEW, SLACK
+
+AHEAD = 32  # parents that are asked for before they are read
+
+Parent = tuple[Account, str]
+
+
+class Part:
+    """One parent's objects: the listing, and the store's place for them."""
+
+    def __init__(self, look: Look, resource: Resource, account: Account, parent: str) -> None:
+        path = resource.path.format(parent)
+        self._count = look.count
+        ask = Ask(
+            lambda query, must: look.start(account, path, query, must, kind="list"),
+            partial(look.finish, account),
+            lambda id: True,
+        )
+        self.known: Known | None = None
+        if look.store is not None and look.known(account) is not None:
+            self.known = Known(look.store, account, look.settings, resource, parent)
+        self.listing = Listing(account, ask, self.known, resource=resource, parent=parent)
+        self.looked_at = 0.0 if self.known is None else self.known.looked_at()
+
+    def rows(self) -> Iterator[Row]:
+        """All objects of the parent."""
+        listing, read = self.listing, 0
+        while True:
+            yield from islice(listing.rows, read, None)
+            read = len(listing.rows)
+            if listing.done:
+                return
+            if listing.joined:
+                break
+            listing.read()
+            listing.ahead()
+        assert self.known is not None
+        after: tuple[int, str] | None = None
+        while rows := self.known.rest(Choice(), listing.tail, after, CHUNK):
+            after = place(rows[-1])
+            rest = [row for row in rows if row.id not in listing.by_id]
+            self._count(len(rest))
+            yield from rest
+
+
+class Nested:
+    """One statement's view of one resource; every parent is asked for at most once in it."""
+
+    def __init__(self, look: Look, resource: Resource) -> None:
+        self._look = look
+        self._resource = resource
+        self._parts: dict[Parent, Part] = {}
+
+    def rows(self, parents: Sequence[Parent]) -> Iterator[Row]:
+        """The objects of each parent in turn; of several they are asked for side by side."""
+        parents = [parent for parent in parents if in_url(*parent)]
+        for number, parent in enumerate(parents):
+            if number % AHEAD == 0 and not self._look.may_stop:
+                self.ask(parents[number : number + 2 * AHEAD])
+            part = self._parts.get(parent)
+            if part is None:
+                self.ask([parent])
+                part = self._parts[parent]
+            yield from part.rows()
+
+    def ask(self, parents: Sequence[Parent]) -> None:
+        """Send for what these parents have, without waiting for it."""
+        parents = [parent for parent in dict.fromkeys(parents) if parent not in self._parts and in_url(*parent)]
+        parts = {parent: Part(self._look, self._resource, *parent) for parent in parents}
+        # All was read before, and the job was never seen: it may have finished meanwhile, or long ago.
+        unseen = [parent for parent, part in parts.items() if part.looked_at and not self._look.heard(*parent)]
+        self._look.retrieve(unseen)
+        for parent, part in parts.items():
+            if self._settled(parent, part):
+                part.listing.joined = True
+            part.listing.ahead()
+        self._parts |= parts
+
+    def _settled(self, parent: Parent, part: Part) -> bool:
+        """Whether everything was read after the job had finished, so that nothing can be new."""
+        job = self._look.heard(*parent)
+        if not isinstance(job, Row) or not part.looked_at:
+            return False
+        finished_at = job.values.get("finished_at")
+        return part.looked_at > (finished_at + SLACK if finished_at else (job.created_at or 0) + SKEW)

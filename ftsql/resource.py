@@ -1,0 +1,207 @@
+"""A resource: what a table is made of, its model's columns and the rows that decoded objects become.
+
+A model is a TypedDict whose fields carry a ``Column``; the rest of ftsql reads that and knows no field by name.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Literal, Required, cast, get_type_hints
+
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic_core import from_json, to_json
+
+from ftsql.errors import DataError
+
+SQLiteValue = None | int | float | str | bytes
+JSONObject = dict[str, Any]
+
+
+def _seconds(value: object) -> object:
+    """Unix seconds from seconds, milliseconds (above 1e11) or ISO 8601; 0 and NaN mean unset."""
+    if value is None or value == 0 or value == "" or value != value:
+        return None
+    if isinstance(value, str):
+        try:
+            number = float(value)
+        except ValueError:
+            moment = datetime.datetime.fromisoformat(value)
+            if moment.tzinfo is None:
+                moment = moment.replace(tzinfo=datetime.UTC)
+            return int(moment.timestamp())
+        return _seconds(number)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError("should be Unix seconds or an ISO 8601 time")
+    if abs(value) > 1e17:
+        raise ValueError("is no time: out of range")
+    return int(value / 1000) if abs(value) > 1e11 else int(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its declared SQL type, what it means, and whether ``SELECT *`` shows it."""
+
+    type: Literal["TEXT", "INTEGER", "JSON"]
+    description: str
+    name: str = ""
+    hidden: bool = False
+
+
+Time = Annotated[int | None, BeforeValidator(_seconds)]
+Integer = Annotated[int | None, Field(ge=-(2**63), le=2**63 - 1)]
+Text = str | None
+
+
+class Row:
+    """One object of a provider: its documented fields as the model reads them, and as it was received.
+
+    Out of the store it comes ``bare``: with its plain fields and its text, which that resource decodes when a
+    nested field is asked for.
+    """
+
+    __slots__ = ("_bare", "_raw", "provider", "values")
+
+    def __init__(
+        self, provider: str, values: JSONObject, raw: JSONObject | str, *, bare: Resource | None = None
+    ) -> None:
+        self.provider = provider
+        self.values = values
+        self._raw = raw
+        self._bare = bare
+
+    @property
+    def raw(self) -> JSONObject:
+        """The object as it was received."""
+        if isinstance(self._raw, str):
+            self._raw = from_json(self._raw)
+        return cast("JSONObject", self._raw)
+
+    @property
+    def text(self) -> str:
+        """The object as it was received, as JSON text. Raises ValueError where JSON cannot say it."""
+        return self._raw if isinstance(self._raw, str) else to_json(self._raw, inf_nan_mode="null").decode()
+
+    def nested(self, name: str) -> Any:
+        """A field that is an object or array, decoded."""
+        if self._bare is not None:
+            self.values = self._bare.rows(self.provider, [self.raw])[0].values
+            self._bare = None
+        return self.values.get(name)
+
+    @property
+    def id(self) -> str:
+        return str(self.values["id"])
+
+    @property
+    def created_at(self) -> int | None:
+        value: int | None = self.values.get("created_at")
+        return value
+
+    @property
+    def status(self) -> str | None:
+        value: str | None = self.values.get("status")
+        return value
+
+    @property
+    def key(self) -> str:
+        return f"{self.provider}/{self.id}"
+
+
+PROVIDER = Column("TEXT", "The name of the provider that serves it.", "provider")
+RAW = Column("JSON", "The object as it was received, with fields that have no column.", "raw", True)
+
+
+@dataclass(frozen=True, eq=False)
+class Resource:
+    """A table: the model of its rows, where they are served, and the columns that the model does not have.
+
+    ``path`` is below the provider's jobs, or below its base_url where ``root`` is set; ``{}`` in it stands for the
+    id of the ``parent``, which is the name of the column that every request needs. ``extra``: hidden columns,
+    of which the first is another name for the parent's id, or else for ``id``, and what ``table('…')`` binds.
+    ``lacks``: the word by which a provider says that it does not serve it.
+    """
+
+    table: str
+    noun: str
+    model: type
+    extra: tuple[Column, ...]
+    path: str = ""
+    root: bool = False
+    parent: str = ""
+    lacks: str = ""
+
+    @cached_property
+    def documented(self) -> tuple[Column, ...]:
+        """The model's columns."""
+        hints = get_type_hints(self.model, include_extras=True)
+        return tuple(
+            Column(marker.type, marker.description, name) for name, hint in hints.items() for marker in _markers(hint)
+        )
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """All columns in the table's order: the model's, the parent's id, the provider, then the hidden ones."""
+        known = {column.name for column in self.documented}
+        parent = (
+            [Column("TEXT", "What it belongs to.", self.parent)] if self.parent and self.parent not in known else []
+        )
+        words = "provider/parent/id" if self.parent else "provider/id"
+        key = Column("TEXT", f"{words}: the key by which a row is addressed.", "key", True)
+        return (*self.documented, *parent, PROVIDER, *self.extra, RAW, key)
+
+    @cached_property
+    def schema(self) -> str:
+        """The table as SQLite is told of it."""
+        columns = (
+            f"{column.name} {column.type}{' HIDDEN' if column.hidden else ''}"
+            f"{' PRIMARY KEY NOT NULL' if column.name == 'key' else ''}"
+            for column in self.columns
+        )
+        return f"CREATE TABLE {self.table}({', '.join(columns)}) WITHOUT ROWID"
+
+    @cached_property
+    def _adapter(self) -> TypeAdapter[Any]:
+        model: Any = self.model
+        return TypeAdapter(list[model])
+
+    def rows(self, provider: str, objects: Sequence[object], parent: str = "") -> list[Row]:
+        """The rows of a decoded list of objects. Raises DataError naming provider, object and field."""
+        try:
+            values = self._adapter.validate_python(objects)
+        except ValidationError as error:
+            raise DataError(self._complaint(provider, objects, error)) from None
+        for value in values if self.parent else ():
+            value[self.parent] = parent
+        return [Row(provider, value, raw) for value, raw in zip(values, objects, strict=True) if isinstance(raw, dict)]
+
+    def _complaint(self, provider: str, objects: Sequence[object], error: ValidationError) -> str:
+        first = error.errors(include_url=False)[0]
+        index = first["loc"][0] if first["loc"] and isinstance(first["loc"][0], int) else 0
+        culprit = objects[index]
+        name = culprit.get("id") if isinstance(culprit, dict) else None
+        field = ".".join(str(part) for part in first["loc"][1:]) or "the object"
+        message = first["msg"].removeprefix("Value error, ")[:120]
+        return (
+            f"{provider}: sent a {self.noun} that does not follow the API's schema "
+            f"({'id ' + repr(name)[:80] if name else f'number {index + 1} of the answer, without an id'}): "
+            f"{field}: {message}, got {repr(first['input'])[:80]}. "
+            f"Look at the server behind this provider's base_url, or leave it out with FTSQL_PROVIDERS"
+        )
+
+
+def _markers(hint: Any) -> list[Column]:
+    if getattr(hint, "__origin__", None) is Required:
+        hint = hint.__args__[0]
+    return [marker for marker in getattr(hint, "__metadata__", ()) if isinstance(marker, Column)]
+
+
+def json_text(value: object) -> SQLiteValue:
+    """A JSON column's SQL value: objects, arrays and texts as JSON text, numbers as they are, null as NULL."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return str(value)
+    if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
+        return value
+    return to_json(value, inf_nan_mode="null").decode()

@@ -1,0 +1,215 @@
+"""SQLite's side of the tables of what belongs to jobs: APSW's callbacks for every ``Resource`` that has a parent.
+
+A constraint taken here is still checked by SQLite (omit is never set).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import apsw
+from pydantic_core import from_json
+
+from ftsql.errors import NotSupportedError, ProgrammingError
+from ftsql.feed import Feed
+from ftsql.nested import AHEAD, Nested, Parent
+from ftsql.plan import GET, LISTING
+from ftsql.providers import Account
+from ftsql.resource import Resource, Row, SQLiteValue, json_text
+from ftsql.session import Session
+
+OPERATORS = {
+    apsw.SQLITE_INDEX_CONSTRAINT_EQ: "=",  # also each value of an IN
+    apsw.SQLITE_INDEX_CONSTRAINT_IS: "=",
+    apsw.SQLITE_INDEX_CONSTRAINT_NE: "<>",
+}
+PARENTS = ("parents", "parent", "key")  # what a plan calls the ways to say whose objects are wanted
+
+
+class Module:
+    """The module of one resource: eponymous, and a table in the schema ``live``."""
+
+    def __init__(self, session: Session, resource: Resource) -> None:
+        self._session = session
+        self._resource = resource
+
+    def Connect(self, connection: apsw.Connection, module: str, schema: str, table: str, *_: str) -> tuple[str, Any]:
+        if table != self._resource.table:
+            raise ProgrammingError(f"{schema}.{table}: the table of module {module} is called {self._resource.table}")
+        return self._resource.schema, _Table(self._session, self._resource)
+
+    Create = Connect
+
+
+class _Table:
+    def __init__(self, session: Session, resource: Resource) -> None:
+        self._session = session
+        self._resource = resource
+        self._names = [column.name for column in resource.columns]
+
+    def BestIndexObject(self, info: apsw.IndexInfo) -> bool:
+        """Takes the parent's id, the key or the provider; without a parent the scan says what is missing."""
+        words = _words(self._resource)
+        taken: dict[str, int] = {}
+        waits = False
+        for slot in range(info.nConstraint):
+            column, operator = info.get_aConstraint_iColumn(slot), info.get_aConstraint_op(slot)
+            word = words.get((self._names[column], OPERATORS.get(operator, ""))) if column >= 0 else None
+            if word is None or info.get_aConstraint_collation(slot) != "BINARY":
+                continue
+            if info.get_aConstraint_usable(slot):
+                taken.setdefault(word, slot)
+            else:
+                waits = waits or word in PARENTS
+        found = [word for word in PARENTS if word in taken]
+        if not found and waits:
+            return False  # another order of the tables has the parent's id
+        chosen = [*found[:1], *(word for word in taken if word not in PARENTS)]
+        for position, word in enumerate(chosen, 1):
+            info.set_aConstraintUsage_argvIndex(taken[word], position)
+        info.estimatedCost = (GET if found else LISTING * LISTING) / (2 if "provider" in taken else 1)
+        info.estimatedRows = 50
+        info.idxStr = " ".join(["list", *chosen])
+        return True
+
+    def Open(self) -> _Cursor:
+        return _Cursor(self._session, self._resource)
+
+    def Disconnect(self) -> None:
+        pass
+
+    Destroy = Disconnect
+
+
+class _Cursor:
+    """One scan. It keeps the look of the statement in which SQLite opened it."""
+
+    def __init__(self, session: Session, resource: Resource) -> None:
+        self._look = session.statement.look
+        self._resource = resource
+        self._nested: Nested = self._look.nested.setdefault(resource.table, Nested(self._look, resource))
+        self._argument: SQLiteValue = None  # of the table-valued function
+        self._getters = [self._getter(column.name, column.type) for column in resource.columns]
+        self._feed = Feed(iter(()))
+        self._expected: list[Parent] = []
+        self._hits = 0
+
+    def Filter(self, number: int, words: str, arguments: Sequence[Any]) -> None:
+        values = dict(zip(words.split(" ")[1:], arguments, strict=True))
+        self._feed = Feed(self._scan(values))
+        self._feed.next()
+
+    def _scan(self, values: dict[str, Any]) -> Iterator[Row]:
+        resource = self._resource
+        if not values.keys() & set(PARENTS):
+            raise ProgrammingError(
+                f"{resource.table} is served by {resource.parent} only: say WHERE {resource.parent} = '…' or IN (…), "
+                f"or JOIN fine_tuning_jobs ON fine_tuning_jobs.id = {resource.parent}"
+            )
+        if any(value is None for value in values.values()):
+            return iter(())
+        self._argument = values.get("parents")
+        accounts = [
+            account
+            for account in self._look.accounts
+            if account.name == values.get("provider", account.name) and account.name != values.get("not-provider")
+        ]
+        names = _names(values)
+        if "key" in values:
+            provider, _, rest = str(values["key"]).partition("/")
+            accounts = [account for account in accounts if account.name == provider]
+            names = [rest.rpartition("/")[0]]
+        parents = [parent for name in names for parent in self._served(name, accounts)]
+        if len(parents) == 1 and not self._look.may_stop:
+            self._nested.ask([parents[0], *self._likely(parents[0])])
+        return self._nested.rows(parents)
+
+    def _served(self, name: str, accounts: Sequence[Account]) -> list[Parent]:
+        """The accounts that may have that parent. Raises NotSupportedError where none of them serves the resource."""
+        lacking = [account for account in accounts if self._resource.lacks in account.provider.without]
+        for account in lacking:
+            if len(accounts) == 1 or self._look.heard(account, name):
+                hint = f": leave it out with WHERE provider <> '{account.name}'" if len(accounts) > 1 else ""
+                raise NotSupportedError(f"{account.name} does not serve {self._resource.noun}s{hint}")
+        return [
+            (account, name) for account in accounts if account not in lacking and not self._look.lacks(account, name)
+        ]
+
+    def _likely(self, parent: Parent) -> list[Parent]:
+        """What the statement will ask for next, as far as its scans of the jobs show."""
+        accounts = {account.name: account for account in self._look.accounts}
+        for feed in self._look.feeds:
+            if feed.row is not None and (feed.row.provider, feed.row.id) == (parent[0].name, parent[1]):
+                # A join. As long as it takes every row in turn, the next ones are worth asking for.
+                self._hits = self._hits + 1 if self._expected[:1] == [parent] else 0
+                ahead = min(2**self._hits, AHEAD)
+                self._expected = [(accounts[row.provider], row.id) for row in feed.upcoming(ahead)]
+                return self._expected if self._hits else []
+            if feed.row is None and parent[1] in feed.given:
+                # IN (SELECT id FROM fine_tuning_jobs …), whose values come in order.
+                after = sorted(id for id in feed.given if id > parent[1])
+                return [(parent[0], id) for id in islice(after, AHEAD)]
+        return []
+
+    def Eof(self) -> bool:
+        return self._feed.row is None
+
+    def Next(self) -> None:
+        self._feed.next()
+
+    def Column(self, number: int) -> SQLiteValue:
+        assert self._feed.row is not None
+        return self._getters[number](self._feed.row)
+
+    def Rowid(self) -> int:
+        raise ProgrammingError(f"{self._resource.table} has no rowid: its key is the column key")
+
+    def Close(self) -> None:
+        self._feed = Feed(iter(()))
+
+    def _getter(self, name: str, type: str) -> Callable[[Row], SQLiteValue]:
+        resource = self._resource
+        special: dict[str, Callable[[Row], SQLiteValue]] = {
+            "provider": lambda row: row.provider,
+            resource.extra[0].name: lambda row: (
+                row.values[resource.parent] if self._argument is None else self._argument
+            ),
+            "raw": lambda row: row.text,
+            "key": lambda row: f"{row.provider}/{row.values[resource.parent]}/{row.id}",
+        }
+        if name in special:
+            return special[name]
+        if type == "JSON":
+            return lambda row: json_text(row.values.get(name))
+        return lambda row: row.values.get(name)
+
+
+def _words(resource: Resource) -> dict[tuple[str, str], str]:
+    """What a constraint is called in a plan, by column and operator."""
+    return {
+        (resource.parent, "="): "parent",
+        (resource.extra[0].name, "="): "parents",
+        ("key", "="): "key",
+        ("provider", "="): "provider",
+        ("provider", "<>"): "not-provider",
+    }
+
+
+def pushed_down(resource: Resource, column: str) -> str | None:
+    """The operators on ``column`` that narrow what is asked of the APIs, as people write them."""
+    operators = [operator for known, operator in _words(resource) if known == column]
+    return ", ".join([*operators[:1], "IN", *operators[1:]]) if operators else None
+
+
+def _names(values: dict[str, Any]) -> list[str]:
+    """The parents' ids: one, or those of a JSON array."""
+    value = values.get("parents", values.get("parent"))
+    if "parents" in values and isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            listed = from_json(value)
+        except ValueError as error:
+            raise ProgrammingError(f"the ids should be a JSON array of texts: {error}") from None
+        return [str(name) for name in listed if name is not None]
+    return [str(value)] if isinstance(value, (str, int)) else []
