@@ -15,7 +15,7 @@ from ftsql.providers import Account
 from ftsql.requests import COLUMNS as REQUEST_COLUMNS
 from ftsql.requests import NAMES as REQUEST_NAMES
 from ftsql.resource import SQLiteValue
-from ftsql.resources import JOBS, READ_ONLY
+from ftsql.resources import JOBS, OTHERS
 from ftsql.session import Session
 
 Rows = Callable[[], Iterable[tuple[SQLiteValue, ...]]]
@@ -153,7 +153,7 @@ def columns(session: Session) -> Rows:
     """ftsql_columns: every column of the resources' tables, and what of it narrows the requests."""
 
     def rows() -> Iterator[tuple[SQLiteValue, ...]]:
-        for resource in (JOBS, *READ_ONLY):
+        for resource in (JOBS, *OTHERS):
             for number, column in enumerate(resource.columns):
                 pushed = pushed_down(column.name) if resource is JOBS else tables.pushed_down(resource, column.name)
                 yield resource.table, number, column.name, column.type, column.description, int(column.hidden), pushed

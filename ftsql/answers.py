@@ -14,14 +14,15 @@ from pydantic_core import from_json
 
 from ftsql.errors import APIError, AuthenticationError, DataError, RateLimitError
 from ftsql.providers import Account
+from ftsql.resource import Resource
+from ftsql.resources import JOBS
 
 # "No such job" in codes and words. A plain "Not Found", and whatever speaks of an address, is about the URL.
-NO_SUCH_CODE = re.compile(r"(fine_?tun\w*|job)_?not_?found", re.IGNORECASE)
+NO_SUCH_CODE = re.compile(r"(fine_?tun\w*|job|model|file)_?not_?found", re.IGNORECASE)
 MISSING = re.compile(
     r"not found|no such|not exist|(could not|couldn.?t|cannot|can.?t) (be )?f(i|ou)nd|unknown|no fine.?tun",
     re.IGNORECASE,
 )
-OF_A_JOB = re.compile(r"\bjobs?\b|fine.?tun", re.IGNORECASE)
 OF_AN_ADDRESS = re.compile(r"\b(url|uri|route|path|page|endpoint)\b|cannot (get|post)", re.IGNORECASE)
 # Statuses of a write that may have been accepted all the same: a wait or a client that was given up in between,
 # and redirects that send on to the result of what was accepted.
@@ -97,8 +98,8 @@ def refusal(account: Account, answer: Answer) -> APIError:
     )
 
 
-def is_not_found(account: Account, answer: Answer) -> bool:
-    """Whether a 404 is the API's own "no such job": anything else with 404 is an error about the URL."""
+def is_not_found(account: Account, answer: Answer, resource: Resource = JOBS) -> bool:
+    """Whether a 404 is the API's own "no such job" (or file, …): anything else is an error about the URL."""
     if answer.status != 404:
         return False
     message, code, param = _words(_decoded(answer.body))
@@ -109,8 +110,8 @@ def is_not_found(account: Account, answer: Answer) -> bool:
     if param in ("fine_tune_id", "fine_tuning_job_id"):
         return True
     words = re.sub(r"\S*/\S*", " ", message)  # an address in a message names fine_tuning and jobs too
-    about_a_job = OF_A_JOB.search(words) is not None and OF_AN_ADDRESS.search(words) is None
-    return about_a_job and MISSING.search(words) is not None
+    named = re.search(resource.missing, words, re.IGNORECASE) is not None and OF_AN_ADDRESS.search(words) is None
+    return named and MISSING.search(words) is not None
 
 
 def _decoded(body: bytes) -> Any:

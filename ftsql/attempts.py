@@ -43,7 +43,7 @@ class Attempts:
         self._log = log
         self._kind = kind
         self._method = "GET" if kind in ("list", "get") else "POST"
-        self._path = account.provider.path + path + (f"?{urlencode(query)}" if query else "")
+        self._path = path + (f"?{urlencode(query)}" if query else "")
         self._asker = asker
         self._counts = log.counts
         self._record: Request | None = None  # of the last attempt

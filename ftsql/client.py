@@ -23,6 +23,8 @@ from ftsql.errors import APIConnectionError, APIError, ConfigError, DataError, E
 from ftsql.limiter import Limiter, limiter
 from ftsql.providers import Account, missing_key
 from ftsql.requests import Asker, Requests
+from ftsql.resource import Resource
+from ftsql.resources import JOBS
 from ftsql.settings import Settings
 from ftsql.workers import Call, Workers
 
@@ -85,17 +87,19 @@ class Client:
         asker: Asker | None = None,
         *,
         kind: str | None = None,
+        resource: Resource = JOBS,
     ) -> Call[Any]:
-        """GET ``path`` below the jobs' URL: the decoded JSON, or None where the API says "no such job".
+        """GET ``path`` below the jobs' URL, or where ``resource`` is: the decoded JSON, None for "no such job".
 
         ``kind`` is what the counts call it: get, or list. The call raises APIError (and its kinds), DataError for
         a body that is no JSON.
         """
+        path = path if resource.root else self.account.provider.path + path
 
         def run(call: Call[Any], attempts: Attempts) -> Any:
             once = partial(self._tried, lambda: self._send(self._http, "GET", path, query))
             answer = attempts.answer(call, once, safe=True)
-            if is_not_found(self.account, answer):
+            if is_not_found(self.account, answer, resource):
                 return None
             if not answer.ok:
                 raise refusal(self.account, answer)
@@ -104,14 +108,17 @@ class Client:
                 raise DataError(f"{self.account.name}: answered {answer.url} with null where an object belongs")
             return value
 
-        return self._start(run, kind or ("get" if path else "list"), path, query, asker)
+        listed = path == self.account.provider.path
+        return self._start(run, kind or ("list" if listed else "get"), path, query, asker)
 
     def act(self, path: str, asker: Asker | None = None) -> Call[Reply]:
-        """POST without a body to ``path`` (cancel, pause, resume).
+        """POST without a body to ``path`` below the jobs' URL (cancel, pause, resume).
 
         Such a call may be repeated without harm, so it is retried like a GET. Raises as ``get`` does,
         APIError with status 404 for an unknown job included.
         """
+
+        path = self.account.provider.path + path
 
         def run(call: Call[Reply], attempts: Attempts) -> Reply:
             once = partial(self._tried, lambda: self._send(self._http, "POST", path))
@@ -133,7 +140,7 @@ class Client:
         def run(call: Call[Reply], attempts: Attempts) -> Reply:
             def once() -> Answer:
                 with self._new_http() as http:
-                    return self._send(http, "POST", "", None, body)
+                    return self._send(http, "POST", self.account.provider.path, None, body)
 
             answer = attempts.answer(call, partial(self._tried, once), safe=False)
             if not answer.ok:
@@ -144,7 +151,7 @@ class Client:
                 message = str(error).removeprefix(f"{self.account.name}: ")
                 raise APIError(message, provider=self.account.name, status=answer.status, ambiguous=True) from None
 
-        return self._start(run, "create", "", None, asker)
+        return self._start(run, "create", self.account.provider.path, None, asker)
 
     def close(self) -> None:
         """Close all connections; requests under way end by themselves."""
@@ -201,7 +208,7 @@ class Client:
         """One exchange. Raises httpx's errors, and DataError for an answer that is too large or slow."""
         end = time.monotonic() + self.settings.deadline
         headers = {"Content-Type": "application/json"} if method == "POST" else {}
-        url = self.account.url(path)
+        url = self.account.url(path, root=True)
         params = {**self.account.query(), **(query or {})}
         if method == "POST" and body is None and self.account.provider.body:
             body = to_json(self.account.body())

@@ -63,7 +63,8 @@ class Listing:
         self.done = False
         self.joined = False
         self.wanted = False  # the statement reads all of it, so that no job need be asked for by itself
-        self.ordered = account.provider.newest_first if parent else account.newest_first
+        self._of_jobs = resource is JOBS
+        self.ordered = account.newest_first if self._of_jobs else account.provider.newest_first
         if known is not None and self.ordered and not known.trusts_order():
             self._order_broke()
         self.pages = 0
@@ -72,7 +73,7 @@ class Listing:
         self._known = known
         self._filter = filter or {}
         cover = None if known is None or filter else known.cover()
-        can_ask = parent or "retrieve" not in account.provider.without
+        can_ask = not self._of_jobs or "retrieve" not in account.provider.without
         self._cover = cover if self.ordered and can_ask else None
         self._ahead: tuple[Query, Call[Any]] | None = None
         self._slow = False
@@ -83,7 +84,7 @@ class Listing:
 
     def _order_broke(self) -> None:
         self.ordered = False
-        if not self._parent:
+        if self._of_jobs:
             self.account.ordered = False
 
     def _begin_pass(self) -> None:
@@ -124,8 +125,9 @@ class Listing:
     def _query(self, size: int | None) -> tuple[Query, bool, int]:
         """The next page's query, whether the provider has pages, and how many rows a full one has."""
         provider = self.account.provider
-        size = min(size or provider.page_size, provider.page_size)
-        paged = provider.paging == "after"
+        largest = provider.page_size if self._resource.page_size is None else self._resource.page_size
+        size = min(size or largest, largest)
+        paged = provider.paging == "after" and largest > 0
         query = {**self._filter, "limit": str(size)} if paged else dict(self._filter)
         if self._cursor is not None:
             query["after"] = self._cursor
@@ -158,7 +160,7 @@ class Listing:
                 self.done = True
                 return
             raise APIError(
-                f"has no list of {self._resource.noun}s at {self.account.url()}",
+                f"has no list of {self._resource.noun}s at {self._url()}",
                 provider=self.account.name,
                 status=404,
                 hint="Check base_url: most end with /v1",
@@ -210,14 +212,14 @@ class Listing:
         if known is None or cover is None or not self.ordered or self._passes > 1 or self.tail >= cover.horizon:
             return
         missing = [id for id in known.missing(self._token, self.tail) if id not in self.by_id]
-        if len(missing) > (0 if self._parent else MAX_MISSING):
+        if len(missing) > (MAX_MISSING if self._of_jobs else 0):
             self._cover = None  # much was deleted, or the list hides it: read all of it
             return
         for id in missing:
             self._ask.exists(id)  # what is gone is forgotten
         self.joined = True
         known.reached(self._token, self.rows[0].created_at, self._pass_began, full=False)
-        if self._parent:  # what a job has left behind never changes
+        if not self._of_jobs:  # what a job has left behind never changes
             known.looked(self._pass_began)
 
     def _check_end(self) -> None:
@@ -251,6 +253,9 @@ class Listing:
 
     def _cursor_is_gone(self) -> bool:
         return self._cursor is not None and not self._ask.exists(self._cursor)
+
+    def _url(self) -> str:
+        return self.account.url(self._resource.path.format(self._parent), root=self._resource.root)
 
     def _contradiction(self, what: str) -> OperationalError:
         return OperationalError(

@@ -69,9 +69,9 @@ class Look:
         return tuple(self.clients)
 
     def start(
-        self, account: Account, path: str, query: Query | None = None, must: bool = True, kind: str | None = None
+        self, account: Account, path: str, query: Query | None = None, must: bool = True, **how: Any
     ) -> Call[Any] | None:
-        """Send one GET of this statement; see Client.get.
+        """Send one GET of this statement; ``how`` and the rest: see Client.get.
 
         Beyond ``max_requests`` it raises OperationalError, or gives None where it is no ``must``.
         """
@@ -84,7 +84,7 @@ class Look:
                 "Narrow it, by id or created_at, or allow more: connect(max_requests=…), --max-requests"
             )
         self.requests += 1
-        return self.clients[account].get(path, query, self, kind=kind)
+        return self.clients[account].get(path, query, self, **how)
 
     def finish(self, account: Account, call: Call[Any] | None) -> Any:
         """What a GET was answered. Raises what Client.get does."""

@@ -1,6 +1,6 @@
-"""What belongs to jobs: the events or checkpoints of many, as one statement sees them.
+"""The other resources as one statement sees them: what belongs to jobs, of many at once, and the files and models.
 
-Of a job that ended a while ago they are read once and stay in the store; of any other what is new is asked for.
+What a job has left behind is read once and stays in the store; of a job at work what is new is asked for.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ Parent = tuple[Account, str]
 
 
 class Part:
-    """One parent's objects: the listing, and the store's place for them."""
+    """One parent's objects, or all of an account's: the listing, and the store's place for them."""
 
     def __init__(self, look: Look, resource: Resource, account: Account, parent: str) -> None:
         path = resource.path.format(parent)
         self._count = look.count
         ask = Ask(
-            lambda query, must: look.start(account, path, query, must, kind="list"),
+            lambda query, must: look.start(account, path, query, must, kind="list", resource=resource),
             partial(look.finish, account),
             lambda id: True,
         )
         self.known: Known | None = None
-        if look.store is not None and look.known(account) is not None:
+        if resource.kept and look.store is not None and look.known(account) is not None:
             self.known = Known(look.store, account, look.settings, resource, parent)
         self.listing = Listing(account, ask, self.known, resource=resource, parent=parent)
         self.looked_at = 0.0 if self.known is None else self.known.looked_at()
@@ -67,10 +67,11 @@ class Nested:
         self._look = look
         self._resource = resource
         self._parts: dict[Parent, Part] = {}
+        self._got: dict[Parent, Row | None] = {}
 
     def rows(self, parents: Sequence[Parent]) -> Iterator[Row]:
         """The objects of each parent in turn; of several they are asked for side by side."""
-        parents = [parent for parent in parents if in_url(*parent)]
+        parents = [parent for parent in parents if self._in_url(parent)]
         for number, parent in enumerate(parents):
             if number % AHEAD == 0 and not self._look.may_stop:
                 self.ask(parents[number : number + 2 * AHEAD])
@@ -80,9 +81,28 @@ class Nested:
                 part = self._parts[parent]
             yield from part.rows()
 
-    def ask(self, parents: Sequence[Parent]) -> None:
-        """Send for what these parents have, without waiting for it."""
-        parents = [parent for parent in dict.fromkeys(parents) if parent not in self._parts and in_url(*parent)]
+    def get(self, account: Account, id: str) -> Row | None:
+        """One object by its id; None where there is none. From the third on pages of the list are read in turn."""
+        one = (account, id)
+        if one not in self._got:
+            self.ask([(account, "")], ahead=False)
+            listing = self._parts[account, ""].listing
+            while not listing.done and id not in listing.by_id:
+                if self._in_url(one) and (len(self._got) < 2 or listing.pages >= len(self._got)):
+                    path = f"{self._resource.path}/{id}"
+                    body = self._look.finish(account, self._look.start(account, path, resource=self._resource))
+                    self._got[one] = None if body is None else self._resource.rows(account.name, [body])[0]
+                    return self._got[one]
+                listing.read()
+            self._got[one] = listing.row(id)
+        return self._got[one]
+
+    def _in_url(self, parent: Parent) -> bool:
+        return not parent[1] or in_url(*parent)
+
+    def ask(self, parents: Sequence[Parent], *, ahead: bool = True) -> None:
+        """Send for what these parents have, without waiting for it; or only make ready to."""
+        parents = [parent for parent in dict.fromkeys(parents) if parent not in self._parts and self._in_url(parent)]
         parts = {parent: Part(self._look, self._resource, *parent) for parent in parents}
         # All was read before, and the job was never seen: it may have finished meanwhile, or long ago.
         unseen = [parent for parent, part in parts.items() if part.looked_at and not self._look.heard(*parent)]
@@ -90,7 +110,8 @@ class Nested:
         for parent, part in parts.items():
             if self._settled(parent, part):
                 part.listing.joined = True
-            part.listing.ahead()
+            if ahead:
+                part.listing.ahead()
         self._parts |= parts
 
     def _settled(self, parent: Parent, part: Part) -> bool:

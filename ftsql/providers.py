@@ -27,6 +27,11 @@ VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 SECRET_HEADER = re.compile(r"auth|key|token|secret|config", re.IGNORECASE)
 
 
+Lack = Literal[
+    "retrieve", "create", "cancel", "pause", "resume", "events", "checkpoints", "permissions", "files", "models"
+]
+
+
 class CreateField(BaseModel):
     """One field that a provider's create takes, with the limits that it documents."""
 
@@ -70,9 +75,7 @@ class Provider(BaseModel):
     newest_first: bool = False
     stores_metadata: bool = False
     filters_metadata: bool = False
-    without: frozenset[Literal["retrieve", "create", "cancel", "pause", "resume", "events", "checkpoints"]] = (
-        frozenset()
-    )
+    without: frozenset[Lack] = frozenset()
     create_fields: dict[str, CreateField] = {}
     encoded_ids: bool = False
     not_found: frozenset[str] = frozenset()
@@ -117,12 +120,12 @@ class Account:
     def address(self) -> str:
         """base_url with its variables, or why it cannot be used."""
         try:
-            return self.url().removesuffix(self.provider.path)
+            return self.url(root=True)
         except ConfigError as error:
             return str(error)
 
-    def url(self, path: str = "") -> str:
-        """The URL of ``path`` below the jobs' own. Raises ConfigError for one that may not carry a key."""
+    def url(self, path: str = "", *, root: bool = False) -> str:
+        """The URL of ``path`` below the jobs' own, or below base_url. Raises ConfigError where no key may go there."""
         base = re.sub(r"(?<!:)//+", "/", self._expand(self.provider.base_url)).rstrip("/")
         parts = urlsplit(base)
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -137,7 +140,7 @@ class Account:
                 f"{self.name}: refuses to send a key to {parts.hostname} over http://. "
                 "Use https://, or set allow_http = true in this provider's entry if the network is yours"
             )
-        return base + self.provider.path + path
+        return base + ("" if root else self.provider.path) + path
 
     def query(self) -> dict[str, str]:
         """What goes into the query of every request."""

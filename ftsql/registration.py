@@ -14,7 +14,7 @@ import apsw
 from ftsql import about, explain, functions, recovery
 from ftsql.requests import Counts
 from ftsql.resource import Row
-from ftsql.resources import JOBS, READ_ONLY
+from ftsql.resources import JOBS, OTHERS
 from ftsql.session import Session
 from ftsql.store import Store
 
@@ -119,6 +119,6 @@ def _take_off(session: Session) -> None:
     connection = session.connection
     connection.authorizer = session.authorizer
     connection.execute("DETACH live")
-    for name in (JOBS.table, *(resource.table for resource in READ_ONLY), *about.modules(session)):
+    for name in (JOBS.table, *(resource.table for resource in OTHERS), *about.modules(session)):
         connection.create_module(name, None)
     functions.unregister(session)

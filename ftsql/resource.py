@@ -121,7 +121,9 @@ class Resource:
     ``path`` is below the provider's jobs, or below its base_url where ``root`` is set; ``{}`` in it stands for the
     id of the ``parent``, which is the name of the column that every request needs. ``extra``: hidden columns,
     of which the first is another name for the parent's id, or else for ``id``, and what ``table('…')`` binds.
-    ``lacks``: the word by which a provider says that it does not serve it.
+    ``lacks``: the word by which a provider says that it does not serve it. ``missing`` names it in a 404's words.
+    ``page_size``: its largest page, the provider's unless set; 0 where it has no pages. ``kept``: what a finished
+    job has of it stays in the store.
     """
 
     table: str
@@ -132,6 +134,9 @@ class Resource:
     root: bool = False
     parent: str = ""
     lacks: str = ""
+    missing: str = r"\bjobs?\b|fine.?tun"
+    page_size: int | None = None
+    kept: bool = False
 
     @cached_property
     def documented(self) -> tuple[Column, ...]:
@@ -151,6 +156,10 @@ class Resource:
         words = "provider/parent/id" if self.parent else "provider/id"
         key = Column("TEXT", f"{words}: the key by which a row is addressed.", "key", True)
         return (*self.documented, *parent, PROVIDER, *self.extra, RAW, key)
+
+    def key(self, row: Row) -> str:
+        """What addresses a row."""
+        return f"{row.provider}/{row.values[self.parent]}/{row.id}" if self.parent else row.key
 
     @cached_property
     def schema(self) -> str:

@@ -153,6 +153,7 @@ EVENTS = Resource(
     parent="fine_tuning_job_id",
     extra=(JOB_ID,),
     lacks="events",
+    kept=True,
 )
 
 
@@ -179,6 +180,76 @@ CHECKPOINTS = Resource(
     parent="fine_tuning_job_id",
     extra=(JOB_ID,),
     lacks="checkpoints",
+    kept=True,
 )
 
-READ_ONLY = (EVENTS, CHECKPOINTS)
+
+@with_config(ConfigDict(coerce_numbers_to_str=True, extra="ignore"))
+class Permission(TypedDict, total=False):
+    id: Required[Annotated[str, Field(min_length=1), Column("TEXT", "The permission identifier.")]]
+    created_at: Annotated[Time, Column("INTEGER", "When the permission was created, in Unix seconds.")]
+    project_id: Annotated[Text, Column("TEXT", "The project identifier that the permission is for.")]
+    object: Annotated[Text, Column("TEXT", "The object type, which is always checkpoint.permission.")]
+
+
+PERMISSIONS = Resource(
+    table="fine_tuning_checkpoint_permissions",
+    noun="checkpoint permission",
+    model=Permission,
+    path="/fine_tuning/checkpoints/{}/permissions",
+    root=True,
+    parent="fine_tuned_model_checkpoint",
+    extra=(Column("TEXT", "The same as fine_tuned_model_checkpoint.", "checkpoint", True),),
+    lacks="permissions",
+    missing=r"\b(checkpoint|permission|model)s?\b",
+)
+
+
+@with_config(ConfigDict(coerce_numbers_to_str=True, extra="ignore"))
+class File(TypedDict, total=False):
+    id: Required[Annotated[str, Field(min_length=1), Column("TEXT", "The file identifier.")]]
+    created_at: Annotated[Time, Column("INTEGER", "When the file was created, in Unix seconds.")]
+    bytes: Annotated[Integer, Column("INTEGER", "The size of the file, in bytes.")]
+    filename: Annotated[Text, Column("TEXT", "The name of the file.")]
+    purpose: Annotated[Text, Column("TEXT", "The intended purpose: fine-tune, fine-tune-results, batch, and others.")]
+    status: Annotated[Text, Column("TEXT", "The current status: uploaded, processed or error. Deprecated by OpenAI.")]
+    status_details: Annotated[Text, Column("TEXT", "Why a training file failed validation. Deprecated by OpenAI.")]
+    expires_at: Annotated[Time, Column("INTEGER", "When the file will expire, in Unix seconds.")]
+    object: Annotated[Text, Column("TEXT", "The object type, which is always file.")]
+
+
+FILES = Resource(
+    table="files",
+    noun="file",
+    model=File,
+    path="/files",
+    root=True,
+    extra=(Column("TEXT", "The same as id.", "file_id", True),),
+    lacks="files",
+    missing=r"\bfiles?\b",
+    page_size=10_000,
+)
+
+
+@with_config(ConfigDict(coerce_numbers_to_str=True, extra="ignore"))
+class Model(TypedDict, total=False):
+    id: Required[Annotated[str, Field(min_length=1), Column("TEXT", "The model identifier.")]]
+    created: Annotated[Time, Column("INTEGER", "When the model was created, in Unix seconds.")]
+    owned_by: Annotated[Text, Column("TEXT", "The organization that owns the model.")]
+    shutdown_date: Annotated[Text, Column("TEXT", "The day on which the model is shut down, where that is known.")]
+    object: Annotated[Text, Column("TEXT", "The object type, which is always model.")]
+
+
+MODELS = Resource(
+    table="models",
+    noun="model",
+    model=Model,
+    path="/models",
+    root=True,
+    extra=(Column("TEXT", "The same as id.", "model", True),),
+    lacks="models",
+    missing=r"\bmodels?\b",
+    page_size=0,
+)
+
+OTHERS = (EVENTS, CHECKPOINTS, PERMISSIONS, FILES, MODELS)

@@ -1,4 +1,4 @@
-"""SQLite's side of the tables of what belongs to jobs: APSW's callbacks for every ``Resource`` that has a parent.
+"""SQLite's side of the other resources' tables: APSW's callbacks for every ``Resource`` but the jobs.
 
 A constraint taken here is still checked by SQLite (omit is never set).
 """
@@ -25,7 +25,7 @@ OPERATORS = {
     apsw.SQLITE_INDEX_CONSTRAINT_IS: "=",
     apsw.SQLITE_INDEX_CONSTRAINT_NE: "<>",
 }
-PARENTS = ("parents", "parent", "key")  # what a plan calls the ways to say whose objects are wanted
+PARENTS = ("parents", "parent", "key", "id")  # what a plan calls the ways to say which objects are wanted
 
 
 class Module:
@@ -64,12 +64,13 @@ class _Table:
             else:
                 waits = waits or word in PARENTS
         found = [word for word in PARENTS if word in taken]
-        if not found and waits:
+        if not found and waits and self._resource.parent:
             return False  # another order of the tables has the parent's id
         chosen = [*found[:1], *(word for word in taken if word not in PARENTS)]
         for position, word in enumerate(chosen, 1):
             info.set_aConstraintUsage_argvIndex(taken[word], position)
-        info.estimatedCost = (GET if found else LISTING * LISTING) / (2 if "provider" in taken else 1)
+        without = LISTING * LISTING if self._resource.parent else LISTING
+        info.estimatedCost = (GET if found else without) / (2 if "provider" in taken else 1)
         info.estimatedRows = 50
         info.idxStr = " ".join(["list", *chosen])
         return True
@@ -103,14 +104,13 @@ class _Cursor:
 
     def _scan(self, values: dict[str, Any]) -> Iterator[Row]:
         resource = self._resource
-        if not values.keys() & set(PARENTS):
+        if resource.parent and not values.keys() & set(PARENTS):
             raise ProgrammingError(
                 f"{resource.table} is served by {resource.parent} only: say WHERE {resource.parent} = '…' or IN (…), "
-                f"or JOIN fine_tuning_jobs ON fine_tuning_jobs.id = {resource.parent}"
+                f"or JOIN fine_tuning_jobs ON {'id' if resource.kept else 'fine_tuned_model'} = {resource.parent}"
             )
         if any(value is None for value in values.values()):
             return iter(())
-        self._argument = values.get("parents")
         accounts = [
             account
             for account in self._look.accounts
@@ -120,21 +120,36 @@ class _Cursor:
         if "key" in values:
             provider, _, rest = str(values["key"]).partition("/")
             accounts = [account for account in accounts if account.name == provider]
-            names = [rest.rpartition("/")[0]]
+            names = [rest.rpartition("/")[0] if resource.parent else rest]
+        self._argument = values.get("parents") if resource.parent else None
+        if not resource.parent:
+            served = [account for account, _ in self._served("", accounts)]
+            return self._single(served, names) if values.keys() & set(PARENTS) else self._all(served)
         parents = [parent for name in names for parent in self._served(name, accounts)]
         if len(parents) == 1 and not self._look.may_stop:
             self._nested.ask([parents[0], *self._likely(parents[0])])
         return self._nested.rows(parents)
 
+    def _all(self, accounts: Sequence[Account]) -> Iterator[Row]:
+        return self._nested.rows([(account, "") for account in accounts])
+
+    def _single(self, accounts: Sequence[Account], names: Sequence[str]) -> Iterator[Row]:
+        for name in names:
+            for account in accounts:
+                if name and (row := self._nested.get(account, name)) is not None:
+                    yield row
+
     def _served(self, name: str, accounts: Sequence[Account]) -> list[Parent]:
         """The accounts that may have that parent. Raises NotSupportedError where none of them serves the resource."""
         lacking = [account for account in accounts if self._resource.lacks in account.provider.without]
         for account in lacking:
-            if len(accounts) == 1 or self._look.heard(account, name):
+            if len(accounts) == 1 or (self._resource.kept and self._look.heard(account, name)):
                 hint = f": leave it out with WHERE provider <> '{account.name}'" if len(accounts) > 1 else ""
                 raise NotSupportedError(f"{account.name} does not serve {self._resource.noun}s{hint}")
         return [
-            (account, name) for account in accounts if account not in lacking and not self._look.lacks(account, name)
+            (account, name)
+            for account in accounts
+            if account not in lacking and not (self._resource.kept and self._look.lacks(account, name))
         ]
 
     def _likely(self, parent: Parent) -> list[Parent]:
@@ -174,10 +189,10 @@ class _Cursor:
         special: dict[str, Callable[[Row], SQLiteValue]] = {
             "provider": lambda row: row.provider,
             resource.extra[0].name: lambda row: (
-                row.values[resource.parent] if self._argument is None else self._argument
+                row.values[resource.parent or "id"] if self._argument is None else self._argument
             ),
             "raw": lambda row: row.text,
-            "key": lambda row: f"{row.provider}/{row.values[resource.parent]}/{row.id}",
+            "key": resource.key,
         }
         if name in special:
             return special[name]
@@ -188,9 +203,10 @@ class _Cursor:
 
 def _words(resource: Resource) -> dict[tuple[str, str], str]:
     """What a constraint is called in a plan, by column and operator."""
+    one = {("id", "="): "id", (resource.extra[0].name, "="): "id"}
+    several = {(resource.parent, "="): "parent", (resource.extra[0].name, "="): "parents"}
     return {
-        (resource.parent, "="): "parent",
-        (resource.extra[0].name, "="): "parents",
+        **(several if resource.parent else one),
         ("key", "="): "key",
         ("provider", "="): "provider",
         ("provider", "<>"): "not-provider",
@@ -205,7 +221,7 @@ def pushed_down(resource: Resource, column: str) -> str | None:
 
 def _names(values: dict[str, Any]) -> list[str]:
     """The parents' ids: one, or those of a JSON array."""
-    value = values.get("parents", values.get("parent"))
+    value = next((values[word] for word in PARENTS if word in values), None)
     if "parents" in values and isinstance(value, str) and value.lstrip().startswith("["):
         try:
             listed = from_json(value)

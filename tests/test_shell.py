@@ -153,6 +153,8 @@ def test_tables_lists_ours_and_the_users(environment: dict[str, str], tmp_path: 
     path = str(tmp_path / "own.db")
     done = run("--db", path, environment=environment, stdin="CREATE TABLE mine (id);\n.tables\n")
     assert done.stdout.split() == [
+        "files",
+        "fine_tuning_checkpoint_permissions",
         "fine_tuning_job_checkpoints",
         "fine_tuning_job_events",
         "fine_tuning_jobs",
@@ -162,6 +164,7 @@ def test_tables_lists_ours_and_the_users(environment: dict[str, str], tmp_path: 
         "ftsql_writes",
         "jobs",
         "mine",
+        "models",
     ]
 
 
