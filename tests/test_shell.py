@@ -155,6 +155,7 @@ def test_tables_lists_ours_and_the_users(environment: dict[str, str], tmp_path: 
     assert done.stdout.split() == [
         "fine_tuning_jobs",
         "ftsql_columns",
+        "ftsql_methods",
         "ftsql_providers",
         "ftsql_requests",
         "ftsql_writes",
