@@ -10,6 +10,7 @@ from pydantic_core import to_json
 
 from ftsql import tables
 from ftsql.journal import COLUMNS, NAMES
+from ftsql.methods import served
 from ftsql.plan import pushed_down
 from ftsql.providers import Account
 from ftsql.requests import COLUMNS as REQUEST_COLUMNS
@@ -28,6 +29,19 @@ COLUMN_COLUMNS = (
     "description TEXT",
     "hidden INTEGER",
     "pushed_down TEXT",
+)
+METHOD_COLUMNS = (
+    "service TEXT",
+    "resource TEXT",
+    "table_name TEXT",
+    "method TEXT",
+    "former_name TEXT",
+    "sql_verb TEXT",
+    "http_method TEXT",
+    "path TEXT",
+    "required JSON",
+    "optional JSON",
+    "lacking JSON",
 )
 PROVIDER_COLUMNS = (
     "provider TEXT",
@@ -161,10 +175,27 @@ def columns(session: Session) -> Rows:
     return rows
 
 
+def methods(session: Session) -> Rows:
+    """ftsql_methods: what the APIs can do, by StackQL's names, and which providers lack it."""
+
+    def rows() -> Iterator[tuple[SQLiteValue, ...]]:
+        for entry in served():
+            for each in entry.methods:
+                lists = (each.required, each.optional, entry.lacking(each, session.known.values()))
+                yield (
+                    *(entry.service, entry.name, entry.table, each.name, each.former or None),
+                    *(each.verb, each.http, each.path),
+                    *(to_json(names).decode() for names in lists),
+                )
+
+    return rows
+
+
 def modules(session: Session) -> dict[str, Module]:
     """The tables about ftsql by name."""
     return {
         "ftsql_columns": Module("ftsql_columns", COLUMN_COLUMNS, columns(session)),
+        "ftsql_methods": Module("ftsql_methods", METHOD_COLUMNS, methods(session)),
         "ftsql_providers": Module("ftsql_providers", PROVIDER_COLUMNS, providers(session)),
         "ftsql_requests": Module("ftsql_requests", REQUEST_COLUMNS, requests(session)),
         "ftsql_writes": Module("ftsql_writes", COLUMNS, writes(session)),

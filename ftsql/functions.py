@@ -1,4 +1,4 @@
-"""SQL functions that act at once: create_job, cancel_job, pause_job, resume_job, wait_job, last_job_id.
+"""SQL functions that act at once: create_job, cancel_job, pause_job, resume_job, wait_job; and what was created last.
 
 SQLite may call a function more often than a reader of the SQL would think; so each acts once per
 statement and arguments, and never in a statement that sorts and limits after having called it.
@@ -54,6 +54,7 @@ def _functions(session: Session) -> dict[str, tuple[Function, tuple[int, ...]]]:
     """Each function with the numbers of arguments that it takes."""
     functions: dict[str, tuple[Function, tuple[int, ...]]] = {
         "last_job_id": (lambda: session.last_job_id, (0,)),
+        "last_jobs": (partial(_last, session), (0,)),
         "wait_job": (partial(_wait, session), (1, 2)),
     }
     if not session.read_only:
@@ -152,6 +153,16 @@ def _wait(session: Session, id: SQLiteValue, seconds: SQLiteValue = None) -> SQL
             if session.interrupted():
                 raise apsw.InterruptError("interrupted")
         pause = min(pause * 1.5, 30.0)
+
+
+def _last(session: Session) -> SQLiteValue:
+    """The keys of the jobs that the last transaction created, as a JSON array. Raises while some are queued."""
+    if session.queue.waiting:
+        raise ProgrammingError(
+            f"{session.queue.waiting} queued: the jobs are created at COMMIT, and have no ids before. COMMIT creates "
+            "them, ROLLBACK drops them; RETURNING needs an INSERT outside of a transaction"
+        )
+    return json_text(session.last_jobs)
 
 
 def _owner(session: Session, name: str, id: SQLiteValue, provider: SQLiteValue) -> Client:

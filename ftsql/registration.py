@@ -6,12 +6,13 @@ It ends before the connection does, or with it.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import apsw
 
 from ftsql import about, explain, functions, recovery
+from ftsql.providers import Provider
 from ftsql.requests import Counts
 from ftsql.resource import Row
 from ftsql.resources import JOBS, OTHERS
@@ -34,6 +35,11 @@ class Registration:
     def accounts(self) -> tuple[str, ...]:
         """The names of the active providers."""
         return tuple(account.name for account in self._session.accounts)
+
+    @property
+    def known(self) -> Mapping[str, Provider]:
+        """The providers by name, active or not."""
+        return self._session.known
 
     @property
     def last_job_id(self) -> str | None:

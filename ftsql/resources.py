@@ -253,3 +253,4 @@ MODELS = Resource(
 )
 
 OTHERS = (EVENTS, CHECKPOINTS, PERMISSIONS, FILES, MODELS)
+TABLES = {resource.table: resource for resource in (JOBS, *OTHERS)}

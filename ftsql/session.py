@@ -63,6 +63,7 @@ class Session:
         self.queue = Queue(self.sender, self.learn, self.stands, self.approve, self.acted)
         self._held = threading.Event()  # a Ctrl-C that came while the last write of a transaction was under way
         self.last_job_id: str | None = None
+        self.last_jobs: list[str] = []  # keys of what the last transaction created
         self.considered: dict[str, list[Any]] = {}  # plans of late by their words, with the constants they compare
         self.authorizer: Any = None  # the connection's own, which the guard stands before
         self.statements = Statements(self.connection, self.queue, self._look)
@@ -165,6 +166,11 @@ class Session:
         else:
             self.notes.append(f"{write.row.id} is {write.row.status} now (provider {write.provider})")
 
+    def begin(self, table: int) -> None:
+        if not self.queue.writes:  # the first table of a transaction
+            self.last_jobs = []
+        self.queue.begin(table)
+
     def savepoint(self, table: int, level: int) -> None:
         self.statements.opened(table, level)
         self.queue.savepoint(table, level)
@@ -188,6 +194,8 @@ class Session:
     def commit(self) -> None:
         """The transaction stands. A Ctrl-C that came while its last write was under way comes now."""
         held = any(write.stopped is KeyboardInterrupt for write in self.queue.writes)
+        creates = [write for write in self.queue.writes if write.action == "create" and write.state == "created"]
+        self.last_jobs += [write.row.key for write in creates if write.row]
         self.queue.commit()
         if held:
             self._held.set()

@@ -21,6 +21,7 @@ from ftsql.connection import register
 from ftsql.progress import Progress
 from ftsql.registration import Registration
 from ftsql.resources import JOBS
+from ftsql.stackql import translate
 
 
 class Script:
@@ -96,10 +97,11 @@ class Shell(apsw.shell.Shell):
                 self._progress.start(self._registration.counts)
 
     def process_sql(self, sql: str, bindings: Any = None, internal: bool = False, summary: Any = None) -> None:
-        """Run SQL statement by statement, and say what each wrote, also where it failed afterwards."""
+        """Run SQL, StackQL's too, statement by statement; say what each wrote, also where it failed afterwards."""
         if internal:
             super().process_sql(sql, bindings, internal, summary)
             return
+        sql = translate(sql, self._registration.known, self._registration.accounts)
         while sql.strip():
             details = self._query_details(sql, self.bindings if bindings is None else bindings)
             statement, sql = (sql, "") if details.error_text else (details.query or "", details.remaining or "")

@@ -18,6 +18,7 @@ from ftsql.queries import all_queries
 from ftsql.recovery import Decision
 from ftsql.registration import Registration
 from ftsql.shell import Shell, complain
+from ftsql.stackql import translate
 
 OPEN_WRITES = """
 SELECT write_id, datetime(at, 'unixepoch', 'localtime') AS at, state, action, provider, job_id, error, statement
@@ -82,7 +83,8 @@ def explain(registration: Registration, words: Sequence[str]) -> int:
     """``ftsql explain SQL``: what it would cost, without a request."""
     if len(words) != 1:
         raise ProgrammingError('say: ftsql explain "SQL", in quotes, as one argument')
-    for cost in registration.explain(words[0]):
+    sql = translate(words[0], registration.known, registration.accounts)
+    for cost in registration.explain(sql):
         print(f"{cost.what}: {cost.number}: {cost.why}")  # noqa: T201
     return 0
 

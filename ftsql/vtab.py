@@ -189,7 +189,7 @@ class Table:
             session.add(Write(client, action, session.statement.sql, job_id=id))
 
     def Begin(self) -> None:
-        self._session.queue.begin(id(self))
+        self._session.begin(id(self))
 
     def Sync(self) -> None:
         self._session.sync()

@@ -159,6 +159,7 @@ def test_tables_lists_ours_and_the_users(environment: dict[str, str], tmp_path: 
         "fine_tuning_job_events",
         "fine_tuning_jobs",
         "ftsql_columns",
+        "ftsql_methods",
         "ftsql_providers",
         "ftsql_requests",
         "ftsql_writes",
