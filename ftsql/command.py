@@ -6,6 +6,7 @@ Any error ends a run that is not interactive with code 1, and is a message and n
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 import warnings
@@ -24,7 +25,9 @@ from ftsql.queries import Query, query
 from ftsql.recovery import Decision
 from ftsql.resources import JOBS
 from ftsql.shell import Shell, complain, notice
+from ftsql.snapshot import plain_path
 from ftsql.store import MEMORY
+from ftsql.sync import RESOURCES, chosen, refuse_store, short
 
 DESCRIPTION = """\
 Fine-tuning jobs as a SQL table, on any OpenAI-compatible API.
@@ -36,6 +39,7 @@ Fine-tuning jobs as a SQL table, on any OpenAI-compatible API.
   ftsql explain "SELECT ..."                                                 how many requests it would send
   ftsql writes                                                               what nobody knows the end of
   ftsql store                                                                what is known, and where it is kept
+  ftsql sync jobs.db                                                         a plain file for BI tools
   ftsql sandbox --port 8000                                                  a local API to try things on
 """
 
@@ -49,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="ftsql", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    listed = "queries [NAME], explain SQL, writes [settle [N]], store [clear | refresh]"
+    listed = "queries [NAME], explain SQL, writes [settle [N]], store [clear | refresh], sync FILE"
     add("words", nargs="*", metavar="SQL", help=f"SQL to run, or: {listed}")
     add("-f", dest="file", metavar="FILE", help="run the SQL of a file")
     add("--db", metavar="FILE", default=":memory:", help="your own SQLite file, to join with and write to")
@@ -65,6 +69,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--timeout", type=float, metavar="SECONDS", help="how long an answer may take to come (60)")
     add("--store", metavar="FILE", help="what keeps the record of writes (FTSQL_STORE, else a file of the platform's)")
     add("--yes", action="store_true", help="at the prompt, do not ask before several creates or cancels")
+    syncing = parser.add_argument_group("to keep a plain SQLite file like the live tables: ftsql sync FILE")
+    add = syncing.add_argument
+    add("--tables", metavar="NAMES", help=f"which, with commas: {', '.join(map(short, RESOURCES))} (jobs)")
+    add("--every", type=float, metavar="SECONDS", help="do it again and again, until Ctrl-C or SIGTERM")
     decisions = parser.add_argument_group("to close an open write: ftsql writes settle N")
     decide = decisions.add_mutually_exclusive_group().add_argument
     decide("--keep", dest="decision", action="store_const", const="keep", help="the job that it created stays")
@@ -112,10 +120,14 @@ def _run(words: Sequence[str]) -> int:
         chosen = query(given.words[1])
         given.words = []
     first, rest = (given.words or [""])[0], given.words[1:]
-    if rest and first != "writes" and first not in PLAIN:
+    if rest and first not in ("writes", "sync") and first not in PLAIN:
         parser.error("put the SQL into quotes, as one argument")
     if first != "writes" and (given.decision or given.job):
         parser.error("--keep, --cancel, --none and --job belong to: ftsql writes settle N")
+    if first != "sync" and (given.tables or given.every is not None):
+        parser.error("--tables and --every belong to: ftsql sync FILE")
+    if first == "sync":
+        return _sync(parser, given, rest)
     new = given.db != ":memory:" and not given.db.startswith("file:") and not os.path.exists(given.db)
     if new and given.read_only:
         raise ProgrammingError(f"there is no file {given.db}, and --read-only makes none")
@@ -141,6 +153,22 @@ def _run(words: Sequence[str]) -> int:
     finally:
         connection.close()
     return 0
+
+
+def _sync(parser: argparse.ArgumentParser, given: argparse.Namespace, rest: list[str]) -> int:
+    if len(rest) != 1 or given.file or given.mode or given.db != ":memory:" or given.read_only:
+        parser.error("say: ftsql sync FILE, without --db, -f, --mode and --read-only")
+    if given.every is not None and not 0 < given.every < math.inf:
+        parser.error("--every takes seconds above 0")
+    options = _options(given)
+    named = options["store"] or (not given.sandbox and os.environ.get("FTSQL_STORE")) or ""
+    refuse_store(plain_path(rest[0]), named)
+    chosen(given.tables.split(",") if given.tables else ())
+    connection = _connect(":memory:", {**options, "max_age": 0.0})
+    try:
+        return subcommands.sync_file(connection, rest[0], given.tables or "", given.every)
+    finally:
+        connection.close()
 
 
 def _options(given: argparse.Namespace) -> dict[str, Any]:

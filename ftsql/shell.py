@@ -21,6 +21,7 @@ from ftsql.connection import register
 from ftsql.progress import Progress
 from ftsql.registration import Registration
 from ftsql.resources import JOBS
+from ftsql.snapshot import synced_at
 from ftsql.stackql import translate
 
 
@@ -195,7 +196,8 @@ class Shell(apsw.shell.Shell):
         try:
             for pattern in cmd or ["%"]:
                 self.process_sql(
-                    "SELECT iif(schema IN ('main', 'live'), name, schema || '.' || name) FROM pragma_table_list "
+                    "SELECT iif(schema = 'main' OR (schema = 'live' AND name NOT IN (SELECT name FROM main."
+                    "sqlite_schema)), name, schema || '.' || name) FROM pragma_table_list "
                     "WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND type <> 'shadow' AND name LIKE ?1 ORDER BY 1",
                     (pattern,),
                     internal=True,
@@ -222,10 +224,11 @@ class Shell(apsw.shell.Shell):
 def notice(connection: apsw.Connection) -> None:
     """Says on stderr when the opened file has a table that stands before ours."""
     if connection.table_exists("main", JOBS.table):
-        complain(
-            f"{connection.filename} has a table {JOBS.table} of its own (a snapshot?): that name means it. "
-            f"The API is live.{JOBS.table}"
-        )
+        age = synced_at(connection)
+        what = f"has a table {JOBS.table} of its own" if age is None else "is a snapshot"
+        if age:
+            what += f" of {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(age))}"
+        complain(f"{connection.filename} {what}: {JOBS.table} means its rows. The API is live.{JOBS.table}")
 
 
 def complain(text: str) -> None:

@@ -1,4 +1,4 @@
-"""What the command ``ftsql`` does besides running SQL: its subcommands queries, explain, writes, store and sandbox.
+"""What the command ``ftsql`` does besides running SQL: its subcommands queries, sync, explain, …
 
 Results go to stdout, everything else to stderr.
 """
@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 
 import apsw
 
+from ftsql.connection import Connection
 from ftsql.errors import ProgrammingError
+from ftsql.progress import Progress
 from ftsql.queries import all_queries
 from ftsql.recovery import Decision
 from ftsql.registration import Registration
 from ftsql.shell import Shell, complain
 from ftsql.stackql import translate
+from ftsql.sync import Sync
 
 OPEN_WRITES = """
 SELECT write_id, datetime(at, 'unixepoch', 'localtime') AS at, state, action, provider, job_id, error, statement
@@ -101,6 +106,52 @@ def _port(text: str) -> int:
     if text.isdecimal() and int(text) <= 65535:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is no port: 0 to 65535")
+
+
+def sync_file(connection: Connection, path: str, tables: str, every: float | None) -> int:
+    """``ftsql sync FILE``: bring it up to date once, or ``every`` so many seconds until Ctrl-C or SIGTERM.
+
+    Gives the exit code: 1 where a provider failed. Raises KeyboardInterrupt where one round was to end early.
+    """
+    stopped = False
+    over = threading.Event()
+
+    def stop(*_: object) -> None:
+        nonlocal stopped
+        if stopped:
+            raise KeyboardInterrupt
+        stopped = True
+        interrupting.start()
+
+    def interrupt() -> None:
+        # Again and again: an interrupt ends the statement under way, and the next one may begin just now.
+        while not over.wait(0.05):
+            connection.interrupt()
+
+    interrupting = threading.Thread(target=interrupt, daemon=True)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    syncing = Sync(connection, path, tables.split(",") if tables else (), lambda: stopped)
+    progress = Progress(sys.stderr)
+    try:
+        if every is not None:
+            syncing.serve(every, complain)
+            return 0
+        progress.start(connection.ftsql.counts)
+        for done in syncing.rounds():
+            progress.stop()
+            complain(str(done))
+            progress.start(connection.ftsql.counts)
+        return int(done.failed)
+    except apsw.InterruptError:
+        raise KeyboardInterrupt from None
+    finally:
+        progress.stop()
+        over.set()
+        if stopped:
+            interrupting.join()  # the connection is closed next
+        syncing.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def serve_sandbox(words: Sequence[str]) -> int:

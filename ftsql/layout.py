@@ -1,0 +1,157 @@
+"""What stands in a snapshot file: plain tables of the live tables' names and columns, and their views.
+
+What sync makes it writes down in ``_sync_schema``; what is not there word for word is somebody else's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Sequence
+from importlib import resources as packaged
+from typing import Any
+
+import apsw
+
+from ftsql.errors import ProgrammingError
+from ftsql.resource import Column, Resource
+from ftsql.resources import JOBS
+
+MESSAGE = (
+    "this is a snapshot: write to live.fine_tuning_jobs in ftsql; ftsql sync keeps it up to date"  # in every trigger
+)
+RECORD = "CREATE TABLE _sync_schema (name TEXT PRIMARY KEY NOT NULL, sql TEXT NOT NULL)"
+STATE = """\
+CREATE TABLE sync_state (
+  provider TEXT NOT NULL,
+  "table" TEXT NOT NULL,
+  synced_at INTEGER, -- Unix seconds: the rows are as the API had them then, or later
+  tried_at INTEGER, -- when it was last tried
+  rows INTEGER,
+  error TEXT, -- why the last try failed
+  looked_at REAL, -- synced_at to the fraction, by which two syncs on one file know whose look is newer
+  PRIMARY KEY (provider, "table")
+)"""
+CHILDREN = """\
+CREATE TABLE _sync_children (
+  "table" TEXT NOT NULL,
+  provider TEXT NOT NULL,
+  fine_tuning_job_id TEXT NOT NULL,
+  finished INTEGER NOT NULL, -- whether the job had finished when its rows were last read: they never change again
+  PRIMARY KEY ("table", provider, fine_tuning_job_id)
+)"""
+
+
+def columns(resource: Resource) -> list[Column]:
+    """What a snapshot keeps of a live table: what ``SELECT *`` shows, then the hidden rest."""
+    shown = [column for column in resource.columns if not column.hidden]
+    hidden = [column for column in resource.columns if column.hidden and column.name != "extra_body"]
+    return shown + hidden
+
+
+def names(resource: Resource) -> str:
+    return ", ".join(column.name for column in columns(resource))
+
+
+def declared(resource: Resource) -> str:
+    """The columns as CREATE TABLE takes them: of the live table's types, so that values compare alike."""
+    return ",\n  ".join(
+        f"{column.name} {column.type}{' PRIMARY KEY NOT NULL' if column.name == 'key' else ''}"
+        for column in columns(resource)
+    )
+
+
+def make(db: apsw.Connection, path: str, resources: Sequence[Resource]) -> None:
+    """Make what is missing and rebuild what another version of ftsql made otherwise; in a transaction.
+
+    Raises ProgrammingError, before it changes anything, where something else stands at one of the names.
+    """
+    check(db, path, resources)
+    db.execute(RECORD.replace("TABLE", "TABLE IF NOT EXISTS", 1))
+    for name, sql in _wanted(resources).items():
+        found = db.execute("SELECT sql FROM main.sqlite_schema WHERE name = ?", (name,)).get
+        if found == sql:
+            continue
+        kind = sql.split()[1]
+        if kind == "VIEW" and not _works(db, sql):
+            continue
+        if kind == "TABLE":
+            _make_table(db, name, sql, rebuilt=found is not None)
+        else:
+            db.execute(f"DROP {kind} IF EXISTS main.{name}; {sql}")
+        db.execute("INSERT OR REPLACE INTO main._sync_schema VALUES (?, ?)", (name, sql))
+
+
+def check(db: apsw.Connection, path: str, resources: Sequence[Resource]) -> None:
+    """Raises ProgrammingError where something that sync did not make stands at one of its names."""
+    listed: Any = db.execute("SELECT type, name, sql FROM main.sqlite_schema").fetchall()
+    found = {name.lower(): (kind, sql) for kind, name, sql in listed}
+    ours: dict[str, str] = {}
+    if found.get("_sync_schema") == ("table", RECORD):
+        recorded: Any = db.execute("SELECT name, sql FROM main._sync_schema").fetchall()
+        ours = dict(recorded)
+    ours["_sync_schema"] = RECORD
+    for name in ("_sync_schema", *_wanted(resources)):
+        if name in found and found[name][1] != ours.get(name):
+            kind, _ = found[name]
+            raise ProgrammingError(
+                f"{path} has a {kind} {name} that ftsql sync did not make, or that was changed since: name another "
+                f"file, or take it away (DROP {kind.upper()} {name})"
+            )
+
+
+def is_snapshot(db: apsw.Connection) -> bool:
+    """Whether the main database has the jobs' table as sync made it."""
+    return db.table_exists("main", "_sync_schema") and db.table_exists("main", "sync_state")
+
+
+def _wanted(resources: Sequence[Resource]) -> dict[str, str]:
+    """Every object by name, each after what it stands on."""
+    tables = {"_sync_children": CHILDREN, "sync_state": STATE}
+    others: dict[str, str] = {}
+    for resource in resources:
+        tables[resource.table] = f"CREATE TABLE {resource.table} (\n  {declared(resource)},\n  _synced_at INTEGER\n)"
+        for column in ("created_at", "status", "id") if resource is JOBS else ("created_at", "fine_tuning_job_id"):
+            name = f"{resource.table}_by_{column}"
+            others[name] = f"CREATE INDEX {name} ON {resource.table} ({column})"
+    for table in ("_sync_schema", *tables):
+        for verb in ("INSERT", "UPDATE", "DELETE"):
+            name = f"{table}_refuses_{verb.lower()}"
+            others[name] = f"CREATE TRIGGER {name} BEFORE {verb} ON {table} BEGIN SELECT RAISE(ABORT, '{MESSAGE}'); END"
+    views = (packaged.files("ftsql") / "views.sql").read_text("utf-8")
+    for sql in re.findall(r"^CREATE VIEW .*?(?=;$)", views, re.MULTILINE | re.DOTALL):
+        others[sql.split()[2]] = sql
+    return {**tables, **others}
+
+
+def _make_table(db: apsw.Connection, name: str, sql: str, *, rebuilt: bool) -> None:
+    """Make a table. One that another version made keeps its rows, which the next look brings up to date."""
+    if not rebuilt:
+        db.execute(sql)
+        return
+    listed = "SELECT name FROM pragma_table_info(?, 'main')"
+    before = [column for (column,) in db.execute(listed, (name,)).fetchall()]
+    users: Any = db.execute(
+        "SELECT sql FROM main.sqlite_schema WHERE tbl_name = ? AND type IN ('index', 'trigger') AND sql IS NOT NULL "
+        "AND name NOT IN (SELECT name FROM main._sync_schema)",
+        (name,),
+    ).fetchall()
+    db.execute(f"CREATE TEMP TABLE kept AS SELECT * FROM main.{name}; DROP TABLE main.{name}; {sql}")
+    after = [column for (column,) in db.execute(listed, (name,)).fetchall()]
+    both = ", ".join(f'"{column}"' for column in after if column in before)
+    db.execute(f"INSERT OR IGNORE INTO main.{name} ({both}) SELECT {both} FROM temp.kept; DROP TABLE temp.kept")
+    # Rows of finished jobs are not read again by themselves, and lack what is new.
+    db.execute('DELETE FROM main._sync_children WHERE "table" = ?', (name,))
+    for (statement,) in users:
+        with contextlib.suppress(apsw.SQLError):  # on a column that is no more
+            db.execute(statement)
+
+
+def _works(db: apsw.Connection, view: str) -> bool:
+    """Whether all that a view would stand on is in the file, which may have some of the tables only."""
+    query = re.sub(r"^CREATE VIEW \w+ AS\b", "", view)
+    try:
+        db.execute(f"SELECT * FROM ({query}) LIMIT 0")
+    except apsw.SQLError:
+        return False
+    return True

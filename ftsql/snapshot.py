@@ -1,0 +1,253 @@
+"""A snapshot: the SQLite file in which plain tables show what the live ones showed at the last good look.
+
+Looks are gathered in a temporary file, which locks nothing; then the file changes in one short transaction.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import apsw
+
+from ftsql import layout
+from ftsql.changes import Change, Look, apply
+from ftsql.errors import OperationalError, ProgrammingError
+from ftsql.resource import Resource, SQLiteValue
+from ftsql.resources import JOBS, is_finished
+from ftsql.store import APPLICATION_ID
+
+PATIENCE = 30.0  # seconds for which another writer's lock is waited for
+
+
+def plain_path(path: str | Path) -> str:
+    """The absolute path of a snapshot's file. Raises ProgrammingError for what cannot be one."""
+    text = os.fspath(path)
+    if text.startswith("file:") or text in ("", ":memory:"):
+        raise ProgrammingError(f"sync writes into a file: give its path, not {text!r}")
+    resolved = os.path.realpath(os.path.expanduser(text))
+    if os.path.exists(resolved) and not os.path.isfile(resolved):
+        raise ProgrammingError(f"{text} is no file: name another one")
+    if not os.path.isdir(os.path.dirname(resolved)):
+        raise ProgrammingError(f"there is no directory {os.path.dirname(resolved)}: make it first")
+    return resolved
+
+
+class Snapshot:
+    """The file at ``path`` with the tables of ``resources``; ``stop`` says that nobody wants to wait any longer.
+
+    Every method raises OperationalError where the file cannot be used now, ProgrammingError where it is
+    not sync's to write to, and apsw.InterruptError after ``stop``. What was committed before stays.
+    """
+
+    def __init__(
+        self, path: str | Path, resources: Sequence[Resource], stop: Callable[[], bool] = lambda: False
+    ) -> None:
+        self.path = plain_path(path)
+        self._resources = resources
+        self._stop = stop
+        self._db: apsw.Connection | None = None
+        self._file: tuple[int, int] | None = None
+        self._schema: int | None = None  # the schema's version that was checked last
+        self._patience = 0.0
+
+    def open(self) -> None:
+        """Open the file, which is made where there is none, and begin to look: what was gathered is forgotten."""
+        with self._doing("open"):
+            if self._db is not None and self._file != _identity(self.path):
+                self._leave()
+            if self._db is None:
+                try:
+                    self._open()
+                except BaseException:
+                    self._leave()
+                    raise
+            assert self._db is not None
+            # A file of its own, which SQLite keeps where temporary files are and takes away with the name.
+            self._forget()
+            self._db.execute("ATTACH '' AS gathered")
+            for resource in self._resources:
+                self._db.execute(f"CREATE TABLE gathered.{resource.table} ({layout.declared(resource)})")
+            self._db.execute('CREATE TABLE gathered.parents ("table", provider, id, finished)')
+
+    def gather(self, resource: Resource, rows: Iterable[Sequence[SQLiteValue]]) -> None:
+        """Keep what a look shows. What ``rows`` raises passes, and nothing is kept then."""
+        with self._doing("keep what was asked in a temporary file for"):
+            db = self._opened()
+            table = f"gathered.{resource.table}"
+            holes = ", ".join("?" * len(layout.columns(resource)))
+            db.execute("BEGIN")  # which locks no file until the file is touched
+            try:
+                db.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({holes})", rows)
+            except BaseException:
+                self._roll_back()
+                raise
+            db.execute("COMMIT")
+
+    def parents(self, resource: Resource, provider: str, most: int) -> tuple[list[str], bool]:
+        """The ids of the gathered jobs whose rows of ``resource`` need to be read, and whether these are all.
+
+        All that may still have changed, and the newest ``most`` of those that were never read.
+        """
+        with self._doing("read"):
+            db = self._opened()
+            known = db.table_exists("main", "_sync_children")
+            before = (
+                '(SELECT finished FROM main._sync_children AS child WHERE child."table" = ?1 '
+                "AND child.provider = ?2 AND child.fine_tuning_job_id = job.id)"
+            )
+            found = db.execute(
+                f"SELECT ?1, provider, id, is_finished(status), {before if known else 'NULL'} AS finished "
+                f"FROM gathered.{JOBS.table} AS job WHERE provider = ?2 "
+                "AND (NOT is_finished(status) OR finished IS NOT 1) ORDER BY created_at DESC",
+                (resource.table, provider),
+            ).fetchall()
+            again = [row[:4] for row in found if row[4] is not None or not row[3]]
+            never = [row[:4] for row in found if row[4] is None and row[3]]
+            chosen = again + never[:most]
+            db.executemany("INSERT INTO gathered.parents VALUES (?, ?, ?, ?)", chosen)
+        return [str(row[2]) for row in chosen], len(never) <= most
+
+    def write(self, looks: Sequence[Look]) -> list[Change]:
+        """Bring the file to what the looks showed, in one transaction."""
+        with self._doing("write to"):
+            db = self._opened()
+            if self._file != _identity(self.path):
+                raise OperationalError(f"{self.path} was deleted or replaced meanwhile: the next round makes it again")
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                if db.pragma("schema_version") != self._schema:
+                    layout.make(db, self.path, self._resources)
+                changes = [apply(db, look) for look in looks]
+                schema = db.pragma("schema_version")
+                db.execute("COMMIT")
+            except BaseException:
+                self._roll_back()
+                raise
+            self._schema = schema
+            self._forget()
+            self._checkpoint()
+            return changes
+
+    def close(self) -> None:
+        """Close the file, which holds everything by itself then, unless somebody reads it just now."""
+        if self._db is not None:
+            with contextlib.suppress(apsw.Error):
+                self._checkpoint()
+            self._leave()
+
+    def _open(self) -> None:
+        flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+        db = self._db = apsw.Connection(self.path, flags=flags)
+        self._file, self._schema = _identity(self.path), None
+        db.set_busy_handler(self._wait)
+        db.set_progress_handler(self._stop, 50_000)  # which lets Python hear of a signal, too
+        # The triggers that refuse everybody else; a user's own on these tables would make a round fail.
+        db.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
+        db.config(apsw.SQLITE_DBCONFIG_ENABLE_FKEY, 0)
+        db.create_scalar_function("is_finished", _is_finished, 1, deterministic=True)
+        if db.pragma("application_id") == APPLICATION_ID:
+            raise ProgrammingError(f"{self.path} is ftsql's own store: name another file")
+        layout.check(db, self.path, self._resources)
+        self._log_ahead(db)
+        db.execute("PRAGMA main.synchronous = NORMAL")
+
+    def _log_ahead(self, db: apsw.Connection) -> None:
+        """Turn the write-ahead log on, with which readers and we do not block each other."""
+        while True:
+            try:
+                mode = db.execute("PRAGMA main.journal_mode = WAL").get
+            except apsw.BusyError:  # SQLite asks no busy handler here
+                if not self._wait(0):
+                    raise
+                continue
+            if mode != "wal":
+                raise OperationalError(f"{self.path}: SQLite can keep no log there. Name a file on a local disk")
+            return
+
+    def _forget(self) -> None:
+        db = self._opened()
+        if any(name == "gathered" for _, name, _ in db.execute("PRAGMA database_list").fetchall()):
+            db.execute("DETACH gathered")
+
+    def _opened(self) -> apsw.Connection:
+        assert self._db is not None
+        return self._db
+
+    def _wait(self, _: int) -> bool:
+        """Whether to wait for somebody else's lock a little longer."""
+        if self._stop() or time.monotonic() > self._patience:
+            return False
+        time.sleep(0.02)
+        return True
+
+    def _checkpoint(self) -> None:
+        """Bring what was committed into the file itself, as far as readers allow it at once."""
+        self._patience = 0.0
+        with contextlib.suppress(apsw.BusyError):
+            self._opened().execute("PRAGMA main.wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _leave(self) -> None:
+        """Close the file as it is."""
+        if self._db is not None:
+            # Where another file has taken its place, the log of its name may be the other's by now.
+            moved = self._file != _identity(self.path)
+            self._db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(moved))
+            self._db.close(True)
+            self._db = None
+
+    def _roll_back(self) -> None:
+        with contextlib.suppress(apsw.Error):
+            if self._db is not None and self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
+    @contextlib.contextmanager
+    def _doing(self, what: str) -> Iterator[None]:
+        """Turns SQLite's errors into ours; after one the file is opened anew."""
+        self._patience = time.monotonic() + PATIENCE
+        try:
+            yield
+        except apsw.InterruptError:
+            raise
+        except apsw.Error as error:
+            self._leave()
+            if self._stop():
+                raise apsw.InterruptError("interrupted") from None
+            raise OperationalError(f"cannot {what} {self.path}: {_reason(error)}") from None
+
+
+def synced_at(db: apsw.Connection) -> int | None:
+    """How old the jobs are that a connection's own file shows, in Unix seconds; None where it is no snapshot."""
+    if not layout.is_snapshot(db):
+        return None
+    with contextlib.suppress(apsw.Error):
+        return int(db.execute('SELECT min(synced_at) FROM main.sync_state WHERE "table" = ?', (JOBS.table,)).get or 0)
+    return None
+
+
+def _is_finished(*values: SQLiteValue) -> int:
+    return int(is_finished(str(values[0])))
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Which file stands at a path. Never opens it: closing it would drop the locks that SQLite holds on it."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _reason(error: apsw.Error) -> str:
+    if isinstance(error, apsw.BusyError):
+        return f"another program has kept it locked for {PATIENCE:g} s. What it held before stays"
+    if isinstance(error, apsw.FullError):
+        return "the disk is full. What it held before stays"
+    if isinstance(error, (apsw.CantOpenError, apsw.ReadOnlyError)):
+        return f"{error}. The file and its directory must be writable: SQLite keeps a log beside it"
+    if isinstance(error, apsw.NotADBError):
+        return "it is no SQLite database. Name another file"
+    return f"{error}. What it held before stays"

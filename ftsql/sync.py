@@ -1,0 +1,250 @@
+"""A round of sync: what it asks of the live tables, and when the next one begins.
+
+Requests come first, provider by provider, and hold no lock on the file; a provider that fails keeps its last good rows.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apsw
+from pydantic_core import from_json
+
+from ftsql import layout
+from ftsql.changes import Change, Look
+from ftsql.connection import Connection, connect
+from ftsql.errors import ConfigError, Error, ProgrammingError
+from ftsql.requests import Counts
+from ftsql.resource import Resource, SQLiteValue
+from ftsql.resources import JOBS
+from ftsql.snapshot import Snapshot, plain_path
+
+RESOURCES = (JOBS,)  # what can be synced; the jobs come first, the others are read job by job
+PARENTS = 500  # jobs whose events are read for the first time in one round, so that its jobs show soon
+AT_ONCE = 100  # jobs whose events one statement asks for
+TICK = 0.1  # seconds between two looks at whether to stop
+
+
+class _Failed(Exception):
+    """A provider's look failed, in words; the file has nothing to do with it."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round did. ``complete``: nothing is left for the next one to read."""
+
+    began: float
+    changes: tuple[Change, ...]
+    counts: Counts
+    complete: bool
+
+    @property
+    def failed(self) -> bool:
+        """Whether a provider failed."""
+        return any(change.error for change in self.changes)
+
+    def __str__(self) -> str:
+        told = []
+        for provider in dict.fromkeys(change.provider for change in self.changes):
+            parts = [_words(change) for change in self.changes if change.provider == provider]
+            requests = self.counts.providers[provider]
+            parts.append(f"{requests} {'request' if requests == 1 else 'requests'}")
+            told.append(f"{provider}: {', '.join(dict.fromkeys(parts))}")
+        return f"{_clock(self.began)} {'; '.join(told)}"
+
+
+class Sync:
+    """A snapshot file and the connection whose live tables it shows. ``close`` closes the file.
+
+    ``stop``: asked now and then whether to end what is under way, with an apsw.InterruptError.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        path: str | Path,
+        tables: Iterable[str] = (),
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._connection = connection
+        self._resources = chosen(tables)
+        self._stop = stop
+        self._snapshot = Snapshot(path, self._resources, stop)
+        refuse_store(self._snapshot.path, connection.ftsql.store.path)
+
+    def round(self) -> Round:
+        """Bring the file up to date, all of it or nothing. A provider's failure is in what this gives.
+
+        Raises OperationalError where the file cannot be written now, ProgrammingError where it is not
+        sync's to write to, apsw.InterruptError.
+        """
+        began = time.time()
+        self._snapshot.open()
+        looks: list[Look] = []
+        counts = self._connection.ftsql.counts
+        try:
+            for provider, without in self._providers():
+                looks += self._looks(provider, without)
+        finally:
+            self._connection.ftsql.take_counts()
+        changes = self._snapshot.write(looks)
+        return Round(began, tuple(changes), counts, all(look.complete for look in looks))
+
+    def rounds(self) -> Iterator[Round]:
+        """Rounds until everything is in the file, or a provider has failed."""
+        while True:
+            done = self.round()
+            yield done
+            if done.complete or done.failed:
+                return
+
+    def serve(self, every: float, say: Callable[[str], None]) -> None:
+        """A round at once and then every so many seconds, from start to start, until ``stop``.
+
+        Whatever fails is said, and the next round tries again. Raises ProgrammingError, ConfigError where the
+        first one shows that none will do.
+        """
+        first = True
+        while not self._stop():
+            began = time.monotonic()
+            try:
+                say(str(self.round()))
+            except apsw.InterruptError:
+                return
+            except (Error, apsw.Error) as error:
+                if first and isinstance(error, (ProgrammingError, ConfigError)):
+                    raise
+                say(f"{_clock(time.time())} nothing was written: {error}")
+            first = False
+            while not self._stop() and (left := began + every - time.monotonic()) > 0:
+                time.sleep(min(left, TICK))
+
+    def close(self) -> None:
+        """Close the file; the connection stays open."""
+        self._snapshot.close()
+
+    def _providers(self) -> list[tuple[str, list[str]]]:
+        """Each active provider with what it lacks."""
+        active = "SELECT provider, without FROM live.ftsql_providers WHERE active"
+        found = [(str(provider), from_json(str(without))) for provider, without in self._connection.execute(active)]
+        if not found:
+            self._connection.execute(f"SELECT id FROM live.{JOBS.table}").fetchall()  # which says what to do
+        return found
+
+    def _looks(self, provider: str, without: Sequence[str]) -> list[Look]:
+        """Gather everything of one provider."""
+        looks: list[Look] = []
+        for resource in self._resources:
+            if short(resource) in without:
+                continue
+            began = time.time()
+            complete = True
+            error = looks[0].error if looks else None  # without its jobs nobody knows what else to ask for
+            if error is None:
+                try:
+                    if resource is JOBS:
+                        self._gather(resource, provider, "provider = ?", (provider,))
+                    else:
+                        complete = self._gather_children(resource, provider)
+                except _Failed as failure:
+                    error = str(failure)
+            looks.append(Look(provider, resource, began, error, complete))
+        return looks
+
+    def _gather_children(self, resource: Resource, provider: str) -> bool:
+        """Gather what the jobs that may have something new have; whether no job is left."""
+        ids, complete = self._snapshot.parents(resource, provider, PARENTS)
+        for start in range(0, len(ids), AT_ONCE):
+            some = ids[start : start + AT_ONCE]
+            condition = f"provider = ? AND fine_tuning_job_id IN ({', '.join('?' * len(some))})"
+            self._gather(resource, provider, condition, (provider, *some))
+        return complete
+
+    def _gather(self, resource: Resource, provider: str, condition: str, values: Sequence[str]) -> None:
+        sql = f"SELECT {layout.names(resource)} FROM live.{resource.table} WHERE {condition}"
+        self._snapshot.gather(resource, self._rows(sql, values))
+
+    def _rows(self, sql: str, values: Sequence[str]) -> Iterator[Sequence[SQLiteValue]]:
+        """The rows of a statement on the live tables. Raises _Failed, apsw.InterruptError."""
+        try:
+            if self._stop():
+                raise apsw.InterruptError("interrupted")
+            yield from self._connection.execute(sql, tuple(values))
+        except apsw.InterruptError:
+            raise
+        except (Error, apsw.Error) as error:
+            raise _Failed(str(error)) from None
+
+
+def sync(
+    path: str | Path, *, tables: Iterable[str] = (), store: str | Path | None = None, **options: Any
+) -> list[Round]:
+    """Bring the snapshot file ``path`` up to date, or make it; gives the rounds that it took.
+
+    ``tables``: the short names of those to keep; jobs are always kept. ``store`` and ``options``: as in
+    ``ftsql.connect``; with a file for a store, a later call asks only for what may have changed. A provider
+    that fails keeps the rows that it had: see each round's ``changes``.
+
+    While it runs, do not open the file with Python's own sqlite3 in the same process: that is a second SQLite,
+    and when it closes the file, the locks of the first are gone. Other processes may do as they like.
+
+    Raises OperationalError where the file cannot be written, ProgrammingError where it holds tables of these
+    names that are not sync's.
+    """
+    refuse_store(plain_path(path), store or (not options.get("sandbox") and os.environ.get("FTSQL_STORE")) or "")
+    with_tables = chosen(tables)
+    connection = connect(store=store, **{**options, "max_age": 0.0})
+    try:
+        syncing = Sync(connection, path, map(short, with_tables))
+        try:
+            return list(syncing.rounds())
+        finally:
+            syncing.close()
+    finally:
+        connection.close()
+
+
+def refuse_store(path: str, store: str | Path) -> None:
+    """Raises ConfigError where the snapshot's file is to be the store as well."""
+    if store and os.path.realpath(os.path.expanduser(store)) == path:
+        raise ConfigError(f"{path} is the store (--store, FTSQL_STORE): let another file be the snapshot")
+
+
+def short(resource: Resource) -> str:
+    """What people call a table: jobs, events, checkpoints."""
+    return _short(resource.table)
+
+
+def _short(table: str) -> str:
+    return table.removeprefix("fine_tuning_").removeprefix("job_")
+
+
+def chosen(tables: Iterable[str]) -> tuple[Resource, ...]:
+    """The resources of these names, and the jobs. Raises ConfigError for a name that is none."""
+    known = {short(resource): resource for resource in RESOURCES}
+    asked = [name.strip() for name in tables]
+    for name in asked:
+        if name not in known:
+            raise ConfigError(f"no table {name!r} to sync; there are: {', '.join(known)}")
+    return tuple(resource for name, resource in known.items() if resource is JOBS or name in asked)
+
+
+def _words(change: Change) -> str:
+    name = _short(change.table)
+    if change.error is not None:
+        age = f"its {name} are of {_clock(change.synced_at)}" if change.synced_at else f"no {name} yet"
+        return f"FAILED ({age}): {change.error.rstrip('.')}"
+    if change.superseded:
+        return f"{change.rows:,} {name} (another sync was faster)"
+    counts = [f"{count:,} {word}" for word, count in (
+        ("new", change.new), ("changed", change.changed), ("deleted", change.deleted)) if count]  # fmt: skip
+    return f"{change.rows:,} {name} ({', '.join(counts) or 'unchanged'})"
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
