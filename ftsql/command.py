@@ -15,12 +15,11 @@ from typing import Any, NoReturn
 
 import apsw
 import apsw.shell
-import platformdirs
 
 import ftsql
 from ftsql import subcommands
-from ftsql.connection import Connection, connect
-from ftsql.errors import Error, ProgrammingError, StoreError
+from ftsql.connection import Connection, connect_with_usual_store
+from ftsql.errors import Error, ProgrammingError
 from ftsql.queries import Query, query
 from ftsql.recovery import Decision
 from ftsql.resources import JOBS
@@ -181,21 +180,19 @@ def _options(given: argparse.Namespace) -> dict[str, Any]:
 
 def _connect(path: str, options: dict[str, Any]) -> Connection:
     """The connection; without --store and FTSQL_STORE the store is the platform's file, where that can be used."""
-    usual = None
-    if not (options["store"] or options["sandbox"] or os.environ.get("FTSQL_STORE")):
-        usual = options["store"] = platformdirs.user_data_path("ftsql") / "store.db"
+    usual = not (options["store"] or os.environ.get("FTSQL_STORE"))
+
+    def say(text: str) -> None:
+        complain(f"{text}. Until then the record of writes ends with this command")
+
     try:
-        connection = connect(path, **options)
+        connection = connect_with_usual_store(path, say=say, **options)
     except (apsw.CantOpenError, apsw.NotADBError) as error:
         raise ProgrammingError(f"cannot open {path}: {error}") from None
-    except StoreError as error:
-        if usual is None:
-            raise
-        complain(f"{str(error).rstrip('.')}. Until then the record of writes ends with this command")
-        options["store"] = MEMORY
-        return connect(path, **options)
-    if usual is not None and connection.ftsql.store.is_new and connection.ftsql.store.path != MEMORY:
-        complain(f"{usual} keeps the record of what is written, from now on")
+    store = connection.ftsql.store
+    options["store"] = store.path  # for what .open opens
+    if usual and store.is_new and store.path != MEMORY:
+        complain(f"{store.path} keeps the record of what is written, from now on")
     return connection
 
 

@@ -8,17 +8,18 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import resources as packaged
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import apsw
+import platformdirs
 from pydantic_core import to_json
 
 from ftsql import about, functions, guard, recovery, tables, vtab
 from ftsql.environment import Environment
-from ftsql.errors import ConfigError, InterfaceError, ProgrammingError, Warning
+from ftsql.errors import ConfigError, InterfaceError, ProgrammingError, StoreError, Warning
 from ftsql.providers import Account, Provider, accounts, load
 from ftsql.registration import Registration
 from ftsql.resources import JOBS, OTHERS
@@ -117,6 +118,34 @@ def connect(
         connection.close(True)
         raise
     return connection
+
+
+def connect_with_usual_store(
+    path: str | Path,
+    *,
+    say: Callable[[str], None],
+    store: str | Path | None = None,
+    make: bool = False,
+    **options: Any,
+) -> Connection:
+    """As ``connect``; but without ``store``, FTSQL_STORE and sandbox the store is the platform's file.
+
+    Where that file cannot be used ``say`` is told why, and the store is memory. ``make``: make the store's file
+    for a read-only connection too, so that the next one is warm.
+    """
+    usual = None
+    if not (store or options.get("sandbox") or os.environ.get("FTSQL_STORE")):
+        usual = store = platformdirs.user_data_path("ftsql") / "store.db"
+    try:
+        named = store or (not options.get("sandbox") and os.environ.get("FTSQL_STORE"))
+        if make and named and not os.path.exists(named) and os.path.realpath(named) != os.path.realpath(path):
+            Store(named).close()
+        return connect(path, store=store, **options)
+    except StoreError as error:
+        if usual is None:
+            raise
+        say(str(error).rstrip("."))
+    return connect(path, store=MEMORY, **options)
 
 
 def _as_json(_: object, number: int, value: object) -> str:

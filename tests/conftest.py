@@ -105,3 +105,25 @@ def gets(sandbox: Sandbox) -> list[str]:
             query = "&".join(f"{key}={value}" for key, value in request.query.items())
             found.append(request.path.removeprefix(prefix) + (f"?{query}" if query else ""))
     return found
+
+
+@pytest.fixture
+def engine(connect: Connect) -> Iterator[Callable[..., Any]]:
+    """Makes SQLAlchemy engines whose connections ask ``sandbox``; they are disposed of at the test's end."""
+    import sqlalchemy
+
+    with ExitStack() as stack:
+
+        def made(url: str = "ftsql://", **options: Any) -> Any:
+            # 1.4 as 2 is; else it commits each INSERT by itself.
+            one = sqlalchemy.create_engine(url, future=True, **options)
+            stack.callback(one.dispose)
+            return one
+
+        yield made
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> str:
+    """The address of a local file that may be written to."""
+    return f"ftsql:///{tmp_path}/own.db?read_only=false"

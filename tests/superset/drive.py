@@ -211,8 +211,11 @@ def main(folder: Path) -> None:
         subprocess.run([bin / "ftsql", "sync", snapshot, "--tables", "jobs"], env=environment, check=True)
         for command in (
             ["db", "upgrade"],
-            ["fab", "create-admin", "--username", "admin", "--firstname", "a", "--lastname", "b"]
-            + ["--email", "a@example.com", "--password", PASSWORD],
+            [
+                *"fab create-admin --username admin --firstname a --lastname b --email a@example.com".split(),
+                "--password",
+                PASSWORD,
+            ],
             ["init"],
         ):
             with log.open("ab") as output:
