@@ -62,7 +62,7 @@ def apply(db: apsw.Connection, look: Look) -> Change:
     new = changed = deleted = 0
     if look.error is None:
         new, changed = _upsert(db, look, int(now))
-        deleted = _delete_jobs(db, look) if look.resource is JOBS else _delete_children(db, look)
+        deleted = _delete_children(db, look) if look.resource.parent else _delete_unseen(db, look)
         counted = f"SELECT count(*) FROM main.{table} WHERE {_KEYS}"
         rows = db.execute(counted, (look.provider,)).get
         looked_at = look.began
@@ -98,11 +98,11 @@ def _upsert(db: apsw.Connection, look: Look, now: int) -> tuple[int, int]:
     return new, db.total_changes() - before - new
 
 
-def _delete_jobs(db: apsw.Connection, look: Look) -> int:
-    """Delete the provider's jobs that the look did not show; gives how many."""
-    before = db.total_changes()
-    shown = f"SELECT key FROM gathered.{JOBS.table}"
-    db.execute(f"DELETE FROM main.{JOBS.table} WHERE {_KEYS} AND key NOT IN ({shown})", (look.provider,))
+def _delete_unseen(db: apsw.Connection, look: Look) -> int:
+    """Delete the provider's rows that the look did not show; gives how many."""
+    table, before = look.resource.table, db.total_changes()
+    shown = f"SELECT key FROM gathered.{table}"
+    db.execute(f"DELETE FROM main.{table} WHERE {_KEYS} AND key NOT IN ({shown})", (look.provider,))
     return db.total_changes() - before
 
 

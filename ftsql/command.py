@@ -26,7 +26,7 @@ from ftsql.resources import JOBS
 from ftsql.shell import Shell, complain, notice
 from ftsql.snapshot import plain_path
 from ftsql.store import MEMORY
-from ftsql.sync import RESOURCES, chosen, refuse_store, short
+from ftsql.sync import RESOURCES, USUAL, chosen, refuse_store, short
 
 DESCRIPTION = """\
 Fine-tuning jobs as a SQL table, on any OpenAI-compatible API.
@@ -70,7 +70,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--yes", action="store_true", help="at the prompt, do not ask before several creates or cancels")
     syncing = parser.add_argument_group("to keep a plain SQLite file like the live tables: ftsql sync FILE")
     add = syncing.add_argument
-    add("--tables", metavar="NAMES", help=f"which, with commas: {', '.join(map(short, RESOURCES))} (jobs)")
+    add(
+        "--tables",
+        metavar="NAMES",
+        help=f"which of {', '.join(map(short, RESOURCES))}, with commas ({','.join(USUAL)})",
+    )
     add("--every", type=float, metavar="SECONDS", help="do it again and again, until Ctrl-C or SIGTERM")
     decisions = parser.add_argument_group("to close an open write: ftsql writes settle N")
     decide = decisions.add_mutually_exclusive_group().add_argument

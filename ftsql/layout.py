@@ -42,10 +42,15 @@ CREATE TABLE _sync_children (
 )"""
 
 
+INDEXED = {"created_at", "status", "id", "fine_tuning_job_id"}
+
+
 def columns(resource: Resource) -> list[Column]:
     """What a snapshot keeps of a live table: what ``SELECT *`` shows, then the hidden rest."""
     shown = [column for column in resource.columns if not column.hidden]
     hidden = [column for column in resource.columns if column.hidden and column.name != "extra_body"]
+    if resource is not JOBS:  # a table-valued function's argument
+        hidden.remove(resource.extra[0])
     return shown + hidden
 
 
@@ -111,7 +116,7 @@ def _wanted(resources: Sequence[Resource]) -> dict[str, str]:
     others: dict[str, str] = {}
     for resource in resources:
         tables[resource.table] = f"CREATE TABLE {resource.table} (\n  {declared(resource)},\n  _synced_at INTEGER\n)"
-        for column in ("created_at", "status", "id") if resource is JOBS else ("created_at", "fine_tuning_job_id"):
+        for column in sorted(INDEXED & {column.name for column in resource.columns}):
             name = f"{resource.table}_by_{column}"
             others[name] = f"CREATE INDEX {name} ON {resource.table} ({column})"
     for table in ("_sync_schema", *tables):

@@ -60,6 +60,11 @@ class Part:
             yield from rest
 
 
+def settled_at(finished_at: int | None, created_at: int | None) -> float:
+    """From when on a job that has finished leaves nothing more behind; some APIs do not tell when it finished."""
+    return finished_at + SLACK if finished_at else (created_at or 0) + SKEW
+
+
 class Nested:
     """One statement's view of one resource; every parent is asked for at most once in it."""
 
@@ -119,5 +124,4 @@ class Nested:
         job = self._look.heard(*parent)
         if not isinstance(job, Row) or not part.looked_at:
             return False
-        finished_at = job.values.get("finished_at")
-        return part.looked_at > (finished_at + SLACK if finished_at else (job.created_at or 0) + SKEW)
+        return part.looked_at > settled_at(job.values.get("finished_at"), job.created_at)

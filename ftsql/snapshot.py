@@ -10,12 +10,14 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import apsw
 
 from ftsql import layout
 from ftsql.changes import Change, Look, apply
 from ftsql.errors import OperationalError, ProgrammingError
+from ftsql.nested import settled_at
 from ftsql.resource import Resource, SQLiteValue
 from ftsql.resources import JOBS, is_finished
 from ftsql.store import APPLICATION_ID
@@ -100,9 +102,9 @@ class Snapshot:
                 "AND child.provider = ?2 AND child.fine_tuning_job_id = job.id)"
             )
             found = db.execute(
-                f"SELECT ?1, provider, id, is_finished(status), {before if known else 'NULL'} AS finished "
-                f"FROM gathered.{JOBS.table} AS job WHERE provider = ?2 "
-                "AND (NOT is_finished(status) OR finished IS NOT 1) ORDER BY created_at DESC",
+                f"SELECT ?1, provider, id, is_settled(status, finished_at, created_at) AS settled, "
+                f"{before if known else 'NULL'} AS finished FROM gathered.{JOBS.table} AS job "
+                "WHERE provider = ?2 AND (NOT settled OR finished IS NOT 1) ORDER BY created_at DESC",
                 (resource.table, provider),
             ).fetchall()
             again = [row[:4] for row in found if row[4] is not None or not row[3]]
@@ -148,7 +150,7 @@ class Snapshot:
         # The triggers that refuse everybody else; a user's own on these tables would make a round fail.
         db.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
         db.config(apsw.SQLITE_DBCONFIG_ENABLE_FKEY, 0)
-        db.create_scalar_function("is_finished", _is_finished, 1, deterministic=True)
+        db.create_scalar_function("is_settled", _is_settled, 3)
         if db.pragma("application_id") == APPLICATION_ID:
             raise ProgrammingError(f"{self.path} is ftsql's own store: name another file")
         layout.check(db, self.path, self._resources)
@@ -228,8 +230,10 @@ def synced_at(db: apsw.Connection) -> int | None:
     return None
 
 
-def _is_finished(*values: SQLiteValue) -> int:
-    return int(is_finished(str(values[0])))
+def _is_settled(*job: Any) -> int:
+    """Whether a job (status, finished_at, created_at) ended so long ago that nothing comes after it any more."""
+    status, finished_at, created_at = job
+    return int(is_finished(status) and settled_at(finished_at, created_at) < time.time())
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import apsw
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from ftsql import layout
 from ftsql.changes import Change, Look
@@ -21,10 +21,12 @@ from ftsql.connection import Connection, connect
 from ftsql.errors import ConfigError, Error, ProgrammingError
 from ftsql.requests import Counts
 from ftsql.resource import Resource, SQLiteValue
-from ftsql.resources import JOBS
+from ftsql.resources import CHECKPOINTS, EVENTS, FILES, JOBS, MODELS
 from ftsql.snapshot import Snapshot, plain_path
 
-RESOURCES = (JOBS,)  # what can be synced; the jobs come first, the others are read job by job
+# What can be synced: the jobs first, then what is read job by job.
+RESOURCES = (JOBS, EVENTS, CHECKPOINTS, FILES, MODELS)
+USUAL = ("jobs", "events", "checkpoints")
 PARENTS = 500  # jobs whose events are read for the first time in one round, so that its jobs show soon
 AT_ONCE = 100  # jobs whose events one statement asks for
 TICK = 0.1  # seconds between two looks at whether to stop
@@ -140,17 +142,18 @@ class Sync:
         """Gather everything of one provider."""
         looks: list[Look] = []
         for resource in self._resources:
-            if short(resource) in without:
+            if resource.lacks in without:
                 continue
             began = time.time()
             complete = True
-            error = looks[0].error if looks else None  # without its jobs nobody knows what else to ask for
+            # Without its jobs nobody knows what else to ask for.
+            error = looks[0].error if looks and resource.parent else None
             if error is None:
                 try:
-                    if resource is JOBS:
-                        self._gather(resource, provider, "provider = ?", (provider,))
-                    else:
+                    if resource.parent:
                         complete = self._gather_children(resource, provider)
+                    else:
+                        self._gather(resource, "", (provider,))
                 except _Failed as failure:
                     error = str(failure)
             looks.append(Look(provider, resource, began, error, complete))
@@ -160,13 +163,11 @@ class Sync:
         """Gather what the jobs that may have something new have; whether no job is left."""
         ids, complete = self._snapshot.parents(resource, provider, PARENTS)
         for start in range(0, len(ids), AT_ONCE):
-            some = ids[start : start + AT_ONCE]
-            condition = f"provider = ? AND fine_tuning_job_id IN ({', '.join('?' * len(some))})"
-            self._gather(resource, provider, condition, (provider, *some))
+            self._gather(resource, "(?)", (to_json(ids[start : start + AT_ONCE]).decode(), provider))
         return complete
 
-    def _gather(self, resource: Resource, provider: str, condition: str, values: Sequence[str]) -> None:
-        sql = f"SELECT {layout.names(resource)} FROM live.{resource.table} WHERE {condition}"
+    def _gather(self, resource: Resource, parents: str, values: Sequence[str]) -> None:
+        sql = f"SELECT {layout.names(resource)} FROM live.{resource.table}{parents} WHERE provider = ?"
         self._snapshot.gather(resource, self._rows(sql, values))
 
     def _rows(self, sql: str, values: Sequence[str]) -> Iterator[Sequence[SQLiteValue]]:
@@ -225,9 +226,9 @@ def _short(table: str) -> str:
 
 
 def chosen(tables: Iterable[str]) -> tuple[Resource, ...]:
-    """The resources of these names, and the jobs. Raises ConfigError for a name that is none."""
+    """The resources of these names (the usual ones unless there are any), and the jobs. Raises ConfigError."""
     known = {short(resource): resource for resource in RESOURCES}
-    asked = [name.strip() for name in tables]
+    asked = [name.strip() for name in tables] or USUAL
     for name in asked:
         if name not in known:
             raise ConfigError(f"no table {name!r} to sync; there are: {', '.join(known)}")

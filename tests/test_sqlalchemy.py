@@ -17,11 +17,13 @@ from sqlalchemy import pool
 
 import ftsql
 from ftsql import dbapi
+from ftsql.resources import TABLES
 from ftsql.sandbox import Fault, Sandbox
 from tests.conftest import CANARY, fill, gets
 
 Engine = Callable[..., Any]
-LIVE = ["fine_tuning_jobs", "ftsql_columns", "ftsql_providers", "ftsql_requests", "ftsql_writes"]
+OWN = ["ftsql_columns", "ftsql_methods", "ftsql_providers", "ftsql_requests", "ftsql_writes"]
+LIVE = sorted([*TABLES, *OWN])
 
 
 def test_the_address_alone_finds_the_dialect(engine: Engine, sandbox: Sandbox) -> None:
@@ -103,7 +105,7 @@ def test_the_live_tables_are_reflected_in_every_schema(engine: Engine, own: str,
     look = sa.inspect(one)
     assert look.default_schema_name == "main"
     assert look.get_schema_names() == ["main", "live"]
-    assert look.get_table_names(schema) == LIVE + (["mine"] if schema != "live" else [])
+    assert look.get_table_names(schema) == sorted(LIVE + (["mine"] if schema != "live" else []))
     assert look.get_view_names(schema) == {None: ["jobs", "ours"], "main": ["ours"], "live": ["jobs"]}[schema]
     assert look.has_table("fine_tuning_jobs", schema)
     assert not look.has_table("nothing", schema)

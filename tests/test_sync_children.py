@@ -1,68 +1,31 @@
-"""Tables whose rows belong to jobs: which jobs' rows a round reads, and which it deletes.
-
-They stand here as plain tables in ``live``; what they cost in requests is those tables' own tests.
-"""
+"""Events and checkpoints in a snapshot: which jobs' rows a round reads, in how many requests, and which it deletes."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
-from typing import Annotated
 
 import pytest
-from typing_extensions import TypedDict
 
 import ftsql
-from ftsql.resource import Column, Resource, SQLiteValue
-from ftsql.resources import JOBS
-from ftsql.sandbox import Sandbox
+from ftsql.sandbox import Fault, Sandbox
 from ftsql.sync import Sync
-from tests.conftest import Connect, fill
+from tests.conftest import Connect, fill, gets
 from tests.syncing import once, read
 
-
-class Event(TypedDict, total=False):
-    id: Annotated[str, Column("TEXT", "")]
-    fine_tuning_job_id: Annotated[str, Column("TEXT", "")]
-    created_at: Annotated[int, Column("INTEGER", "")]
-    provider: Annotated[str, Column("TEXT", "")]
-
-
-EVENTS = Resource("fine_tuning_job_events", "event", Event, (Column("TEXT", "", "key", True),))
-ASKED: list[str] = []
-
-
-def note(*values: SQLiteValue) -> SQLiteValue:
-    """Note whose row is read."""
-    ASKED.append(str(values[0]))
-    return values[1]
+EVENTS = "fine_tuning_job_events"
 
 
 @pytest.fixture
-def db(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> ftsql.Connection:
-    monkeypatch.setattr("ftsql.sync.RESOURCES", (JOBS, EVENTS))
-    db = connect()
-    db.create_scalar_function("note", note, 2)
-    db.execute(
-        "CREATE TABLE live.events (id, fine_tuning_job_id, created_at, provider, key);"
-        "CREATE VIEW live.fine_tuning_job_events AS "
-        "SELECT id, fine_tuning_job_id, note(fine_tuning_job_id, created_at) AS created_at, provider, key FROM events"
-    )
-    return db
+def db(connect: Connect) -> ftsql.Connection:
+    return connect()
 
 
-def happen(db: ftsql.Connection, job: str, count: int = 1) -> None:
-    """Give a job so many more events."""
-    for _ in range(count):
-        number = db.execute("SELECT count(*) + 1 FROM live.events").get
-        row = (f"ev-{number}", job, number, "openai", f"openai/ev-{number}")
-        db.execute("INSERT INTO live.events VALUES (?, ?, ?, ?, ?)", row)
-
-
-def asked(db: ftsql.Connection, path: Path) -> list[str]:
-    """The jobs whose events the next round reads."""
-    ASKED.clear()
-    assert not once(db, path, tables=["events"]).failed
-    return sorted(set(ASKED))
+def asked(sandbox: Sandbox, db: ftsql.Connection, path: Path, tables: str = "events") -> list[str]:
+    """The jobs whose events or checkpoints the next round asks the API for."""
+    sandbox.requests.clear()
+    assert not once(db, path, tables=tables.split(",")).failed
+    return sorted({request.split("/")[1] for request in gets(sandbox) if request.count("/") == 2})
 
 
 def test_a_finished_jobs_events_are_read_once_and_an_active_ones_until_it_has_finished(
@@ -71,37 +34,57 @@ def test_a_finished_jobs_events_are_read_once_and_an_active_ones_until_it_has_fi
     path = tmp_path / "jobs.db"
     ids = fill(sandbox, 3)
     sandbox.update_job(ids[0], status="running", finished_at=None)
-    for id in ids:
-        happen(db, id, 2)
-    assert asked(db, path) == ids
-    assert asked(db, path) == ids[:1]
-    happen(db, ids[0])
-    assert asked(db, path) == ids[:1]
-    sandbox.update_job(ids[0], status="succeeded")
-    happen(db, ids[0])
-    assert asked(db, path) == ids[:1]
-    assert asked(db, path) == []
-    counts = "SELECT fine_tuning_job_id, count(*) FROM fine_tuning_job_events GROUP BY 1 ORDER BY 1"
-    assert read(path, counts) == [(ids[0], 4), (ids[1], 2), (ids[2], 2)]
+    assert asked(sandbox, db, path) == ids
+    assert asked(sandbox, db, path) == ids[:1]
+    sandbox.update_job(ids[0], status="succeeded", finished_at=int(time.time()))
+    assert asked(sandbox, db, path) == ids[:1]
+    assert asked(sandbox, db, path) == ids[:1], "what it leaves behind may come a little later than its end"
+    counts = f"SELECT fine_tuning_job_id, count(*) FROM {EVENTS} GROUP BY 1 ORDER BY 1"
+    assert read(path, counts) == db.execute(f"{counts.replace(EVENTS, EVENTS + '(?)')}", (str(ids).replace("'", '"'),)).fetchall()  # fmt: skip
     state = 'SELECT "table", rows, error FROM sync_state ORDER BY 1'
-    assert read(path, state) == [("fine_tuning_job_events", 8, None), ("fine_tuning_jobs", 3, None)]
+    assert read(path, state) == [(EVENTS, 324, None), ("fine_tuning_jobs", 3, None)]
 
 
-def test_what_a_job_no_longer_has_goes_and_all_that_a_deleted_job_had(
+def test_a_finished_job_is_asked_about_no_more_once_it_is_over_for_a_while(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
 ) -> None:
     path = tmp_path / "jobs.db"
-    ids = fill(sandbox, 2, status="running")
-    for id in ids:
-        happen(db, id, 2)
-    asked(db, path)
-    db.execute("DELETE FROM live.events WHERE id = 'ev-1'")
-    asked(db, path)
-    assert read(path, "SELECT id FROM fine_tuning_job_events ORDER BY 1") == [("ev-2",), ("ev-3",), ("ev-4",)]
+    (id,) = fill(sandbox, 1)
+    sandbox.update_job(id, finished_at=int(time.time()) - 119)
+    assert asked(sandbox, db, path) == [id]
+    time.sleep(1.2)
+    assert asked(sandbox, db, path) == [id]
+    assert asked(sandbox, db, path) == []
+
+
+def test_the_second_run_asks_for_one_page_and_the_active_jobs(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path
+) -> None:
+    path, store = tmp_path / "jobs.db", str(tmp_path / "store.db")
+    ids = fill(sandbox, 250)
+    sandbox.update_job(ids[150], status="running", finished_at=None)
+    once(connect(store=store), path, tables=["events", "checkpoints"])
+    assert len(gets(sandbox)) == 3 + 2 * 250 + 250
+    sandbox.requests.clear()
+    once(connect(store=store), path, tables=["events", "checkpoints"])
+    at_work = f"/{ids[150]}"
+    page = "?limit=100"
+    expected = [page, at_work, f"{at_work}/checkpoints{page}", f"{at_work}/events{page}"]
+    assert sorted(gets(sandbox)) == sorted(expected)
+    sandbox.requests.clear()
+    once(connect(store=store), path, tables=["jobs"])
+    assert sorted(gets(sandbox)) == sorted(expected[:2])
+
+
+def test_what_belongs_to_a_deleted_job_goes_with_it(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    ids = fill(sandbox, 2, status="running", finished_at=None)
+    asked(sandbox, db, path, "events,checkpoints")
     sandbox.remove_job(ids[1])
-    asked(db, path)
-    assert read(path, "SELECT id FROM fine_tuning_job_events") == [("ev-2",)]
-    assert read(path, "SELECT fine_tuning_job_id FROM _sync_children") == [(ids[0],)]
+    asked(sandbox, db, path, "events,checkpoints")
+    for table in (EVENTS, "fine_tuning_job_checkpoints"):
+        assert read(path, f"SELECT DISTINCT fine_tuning_job_id FROM {table}") == [(ids[0],)]
+    assert read(path, "SELECT DISTINCT fine_tuning_job_id FROM _sync_children") == [(ids[0],)]
 
 
 def test_a_round_reads_some_jobs_for_the_first_time_and_the_rest_comes_with_the_next(
@@ -111,32 +94,41 @@ def test_a_round_reads_some_jobs_for_the_first_time_and_the_rest_comes_with_the_
     path = tmp_path / "jobs.db"
     ids = fill(sandbox, 10)
     sandbox.update_job(ids[9], status="running", finished_at=None)
-    for id in ids:
-        happen(db, id)
-    ASKED.clear()
     syncing = Sync(db, path, ["events"])
     rounds = syncing.rounds()
     first = next(rounds)
-    assert sorted(set(ASKED)) == [*ids[:4], ids[9]]
+    assert read(path, f"SELECT DISTINCT fine_tuning_job_id FROM {EVENTS} ORDER BY 1") == [(id,) for id in (*ids[:4], ids[9])]  # fmt: skip
     assert not first.complete
     assert read(path, "SELECT count(*) FROM jobs") == [(10,)]
     assert read(path, "SELECT synced_at FROM sync_state WHERE \"table\" LIKE '%events'") == [(None,)]
     assert len(list(rounds)) == 2
-    assert read(path, "SELECT count(*), count(DISTINCT id) FROM fine_tuning_job_events") == [(10, 10)]
+    assert read(path, f"SELECT count(*), count(DISTINCT key) FROM {EVENTS}") == [(1080, 1080)]
     assert read(path, "SELECT count(*) FROM sync_state WHERE synced_at > 0") == [(2,)]
     syncing.close()
 
 
-def test_jobs_are_synced_where_their_events_fail_and_a_provider_without_events_is_no_failure(
-    sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
-) -> None:
+def test_jobs_are_synced_where_their_events_fail(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
     path = tmp_path / "jobs.db"
+    ids = fill(sandbox, 2)
+    sandbox.fault(Fault(status=403, path=f"/{ids[1]}/events", times=None))
+    done = once(db, path, tables=["events", "checkpoints"])
+    assert [change.error is None for change in done.changes] == [True, False, True]
+    assert read(path, f"SELECT (SELECT count(*) FROM jobs), (SELECT count(*) FROM {EVENTS})") == [(2, 0)]
+    sandbox.clear_faults()
+    assert not once(db, path, tables=["events", "checkpoints"]).failed
+    assert read(path, f"SELECT count(*) FROM {EVENTS}") == [(216,)]
+
+
+def test_a_provider_without_events_is_no_failure(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TELNYX_BASE_URL", sandbox.base_url("telnyx"))
+    monkeypatch.setenv("TELNYX_API_KEY", "any")
     fill(sandbox, 2)
-    db.execute("DROP VIEW live.fine_tuning_job_events")
-    done = once(db, path, tables=["events"])
-    assert [change.error is None for change in done.changes] == [True, False]
-    assert read(path, "SELECT count(*) FROM jobs") == [(2,)]
-    assert "events" not in str(once(db, path, tables=["jobs"]))
+    path = tmp_path / "jobs.db"
+    done = once(connect(providers=["telnyx"]), path)
+    assert not done.failed
+    assert "event" not in str(done)
 
 
 def test_a_file_of_jobs_gets_events_later_and_none_of_its_jobs_is_forgotten(
@@ -144,7 +136,22 @@ def test_a_file_of_jobs_gets_events_later_and_none_of_its_jobs_is_forgotten(
 ) -> None:
     path = tmp_path / "jobs.db"
     ids = fill(sandbox, 2)
-    happen(db, ids[1])
-    once(db, path)
-    assert asked(db, path) == [ids[1]]
-    assert read(path, "SELECT id FROM fine_tuning_job_events") == [("ev-1",)]
+    once(db, path, tables=["jobs"])
+    assert read(path, f"SELECT name FROM sqlite_schema WHERE name = '{EVENTS}'") == []
+    assert asked(sandbox, db, path) == ids
+    assert read(path, f"SELECT count(*) FROM {EVENTS}") == [(216,)]
+
+
+def test_files_and_models_are_synced_where_they_are_asked_for(
+    sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
+) -> None:
+    path = tmp_path / "jobs.db"
+    kept, gone = (sandbox.add_file()["id"] for _ in range(2))
+    once(db, path, tables=["files", "models"])
+    for table in ("files", "models"):
+        assert read(path, f"SELECT id FROM {table} ORDER BY 1") == db.execute(f"SELECT id FROM {table} ORDER BY 1").fetchall()  # fmt: skip
+    assert {gone, kept} <= {id for (id,) in read(path, "SELECT id FROM files")}
+    sandbox.fault(Fault(status=403, path="/v1/models", times=None))
+    done = once(db, path, tables=["files", "models"])
+    assert [change.table for change in done.changes if change.error] == ["models"]
+    assert read(path, "SELECT count(*) > 5 FROM models") == [(1,)]
