@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from ftsql.known import Known
 from ftsql.listing import EVERYTHING
-from ftsql.plan import Plan
+from ftsql.plan import Access, Plan
 from ftsql.providers import Account
 from ftsql.session import Session
 
@@ -46,6 +46,10 @@ def explain(session: Session, sql: str) -> list[Cost]:
     for number, match in enumerate(found):
         words = match["words"].strip()
         plan = Plan.from_words(words)
+        if plan.access not in get_args(Access):
+            why = f"for each job 0 where it had finished before its {plan.access} were read, else 1; one more a page"
+            costs.append(Cost(f"{match['table']}, {words}", 0, None, why))
+            continue
         values = dict(zip(plan.arguments, session.considered.get(words, []), strict=False))
         for account in _asked(session, values):
             # Within a statement all scans of an account share one listing.

@@ -5,37 +5,94 @@ What comes after is only a guess at what the statement asks for next: SQLite tel
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
 
+from ftsql.errors import Error
 from ftsql.resource import Row
 
 FAR = 1000  # rows to look ahead for those that pass
+ENDED = 8  # feeds that came to their end and are remembered
 
 
 class Feed:
-    """``row`` is the one that SQLite has now, None at the end; ``given``: the ids that it read so far."""
+    """``row`` is the one that SQLite has now, None at the end; ``given``: the ids that it read so far, each
+    with its provider. ``passed`` counts the rows so far that pass; ``now`` gives a row as it is known by now.
+    """
 
-    def __init__(self, rows: Iterator[Row], passes: Callable[[Row], bool] = lambda row: True) -> None:
+    def __init__(
+        self,
+        rows: Iterator[Row],
+        passes: Callable[[Row], bool] = lambda row: True,
+        now: Callable[[Row], Row] = lambda row: row,
+    ) -> None:
         self.row: Row | None = None
-        self.given: dict[str, None] = {}
+        self.given: dict[tuple[str, str], None] = {}
+        self.passed = 0
         self._rows = rows
         self._passes = passes
+        self._now = now
         self._ahead: deque[Row] = deque()
+        self._error: Error | None = None  # that reading ahead met: SQLite meets it where it stands
+        self._sorted: list[tuple[str, str]] = []
 
     def next(self) -> None:
-        """Go on to the next row."""
-        self.row = self._ahead.popleft() if self._ahead else next(self._rows, None)
+        """Go on to the next row. Raises what reading it raises."""
+        if self._ahead:
+            self.row = self._now(self._ahead.popleft())
+        elif self._error is not None:
+            raise self._error
+        else:
+            self.row = next(self._rows, None)
+        if self.row is not None and self._passes(self.row):
+            self.passed += 1
 
-    def give(self, id: str) -> None:
+    def end(self) -> None:
+        """SQLite reads no more of it."""
+        self.row = None
+        self._rows = iter(())
+        self._ahead.clear()
+
+    def give(self) -> None:
         """SQLite reads the id of the row that it has."""
-        self.given[id] = None
+        assert self.row is not None
+        self.given[self.row.id, self.row.provider] = None
+
+    def after(self, place: tuple[str, str], count: int) -> list[tuple[str, str]]:
+        """Up to ``count`` of the given ids after this one, in the order in which IN (SELECT …) takes them."""
+        if len(self._sorted) != len(self.given):
+            self._sorted = sorted(self.given)
+        begin = bisect_right(self._sorted, place)
+        return self._sorted[begin : begin + count]
 
     def upcoming(self, count: int) -> list[Row]:
-        """Up to ``count`` rows after this one that pass, as far as can be told. Raises what reading them raises."""
+        """Up to ``count`` rows after this one that pass, as far as can be told."""
         found = [row for row in self._ahead if self._passes(row)][:count]
-        while len(found) < count and len(self._ahead) < FAR and (row := next(self._rows, None)) is not None:
-            self._ahead.append(row)
-            if self._passes(row):
-                found.append(row)
+        try:
+            while len(found) < count and len(self._ahead) < FAR and self._error is None:
+                row = next(self._rows, None)
+                if row is None:
+                    break
+                self._ahead.append(row)
+                if self._passes(row):
+                    found.append(row)
+        except Error as error:
+            self._error = error
         return found
+
+
+class Feeds:
+    """A statement's scans of jobs, whose ids its other scans may ask for."""
+
+    def __init__(self) -> None:
+        self._feeds: list[Feed] = []
+
+    def __iter__(self) -> Iterator[Feed]:
+        return iter(self._feeds)
+
+    def add(self, feed: Feed) -> None:
+        """One more; a correlated subquery makes one for every row."""
+        for ended in [known for known in self._feeds if known.row is None][: -ENDED + 1]:
+            self._feeds.remove(ended)
+        self._feeds.append(feed)

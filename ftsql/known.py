@@ -120,6 +120,16 @@ class Known(Shelf):
 
         return bool(ids) and self._safe(read, False)
 
+    def lacks(self, id: str) -> bool:
+        """Whether it is not known. Raises StoreError where nobody can tell."""
+
+        def read(db: apsw.Connection) -> bool:
+            return (
+                db.execute("SELECT 1 FROM objects WHERE cover = ? AND id = ?", (self._cover(), id)).fetchone() is None
+            )
+
+        return self._read(read)
+
     def missing(self, listing: str, tail: float) -> list[str]:
         """What is known and newer than ``tail``, and was not shown by the listing that read down to there."""
 

@@ -42,7 +42,7 @@ CREATE TABLE _sync_children (
 )"""
 
 
-INDEXED = {"created_at", "status", "id", "fine_tuning_job_id"}
+INDEXED = {"created_at", "status", "id"}
 
 
 def columns(resource: Resource) -> list[Column]:
@@ -116,7 +116,7 @@ def _wanted(resources: Sequence[Resource]) -> dict[str, str]:
     others: dict[str, str] = {}
     for resource in resources:
         tables[resource.table] = f"CREATE TABLE {resource.table} (\n  {declared(resource)},\n  _synced_at INTEGER\n)"
-        for column in sorted(INDEXED & {column.name for column in resource.columns}):
+        for column in sorted((INDEXED | {resource.parent}) & {column.name for column in resource.columns}):
             name = f"{resource.table}_by_{column}"
             others[name] = f"CREATE INDEX {name} ON {resource.table} ({column})"
     for table in ("_sync_schema", *tables):

@@ -156,7 +156,9 @@ class Listing:
             if self._cursor_is_gone():
                 self._begin_pass()
                 return
-            if self._parent:  # which does not exist
+            if self._parent:
+                if self._cursor is not None or self._ask.exists(self._parent):
+                    raise self._contradiction(f'says "not found", but {self._parent} exists')
                 self.done = True
                 return
             raise APIError(
@@ -189,10 +191,10 @@ class Listing:
             raise self._contradiction("has more than one answer holds, and no way to ask for the rest")
         if has_more and not fresh:
             raise self._contradiction(
-                "says that there is more, but shows nothing new: the list would never end or lack jobs"
+                "says that there is more, but shows nothing new: the list would never end or come short"
             )
         if hinted and (has_more is False or not fresh):
-            raise self._contradiction("counts more jobs than it shows")
+            raise self._contradiction(f"counts more {self._resource.noun.split()[-1]}s than it shows")
         more = has_more if has_more is not None else paged and (len(rows) >= size or hinted)
         if more and fresh:
             self._cursor = rows[-1].id
@@ -226,8 +228,10 @@ class Listing:
         """A pass that began anew must show again what an earlier one showed, but for what is deleted."""
         unseen = [row.id for row in self.rows if row.id not in self._seen]
         for id in {unseen[0], unseen[len(unseen) // 2], unseen[-1]} if unseen else ():
-            if self._ask.exists(id):
-                raise self._contradiction(f"ends before the job {id}, which it showed and which still exists")
+            if self._parent or self._ask.exists(id):
+                raise self._contradiction(
+                    f"ends before the {self._resource.noun} {id}, which it showed and which still exists"
+                )
 
     def replace(self, row: Row) -> None:
         """Show ``row`` as our own write left it."""
@@ -252,7 +256,7 @@ class Listing:
             self.rows.append(row)
 
     def _cursor_is_gone(self) -> bool:
-        return self._cursor is not None and not self._ask.exists(self._cursor)
+        return self._cursor is not None and not self._parent and not self._ask.exists(self._cursor)
 
     def _url(self) -> str:
         return self.account.url(self._resource.path.format(self._parent), root=self._resource.root)

@@ -6,6 +6,7 @@ Within a look each object is asked for at most once, and what the store knows as
 from __future__ import annotations
 
 import warnings
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,14 +14,14 @@ from typing import Any
 
 from ftsql.client import Client
 from ftsql.errors import APIError, ConfigError, OperationalError, Warning
-from ftsql.feed import Feed
+from ftsql.feed import Feeds
 from ftsql.ids import in_url
 from ftsql.known import CHUNK, Choice, Known, place
 from ftsql.listing import Ask, Listing, Query
 from ftsql.plan import Plan
 from ftsql.providers import Account
 from ftsql.resource import Row
-from ftsql.resources import JOBS, is_finished
+from ftsql.resources import JOBS
 from ftsql.settings import Settings
 from ftsql.store import Store
 from ftsql.workers import Call
@@ -50,12 +51,13 @@ class Look:
         self.store = store
         self.count = count  # told of rows that come from the store
         self._known: dict[Account, Known] = {}
-        self._listings: dict[Account, Listing] = {}
+        self.listings: dict[Account, Listing] = {}
         self._filtered: dict[tuple[Account, str], Listing] = {}
-        self._got: dict[Account, dict[str, Row | None]] = {account: {} for account in clients}
+        self.got: dict[Account, dict[str, Row | None]] = {account: {} for account in clients}
         self._gets: dict[Account, int] = {}
         self.nested: dict[str, Any] = {}  # what belongs to jobs, by table
-        self.feeds: list[Feed] = []  # the scans of jobs, whose ids others may ask for
+        self.feeds = Feeds()
+        self._calls: weakref.WeakSet[Call[Any]] = weakref.WeakSet()
 
     @property
     def accounts(self) -> tuple[Account, ...]:
@@ -84,7 +86,9 @@ class Look:
                 "Narrow it, by id or created_at, or allow more: connect(max_requests=…), --max-requests"
             )
         self.requests += 1
-        return self.clients[account].get(path, query, self, **how)
+        call = self.clients[account].get(path, query, self, **how)
+        self._calls.add(call)
+        return call
 
     def finish(self, account: Account, call: Call[Any] | None) -> Any:
         """What a GET was answered. Raises what Client.get does."""
@@ -111,9 +115,9 @@ class Look:
     def listing(self, account: Account, pairs: Mapping[str, str] | None = None) -> Listing:
         """The account's listing, or that of the jobs whose metadata has ``pairs``; all cursors share it."""
         if not pairs or not account.provider.filters_metadata:
-            if account not in self._listings:
-                self._listings[account] = Listing(account, self._ask(account), self.known(account))
-            return self._listings[account]
+            if account not in self.listings:
+                self.listings[account] = Listing(account, self._ask(account), self.known(account))
+            return self.listings[account]
         filter = {f"metadata[{key}]": value for key, value in sorted(pairs.items())}
         name = account, repr(filter)
         if name not in self._filtered:
@@ -127,9 +131,19 @@ class Look:
             lambda id: not self.retrievable(account, id) or self._retrieve(account, id) is not None,
         )
 
+    def now(self, row: Row) -> Row:
+        """A job that was read ahead, as this statement knows it by now."""
+        return next((got.get(row.id) or row for account, got in self.got.items() if account.name == row.provider), row)
+
+    def close(self) -> None:
+        """The statement is over: nobody waits any more for what was asked for ahead."""
+        for call in self._calls:
+            if not call.future.done():
+                call.abandoned.set()
+
     def compare(self, account: Account, rows: Sequence[Row]) -> None:
         """Warn where another provider shows the same id: one may be a gateway in front of the other."""
-        for other, listing in self._listings.items():
+        for other, listing in self.listings.items():
             if other is not account and any(row.id in listing.by_id for row in rows):
                 warnings.warn(
                     f"{other.name} and {account.name} show jobs of the same id: if one stands in front of the other, "
@@ -140,7 +154,7 @@ class Look:
 
     def seen(self, row: Row, account: Account) -> Row:
         """``row`` of a listing, or the same job as this statement got it before."""
-        return self._got[account].get(row.id) or row
+        return self.got[account].get(row.id) or row
 
     def get(self, account: Account, id: str) -> Row | None:
         """One job; None where there is no such job.
@@ -148,7 +162,7 @@ class Look:
         From the third unknown id on, a page of the list is read before each get, so that the cost is
         at most twice that of the cheaper way: all by gets, or one listing.
         """
-        got = self._got[account]
+        got = self.got[account]
         if id in got:
             return got[id]
         if not id:
@@ -172,26 +186,12 @@ class Look:
             has_read = True
         return listing.row(id)
 
-    def heard(self, account: Account, id: str) -> Row | bool:
-        """What is known of a job without asking: its row where it has finished, else whether it was heard of."""
-        known, listing = self.known(account), self._listings.get(account)
-        row = self._got[account].get(id) or (None if listing is None else listing.row(id))
-        row = row or (None if known is None else known.row(id))
-        if row is not None:
-            return row if is_finished(row.status) else True
-        return known is not None and known.holds_any([id])
-
-    def lacks(self, account: Account, id: str) -> bool:
-        """Whether this statement has read the whole list, and the job is not on it."""
-        listing = self._listings.get(account)
-        return listing is not None and listing.done and id not in listing.by_id and not self._got[account].get(id)
-
     def retrieve(self, jobs: Sequence[tuple[Account, str]]) -> None:
         """Ask for the jobs side by side, where that can be done, so that it is known whether they have finished."""
         calls = [
             (account, id, self.start(account, f"/{id}", must=False))
             for account, id in jobs
-            if self.retrievable(account, id)
+            if self.retrievable(account, id) and id not in self.got[account]
         ]
         for account, id, call in calls:
             if call is not None:
@@ -199,8 +199,8 @@ class Look:
 
     def learn(self, account: Account, row: Row) -> None:
         """Show ``row`` from now on: our own write changed it."""
-        self._got[account][row.id] = row
-        for listing in (*self._listings.values(), *self._filtered.values()):
+        self.got[account][row.id] = row
+        for listing in (*self.listings.values(), *self._filtered.values()):
             if listing.account is account:
                 listing.replace(row)
         known = self.known(account)
@@ -215,7 +215,7 @@ class Look:
         """
         known, listing = self.known(account), self.listing(account)
         assert known is not None
-        got, tail = self._got[account], listing.tail
+        got, tail = self.got[account], listing.tail
         if in_order:
             choice = replace(choice, status=None, model=None)  # what this statement saw could stand at its place
         elif listing.pages:
@@ -243,7 +243,7 @@ class Look:
 
     def _refresh(self, account: Account, active: Sequence[tuple[int, str]]) -> None:
         """Ask again how jobs are that had not finished, side by side."""
-        known, got, listing = self.known(account), self._got[account], self.listing(account)
+        known, got, listing = self.known(account), self.got[account], self.listing(account)
         assert known is not None
         left = [job for job in active if job[1] not in got and job[1] not in listing.by_id]
         pages: list[tuple[Call[Any] | None, list[str]]] = []
@@ -286,7 +286,7 @@ class Look:
 
     def _answered(self, account: Account, id: str, body: Any) -> Row | None:
         row = None if body is None else JOBS.rows(account.name, [body])[0]
-        self._got[account][id] = row
+        self.got[account][id] = row
         known = self.known(account)
         if known is not None:
             if row is None:

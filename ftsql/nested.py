@@ -13,31 +13,35 @@ from ftsql.ids import in_url
 from ftsql.known import CHUNK, Choice, Known, place
 from ftsql.listing import Ask, Listing
 from ftsql.look import Look
+from ftsql.parents import Parent, exists, heard, lacks
 from ftsql.providers import Account
 from ftsql.resource import Resource, Row
 from ftsql.shelf import SKEW, SLACK
 
 AHEAD = 32  # parents that are asked for before they are read
 
-Parent = tuple[Account, str]
-
 
 class Part:
     """One parent's objects, or all of an account's: the listing, and the store's place for them."""
 
-    def __init__(self, look: Look, resource: Resource, account: Account, parent: str) -> None:
-        path = resource.path.format(parent)
-        self._count = look.count
+    def __init__(self, look: Look, resource: Resource, parent: Parent) -> None:
+        account, id = parent
+        path = resource.path.format(id)
+        self._look = look
+        self._parent = parent
         ask = Ask(
             lambda query, must: look.start(account, path, query, must, kind="list", resource=resource),
             partial(look.finish, account),
-            lambda id: True,
+            lambda id: not resource.kept or exists(look, parent),
         )
         self.known: Known | None = None
         if resource.kept and look.store is not None and look.known(account) is not None:
-            self.known = Known(look.store, account, look.settings, resource, parent)
-        self.listing = Listing(account, ask, self.known, resource=resource, parent=parent)
+            self.known = Known(look.store, account, look.settings, resource, id)
+        self.listing = Listing(account, ask, self.known, resource=resource, parent=id)
+        if look.settings.verify_order:
+            self.listing.ordered = False
         self.looked_at = 0.0 if self.known is None else self.known.looked_at()
+        self.job: Row | None = None  # where it had finished before it was asked what it has
 
     def rows(self) -> Iterator[Row]:
         """All objects of the parent."""
@@ -50,19 +54,26 @@ class Part:
             if listing.joined:
                 break
             listing.read()
-            listing.ahead()
+            self._keep_end()
+            if not self._look.may_stop:
+                listing.ahead()
         assert self.known is not None
         after: tuple[int, str] | None = None
         while rows := self.known.rest(Choice(), listing.tail, after, CHUNK):
             after = place(rows[-1])
             rest = [row for row in rows if row.id not in listing.by_id]
-            self._count(len(rest))
+            self._look.count(len(rest))
             yield from rest
 
-
-def settled_at(finished_at: int | None, created_at: int | None) -> float:
-    """From when on a job that has finished leaves nothing more behind; some APIs do not tell when it finished."""
-    return finished_at + SLACK if finished_at else (created_at or 0) + SKEW
+    def _keep_end(self) -> None:
+        """Note that nothing more will come, where the job had finished and its lists no longer lag behind."""
+        listing, job = self.listing, self.job
+        if job is None or self.known is None or not (listing.done or listing.joined) or lacks(self._look, self._parent):
+            return
+        finished_at = job.values.get("finished_at")  # which need not be said, of a cancelled one say
+        quiet = max([job.created_at or 0, *(row.created_at or 0 for row in listing.rows)]) + SKEW
+        if listing.began > (finished_at + SLACK if finished_at else quiet):
+            self.known.settle()
 
 
 class Nested:
@@ -93,7 +104,7 @@ class Nested:
             self.ask([(account, "")], ahead=False)
             listing = self._parts[account, ""].listing
             while not listing.done and id not in listing.by_id:
-                if self._in_url(one) and (len(self._got) < 2 or listing.pages >= len(self._got)):
+                if in_url(*one) and (len(self._got) < 2 or listing.pages >= len(self._got)):
                     path = f"{self._resource.path}/{id}"
                     body = self._look.finish(account, self._look.start(account, path, resource=self._resource))
                     self._got[one] = None if body is None else self._resource.rows(account.name, [body])[0]
@@ -103,25 +114,37 @@ class Nested:
         return self._got[one]
 
     def _in_url(self, parent: Parent) -> bool:
-        return not parent[1] or in_url(*parent)
+        return not self._resource.parent or in_url(*parent)
 
     def ask(self, parents: Sequence[Parent], *, ahead: bool = True) -> None:
         """Send for what these parents have, without waiting for it; or only make ready to."""
         parents = [parent for parent in dict.fromkeys(parents) if parent not in self._parts and self._in_url(parent)]
-        parts = {parent: Part(self._look, self._resource, *parent) for parent in parents}
+        parts = {parent: Part(self._look, self._resource, parent) for parent in parents}
         # All was read before, and the job was never seen: it may have finished meanwhile, or long ago.
-        unseen = [parent for parent, part in parts.items() if part.looked_at and not self._look.heard(*parent)]
-        self._look.retrieve(unseen)
+        self._look.retrieve(
+            [
+                parent
+                for parent, part in parts.items()
+                if part.looked_at and not part.listing.joined and not heard(self._look, parent)
+            ]
+        )
         for parent, part in parts.items():
-            if self._settled(parent, part):
-                part.listing.joined = True
+            if self._resource.kept:
+                part.listing.done = lacks(self._look, parent)
+                self._settle(parent, part)
             if ahead:
                 part.listing.ahead()
         self._parts |= parts
 
-    def _settled(self, parent: Parent, part: Part) -> bool:
-        """Whether everything was read after the job had finished, so that nothing can be new."""
-        job = self._look.heard(*parent)
-        if not isinstance(job, Row) or not part.looked_at:
-            return False
-        return part.looked_at > settled_at(job.values.get("finished_at"), job.created_at)
+    def _settle(self, parent: Parent, part: Part) -> None:
+        """Take everything from the store where nothing can be new.
+
+        That all was read counts only where the job was seen to have finished before, or long before by its own
+        word: two clocks may differ, and a job need not say when it finished.
+        """
+        job = heard(self._look, parent)
+        if part.known is None or not isinstance(job, Row):
+            return
+        part.job, finished_at = job, job.values.get("finished_at")
+        if part.known.settled() or (finished_at and part.looked_at > finished_at + SKEW):
+            part.listing.joined = True

@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 SLACK = 120  # seconds that a list may lag behind what was created
 SKEW = 86_400  # seconds by which the provider's clock and ours may differ
+FOREVER = float(2**62)  # the horizon of what will never be more
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,29 @@ class Shelf:
                 (at, self._cover(), self._generation),
             )
 
-        self._safe(write, None, writes=True)
+        if not self._lacking:
+            self._safe(write, None, writes=True)
+
+    def settle(self) -> None:
+        """Everything is in the store, and nothing more will come."""
+
+        def write(db: apsw.Connection) -> None:
+            db.execute(
+                "UPDATE covers SET horizon = ? WHERE cover = ? AND generation = ?",
+                (FOREVER, self._cover(), self._generation),
+            )
+
+        if not self._lacking:
+            self._safe(write, None, writes=True)
+
+    def settled(self) -> bool:
+        """Whether nothing more will come."""
+
+        def read(db: apsw.Connection) -> bool:
+            sql = "SELECT 1 FROM covers WHERE cover = ? AND horizon >= ?"
+            return db.execute(sql, (self._cover(), FOREVER)).fetchone() is not None
+
+        return self._safe(read, False)
 
     def refresh(self) -> None:
         """Have the next listing read everything."""

@@ -17,9 +17,9 @@ import apsw
 from ftsql import layout
 from ftsql.changes import Change, Look, apply
 from ftsql.errors import OperationalError, ProgrammingError
-from ftsql.nested import settled_at
 from ftsql.resource import Resource, SQLiteValue
 from ftsql.resources import JOBS, is_finished
+from ftsql.shelf import SKEW, SLACK
 from ftsql.store import APPLICATION_ID
 
 PATIENCE = 30.0  # seconds for which another writer's lock is waited for
@@ -96,13 +96,14 @@ class Snapshot:
         """
         with self._doing("read"):
             db = self._opened()
-            known = db.table_exists("main", "_sync_children")
+            known = db.table_exists("main", "_sync_children") and db.table_exists("main", JOBS.table)
             before = (
                 '(SELECT finished FROM main._sync_children AS child WHERE child."table" = ?1 '
                 "AND child.provider = ?2 AND child.fine_tuning_job_id = job.id)"
             )
+            same = f"(SELECT _synced_at FROM main.{JOBS.table} WHERE key = job.key AND status IS job.status)"
             found = db.execute(
-                f"SELECT ?1, provider, id, is_settled(status, finished_at, created_at) AS settled, "
+                f"SELECT ?1, provider, id, is_settled(status, finished_at, {same if known else 'NULL'}) AS settled, "
                 f"{before if known else 'NULL'} AS finished FROM gathered.{JOBS.table} AS job "
                 "WHERE provider = ?2 AND (NOT settled OR finished IS NOT 1) ORDER BY created_at DESC",
                 (resource.table, provider),
@@ -231,9 +232,14 @@ def synced_at(db: apsw.Connection) -> int | None:
 
 
 def _is_settled(*job: Any) -> int:
-    """Whether a job (status, finished_at, created_at) ended so long ago that nothing comes after it any more."""
-    status, finished_at, created_at = job
-    return int(is_finished(status) and settled_at(finished_at, created_at) < time.time())
+    """Whether a job (status, finished_at, since when its row is the same here) leaves nothing more behind.
+
+    By its own word only where that is long ago: two clocks may differ, and not every API says when a job finished.
+    """
+    status, finished_at, same_since = job
+    now = time.time()
+    over = (finished_at or now) + SKEW < now or (same_since or now) + SLACK < now
+    return int(is_finished(status) and over)
 
 
 def _identity(path: str) -> tuple[int, int] | None:

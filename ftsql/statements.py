@@ -170,7 +170,8 @@ class Statements:
             users = _same(announced, sql) or not event.get("trigger") or not self._running
             if users and (id not in self._running or not event.get("trigger")):
                 self.settle()
-                self._running.pop(id, None)
+                if (before := self._running.pop(id, None)) is not None:
+                    before.look.close()
                 text = announced if announced is not None and _same(announced, sql) else sql
                 self._running[id] = Statement(
                     text,
@@ -184,6 +185,7 @@ class Statements:
             self._end(self._running.pop(id))
 
     def _end(self, statement: Statement) -> None:
+        statement.look.close()
         self.settle()
         if not self._connection.in_transaction:
             self.acted = 0

@@ -6,7 +6,6 @@ A constraint taken here is still checked by SQLite (omit is never set).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from typing import Any
 
 import apsw
@@ -14,7 +13,9 @@ from pydantic_core import from_json
 
 from ftsql.errors import NotSupportedError, ProgrammingError
 from ftsql.feed import Feed
-from ftsql.nested import AHEAD, Nested, Parent
+from ftsql.ids import in_url
+from ftsql.nested import AHEAD, Nested
+from ftsql.parents import Parent, heard, lacks
 from ftsql.plan import GET, LISTING
 from ftsql.providers import Account
 from ftsql.resource import Resource, Row, SQLiteValue, json_text
@@ -53,7 +54,7 @@ class _Table:
         """Takes the parent's id, the key or the provider; without a parent the scan says what is missing."""
         words = _words(self._resource)
         taken: dict[str, int] = {}
-        waits = False
+        waiting: set[str] = set()
         for slot in range(info.nConstraint):
             column, operator = info.get_aConstraint_iColumn(slot), info.get_aConstraint_op(slot)
             word = words.get((self._names[column], OPERATORS.get(operator, ""))) if column >= 0 else None
@@ -61,18 +62,20 @@ class _Table:
                 continue
             if info.get_aConstraint_usable(slot):
                 taken.setdefault(word, slot)
-            else:
-                waits = waits or word in PARENTS
+            elif word in PARENTS:
+                waiting.add(word)
         found = [word for word in PARENTS if word in taken]
-        if not found and waits and self._resource.parent:
-            return False  # another order of the tables has the parent's id
+        # Another order of the tables has the parent's id. What a table-valued function is given may be an array,
+        # with which no row compares: only the function itself can answer for it.
+        if self._resource.parent and ((waiting and not found) or "parents" in waiting - taken.keys()):
+            return False
         chosen = [*found[:1], *(word for word in taken if word not in PARENTS)]
         for position, word in enumerate(chosen, 1):
             info.set_aConstraintUsage_argvIndex(taken[word], position)
         without = LISTING * LISTING if self._resource.parent else LISTING
         info.estimatedCost = (GET if found else without) / (2 if "provider" in taken else 1)
         info.estimatedRows = 50
-        info.idxStr = " ".join(["list", *chosen])
+        info.idxStr = " ".join([f"{self._resource.noun}s", *chosen])
         return True
 
     def Open(self) -> _Cursor:
@@ -94,8 +97,8 @@ class _Cursor:
         self._argument: SQLiteValue = None  # of the table-valued function
         self._getters = [self._getter(column.name, column.type) for column in resource.columns]
         self._feed = Feed(iter(()))
-        self._expected: list[Parent] = []
-        self._hits = 0
+        self._last: tuple[Feed, Any] | None = None  # the scan of jobs that the last parent came from, and where
+        self._streak = 0  # parents that came in turn
 
     def Filter(self, number: int, words: str, arguments: Sequence[Any]) -> None:
         values = dict(zip(words.split(" ")[1:], arguments, strict=True))
@@ -120,14 +123,15 @@ class _Cursor:
         if "key" in values:
             provider, _, rest = str(values["key"]).partition("/")
             accounts = [account for account in accounts if account.name == provider]
-            names = [rest.rpartition("/")[0] if resource.parent else rest]
+            # An event's id may have a slash, one in a URL has none, but a checkpoint's name has colons only.
+            names = [rest.partition("/")[0] if resource.parent else rest]
         self._argument = values.get("parents") if resource.parent else None
         if not resource.parent:
             served = [account for account, _ in self._served("", accounts)]
             return self._single(served, names) if values.keys() & set(PARENTS) else self._all(served)
         parents = [parent for name in names for parent in self._served(name, accounts)]
         if len(parents) == 1 and not self._look.may_stop:
-            self._nested.ask([parents[0], *self._likely(parents[0])])
+            self._nested.ask([parents[0], *self._likely(parents[0], accounts)])
         return self._nested.rows(parents)
 
     def _all(self, accounts: Sequence[Account]) -> Iterator[Row]:
@@ -143,30 +147,50 @@ class _Cursor:
         """The accounts that may have that parent. Raises NotSupportedError where none of them serves the resource."""
         lacking = [account for account in accounts if self._resource.lacks in account.provider.without]
         for account in lacking:
-            if len(accounts) == 1 or (self._resource.kept and self._look.heard(account, name)):
+            if len(lacking) == len(accounts) or (self._resource.kept and heard(self._look, (account, name))):
                 hint = f": leave it out with WHERE provider <> '{account.name}'" if len(accounts) > 1 else ""
                 raise NotSupportedError(f"{account.name} does not serve {self._resource.noun}s{hint}")
-        return [
-            (account, name)
-            for account in accounts
-            if account not in lacking and not (self._resource.kept and self._look.lacks(account, name))
-        ]
+        found = [(account, name) for account in accounts if account not in lacking]
+        if not self._resource.kept:
+            return found
+        found = [parent for parent in found if not lacks(self._look, parent)]
+        for parent in found:
+            if not in_url(*parent) and heard(self._look, parent):
+                raise NotSupportedError(
+                    f"{parent[0].name}: the {self._resource.noun}s of a job of the id {name[:80]!r} cannot be asked for"
+                )
+        return found
 
-    def _likely(self, parent: Parent) -> list[Parent]:
-        """What the statement will ask for next, as far as its scans of the jobs show."""
-        accounts = {account.name: account for account in self._look.accounts}
+    def _likely(self, parent: Parent, accounts: Sequence[Account]) -> list[Parent]:
+        """What the statement will ask for next, as far as its scans of the jobs show.
+
+        At most as many as came in turn so far: a condition that nobody sees here wastes no more than was used.
+        """
+        account, id = parent
+        served = {account.name: account for account in accounts if self._resource.lacks not in account.provider.without}
         for feed in self._look.feeds:
-            if feed.row is not None and (feed.row.provider, feed.row.id) == (parent[0].name, parent[1]):
-                # A join. As long as it takes every row in turn, the next ones are worth asking for.
-                self._hits = self._hits + 1 if self._expected[:1] == [parent] else 0
-                ahead = min(2**self._hits, AHEAD)
-                self._expected = [(accounts[row.provider], row.id) for row in feed.upcoming(ahead)]
-                return self._expected if self._hits else []
-            if feed.row is None and parent[1] in feed.given:
+            if feed.row is not None and (feed.row.provider, feed.row.id) == (account.name, id):
+                # A join, or a subquery that ended here: the second in turn tells, and the rows after it.
+                if not self._in_turn(feed, feed.passed, feed.passed - 1):
+                    return []
+                rows = feed.upcoming(min(self._streak, AHEAD)) if self._streak > 1 else []
+                return [(served[row.provider], row.id) for row in rows if row.provider in served]
+            if feed.row is None and (id, account.name) in feed.given:
                 # IN (SELECT id FROM fine_tuning_jobs …), whose values come in order.
-                after = sorted(id for id in feed.given if id > parent[1])
-                return [(parent[0], id) for id in islice(after, AHEAD)]
+                before = self._last[1] if self._last is not None and self._last[0] is feed else None
+                between = [] if before is None else feed.after(before, 1)
+                self._in_turn(feed, (id, account.name), before if between == [(id, account.name)] else None)
+                after = feed.after((id, account.name), min(self._streak, AHEAD))
+                return [(served[provider], name) for name, provider in after if provider in served]
         return []
+
+    def _in_turn(self, feed: Feed, place: object, before: object) -> bool:
+        """Whether ``place`` is a new one, and count it: it is in turn where the last one was ``before`` it."""
+        last, self._last = self._last, (feed, place)
+        if last == self._last:
+            return False
+        self._streak = self._streak + 1 if before is not None and last == (feed, before) else 1
+        return True
 
     def Eof(self) -> bool:
         return self._feed.row is None
@@ -227,5 +251,5 @@ def _names(values: dict[str, Any]) -> list[str]:
             listed = from_json(value)
         except ValueError as error:
             raise ProgrammingError(f"the ids should be a JSON array of texts: {error}") from None
-        return [str(name) for name in listed if name is not None]
-    return [str(value)] if isinstance(value, (str, int)) else []
+        return list(dict.fromkeys(str(name) for name in listed if name is not None))
+    return [] if isinstance(value, bytes) else [str(value)]

@@ -221,12 +221,14 @@ class Cursor:
         plan = Plan.from_words(words)
         values = dict(zip(plan.arguments, arguments, strict=True))
         exact = [(name, values[name]) for name in ("status", "model") if isinstance(values.get(name), str)]
+        self._feed.end()
         self._feed = Feed(
             scan(self._look, plan, arguments, raw=bool(number)),
             lambda row: all(row.values.get(name) == value for name, value in exact),
+            self._look.now,
         )
         if plan.access == "list":
-            self._look.feeds.append(self._feed)
+            self._look.feeds.add(self._feed)
         self.Next()
 
     def Eof(self) -> bool:
@@ -239,7 +241,7 @@ class Cursor:
         row = self._feed.row
         assert row is not None
         if number in IDS:
-            self._feed.give(row.id)
+            self._feed.give()
         return GETTERS[number](row)
 
     def ColumnNoChange(self, number: int) -> Any:
@@ -249,7 +251,7 @@ class Cursor:
         raise ProgrammingError("fine_tuning_jobs has no rowid: its key is the column key")
 
     def Close(self) -> None:
-        self._feed = Feed(iter(()))
+        self._feed.end()
 
 
 def _constraint(info: apsw.IndexInfo, slot: int) -> Constraint:

@@ -20,8 +20,8 @@ FACE = "/v1/fine_tuning/jobs"
 
 
 def once(db: ftsql.Connection, path: str | Path, **options: Any) -> Round:
-    """One round, on a file that is opened and closed for it."""
-    syncing = Sync(db, path, **options)
+    """One round, on a file that is opened and closed for it; of the jobs alone, unless ``tables`` says more."""
+    syncing = Sync(db, path, **{"tables": ["jobs"], **options})
     try:
         return syncing.round()
     finally:
@@ -53,7 +53,7 @@ class Service:
     """``ftsql sync`` as a process of its own, which does not outlive the ``with`` block."""
 
     def __init__(self, path: str | Path, environment: dict[str, str], *options: str) -> None:
-        command = [sys.executable, "-m", "ftsql", "sync", str(path), *options]
+        command = [sys.executable, "-m", "ftsql", "sync", str(path), "--tables", "jobs", *options]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
 
     def __enter__(self) -> Service:

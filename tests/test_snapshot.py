@@ -106,7 +106,7 @@ def test_a_users_triggers_indexes_and_keys_on_our_tables_do_not_stop_the_sync(
 def test_what_was_dropped_is_made_again(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
     fill(sandbox, 2)
     path = tmp_path / "jobs.db"
-    syncing = Sync(db, path)
+    syncing = Sync(db, path, ["jobs"])
     syncing.round()
     changed(path, "DROP TABLE fine_tuning_jobs; DROP VIEW jobs")
     syncing.round()
@@ -152,7 +152,7 @@ def test_the_umask_decides_who_may_read_it(db: ftsql.Connection, tmp_path: Path)
 def test_a_reader_stops_neither_a_round_nor_the_next(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
     fill(sandbox, 2)
     path = tmp_path / "jobs.db"
-    syncing = Sync(db, path)
+    syncing = Sync(db, path, ["jobs"])
     syncing.round()
     reader = apsw.Connection(str(path))
     reader.execute("BEGIN")
@@ -175,7 +175,7 @@ def test_another_writer_is_waited_for_and_then_named(
 ) -> None:
     fill(sandbox, 2)
     path = tmp_path / "jobs.db"
-    syncing = Sync(db, path)
+    syncing = Sync(db, path, ["jobs"])
     syncing.round()
     writer = apsw.Connection(str(path))
     writer.execute("CREATE TABLE mine (x); BEGIN IMMEDIATE")
@@ -197,7 +197,7 @@ def test_stop_ends_the_wait_for_another_writer(db: ftsql.Connection, tmp_path: P
     path = tmp_path / "jobs.db"
     once(db, path)
     end = time.monotonic() + 0.5
-    syncing = Sync(db, path, stop=lambda: time.monotonic() > end)
+    syncing = Sync(db, path, ["jobs"], stop=lambda: time.monotonic() > end)
     writer = apsw.Connection(str(path))
     writer.execute("BEGIN IMMEDIATE")
     with pytest.raises(apsw.InterruptError):
@@ -210,7 +210,7 @@ def test_stop_ends_the_wait_for_another_writer(db: ftsql.Connection, tmp_path: P
 def test_a_file_that_was_deleted_is_made_again_whole(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
     fill(sandbox, 150)
     path = tmp_path / "jobs.db"
-    syncing = Sync(db, path)
+    syncing = Sync(db, path, ["jobs"])
     syncing.round()
     path.unlink()
     syncing.round()
@@ -230,7 +230,7 @@ def test_a_file_that_another_sync_made_anew_meanwhile_is_not_harmed(
 ) -> None:
     fill(sandbox, 150)
     path = tmp_path / "jobs.db"
-    one, two = Sync(connect(), path), Sync(connect(), path)
+    one, two = Sync(connect(), path, ["jobs"]), Sync(connect(), path, ["jobs"])
     one.round()
     two.round()
     path.unlink()

@@ -99,9 +99,9 @@ def test_max_age_does_not_reach_sync(
     path, store = tmp_path / "jobs.db", tmp_path / "store.db"
     connect()
     fill(sandbox, 1)
-    sync(path, store=store)
+    sync(path, tables=["jobs"], store=store)
     sandbox.add_job(id="ftjob-new")
-    (done,) = sync(path, store=store)
+    (done,) = sync(path, tables=["jobs"], store=store)
     assert counted(done) == (1, 0, 0, 2)
 
 
@@ -268,8 +268,8 @@ def test_a_text_that_is_no_unicode_fails_that_provider_only(
 def test_what_cannot_be_asked_for_is_said_before_anything_is_sent(
     sandbox: Sandbox, connect: Connect, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match="no table 'files' to sync; there are: jobs"):
-        sync(tmp_path / "jobs.db", tables=["files"])
+    with pytest.raises(ConfigError, match="no table 'permissions' to sync; there are: jobs"):
+        sync(tmp_path / "jobs.db", tables=["permissions"])
     with pytest.raises(ConfigError, match="is the store"):
         sync(tmp_path / "jobs.db", store=tmp_path / "jobs.db")
     with pytest.raises(ConfigError, match="is the store"):
@@ -284,7 +284,7 @@ def test_a_full_disk_is_said_and_the_last_good_state_stays(
 ) -> None:
     path = tmp_path / "jobs.db"
     fill(sandbox, 5)
-    syncing = Sync(db, path)
+    syncing = Sync(db, path, ["jobs"])
     syncing.round()
     for number in range(200):
         sandbox.add_job(id=f"ftjob-new-{number}")

@@ -32,12 +32,12 @@ def test_once_makes_a_file_of_its_own_and_the_next_time_asks_for_what_is_new(
 ) -> None:
     fill(sandbox, 250)
     path = tmp_path / "jobs.db"
-    done = run("sync", str(path), environment=environment)
+    done = run("sync", str(path), "--tables", "jobs", environment=environment)
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.endswith("openai: 250 jobs (250 new), 3 requests\n")
     assert not list(tmp_path.glob("jobs.db-*"))
     sandbox.requests.clear()
-    done = run("sync", str(path), environment=environment)
+    done = run("sync", str(path), "--tables", "jobs", environment=environment)
     assert done.stderr.endswith("openai: 250 jobs (unchanged), 1 request\n")
     assert gets(sandbox) == ["?limit=100"]
     shown = run("--db", str(path), "SELECT count(*) AS n FROM jobs", environment=environment)
@@ -62,7 +62,7 @@ def test_a_provider_that_fails_is_exit_code_1(sandbox: Sandbox, environment: dic
         (["sync", "a.db", "--read-only"], 2, "without --db"),
         (["sync", "a.db", "--every", "0"], 2, "--every takes seconds above 0"),
         (["sync", "a.db", "--every", "nan"], 2, "--every takes seconds above 0"),
-        (["sync", "a.db", "--tables", "jobs,files"], 1, "no table 'files' to sync; there are: jobs"),
+        (["sync", "a.db", "--tables", "jobs,nope"], 1, "no table 'nope' to sync; there are: jobs, events"),
         (["SELECT 1", "--every", "5"], 2, "belong to: ftsql sync FILE"),
         (["sync", "/nowhere/a.db"], 1, "there is no directory /nowhere: make it first"),
         (["sync", "a.db", "--store", "a.db"], 1, "is the store"),
@@ -174,7 +174,7 @@ def test_readers_are_never_in_the_way_of_two_services_nor_they_in_theirs(
 ) -> None:
     stamp(sandbox, 80)
     path = tmp_path / "jobs.db"
-    assert run("sync", str(path), environment=environment).returncode == 0
+    assert run("sync", str(path), "--tables", "jobs", environment=environment).returncode == 0
     with (
         Service(path, environment, "--every", "0.001") as one,
         Service(path, environment, "--every", "0.001") as two,
