@@ -67,7 +67,7 @@ def writes(session: Session) -> Rows:
                 "action": write.action,
                 "provider": write.provider,
                 "job_id": write.job_id,
-                "method": "POST",
+                "method": write.method,
                 "path": write.path,
                 "body": None if write.body is None else write.body.decode(),
                 "statement": session.redact(write.statement),

@@ -72,7 +72,7 @@ class Reply:
     request_id: str | None
 
 
-def refusal(account: Account, answer: Answer) -> APIError:
+def refusal(account: Account, answer: Answer, resource: Resource = JOBS) -> APIError:
     """The error of an answer that did not succeed, redacted, with the next step."""
     body = _decoded(answer.body)
     message, code, param = _words(body)
@@ -93,7 +93,7 @@ def refusal(account: Account, answer: Answer) -> APIError:
         code=account.redact(code)[:100] if code else None,
         param=account.redact(param)[:100] if param else None,
         request_id=answer.request_id,
-        hint="" if is_not_found(account, answer) else account.redact(_hint(account, answer, code)),
+        hint="" if is_not_found(account, answer, resource) else account.redact(_hint(account, answer, code)),
         ambiguous=answer.status >= 500 or answer.status in UNCLEAR,
     )
 

@@ -26,7 +26,7 @@ Once = Callable[[], Answer | APIConnectionError]  # one try; a connection's erro
 
 
 class Attempts:
-    """The attempts at one request. ``kind`` is what the counts call it."""
+    """The attempts at one request. ``kind`` is what the counts call it; ``unclear``: one may have been carried out."""
 
     def __init__(
         self,
@@ -42,11 +42,12 @@ class Attempts:
         self._limiter = limiter
         self._log = log
         self._kind = kind
-        self._method = "GET" if kind in ("list", "get") else "POST"
+        self._method = {"list": "GET", "get": "GET", "delete": "DELETE"}.get(kind, "POST")
         self._path = path + (f"?{urlencode(query)}" if query else "")
         self._asker = asker
         self._counts = log.counts
         self._record: Request | None = None  # of the last attempt
+        self.unclear = False
 
     def answer(self, call: Call[Any], once: Once, *, safe: bool) -> Answer:
         """The answer, whatever it says, after the retries that it allows.
@@ -61,7 +62,8 @@ class Attempts:
             held = self._held_back(call)
             began += held
             if call.abandoned.is_set():
-                raise APIConnectionError("abandoned before it was sent", provider=self._account.name)
+                name = self._account.name
+                raise APIConnectionError("abandoned before it was sent", provider=name, ambiguous=self.unclear)
             attempt += 1
             record = self._record = self._sent(attempt, pause + held)
             outcome = self._tried(once, record)
@@ -79,6 +81,7 @@ class Attempts:
                     raise error
                 if asked is not None and asked > MAX_RETRY_AFTER:
                     error.hint = f"It asks to wait {asked:.0f} s: try again then"
+                    error.ambiguous = self.unclear
                     raise error
                 if asked is not None:
                     pause = 0.0 if outcome.status in LIMITED else asked  # the limiter holds it back
@@ -87,9 +90,11 @@ class Attempts:
                 error = outcome
                 if not safe and error.ambiguous:
                     raise error
+            self.unclear = self.unclear or error.ambiguous
             if attempt > RETRIES or time.monotonic() - began + pause > RETRY_SECONDS:
                 if isinstance(error, RateLimitError):
                     error.hint = f"Gave up after {attempt} tries: try again later"
+                error.ambiguous = self.unclear
                 raise error
 
     def value(self, answer: Answer) -> Any:

@@ -10,7 +10,7 @@ import re
 import ssl
 import time
 import weakref
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from functools import cached_property, partial
 from typing import Any, ClassVar, TypeVar
 
@@ -21,6 +21,7 @@ from ftsql.answers import Answer, Reply, is_not_found, refusal
 from ftsql.attempts import Attempts
 from ftsql.errors import APIConnectionError, APIError, ConfigError, DataError, Error
 from ftsql.limiter import Limiter, limiter
+from ftsql.multipart import Unsent, Upload
 from ftsql.providers import Account, missing_key
 from ftsql.requests import Asker, Requests
 from ftsql.resource import Resource
@@ -88,11 +89,12 @@ class Client:
         *,
         kind: str | None = None,
         resource: Resource = JOBS,
+        plain: bool = False,
     ) -> Call[Any]:
         """GET ``path`` below the jobs' URL, or where ``resource`` is: the decoded JSON, None for "no such job".
 
-        ``kind`` is what the counts call it: get, or list. The call raises APIError (and its kinds), DataError for
-        a body that is no JSON.
+        ``kind`` is what the counts call it: get, or list; ``plain``: the body's bytes as they are. The call raises
+        APIError (and its kinds), DataError for a body that is no JSON.
         """
         path = path if resource.root else self.account.provider.path + path
 
@@ -103,7 +105,7 @@ class Client:
                 return None
             if not answer.ok:
                 raise refusal(self.account, answer)
-            value = attempts.value(answer)
+            value = answer.body if plain else attempts.value(answer)
             if value is None:
                 raise DataError(f"{self.account.name}: answered {answer.url} with null where an object belongs")
             return value
@@ -117,41 +119,63 @@ class Client:
         Such a call may be repeated without harm, so it is retried like a GET. Raises as ``get`` does,
         APIError with status 404 for an unknown job included.
         """
-
         path = self.account.provider.path + path
 
         def run(call: Call[Reply], attempts: Attempts) -> Reply:
             once = partial(self._tried, lambda: self._send(self._http, "POST", path))
-            answer = attempts.answer(call, once, safe=True)
-            if not answer.ok:
-                raise refusal(self.account, answer)
-            value = attempts.value(answer) if answer.body.strip() else None
-            return Reply(value, answer.status, answer.request_id)
+            return self._reply(attempts, attempts.answer(call, once, safe=True))
 
         return self._start(run, path.rpartition("/")[2], path, None, asker)
 
-    def create(self, body: bytes, asker: Asker | None = None) -> Call[Reply]:
-        """POST ``body`` to the jobs' URL at most once, on a connection of its own.
+    def delete(self, path: str, resource: Resource, asker: Asker | None = None) -> Call[Reply]:
+        """DELETE ``path`` below base_url, retried like ``act``; "no such …" after a lost answer is no error."""
 
-        Sent again only where it cannot have been accepted: a refused connection, or a 429 that is no
-        day's quota. Raises APIError; ``ambiguous`` tells that the job may exist all the same.
+        def run(call: Call[Reply], attempts: Attempts) -> Reply:
+            once = partial(self._tried, lambda: self._send(self._http, "DELETE", path))
+            answer = attempts.answer(call, once, safe=True)
+            if attempts.unclear and is_not_found(self.account, answer, resource):
+                return Reply(None, answer.status, answer.request_id)
+            return self._reply(attempts, answer, resource)
+
+        return self._start(run, "delete", path, None, asker)
+
+    def create(
+        self, body: bytes | Upload, asker: Asker | None = None, path: str = "", of: Resource = JOBS
+    ) -> Call[Reply]:
+        """POST ``body`` to the jobs' URL, or to ``path`` where ``of`` is, at most once, on a connection of its own.
+
+        Sent again only where it cannot have been accepted: a refused connection, a file that broke off, a 429 that
+        is no day's quota. Raises APIError; ``ambiguous`` tells that the job may exist all the same.
         """
+        kind = "upload" if isinstance(body, Upload) else "grant" if path else "create"
+        path = path or self.account.provider.path
 
         def run(call: Call[Reply], attempts: Attempts) -> Reply:
             def once() -> Answer:
                 with self._new_http() as http:
-                    return self._send(http, "POST", self.account.provider.path, None, body)
+                    if not isinstance(body, Upload):
+                        return self._send(http, "POST", path, None, body)
+                    chunks = body.chunks(call.abandoned.is_set, self._log.counts)
+                    return self._send(http, "POST", path, None, chunks, body.headers)
 
-            answer = attempts.answer(call, partial(self._tried, once), safe=False)
+            answer = attempts.answer(call, partial(self._tried, once, body), safe=False)
             if not answer.ok:
-                raise refusal(self.account, answer)
+                raise refusal(self.account, answer, of)
             try:
                 return Reply(attempts.value(answer), answer.status, answer.request_id)
             except DataError as error:
                 message = str(error).removeprefix(f"{self.account.name}: ")
                 raise APIError(message, provider=self.account.name, status=answer.status, ambiguous=True) from None
 
-        return self._start(run, "create", self.account.provider.path, None, asker)
+        return self._start(run, kind, path, None, asker)
+
+    def _reply(self, attempts: Attempts, answer: Answer, resource: Resource = JOBS) -> Reply:
+        if not answer.ok:
+            error = refusal(self.account, answer, resource)
+            error.ambiguous = error.ambiguous or attempts.unclear
+            raise error
+        value = attempts.value(answer) if answer.body.strip() else None
+        return Reply(value, answer.status, answer.request_id)
 
     def close(self) -> None:
         """Close all connections; requests under way end by themselves."""
@@ -203,21 +227,24 @@ class Client:
         method: str,
         path: str,
         query: Mapping[str, str] | None = None,
-        body: bytes | None = None,
+        body: bytes | Iterator[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """One exchange. Raises httpx's errors, and DataError for an answer that is too large or slow."""
         end = time.monotonic() + self.settings.deadline
-        headers = {"Content-Type": "application/json"} if method == "POST" else {}
+        headers = headers or ({"Content-Type": "application/json"} if method == "POST" else {})
         url = self.account.url(path, root=True)
         params = {**self.account.query(), **(query or {})}
         if method == "POST" and body is None and self.account.provider.body:
             body = to_json(self.account.body())
         with http.stream(method, url, params=params, content=body, headers=headers) as response:
+            if isinstance(body, Iterator):  # which may take long: the deadline is the answer's
+                end = time.monotonic() + self.settings.deadline
             received = bytearray()
             for chunk in response.iter_bytes():
                 received += chunk
                 if len(received) > self.settings.max_body:
-                    raise _Unreadable(f"the answer is larger than {self.settings.max_body} bytes")
+                    raise _Unreadable(f"the answer is larger than max_body = {self.settings.max_body} bytes")
                 if time.monotonic() > end:
                     raise _Unreadable(f"the answer took longer than {self.settings.deadline:g} s")
             headers = {
@@ -227,10 +254,10 @@ class Client:
             }
             return Answer(response.status_code, headers, self.account.redact_body(bytes(received)), url)
 
-    def _tried(self, once: Callable[[], Answer]) -> Answer | APIConnectionError:
+    def _tried(self, once: Callable[[], Answer], body: object = None) -> Answer | APIConnectionError:
         """One try. Its error is returned and not raised, so that no frame of httpx hangs on it.
 
-        Raises what another try would not mend.
+        Raises what another try would not mend. Of an upload whose ``body`` did not leave whole nothing can come.
         """
         try:
             return once()
@@ -242,8 +269,12 @@ class Client:
                 hint="Check that base_url is the API's, and what is in between",
                 ambiguous=True,
             )
+        except Unsent as fault:
+            error = APIError(str(fault), provider=self.account.name, hint="Nothing was stored")
         except httpx.HTTPError as fault:
-            return self._connection_error(fault)
+            broken = self._connection_error(fault)
+            broken.ambiguous = broken.ambiguous and not (isinstance(body, Upload) and not body.complete)
+            return broken
         except httpx.InvalidURL as fault:
             error = ConfigError(f"{self.account.name}: base_url cannot be used: {fault}")
         raise error

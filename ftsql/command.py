@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--config", metavar="FILE", help="your own provider file (TOML)")
     add("--read-only", action="store_true", help="SQL that writes is refused, to the APIs and to the file")
     add("--trust-file", action="store_true", help="let triggers that live in the file create and cancel jobs")
-    add("--max-writes", type=int, metavar="N", help="creates and cancels allowed in one statement (20)")
+    add("--max-writes", type=int, metavar="N", help="creates, cancels and deletes allowed in one statement (20)")
     add("--max-creates-per-day", type=int, metavar="N", help="creates allowed in 24 hours (any number)")
     add("--max-requests", type=int, metavar="N", help="requests allowed in one statement (10000)")
     add("--timeout", type=float, metavar="SECONDS", help="how long an answer may take to come (60)")

@@ -17,7 +17,7 @@ import apsw
 import platformdirs
 from pydantic_core import to_json
 
-from ftsql import about, functions, guard, recovery, tables, vtab
+from ftsql import about, functions, guard, recovery, tables, vtab, writable
 from ftsql.environment import Environment
 from ftsql.errors import ConfigError, InterfaceError, ProgrammingError, StoreError, Warning
 from ftsql.providers import Account, Provider, accounts, load
@@ -220,9 +220,10 @@ def _tables(connection: apsw.Connection, session: Session) -> None:
     )
     module: Any
     for resource in OTHERS:
-        module = tables.Module(session, resource)
+        fixed = session.read_only or not resource.deletes
+        module = tables.Module(session, resource) if fixed else writable.Module(session, resource)
         connection.create_module(
-            resource.table, module, use_bestindex_object=True, eponymous=True, iVersion=2, read_only=True
+            resource.table, module, use_bestindex_object=True, eponymous=True, iVersion=2, read_only=fixed
         )
     for name, module in about.modules(session).items():
         connection.create_module(name, module, use_bestindex_object=True, eponymous=True, read_only=True)

@@ -1,4 +1,4 @@
-"""SQL functions that act at once: create_job, cancel_job, pause_job, resume_job, wait_job; and what was created last.
+"""SQL functions: what acts at once, such as cancel_job and upload_file, and what was created last.
 
 SQLite may call a function more often than a reader of the SQL would think; so each acts once per
 statement and arguments, and never in a statement that sorts and limits after having called it.
@@ -6,6 +6,7 @@ statement and arguments, and never in a statement that sorts and limits after ha
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Callable
@@ -15,19 +16,22 @@ from typing import Any
 import apsw
 from pydantic_core import from_json
 
-from ftsql import metadata
+from ftsql import contents, metadata
 from ftsql.client import Client
 from ftsql.errors import APIError, DataError, NotSupportedError, ProgrammingError
 from ftsql.ids import in_url
+from ftsql.multipart import Upload
+from ftsql.nested import Nested
 from ftsql.program import misplaced
 from ftsql.resource import SQLiteValue, json_text
-from ftsql.resources import JOBS, is_finished
+from ftsql.resources import FILES, JOBS, is_finished
 from ftsql.session import Session
 from ftsql.write import Write
 from ftsql.writes import too_many
 
 DROPS = re.compile(r"\bON\s+CONFLICT\b|\bOR\s+(IGNORE|REPLACE)\b", re.IGNORECASE)  # an INSERT that may drop a row
-EFFECTS = ("create_job", "cancel_job", "pause_job", "resume_job")
+EFFECTS = ("create_job", "cancel_job", "pause_job", "resume_job", "upload_file")
+NO_EFFECT = ("file_content",)  # so that a view may call it
 WAIT_SECONDS = 24 * 3600.0  # how long wait_job waits unless told
 Function = Callable[..., SQLiteValue]
 
@@ -37,9 +41,8 @@ def register(session: Session) -> None:
     session.connection.create_scalar_function(metadata.NAME, metadata.has, 2, deterministic=True)
     for name, (function, counts) in _functions(session).items():
         for count in counts:
-            session.connection.create_scalar_function(
-                name, function, count, deterministic=False, flags=apsw.SQLITE_DIRECTONLY
-            )
+            flags = 0 if name in NO_EFFECT else apsw.SQLITE_DIRECTONLY
+            session.connection.create_scalar_function(name, function, count, deterministic=False, flags=flags)
 
 
 def unregister(session: Session) -> None:
@@ -56,9 +59,11 @@ def _functions(session: Session) -> dict[str, tuple[Function, tuple[int, ...]]]:
         "last_job_id": (lambda: session.last_job_id, (0,)),
         "last_jobs": (partial(_last, session), (0,)),
         "wait_job": (partial(_wait, session), (1, 2)),
+        "file_content": (partial(_content, session), (1, 2)),
     }
     if not session.read_only:
         functions["create_job"] = (partial(_create, session), (2, 3))
+        functions["upload_file"] = (partial(_upload, session), (1, 2, 3))
         for action in ("cancel", "pause", "resume"):
             functions[f"{action}_job"] = (partial(_act, session, action), (1, 2))
     return functions
@@ -109,6 +114,65 @@ def _create(session: Session, model: SQLiteValue, file: SQLiteValue, options: SQ
         return write.row.id
 
     return _once(session, "create_job", (model, file, options), create)
+
+
+def _upload(
+    session: Session, path: SQLiteValue, purpose: SQLiteValue = None, provider: SQLiteValue = None
+) -> SQLiteValue:
+    """Upload a local file now; gives its id, NULL for a NULL path."""
+    if path is None:
+        return None
+    wanted = "fine-tune" if purpose is None else purpose
+    if not isinstance(path, str) or not isinstance(wanted, str) or not re.fullmatch(r"[\w.-]{1,64}", wanted, re.ASCII):
+        raise ProgrammingError("upload_file takes a path, a purpose such as 'fine-tune', and a provider")
+
+    def upload() -> SQLiteValue:
+        client = session.client(None if provider is None else str(provider), "upload a file")
+        with contextlib.closing(Upload(path, {"purpose": wanted, **client.account.body()})) as body:
+            request = {"filename": body.filename, "bytes": body.size, "purpose": wanted}
+            sql = session.statement.sql
+            write = Write(client, "upload", sql, request=request, resource=FILES, upload=body)
+            try:
+                write.row = session.sender.send(write)
+            except APIError as error:
+                if not error.ambiguous:
+                    _stop(write, f"the upload of {path!r} was broken off, and nothing was stored")
+                raise
+        session.sender.stand([write])
+        session.stands(write)
+        _stop(write, f"{write.row.id} was uploaded and stays")
+        return write.row.id
+
+    return _once(session, "upload_file", (path, purpose, provider), upload)
+
+
+def _content(session: Session, id: SQLiteValue, provider: SQLiteValue = None) -> SQLiteValue:
+    """A file's content: text where it is UTF-8, else a BLOB; NULL for a NULL id."""
+    if id is None:
+        return None
+    look = session.statement.look
+    accounts = [account for account in look.accounts if provider is None or account.name == provider]
+    if provider is not None and not accounts:
+        session.client(str(provider), "read a file")
+    serving = [account for account in accounts if FILES.lacks not in account.provider.without]
+    if not serving:
+        raise NotSupportedError(f"{accounts[0].name} does not serve {FILES.noun}s")
+    if not isinstance(id, str) or not any(in_url(account, id) for account in serving):
+        raise ProgrammingError(f"file_content: {id!r:.80} is no file's id")
+    if len(serving) > 1:
+        files: Nested = look.nested.setdefault(FILES.table, Nested(look, FILES))
+        serving = [account for account in serving if files.get(account, id) is not None]
+    if len(serving) > 1:
+        names = ", ".join(account.name for account in serving)
+        raise ProgrammingError(
+            f"file_content: several providers have {id!r} ({names}): say which, as the second argument"
+        )
+    content = contents.of(look).get(serving[0], id) if serving else None
+    if content is None:
+        raise ProgrammingError(session.redact(f"file_content: no such file: {id!r:.80}"))
+    with contextlib.suppress(UnicodeDecodeError):
+        return content if b"\0" in content else content.decode()  # a text of SQLite's ends at a zero
+    return content
 
 
 def _stop(write: Write, what: str) -> None:

@@ -6,17 +6,18 @@ Triggers that live in a file may not write to ftsql's tables, and a read-only co
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable
 
 import apsw
 
 from ftsql.errors import ProgrammingError
-from ftsql.resources import JOBS
+from ftsql.resources import JOBS, OTHERS
 from ftsql.store import MEMORY
 
 Authorizer = Callable[[int, str | None, str | None, str | None, str | None], int]
 
-OURS = {JOBS.table}
+OURS = {JOBS.table, *(resource.table for resource in OTHERS if resource.deletes)}
 EVERY = "*"  # stands for triggers whose names are unknown
 WRITES = (apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE, apsw.SQLITE_DELETE)
 CHANGES = {
@@ -59,6 +60,7 @@ def install(connection: apsw.Connection, *, read_only: bool, trust_file: bool) -
     A statement that it refuses raises ProgrammingError when it is prepared.
     """
     before: Authorizer | None = connection.authorizer
+    weak = weakref.proxy(connection)  # which holds the guard
     temporary = _triggers(connection, "temp")
     # Names of triggers that live in files: a TEMP trigger of such a name is not told apart from them.
     filed: set[str] = set()
@@ -77,7 +79,7 @@ def install(connection: apsw.Connection, *, read_only: bool, trust_file: bool) -
             filed.update(_attached(first))
         if read_only and (_changes(code, first, second) or (code == apsw.SQLITE_ATTACH and _makes(first))):
             raise ProgrammingError("refused: the connection is read-only (read_only=True, --read-only)")
-        if not trust_file and code in WRITES and first in OURS and _is_filed(inner, temporary, filed):
+        if not trust_file and code in WRITES and _is_ours(weak, schema, first) and _is_filed(inner, temporary, filed):
             raise ProgrammingError(
                 f"refused: the trigger {inner} lives in the file and would write to {first}. If you trust the "
                 "file, say so: connect(trust_file=True), --trust-file"
@@ -88,6 +90,22 @@ def install(connection: apsw.Connection, *, read_only: bool, trust_file: bool) -
 
     connection.authorizer = guard
     return before
+
+
+def _is_ours(connection: apsw.Connection, schema: str | None, table: str | None) -> bool:
+    """Whether a name means ftsql's table, and not one of the user's own, for which ``files`` is a likely name."""
+    if table not in OURS:
+        return False
+    if schema is None or table == JOBS.table:
+        return True
+    if not connection.table_exists(schema, table):
+        return True  # eponymous, so that no schema has it
+    try:  # a file may hold a table of ours under its own name
+        connection.column_metadata(schema, table, "raw")
+        connection.column_metadata(schema, table, "key")
+    except apsw.Error:
+        return False
+    return True
 
 
 def _triggers(connection: apsw.Connection, schema: str) -> set[str]:

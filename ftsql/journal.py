@@ -124,11 +124,11 @@ class Journal:
             return db.changes()
 
     def cancelled(self, provider: str, job_id: str) -> None:
-        """The job was cancelled: the create that left it open is so no more."""
+        """The job was cancelled, or a file or permission deleted: the write that left it open is so no more."""
         with self.store.transaction() as db:
             db.execute(
-                "UPDATE writes SET state = 'cancelled' WHERE action = 'create' AND state = 'created' "
-                "AND owner IS NULL AND provider = ? AND job_id = ?",
+                "UPDATE writes SET state = 'cancelled' WHERE action IN ('create', 'grant', 'upload') "
+                "AND state = 'created' AND owner IS NULL AND provider = ? AND job_id = ?",
                 (provider, job_id),
             )
 
@@ -167,8 +167,8 @@ class Journal:
         return [_entry(row) for row in found]
 
     def has_made(self, provider: str, job_id: str) -> bool:
-        """Whether a create of this journal made that job."""
-        sql = "SELECT 1 FROM writes WHERE provider = ? AND job_id = ? AND action = 'create'"
+        """Whether a create of this journal made that job, or an upload or grant that file or permission."""
+        sql = "SELECT 1 FROM writes WHERE provider = ? AND job_id = ? AND action IN ('create', 'grant', 'upload')"
         with self.store.lock:
             return self.store.db.execute(sql, (provider, job_id)).fetchone() is not None
 

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import apsw
 from pydantic_core import from_json
 
+from ftsql import effects
 from ftsql.client import Client
 from ftsql.errors import Error, ProgrammingError
 from ftsql.fingerprint import Fingerprint, carries, condition, keeps, listed_ids, look_up
 from ftsql.journal import Entry, State
 from ftsql.look import Look
 from ftsql.resource import Row
-from ftsql.resources import is_finished
+from ftsql.resources import JOBS, is_finished
+from ftsql.sending import Sender
 from ftsql.session import Session
 from ftsql.write import CANCELLED, Write, leaves
 
@@ -67,9 +69,11 @@ def decide(session: Session, write_id: int, decision: Decision, job_id: str | No
     if exists != (decision in ("keep", "cancel")):
         known = f"its job is known ({entry.job_id}): --keep or --cancel" if exists else "say --none or --job ID"
         raise ProgrammingError(f"write {write_id} is {entry.state}: {known}")
+    resource, parent = effects.about(entry.path) or (JOBS, "")
+    noun = "job" if resource is JOBS else resource.noun
     if decision == "none":
-        _close(session, entry, "refused", error="no job came of it, by the user's word")
-        return f"write {write_id} is closed: no job came of it"
+        _close(session, entry, "refused", error=f"no {noun} came of it, by the user's word")
+        return f"write {write_id} is closed: no {noun} came of it"
     if decision == "keep":
         _close(session, entry, "committed")
         return f"write {write_id} is committed: {entry.job_id} stays"
@@ -79,13 +83,26 @@ def decide(session: Session, write_id: int, decision: Decision, job_id: str | No
             f"write {write_id}: the account at {entry.provider} that it was sent from is not active: set its key and "
             "address again"
         )
+    if decision == "job" and resource is not JOBS:
+        if not effects.exists(client, session.sender, entry, resource, parent, job_id or ""):
+            raise ProgrammingError(f"{entry.provider}: no such {noun}: {job_id!r:.80}")
+        _close(session, entry, "committed", job_id=job_id)
+        return f"write {write_id} is committed: it made {job_id}"
     if decision == "job":
         row, _ = _job(entry, _Looks(session, session.interrupted).at(client, entry), job_id)
         if row is None:
             raise ProgrammingError(f"{entry.provider}: no such job: {job_id!r:.80}")
         _close(session, entry, "committed", job_id=row.id)
         return f"write {write_id} is committed: it created {row.id}"
-    row = session.sender.send(Write(client, "cancel", entry.statement, job_id=entry.job_id))
+    back = Write(
+        client,
+        "cancel" if resource is JOBS else "delete",
+        entry.statement,
+        job_id=entry.job_id,
+        resource=resource,
+        parent=parent,
+    )
+    row = session.sender.send(back)
     session.journal.record([write_id], "cancelled")
     return f"write {write_id} is cancelled: {row.id} is {row.status} now"
 
@@ -131,6 +148,10 @@ def _looked(looks: _Looks, entry: Entry) -> str:
     if client is None or (entry.state == "created" and not exact):
         return f"{what} stays open: the account that it was sent from is not active here"
     try:
+        if entry.action in ("delete", "grant", "upload"):
+            sender = replace(session.sender, interrupted=looks.interrupted)
+            other = _deleted if entry.action == "delete" else _made
+            return f"{what} {other(sender, session, entry, client, exact)}"
         if entry.action != "create":
             return f"{what} {_act(session, entry, looks.at(client, entry), exact)}"
         if entry.state == "created":
@@ -213,6 +234,55 @@ def _sent(session: Session, entry: Entry, look: Look, exact: bool) -> str:
         f"is unknown: {where}. Look again (ftsql writes settle), or say what it is: ftsql writes settle "
         f"{entry.write_id} --job ID, or --none. SELECT id, status FROM fine_tuning_jobs WHERE "
         f"{condition(fingerprint, entry.at)}"
+    )
+
+
+def _deleted(sender: Sender, session: Session, entry: Entry, client: Client, exact: bool) -> str:
+    """A delete: what counts is whether it is still there."""
+    resource, parent = effects.about(entry.path) or (JOBS, "")
+    if effects.exists(client, sender, entry, resource, parent, entry.job_id or ""):
+        _close(session, entry, "refused", error=f"the {resource.noun} is still there")
+        return f"did not take effect: the {resource.noun} is still there"
+    if not exact:
+        return f"stays open: no such {resource.noun} is to be seen here, which does not prove that it is gone there"
+    _close(session, entry, "committed")
+    return f"took effect: the {resource.noun} is gone"
+
+
+def _made(sender: Sender, session: Session, entry: Entry, client: Client, exact: bool) -> str:
+    """A grant or an upload: the one like it that was not there before is it."""
+    resource, parent = effects.about(entry.path) or (JOBS, "")
+    request: dict[str, Any] = from_json(entry.body or "{}")
+    rows = effects.listed(client, sender, entry, resource, parent)
+    if entry.state == "created":
+        if not any(row.id == entry.job_id for row in rows):
+            _close(session, entry, "cancelled")
+            return f"is closed: {entry.job_id} is gone"
+        _close(session, entry, "created")
+        return _to_keep(entry, resource.noun, entry.job_id or "")
+    like = effects.alike(resource, request, rows)
+    found = [row for row in effects.since(like, entry.at) if not session.journal.has_made(entry.provider, row.id)]
+    if len(found) == 1 and exact:
+        stands = entry.action == "upload"  # which acts at once, whatever became of its transaction
+        _close(session, entry, "committed" if stands else "created", job_id=found[0].id)
+        made = f"made the {resource.noun} {found[0].id}, which stays"
+        return made if stands else _to_keep(entry, resource.noun, found[0].id)
+    if not like and exact and time.time() - entry.at > session.settings.absent_seconds + 1:
+        _close(session, entry, "refused", error=f"never accepted: there is no {resource.noun} like it")
+        return f"is closed: it was never accepted, for there is no {resource.noun} like it"
+    _close(session, entry, "unknown", error=entry.error or "its process ended before the answer came")
+    where = f"these may be it: {listed_ids([row.id for row in found])}" if found else "nothing like it is in the list"
+    return (
+        f"is unknown: {where}. Look again (ftsql writes settle), or say what it is: ftsql writes settle "
+        f"{entry.write_id} --job ID, or --none. {effects.query(resource, parent, None, request)}"
+    )
+
+
+def _to_keep(entry: Entry, noun: str, id: str) -> str:
+    number = entry.write_id
+    return (
+        f"made the {noun} {id}, and its transaction did not end: to take it back, ftsql writes settle {number} "
+        f"--cancel; to keep it, ftsql writes settle {number} --keep"
     )
 
 

@@ -70,6 +70,8 @@ class Counts:
     from_store: int = 0
     waited: float = 0.0  # seconds
     held: dict[str, float] = field(default_factory=dict)
+    uploaded: int = 0  # bytes of files, of ``to_upload``
+    to_upload: int = 0
 
     def __str__(self) -> str:
         total = self.kinds.total()

@@ -6,6 +6,7 @@ A model is a TypedDict whose fields carry a ``Column``; the rest of ftsql reads 
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,17 +41,34 @@ def _seconds(value: object) -> object:
     return int(value / 1000) if abs(value) > 1e11 else int(value)
 
 
+def _real(value: object) -> object:
+    """A number that SQLite has; what is none, and NaN, is NULL."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def _whole(value: object) -> object:
+    """A whole number that SQLite has; whatever else is NULL."""
+    number = _real(value)
+    if not isinstance(number, float) or not number.is_integer() or abs(number) >= 2**63:
+        return None
+    return value if isinstance(value, int) else int(number)
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column: its declared SQL type, what it means, and whether ``SELECT *`` shows it."""
 
-    type: Literal["TEXT", "INTEGER", "JSON"]
+    type: Literal["TEXT", "INTEGER", "REAL", "JSON"]
     description: str
     name: str = ""
     hidden: bool = False
 
 
 Time = Annotated[int | None, BeforeValidator(_seconds)]
+Real = Annotated[float | None, BeforeValidator(_real)]
+Whole = Annotated[int | None, BeforeValidator(_whole)]
 Integer = Annotated[int | None, Field(ge=-(2**63), le=2**63 - 1)]
 Text = str | None
 
@@ -122,8 +140,9 @@ class Resource:
     id of the ``parent``, which is the name of the column that every request needs. ``extra``: hidden columns,
     of which the first is another name for the parent's id, or else for ``id``, and what ``table('…')`` binds.
     ``lacks``: the word by which a provider says that it does not serve it. ``missing`` names it in a 404's words.
-    ``page_size``: its largest page, the provider's unless set; 0 where it has no pages. ``kept``: what a finished
-    job has of it stays in the store.
+    ``deletes``, ``grants``: whether the API deletes one, and makes one out of an INSERT; ``insert``: what to say
+    instead of an INSERT. ``page_size``: its largest page, the provider's unless set; 0 where it has no pages.
+    ``kept``: what a finished job has of it stays in the store.
     """
 
     table: str
@@ -137,6 +156,9 @@ class Resource:
     missing: str = r"\bjobs?\b|fine.?tun"
     page_size: int | None = None
     kept: bool = False
+    deletes: bool = False
+    grants: bool = False
+    insert: str = ""
 
     @cached_property
     def documented(self) -> tuple[Column, ...]:

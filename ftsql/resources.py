@@ -10,7 +10,7 @@ from typing import Annotated, Any, Required
 from pydantic import AliasChoices, BeforeValidator, ConfigDict, Field, with_config
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
-from ftsql.resource import Column, Integer, Resource, Text, Time
+from ftsql.resource import Column, Integer, Real, Resource, Text, Time, Whole
 
 # A status is an open set; these end a job at any provider (api-facts: OpenAI, Azure, Together, Mistral, LocalAI).
 FINISHED = frozenset(
@@ -202,6 +202,8 @@ PERMISSIONS = Resource(
     extra=(Column("TEXT", "The same as fine_tuned_model_checkpoint.", "checkpoint", True),),
     lacks="permissions",
     missing=r"\b(checkpoint|permission|model)s?\b",
+    deletes=True,
+    grants=True,
 )
 
 
@@ -228,6 +230,8 @@ FILES = Resource(
     lacks="files",
     missing=r"\bfiles?\b",
     page_size=10_000,
+    deletes=True,
+    insert="a file is uploaded: SELECT upload_file('train.jsonl')",
 )
 
 
@@ -250,7 +254,39 @@ MODELS = Resource(
     lacks="models",
     missing=r"\bmodels?\b",
     page_size=0,
+    deletes=True,
+    insert="a model is made by a job: INSERT INTO fine_tuning_jobs (model, training_file) …",
 )
 
-OTHERS = (EVENTS, CHECKPOINTS, PERMISSIONS, FILES, MODELS)
+
+@with_config(ConfigDict(coerce_numbers_to_str=True, extra="ignore"))
+class Result(TypedDict, total=False):
+    id: Required[str]
+    fine_tuning_job_id: Annotated[Text, Column("TEXT", "The job whose result file it is a line of.")]
+    file_id: Annotated[Text, Column("TEXT", "The result file.")]
+    step: Annotated[Whole, Column("INTEGER", "The training step.")]
+    train_loss: Annotated[Real, Column("REAL", "The loss on the training batch.")]
+    train_accuracy: Annotated[Real, Column("REAL", "The accuracy on the training batch.")]
+    valid_loss: Annotated[Real, Column("REAL", "The loss on the validation batch.")]
+    valid_mean_token_accuracy: Annotated[
+        Real,
+        Field(validation_alias=AliasChoices("valid_mean_token_accuracy", "validation_mean_token_accuracy")),  # Azure
+        Column("REAL", "The share of validation tokens that the model predicted."),
+    ]
+    train_mean_token_accuracy: Annotated[Real, Column("REAL", "The share of training tokens that the model predicted.")]
+    full_valid_loss: Annotated[Real, Column("REAL", "The loss on the whole validation file, at an epoch's end.")]
+    full_valid_mean_token_accuracy: Annotated[Real, Column("REAL", "The accuracy on it, at an epoch's end.")]
+
+
+RESULTS = Resource(
+    table="fine_tuning_results",
+    noun="result",
+    model=Result,
+    parent="fine_tuning_job_id",
+    extra=(JOB_ID,),
+    lacks="files",
+    kept=True,
+)
+
+OTHERS = (EVENTS, CHECKPOINTS, RESULTS, PERMISSIONS, FILES, MODELS)
 TABLES = {resource.table: resource for resource in (JOBS, *OTHERS)}

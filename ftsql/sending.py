@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import apsw
 from pydantic_core import to_json
 
-from ftsql import fingerprint
+from ftsql import effects, fingerprint
 from ftsql.errors import APIError, DataError, OutcomeUnknown, ProgrammingError, StoreError
 from ftsql.journal import Entry, Journal, State
 from ftsql.resource import Row
@@ -24,6 +24,7 @@ from ftsql.settings import Settings
 from ftsql.workers import Call
 from ftsql.write import CANCELLED, STATUS, Write, leaves
 
+STOP_SECONDS = 1.0
 IN_FLIGHT_SECONDS = 15.0  # how long a first Ctrl-C waits for the write under way
 
 T = TypeVar("T")
@@ -64,7 +65,7 @@ class Sender:
         self.journal.record([write.journal_id], "sent")
         write.state = "sent"
         try:
-            write.row = self._create(write) if write.action == "create" else self._act(write)
+            write.row = self._sent(write)
         except OutcomeUnknown as error:
             self._record(write, "unknown", error)
             raise
@@ -74,26 +75,27 @@ class Sender:
         except BaseException as error:  # nobody waited for the answer: it may have been accepted
             self._record(write, "unknown", error)
             raise
-        self._record(write, "created" if write.action == "create" else "committed", None)
-        if write.action == "cancel":
+        self._record(write, "created" if write.makes and not write.was_there else "committed", None)
+        if write.action in ("cancel", "delete"):
             self._noted(lambda: self.journal.cancelled(write.provider, write.row.id if write.row else ""))
         return write.row
 
     def undo(self, write: Write) -> str:
-        """Cancel a job that ``write`` created; gives what became of it in words."""
+        """Cancel a job that ``write`` created, or take back what it made; gives what became of it in words."""
         assert write.row is not None
         id = write.row.id
         try:
-            cancel = Write(write.client, "cancel", write.statement, job_id=id)
-            self._noted(lambda: self.enlist([cancel]))
-            status = (self.send(cancel) if cancel.journal_id else self._act(cancel)).status
+            back = write.undoing()
+            self._noted(lambda: self.enlist([back]))
+            status = (self.send(back) if back.journal_id else self._sent(back)).status
             if is_finished(status) and status not in CANCELLED:
                 raise ProgrammingError(f"it is {status} already")
         except Exception as error:
             reason = str(error).rstrip(".")
             write.state = "stays"
             self._noted(lambda: self.journal.record([write.journal_id], "created", release=True))
-            return f"{id} exists and could not be cancelled ({reason}): SELECT cancel_job('{id}')"
+            taken = "cancelled" if write.action == "create" else "deleted"
+            return f"{id} exists and could not be {taken} ({reason}): {write.undoing_sql()}"
         write.state = "cancelled"
         self._noted(lambda: self.journal.record([write.journal_id], "cancelled"))
         return f"{id} was created and is {status} now"
@@ -122,6 +124,7 @@ class Sender:
             action=write.action,
             provider=write.provider,
             job_id=None if write.job_id is None else self.redact(write.job_id),
+            method=write.method,
             path=self.redact(write.path),
             body=None if body is None else self.redact(body.decode()),
             statement=self.redact(write.statement),
@@ -151,14 +154,23 @@ class Sender:
         except StoreError as error:
             self.note(f"the journal lacks what happened since: {error}")
 
-    def _wait(self, write: Write, call: Call[T]) -> T:
+    def _sent(self, write: Write) -> Row:
+        if write.action == "create":
+            return self._create(write)
+        if write.makes:
+            return effects.make(self, write)
+        return effects.delete(self, write) if write.action == "delete" else self._act(write)
+
+    def wait(self, write: Write, call: Call[T]) -> T:
         """Wait for a write under way. The first interrupt stops further sends and keeps waiting, bounded."""
         try:
             return call.wait(self.interrupted)
         except (KeyboardInterrupt, apsw.InterruptError) as interrupt:
             write.stopped = type(interrupt)
+        # An upload that has not left whole stops before its end, so that there is no answer to wait for.
+        stops = write.upload is not None and not write.upload.complete
         try:
-            return call.wait(seconds=IN_FLIGHT_SECONDS)
+            return call.wait(seconds=STOP_SECONDS if stops else IN_FLIGHT_SECONDS)
         except (KeyboardInterrupt, TimeoutError):
             raise self._unknown(write, "it was interrupted before its answer came", ()) from None
 
@@ -167,7 +179,7 @@ class Sender:
         assert body is not None
         sent_at = time.time()
         try:
-            write.reply = self._wait(write, write.client.create(body, write))
+            write.reply = self.wait(write, write.client.create(body, write))
             row = JOBS.rows(write.provider, [write.reply.body])[0]
             if not self._answers(write, row, sent_at):
                 raise DataError(f"it was answered with another job, {row.id}")
@@ -201,7 +213,7 @@ class Sender:
         refusal: APIError | None = None
         answer: Any = None
         try:
-            write.reply = self._wait(write, client.act(f"/{write.job_id}/{write.action}", write))
+            write.reply = self.wait(write, client.act(f"/{write.job_id}/{write.action}", write))
             answer = write.reply.body
         except DataError:
             pass  # a body that is none of the API's: what counts is how the job is now
@@ -216,7 +228,7 @@ class Sender:
         row = None
         if "retrieve" not in client.account.provider.without:
             try:
-                found = self._wait(write, client.get(f"/{write.job_id}", None, write))
+                found = self.wait(write, client.get(f"/{write.job_id}", None, write))
             except APIError as error:
                 write.unsure = refusal is None or refusal.ambiguous
                 raise refusal or error from None
@@ -236,6 +248,8 @@ class Sender:
 
     def _unknown(self, write: Write, reason: str, candidates: Sequence[Row], listed: str = "") -> OutcomeUnknown:
         ids = tuple(row.id for row in candidates)
+        if write.resource is not JOBS:
+            return effects.unknown(self, write, reason, ids)
         what = "a job" if write.action == "create" else f"{write.action} of {write.job_id}"
         if write.action == "create":
             which = f"These may be it: {fingerprint.listed_ids(ids)}" if ids else listed or "The list was not looked at"

@@ -23,7 +23,7 @@ from ftsql.look import Look
 from ftsql.providers import Account, Provider
 from ftsql.requests import Counts, Requests
 from ftsql.resource import Row
-from ftsql.resources import JOBS
+from ftsql.resources import JOBS, OTHERS
 from ftsql.sending import Sender
 from ftsql.settings import Settings
 from ftsql.shelf import Shelf
@@ -100,9 +100,12 @@ class Session:
         self.stop_if_held()
         if len(writes) < 2 or self.confirm is None:
             return
-        counts = {action: sum(write.action == action for write in writes) for action in ACTIONS}
+        kinds = [(action, resource) for action in ACTIONS for resource in (JOBS, *OTHERS)]
+        counts = {kind: sum((write.action, write.resource) == kind for write in writes) for kind in kinds}
         asked = " and ".join(
-            f"{action} {count} {JOBS.noun}{'s' if count > 1 else ''}" for action, count in counts.items() if count
+            f"{action} {count} {resource.noun}{'s' if count > 1 else ''}"
+            for (action, resource), count in counts.items()
+            if count
         )
         if not self.confirm(f"{asked}?"):
             raise ProgrammingError("not confirmed: nothing was sent, and the transaction is rolled back")
@@ -149,6 +152,8 @@ class Session:
     def learn(self, write: Write) -> None:
         """Show the job of ``write`` as it is now to every statement under way."""
         assert write.row is not None
+        if write.resource is not JOBS:
+            return  # a statement under way shows them as they were when it looked
         for statement in self.statements.running:
             statement.look.learn(write.client.account, write.row)
 
@@ -156,6 +161,9 @@ class Session:
         """Note a write that no ROLLBACK undoes any more."""
         if write.row is None or write.state == "refused":
             self.notes.append(f"skipped a row: {write.error}")
+        elif write.makes and write.resource is not JOBS:
+            done = "uploaded" if write.action == "upload" else "granted"
+            self.notes.append(f"{done} {write.row.id}, a {write.resource.noun} (provider {write.provider})")
         elif write.action == "create":
             self.last_job_id = write.row.id
             self.created.append(write.row)

@@ -15,7 +15,7 @@ class Settings:
 
     ``timeout``: how long an answer may pause, ``connect_timeout``: how long a connection may take to open,
     ``deadline``: how long one request may take in all, ``max_requests``: requests that one statement may
-    send, ``max_writes``: creates and cancels that one statement or transaction may send,
+    send, ``max_writes``: creates, cancels, deletes and the like that one statement or transaction may send,
     ``verify_order``: never trust a provider's order, ``settle_seconds``: how long to look for a job whose
     creation was interrupted, ``absent_seconds``: how long after a create a list that does not show it proves
     that it was never accepted, ``max_creates_per_day``: creates in 24 hours by everything that shares the

@@ -19,6 +19,8 @@ from ftsql.parents import Parent, heard, lacks
 from ftsql.plan import GET, LISTING
 from ftsql.providers import Account
 from ftsql.resource import Resource, Row, SQLiteValue, json_text
+from ftsql.resources import RESULTS
+from ftsql.results import Results
 from ftsql.session import Session
 
 OPERATORS = {
@@ -39,12 +41,14 @@ class Module:
     def Connect(self, connection: apsw.Connection, module: str, schema: str, table: str, *_: str) -> tuple[str, Any]:
         if table != self._resource.table:
             raise ProgrammingError(f"{schema}.{table}: the table of module {module} is called {self._resource.table}")
-        return self._resource.schema, _Table(self._session, self._resource)
+        return self._resource.schema, Table(self._session, self._resource)
 
     Create = Connect
 
 
-class _Table:
+class Table:
+    """One table object of a resource."""
+
     def __init__(self, session: Session, resource: Resource) -> None:
         self._session = session
         self._resource = resource
@@ -75,7 +79,7 @@ class _Table:
         without = LISTING * LISTING if self._resource.parent else LISTING
         info.estimatedCost = (GET if found else without) / (2 if "provider" in taken else 1)
         info.estimatedRows = 50
-        info.idxStr = " ".join([f"{self._resource.noun}s", *chosen])
+        info.idxStr = " ".join([f"{self._resource.noun.replace(' ', '-')}s", *chosen])
         return True
 
     def Open(self) -> _Cursor:
@@ -93,7 +97,8 @@ class _Cursor:
     def __init__(self, session: Session, resource: Resource) -> None:
         self._look = session.statement.look
         self._resource = resource
-        self._nested: Nested = self._look.nested.setdefault(resource.table, Nested(self._look, resource))
+        view = Results if resource is RESULTS else Nested
+        self._nested: Nested = self._look.nested.setdefault(resource.table, view(self._look, resource))
         self._argument: SQLiteValue = None  # of the table-valued function
         self._getters = [self._getter(column.name, column.type) for column in resource.columns]
         self._feed = Feed(iter(()))

@@ -15,6 +15,7 @@ from ftsql import metadata
 from ftsql.checks import brief
 from ftsql.errors import IntegrityError, InternalError, NotSupportedError, ProgrammingError
 from ftsql.feed import Feed
+from ftsql.joining import Joining
 from ftsql.plan import ID_COLUMNS, Constraint, Order, Plan, plan
 from ftsql.resource import Column, Row, SQLiteValue, json_text
 from ftsql.resources import FTSQL_KEY, JOBS
@@ -87,11 +88,8 @@ class Module:
     Create = Connect
 
 
-class Table:
+class Table(Joining):
     """One table object; SQLite makes several of one module, and their writes share the session's queue."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
 
     def BestIndexObject(self, info: apsw.IndexInfo) -> bool:
         constraints = [_constraint(info, slot) for slot in range(info.nConstraint)]
@@ -187,27 +185,6 @@ class Table:
             if action in client.account.provider.without:
                 raise NotSupportedError(f"{provider} has no way to {action} a job")
             session.add(Write(client, action, session.statement.sql, job_id=id))
-
-    def Begin(self) -> None:
-        self._session.begin(id(self))
-
-    def Sync(self) -> None:
-        self._session.sync()
-
-    def Commit(self) -> None:
-        self._session.commit()
-
-    def Rollback(self) -> None:
-        self._session.queue.rollback()
-
-    def Savepoint(self, level: int) -> None:
-        self._session.savepoint(id(self), level)
-
-    def RollbackTo(self, level: int) -> None:
-        self._session.roll_back_to(id(self), level)
-
-    def Release(self, level: int) -> None:
-        self._session.release(id(self), level)
 
 
 class Cursor:

@@ -14,14 +14,17 @@ from pydantic_core import to_json
 from ftsql import checks, fingerprint
 from ftsql.answers import Reply
 from ftsql.client import Client
-from ftsql.errors import ProgrammingError
+from ftsql.errors import NotSupportedError, ProgrammingError
 from ftsql.fingerprint import Fingerprint
 from ftsql.ids import in_url
 from ftsql.journal import State
-from ftsql.resource import JSONObject, Row
+from ftsql.multipart import Upload
+from ftsql.resource import JSONObject, Resource, Row
+from ftsql.resources import JOBS
 
-Action = Literal["create", "cancel", "pause", "resume"]
+Action = Literal["create", "cancel", "pause", "resume", "delete", "grant", "upload"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
+MAKES: tuple[Action, ...] = ("create", "grant", "upload")  # something new, so that it is sent at most once
 # The status that each action leaves, as UPDATE names it.
 STATUS: dict[str, Action] = {"cancelled": "cancel", "paused": "pause", "running": "resume"}
 CANCELLED = ("cancelled", "canceled")
@@ -34,7 +37,10 @@ def leaves(action: str, status: str | None) -> bool:
 
 @dataclass(eq=False)
 class Write:
-    """One paid write. ``row`` is the job as the API answered, once it did."""
+    """One write. ``row`` is the job (or file, model, permission) as the API answered, once it did.
+
+    ``job_id`` is what it is about, whatever the ``resource``; ``parent`` is what that belongs to.
+    """
 
     client: Client
     action: Action
@@ -43,28 +49,67 @@ class Write:
     request: JSONObject | None = None
     fingerprint: Fingerprint | None = None
     conflict: int = apsw.SQLITE_ABORT
+    resource: Resource = JOBS
+    parent: str = ""
+    upload: Upload | None = field(default=None, repr=False)
     state: State | Literal["stays"] = "queued"  # stays: it was to be cancelled again and could not be
     row: Row | None = None
     error: Exception | None = None
     reply: Reply | None = field(default=None, repr=False)
     journal_id: int = 0
     stopped: type[BaseException] | None = field(default=None, repr=False)  # which interrupt came while it was under way
+    was_there: bool = field(default=False, repr=False)  # what it made had been there before
     unsure: bool = field(default=False, repr=False)  # whether a cancel, pause or resume took effect
 
     def __post_init__(self) -> None:
-        if self.job_id is not None and not in_url(self.client.account, self.job_id):
-            raise ProgrammingError(
-                f"{self.provider}: the id {self.job_id!r:.80} cannot stand in a URL: not sent to {self.action} it"
-            )
+        for id in filter(None, (self.parent, self.job_id)):
+            if not in_url(self.client.account, id):
+                raise ProgrammingError(
+                    f"{self.provider}: the id {id!r:.80} cannot stand in a URL: not sent to {self.action} it"
+                )
+        if self.resource.lacks in self.client.account.provider.without:
+            raise NotSupportedError(f"{self.provider} does not serve {self.resource.noun}s")
 
     @property
     def provider(self) -> str:
         return self.client.account.name
 
     @property
+    def makes(self) -> bool:
+        """Whether something new comes of it."""
+        return self.action in MAKES
+
+    @property
+    def method(self) -> str:
+        return "DELETE" if self.action == "delete" else "POST"
+
+    @property
     def path(self) -> str:
-        path = self.client.account.provider.path
-        return path if self.job_id is None else f"{path}/{self.job_id}/{self.action}"
+        path = self.resource.path.format(self.parent) if self.resource.root else self.client.account.provider.path
+        if self.job_id is None:
+            return path
+        return f"{path}/{self.job_id}" + ("" if self.action == "delete" else f"/{self.action}")
+
+    @property
+    def target(self) -> str:
+        """What it is about, in words."""
+        return f"{self.resource.noun} {self.job_id}" if self.job_id else f"a {self.resource.noun}"
+
+    def undoing(self) -> Write:
+        """The write that takes back what this one made."""
+        assert self.row is not None
+        action: Action = "cancel" if self.resource is JOBS else "delete"
+        return Write(
+            self.client, action, self.statement, job_id=self.row.id, resource=self.resource, parent=self.parent
+        )
+
+    def undoing_sql(self) -> str:
+        """The SQL that takes back what this one made."""
+        id = self.row.id if self.row else ""
+        if self.resource is JOBS:
+            return f"SELECT cancel_job('{id}')"
+        parent = f"{self.resource.parent} = '{self.parent}' AND " if self.parent else ""
+        return f"DELETE FROM {self.resource.table} WHERE {parent}id = '{id}'"
 
     @property
     def body(self) -> bytes | None:

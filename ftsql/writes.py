@@ -12,6 +12,7 @@ import apsw
 
 from ftsql.errors import APIError, IntegrityError, OperationalError, OutcomeUnknown, ProgrammingError
 from ftsql.journal import check_day
+from ftsql.resources import JOBS
 from ftsql.sending import Sender
 from ftsql.write import Write
 
@@ -31,6 +32,7 @@ class Queue:
     approve: Callable[[Sequence[Write]], None]
     acted: Callable[[], int]
     writes: list[Write] = field(default_factory=list)
+    _synced: bool = False  # all was sent, and the transaction is not over
     _joined: dict[int, int] = field(default_factory=dict)  # table -> length
     _marks: dict[tuple[int, int], int] = field(default_factory=dict)  # (table, savepoint level) -> length
 
@@ -45,7 +47,12 @@ class Queue:
         return len(self.writes) - self.waiting
 
     def add(self, write: Write) -> None:
-        """Queue a write. Raises ProgrammingError beyond ``max_writes`` and ``max_creates_per_day``."""
+        """Queue a write, but none that deletes the same again.
+
+        Raises ProgrammingError beyond ``max_writes`` and ``max_creates_per_day``.
+        """
+        if write.action == "delete" and any(_again(write, other) for other in self.writes):
+            return
         settings = self.sender.settings
         sent = self.sent + self.acted()
         if self.waiting + sent >= settings.max_writes:
@@ -104,7 +111,7 @@ class Queue:
             except OutcomeUnknown as error:
                 raise self._failed(error, queued, number, keep=write.conflict == apsw.SQLITE_FAIL) from None
             except Exception as error:
-                if write.action != "create":
+                if not write.makes:
                     refused.append(write)
                 elif write.conflict != apsw.SQLITE_IGNORE or not _of_the_row(error):
                     raise self._failed(error, queued, number, keep=write.conflict == apsw.SQLITE_FAIL) from None
@@ -114,6 +121,7 @@ class Queue:
             stopped = write.stopped is not None
         if refused:
             raise self._refused_updates(refused, queued)
+        self._synced = True
 
     def commit(self) -> None:
         """The transaction stands: the journal says so, and the queue is empty."""
@@ -126,6 +134,10 @@ class Queue:
     def rollback(self) -> None:
         """Drop the queue; jobs that a sync of this transaction created are cancelled."""
         created = [write for write in self.writes if write.state == "created"]
+        if self._synced:  # a COMMIT that could not be ended: what cannot be taken back is at least said
+            for write in self.writes:
+                if not write.makes and write.row is not None:
+                    self.sender.note(f"{write.job_id} is {write.row.status} all the same (provider {write.provider})")
         self._clear()
         for text in self._cancel(created):
             self.sender.note(text)
@@ -133,6 +145,7 @@ class Queue:
     def _clear(self) -> None:
         self.sender.drop(self.writes, "the transaction was rolled back")
         self.writes.clear()
+        self._synced = False
         self._marks.clear()
         self._joined.clear()
 
@@ -142,7 +155,7 @@ class Queue:
     def _failed(self, error: Exception, queued: Sequence[Write], number: int, *, keep: bool) -> Exception:
         """``error`` of row ``number`` with what became of the rows before it."""
         done = [write for write in self.writes if write.state == "created"]
-        changed = [write for write in queued if write.action != "create" and write.state == "committed"]
+        changed = [write for write in queued if not write.makes and write.state == "committed"]
         if keep:
             self.sender.stand(done)  # so that the ROLLBACK that follows leaves them alone
             for write in done:
@@ -173,12 +186,26 @@ class Queue:
         done = [
             f"{write.job_id} is {write.row.status} now"
             for write in queued
-            if write.action != "create" and write.state == "committed" and write.row
+            if not write.makes and write.state == "committed" and write.row
         ]
+        what = next(iter({f"{write.resource.noun}s" for write in queued})) if _same(queued) else "writes"
+        what = "jobs" if what == f"{JOBS.noun}s" else what
+        done_to = "deleted" if all(write.action == "delete" for write in queued) else "changed"
         return OperationalError(
-            f"{len(refused)} of {len(queued)} jobs could not be changed: {'; '.join(reasons)}."
+            f"{len(refused)} of {len(queued)} {what} could not be {done_to}: {'; '.join(reasons)}."
             + (f" {'; '.join(done + created)}." if done or created else "")
         )
+
+
+def _again(write: Write, other: Write) -> bool:
+    if (write.job_id, write.action) != (other.job_id, other.action):
+        return False
+    return (write.client, write.path) == (other.client, other.path)
+
+
+def _same(writes: Sequence[Write]) -> bool:
+    """Whether they are all about the same kind of thing."""
+    return len({write.resource.table for write in writes}) == 1
 
 
 def _of_the_row(error: Exception) -> bool:
@@ -189,13 +216,13 @@ def _of_the_row(error: Exception) -> bool:
 def too_many(limit: int, sent: int = 0) -> str:
     """What to say when a statement or transaction would send more writes than it may."""
     return (
-        f"more than max_writes = {limit} creates and cancels in one statement or transaction: "
+        f"more than max_writes = {limit} creates, cancels and deletes in one statement or transaction: "
         f"{f'{sent} were sent, and no more' if sent else 'nothing was sent'}. "
         "Allow more if you mean it: connect(max_writes=…), ftsql --max-writes …, FTSQL_MAX_WRITES"
     )
 
 
-def refuse_replace(conflict: int) -> None:
+def refuse_replace(conflict: int, noun: str = "job") -> None:
     """Raises IntegrityError under INSERT OR REPLACE: a job cannot be replaced."""
     if conflict == apsw.SQLITE_REPLACE:
-        raise IntegrityError("INSERT OR REPLACE is refused: a job cannot be replaced. Say INSERT")
+        raise IntegrityError(f"INSERT OR REPLACE is refused: a {noun} cannot be replaced. Say INSERT")

@@ -54,8 +54,8 @@ def test_a_filter_that_nobody_sees_wastes_at_most_what_was_used(condition: str, 
         used = db.execute(f"SELECT count(*) FROM fine_tuning_jobs j WHERE {condition}").get
         found = asked(sandbox, db, shape.format(JOIN, condition))
         assert len(found) <= 1 + 2 * used
+    with account() as (sandbox, db):  # another one: what was given up may still be on its way
         inside = f"SELECT id FROM fine_tuning_jobs j WHERE {condition}"
-        db.ftsql.store.clear()
         assert len(asked(sandbox, db, f"{EVENTS} WHERE fine_tuning_job_id IN ({inside})")) <= 1 + 2 * used
 
 

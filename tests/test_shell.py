@@ -158,6 +158,7 @@ def test_tables_lists_ours_and_the_users(environment: dict[str, str], tmp_path: 
         "fine_tuning_job_checkpoints",
         "fine_tuning_job_events",
         "fine_tuning_jobs",
+        "fine_tuning_results",
         "ftsql_columns",
         "ftsql_methods",
         "ftsql_providers",
