@@ -39,6 +39,7 @@ Fine-tuning jobs as a SQL table, on any OpenAI-compatible API.
   ftsql writes                                                               what nobody knows the end of
   ftsql store                                                                what is known, and where it is kept
   ftsql sync jobs.db                                                         a plain file for BI tools
+  ftsql guide                                                                Superset, Power BI, pandas, a provider ...
   ftsql sandbox --port 8000                                                  a local API to try things on
 """
 
@@ -52,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="ftsql", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    listed = "queries [NAME], explain SQL, writes [settle [N]], store [clear | refresh], sync FILE"
+    listed = "queries [NAME], guide [TOPIC], explain SQL, writes [settle [N]], store [clear | refresh], sync FILE"
     add("words", nargs="*", metavar="SQL", help=f"SQL to run, or: {listed}")
     add("-f", dest="file", metavar="FILE", help="run the SQL of a file")
     add("--db", metavar="FILE", default=":memory:", help="your own SQLite file, to join with and write to")
@@ -122,6 +123,11 @@ def _run(words: Sequence[str]) -> int:
             return 0
         chosen = query(given.words[1])
         given.words = []
+    if given.words[:1] == ["guide"]:
+        if len(given.words) > 2:
+            parser.error("say: ftsql guide, or ftsql guide TOPIC")
+        subcommands.guide(given.words[1] if given.words[1:] else None)
+        return 0
     first, rest = (given.words or [""])[0], given.words[1:]
     if rest and first not in ("writes", "sync") and first not in PLAIN:
         parser.error("put the SQL into quotes, as one argument")

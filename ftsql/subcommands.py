@@ -24,6 +24,7 @@ from ftsql.registration import Registration
 from ftsql.shell import Shell, complain
 from ftsql.stackql import translate
 from ftsql.sync import Sync
+from ftsql.topics import all_topics, topic
 
 OPEN_WRITES = """
 SELECT write_id, datetime(at, 'unixepoch', 'localtime') AS at, state, action, provider, job_id, error, statement
@@ -100,6 +101,17 @@ def list_queries() -> None:
     width = max(len(query.name) for query in found)
     for entry in found:
         print(f"{entry.name:{width}}  {entry.question}")  # noqa: T201 - rows go to stdout
+
+
+def guide(name: str | None) -> None:
+    """``ftsql guide [TOPIC]``: print each page's name and title, or a page. Raises ProgrammingError for no page."""
+    if name is not None:
+        print(topic(name).text.rstrip())  # noqa: T201
+        return
+    found = all_topics()
+    width = max(len(page.name) for page in found)
+    for page in found:
+        print(f"{page.name:{width}}  {page.title}")  # noqa: T201
 
 
 def _port(text: str) -> int:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.campaign import kills, mutations, together
+from tests.campaign import kills, mutations, readers, together
 from tests.campaign.faults import Campaign, Result
 from tests.campaign.world import QUICK
+from tests.documents import REQUIRED
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ftsql.errors.Warning"),  # writes are open since earlier
@@ -65,3 +66,12 @@ def test_a_classic_bug_is_noticed(tmp_path: Path, name: str) -> None:
     with mutations.applied(name):
         result = Campaign("openai", 1000, 1, tmp_path, stop_early=True, most=5, settings=QUICK).run()
     assert result.caught is not None
+
+
+def test_readers_never_see_half_a_round_nor_an_error_while_sync_writes(tmp_path: Path) -> None:
+    result = readers.readers(3, tmp_path, each=1)
+    assert result.broken == []
+    assert result.rounds > 5
+    assert result.moved > 5
+    assert all(one.reads > 50 for one in result.readers)
+    assert len(result.readers) == 4 or not REQUIRED, "no pyodbc, or no ODBC driver for SQLite"

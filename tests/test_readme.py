@@ -4,53 +4,59 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
-import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import ftsql
 from ftsql.sandbox import Sandbox
 from ftsql.settings import Settings
+from tests.documents import ROOT, Block, absent, blocks, commands, matches, missing, needed, shown
 
-README = Path(__file__).parent.parent / "README.md"
+README = ROOT / "README.md"
 TEXT = README.read_text(encoding="utf-8")
-CONSOLE = re.findall(r"```console\n\$ (.*?)\n(.*?)```", TEXT, re.DOTALL)
+CONSOLE = [block for block in blocks(TEXT) if block.language == "console"]
+PYTHON = [block.text for block in blocks(TEXT) if block.language == "python"]
 
 
-def shown(command: str, folder: Path) -> str:
-    """stdout and stderr of a README command, as a reader sees them."""
-    program, *arguments = shlex.split(command)
-    assert program == "ftsql"
-    done = subprocess.run(
-        [sys.executable, "-m", "ftsql", *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder, timeout=60,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
-    return done.stdout
+@pytest.mark.parametrize("block", CONSOLE, ids=[block.text[2:72] for block in CONSOLE])
+def test_a_console_block_prints_what_the_readme_shows(tmp_path: Path, block: Block) -> None:
+    for command, output in commands(block):
+        if name := missing(command):
+            absent(f"there is no {name}")
+        printed = shown(command, tmp_path)
+        assert matches(output, printed), printed  # … stands for what varies
 
 
-@pytest.mark.parametrize(("command", "output"), CONSOLE, ids=[command[:70] for command, _ in CONSOLE])
-def test_a_console_block_prints_what_the_readme_shows(tmp_path: Path, command: str, output: str) -> None:
-    pattern = ".*?".join(re.escape(part) for part in output.split("…"))  # … stands for what varies
-    assert re.fullmatch(pattern, shown(command, tmp_path), re.DOTALL)
+# What each Python block prints: how many lines, and how the last one begins.
+PRINTED = {
+    "import ftsql\n": (4, "ftjob-"),
+    "import pandas\n": (1, "ftjob-"),
+    "from ftsql import dbapi\n": (1, "ftjob-"),
+}
 
 
-def test_the_python_block_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("block", PYTHON, ids=[block.partition("\n")[0] for block in PYTHON])
+def test_a_python_block_runs(
+    block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (block,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    if "import pandas" in block:
+        needed("pandas")
     monkeypatch.chdir(tmp_path)
     db = ftsql.connect("experiments.db", sandbox=True)
     model, file = db.execute("SELECT model, training_file FROM fine_tuning_jobs LIMIT 1").fetchall()[0]
     db.execute("CREATE TABLE mine AS SELECT id AS job FROM fine_tuning_jobs LIMIT 3")
     db.close()
-    exec(compile(block, "README.md", "exec"), {"model": model, "file": file})
+    names: dict[str, Any] = {"model": model, "file": file}
+    exec(compile(block, "README.md", "exec"), names)
+    if "engine" in names:
+        names["engine"].dispose()
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 4
-    assert lines[-1].startswith("ftjob-")
+    count, start = PRINTED[block[: block.index("\n") + 1]]
+    assert len(lines) == count
+    assert lines[-1].startswith(start)
 
 
 def test_the_settings_that_the_readme_names_exist() -> None:
@@ -74,10 +80,8 @@ if __name__ == "__main__":  # write the outputs into the README
     os.environ.pop("OPENAI_API_KEY", None)
     folder = Path(sys.argv[1])
     text = TEXT
-    for command, output in CONSOLE:
-        if "…" in output:
-            continue
-        text = text.replace(
-            f"```console\n$ {command}\n{output}```", f"```console\n$ {command}\n{shown(command, folder)}```"
-        )
+    for block in CONSOLE:
+        for command, output in commands(block):
+            if "…" not in output:
+                text = text.replace(f"$ {command}\n{output}", f"$ {command}\n{shown(command, folder)}")
     README.write_text(text, encoding="utf-8")

@@ -16,7 +16,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from ftsql.errors import Warning
-from tests.campaign import faults, kills, mutations, peers, together
+from tests.campaign import faults, kills, mutations, peers, readers, together
 from tests.campaign.world import FACES
 
 ROUND = 1250  # rows in one set of books: a look-up reads all jobs of the last hour
@@ -33,9 +33,11 @@ def main() -> int:
         "together": commands.add_parser("together", help="several processes write through one store"),
         "mutations": commands.add_parser("mutations", help="whether classic bugs are caught"),
         "peers": commands.add_parser("peers", help="a plain client through the same faults"),
+        "readers": commands.add_parser("readers", help="readers of a snapshot while ftsql sync writes it"),
     }
     for name, rows in (("faults", 5000), ("together", 400), ("peers", 500)):
         parsers[name].add_argument("--rows", type=int, default=rows)
+    parsers["readers"].add_argument("--seconds", type=float, default=60.0)
     for one in parsers.values():
         one.add_argument("--seed", type=int, default=1)
     for name in ("faults", "kills"):
@@ -50,6 +52,7 @@ def main() -> int:
         "together": run_together,
         "mutations": run_mutations,
         "peers": run_peers,
+        "readers": run_readers,
     }[arguments.command]
     warnings.filterwarnings("ignore", category=Warning)  # that writes are open since earlier
     with tempfile.TemporaryDirectory() as name:
@@ -141,6 +144,14 @@ def run_peers(arguments: argparse.Namespace, folder: Path) -> int:
         f"seconds {ours.seconds:.4g}"
     )
     return told([ours])
+
+
+def run_readers(arguments: argparse.Namespace, folder: Path) -> int:
+    result = readers.readers(arguments.seconds, folder)
+    print(result)
+    for text in result.broken[:20]:
+        print(text)
+    return int(bool(result.broken))
 
 
 def told(results: list[faults.Result]) -> int:

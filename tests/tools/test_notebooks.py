@@ -10,16 +10,22 @@ import pytest
 import sqlalchemy as sa
 
 from ftsql.sandbox import Sandbox
+from tests import documents
 from tests.conftest import Connect, fill
+from tests.documents import absent, needed
 from tests.writing import ONE, posts
 
-pd = pytest.importorskip("pandas")
+try:
+    import pandas as pd
+except ImportError:
+    pd = None
 
 
 @pytest.fixture
 def engine(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> Iterator[Any]:
+    needed("pandas")
     if sa.__version__ < "2":
-        pytest.skip("this pandas needs SQLAlchemy 2")
+        absent("this pandas needs SQLAlchemy 2")
     one = sa.create_engine(f"ftsql:///{tmp_path}/own.db?read_only=false")
     yield one
     one.dispose()
@@ -84,20 +90,16 @@ def test_a_frame_can_be_a_sweep_under_max_writes(sandbox: Sandbox, engine: Any) 
 
 
 @pytest.fixture
-def notebook(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
-    interactive = pytest.importorskip("IPython.core.interactiveshell")
-    pytest.importorskip("sql")
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
-    shell = interactive.InteractiveShell.instance()
+def notebook(tmp_path: Path) -> Iterator[Any]:
+    with documents.notebook(tmp_path) as shell:
 
-    def run(cell: str) -> Any:
-        result = shell.run_cell(cell)
-        result.raise_error()
-        return result.result
+        def run(cell: str) -> Any:
+            result = shell.run_cell(cell)
+            result.raise_error()
+            return result.result
 
-    run("%load_ext sql")
-    yield run
-    interactive.InteractiveShell.clear_instance()
+        run("%load_ext sql")
+        yield run
 
 
 @pytest.mark.usefixtures("files")

@@ -1,0 +1,110 @@
+"""Markdown that is run: its fenced blocks, and what a console block prints for a reader."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+PROGRAMS = {"ftsql", "sqlite3", "isql", "echo"}  # what a console block may run
+REQUIRED = os.environ.get("FTSQL_TOOLS") == "1"  # read before a fixture takes FTSQL_… away
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language and its text."""
+
+    language: str
+    text: str
+
+
+def blocks(text: str) -> list[Block]:
+    return [Block(*match) for match in FENCED.findall(text)]
+
+
+def commands(block: Block) -> list[tuple[str, str]]:
+    """Each command of a console block with its output."""
+    parts = re.split(r"^\$ ", block.text, flags=re.MULTILINE)
+    assert parts[0] == "", "a console block begins with a command"
+    return [(part.partition("\n")[0], part.partition("\n")[2]) for part in parts[1:]]
+
+
+def programs(command: str) -> list[str]:
+    """The first words of a pipeline."""
+    bare = re.sub(r"'[^']*'|\"(?:\\.|[^\"\\])*\"", "…", command)
+    return [part.split()[0] for part in re.split(r"\||&&|;", bare)]
+
+
+def missing(command: str) -> str | None:
+    """A program of ``command`` that is not on this machine."""
+    return next((name for name in programs(command) if name != "ftsql" and shutil.which(name) is None), None)
+
+
+def shown(command: str, folder: Path, variables: Mapping[str, str] | None = None) -> str:
+    """stdout and stderr of a command, as a reader sees them."""
+    assert set(programs(command)) <= PROGRAMS, command
+    inside = folder / ".programs"
+    inside.mkdir(exist_ok=True)
+    program = inside / "ftsql"
+    if not program.exists():
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ftsql "$@"\n')
+        program.chmod(0o755)
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder, timeout=120,
+        env={**os.environ, **(variables or {}), "PATH": f"{inside}:{os.environ['PATH']}"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def matches(expected: str, output: str) -> bool:
+    """Whether a command printed what stands in the text, where … is anything."""
+    pattern = ".*?".join(re.escape(part) for part in expected.split("…"))
+    return re.fullmatch(pattern, output, re.DOTALL) is not None
+
+
+def needed(module: str) -> None:
+    """Skip the test where ``module`` cannot be imported; fail it under FTSQL_TOOLS=1."""
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        absent(f"{module} is not installed: {error}")
+
+
+def absent(reason: str) -> None:
+    """A tool is missing: skip the test, or fail it under FTSQL_TOOLS=1."""
+    if REQUIRED:
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@contextlib.contextmanager
+def notebook(folder: Path) -> Iterator[Any]:
+    """IPython's shell as a notebook has it, without a history, which it would write after the folder is gone."""
+    for module in ("IPython", "sql"):
+        needed(module)
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    before = os.environ.get("IPYTHONDIR")
+    os.environ["IPYTHONDIR"] = str(folder)
+    try:
+        yield InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+    finally:
+        InteractiveShell.clear_instance()
+        os.environ.pop("IPYTHONDIR")
+        if before is not None:
+            os.environ["IPYTHONDIR"] = before
