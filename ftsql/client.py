@@ -80,6 +80,7 @@ class Client:
         self._log = log
         _Redacting.accounts.add(account)
         self._workers = Workers(8)
+        self._closed = False
 
     def get(
         self,
@@ -179,6 +180,7 @@ class Client:
 
     def close(self) -> None:
         """Close all connections; requests under way end by themselves."""
+        self._closed = True
         self._workers.close()
         if "_http" in self.__dict__:
             self._http.close()
@@ -238,6 +240,8 @@ class Client:
         if method == "POST" and body is None and self.account.provider.body:
             body = to_json(self.account.body())
         with http.stream(method, url, params=params, content=body, headers=headers) as response:
+            if self._closed:  # while it connected: httpx knows of this connection no more
+                response.extensions["network_stream"].close()
             if isinstance(body, Iterator):  # which may take long: the deadline is the answer's
                 end = time.monotonic() + self.settings.deadline
             received = bytearray()

@@ -9,7 +9,7 @@ SELECT
   fine_tuned_model,
   strftime('%Y-%m-%d %H:%M:%S', created_at, 'unixepoch') AS created,
   strftime('%Y-%m-%d %H:%M:%S', finished_at, 'unixepoch') AS finished,
-  round((coalesce(finished_at, unixepoch()) - created_at) / 60.0, 1) AS minutes,
+  (coalesce(finished_at, unixepoch()) - created_at + 3) / 6 / 10.0 AS minutes,
   trained_tokens,
   training_file,
   coalesce(method ->> '$.type', 'supervised') AS method,
