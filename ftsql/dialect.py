@@ -17,7 +17,7 @@ from sqlalchemy.types import NullType
 
 from ftsql import dbapi
 from ftsql.address import arguments
-from ftsql.resources import JOBS
+from ftsql.resources import JOBS, TABLES
 
 NO_ID = (
     "a job's id is known only after COMMIT, so the ORM cannot flush a new one and nothing can be RETURNING: insert "
@@ -29,6 +29,11 @@ LEVELS = ["SERIALIZABLE", "AUTOCOMMIT"]
 # microseconds, as the view has them: what is compared with its texts must look like them.
 TIME = DATETIME(truncate_microseconds=True)
 COMPUTED = {"created": TIME, "finished": TIME, "minutes": REAL()}
+COMPUTED |= {
+    name: REAL()
+    for metric in ("loss", "mean_token_accuracy")
+    for name in (f"train_{metric}", f"valid_{metric}", f"full_valid_{metric}")
+}
 
 
 def is_jobs(table: Any) -> bool:
@@ -185,7 +190,8 @@ class Dialect(SQLiteDialect):
         columns: Any = super().get_columns(connection, table_name, schema=home, **kw)
         if home != "live":
             return columns
-        described = {column.name: column.description for column in JOBS.columns} if table_name == JOBS.table else {}
+        ours = TABLES[table_name].columns if table_name in TABLES else ()
+        described = {column.name: column.description for column in ours}
         found = []
         for column in columns:
             column = {**column, "comment": described.get(column["name"])}

@@ -115,7 +115,8 @@ class _Cursor:
         if resource.parent and not values.keys() & set(PARENTS):
             raise ProgrammingError(
                 f"{resource.table} is served by {resource.parent} only: say WHERE {resource.parent} = '…' or IN (…), "
-                f"or JOIN fine_tuning_jobs ON {'id' if resource.kept else 'fine_tuned_model'} = {resource.parent}"
+                f"or JOIN it with fine_tuning_jobs AS job ON {resource.table}.{resource.parent} = "
+                f"job.{'id' if resource.kept else 'fine_tuned_model'}"
             )
         if any(value is None for value in values.values()):
             return iter(())

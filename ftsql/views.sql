@@ -16,3 +16,21 @@ SELECT
   error ->> '$.message' AS error_message,
   metadata
 FROM fine_tuning_jobs;
+
+CREATE VIEW checkpoints AS
+SELECT
+  checkpoint.fine_tuning_job_id,
+  checkpoint.provider,
+  job.model,
+  checkpoint.step_number AS step,
+  strftime('%Y-%m-%d %H:%M:%S', checkpoint.created_at, 'unixepoch') AS created,
+  checkpoint.fine_tuned_model_checkpoint,
+  checkpoint.metrics ->> '$.train_loss' AS train_loss,
+  checkpoint.metrics ->> '$.train_mean_token_accuracy' AS train_mean_token_accuracy,
+  checkpoint.metrics ->> '$.valid_loss' AS valid_loss,
+  checkpoint.metrics ->> '$.valid_mean_token_accuracy' AS valid_mean_token_accuracy,
+  checkpoint.metrics ->> '$.full_valid_loss' AS full_valid_loss,
+  checkpoint.metrics ->> '$.full_valid_mean_token_accuracy' AS full_valid_mean_token_accuracy
+FROM fine_tuning_jobs AS job
+JOIN fine_tuning_job_checkpoints AS checkpoint
+  ON checkpoint.fine_tuning_job_id = job.id AND checkpoint.provider = job.provider;

@@ -153,6 +153,7 @@ def test_tables_lists_ours_and_the_users(environment: dict[str, str], tmp_path: 
     path = str(tmp_path / "own.db")
     done = run("--db", path, environment=environment, stdin="CREATE TABLE mine (id);\n.tables\n")
     assert done.stdout.split() == [
+        "checkpoints",
         "files",
         "fine_tuning_checkpoint_permissions",
         "fine_tuning_job_checkpoints",

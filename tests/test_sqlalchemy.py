@@ -24,6 +24,7 @@ from tests.conftest import CANARY, fill, gets
 Engine = Callable[..., Any]
 OWN = ["ftsql_columns", "ftsql_methods", "ftsql_providers", "ftsql_requests", "ftsql_writes"]
 LIVE = sorted([*TABLES, *OWN])
+VIEWS = ["checkpoints", "jobs"]
 
 
 def test_the_address_alone_finds_the_dialect(engine: Engine, sandbox: Sandbox) -> None:
@@ -106,7 +107,7 @@ def test_the_live_tables_are_reflected_in_every_schema(engine: Engine, own: str,
     assert look.default_schema_name == "main"
     assert look.get_schema_names() == ["main", "live"]
     assert look.get_table_names(schema) == sorted(LIVE + (["mine"] if schema != "live" else []))
-    assert look.get_view_names(schema) == {None: ["jobs", "ours"], "main": ["ours"], "live": ["jobs"]}[schema]
+    assert look.get_view_names(schema) == {None: [*VIEWS, "ours"], "main": ["ours"], "live": VIEWS}[schema]
     assert look.has_table("fine_tuning_jobs", schema)
     assert not look.has_table("nothing", schema)
     columns = look.get_columns("fine_tuning_jobs", schema)
