@@ -128,7 +128,7 @@ TEXTS = [
     ),
     (
         "INSERT INTO openai.fine_tuning.checkpoint_permissions (project_ids, fine_tuned_model_checkpoint) SELECT '[]', 'm'",
-        "INSERT INTO live.fine_tuning_checkpoint_permissions (provider, project_ids, fine_tuned_model_checkpoint) SELECT 'openai', * FROM (SELECT '[]', 'm')",
+        "INSERT INTO live.fine_tuning_checkpoint_permissions (provider, project_id, fine_tuned_model_checkpoint) WITH \"stackql row\" (project_ids, fine_tuned_model_checkpoint) AS (SELECT '[]', 'm') SELECT 'openai', project.value, fine_tuned_model_checkpoint FROM \"stackql row\", json_each(iif(json_valid(project_ids), project_ids, json_array(project_ids))) AS project",
     ),
     ("SELECT id FROM openai.files.files WHERE file_id = 'f'", "SELECT id FROM live.files AS \"files\" WHERE \"files\".provider = 'openai' AND ( id = 'f')"),
     ("/*+ delete */\nDELETE FROM openai.models.models\nWHERE model = 'ft:x';", "/*+ delete */\nDELETE FROM live.models\nWHERE provider = 'openai' AND ( id = 'ft:x');"),

@@ -13,6 +13,7 @@ import pytest
 import ftsql
 from ftsql.errors import ProgrammingError
 from ftsql.sandbox import Fault, Sandbox
+from ftsql.stackql import translate
 from tests.conftest import CANARY, Connect, fill
 from tests.test_files import sent
 from tests.test_recovery import killed, told
@@ -260,3 +261,13 @@ def test_the_key_is_nowhere(sandbox: Sandbox, connect: Connect, tmp_path: Path) 
     db.close()
     written += [path.read_bytes().decode("latin-1") for path in tmp_path.glob("store*") if os.path.isfile(path)]
     assert [text for text in written if CANARY in text] == []
+
+
+def test_stackqls_array_of_projects_is_a_grant_each(db: ftsql.Connection) -> None:
+    db.execute(
+        translate(
+            "INSERT INTO openai.fine_tuning.checkpoint_permissions (fine_tuned_model_checkpoint, data__project_ids) "
+            f"SELECT '{CKPT}', '[\"a\", \"b\"]'"
+        )
+    )
+    assert projects(db) == ["a", "b"]

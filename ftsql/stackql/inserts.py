@@ -44,7 +44,10 @@ def insert(
     check_columns(resource, names)
     if twice := next((each for each in names if names.count(each) > 1), None):
         raise ProgrammingError(f"INSERT INTO {name} names {twice} twice")
-    edits += [(start, end, column(written)) for written, start, end in columns if column(written) != written]
+    ours = {name: resource.parameters.get(name, name) for name in names}
+    edits += [
+        (start, end, ours[column(written)]) for written, start, end in columns if ours[column(written)] != written
+    ]
     begin = closing + 1
     has_rows = begin < len(mine) and not mine[begin].says("DEFAULT")
     end = end_of(mine, begin, ("RETURNING", "CONFLICT")) if has_rows else begin
@@ -63,8 +66,17 @@ def insert(
     return edits
 
 
+PROJECTS = "project_ids"
+
+
 def _around(provider: str, names: Sequence[str]) -> tuple[str, str]:
     """What stands before and after the rows as given, to have their provider with them."""
+    if PROJECTS in names:  # an array, of which each is a row here
+        listed = ", ".join(names)
+        shown = ", ".join("project.value" if name == PROJECTS else name for name in names)
+        array = f"iif(json_valid({PROJECTS}), {PROJECTS}, json_array({PROJECTS}))"
+        after = f') SELECT {quoted(provider)}, {shown} FROM "stackql row", json_each({array}) AS project'
+        return f'WITH "stackql row" ({listed}) AS (', after
     if "seed" not in names:
         return f"SELECT {quoted(provider)}, * FROM (", ")"
     # StackQL's page of 2024 writes the seed in quotes; whatever is no whole number is refused as it is.

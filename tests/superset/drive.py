@@ -176,8 +176,8 @@ def screenshot(url: str, name: str, chart: int, folder: Path) -> None:
         driver.get(f"{url}/login/")
         wait = WebDriverWait(driver, 60)
         wait.until(lambda it: it.find_elements(By.NAME, "username") or it.find_elements(By.ID, "username"))
-        for name, text in (("username", "admin"), ("password", PASSWORD)):
-            driver.find_element(By.CSS_SELECTOR, f"input[name={name}], input#{name}").send_keys(text)
+        for field, text in (("username", "admin"), ("password", PASSWORD)):
+            driver.find_element(By.CSS_SELECTOR, f"input[name={field}], input#{field}").send_keys(text)
         driver.find_element(By.CSS_SELECTOR, "button[type=submit], input[type=submit]").click()
         wait.until(lambda it: "/login" not in it.current_url)
         driver.get(f"{url}/explore/?slice_id={chart}")
