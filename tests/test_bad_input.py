@@ -191,7 +191,7 @@ def test_a_server_that_never_answers_is_a_timeout(monkeypatch: pytest.MonkeyPatc
 
 def test_an_answer_that_is_too_large_or_drips_for_ever_is_given_up(sandbox: Sandbox, connect: Connect) -> None:
     fill(sandbox, 50)
-    with pytest.raises(ftsql.APIConnectionError, match="larger than 1000 bytes"):
+    with pytest.raises(ftsql.APIConnectionError, match="larger than max_body = 1000 bytes"):
         connect(max_body=1000).execute(ALL).fetchall()
 
 

@@ -160,6 +160,7 @@ def check(superset: Superset, name: str, uri: str, schema: str, snapshot: Path) 
 def screenshot(url: str, name: str, chart: int, folder: Path) -> None:
     """A picture of a chart, by Chromium."""
     from selenium import webdriver
+    from selenium.common.exceptions import TimeoutException
     from selenium.webdriver.common.by import By
     from selenium.webdriver.support.ui import WebDriverWait
 
@@ -173,13 +174,17 @@ def screenshot(url: str, name: str, chart: int, folder: Path) -> None:
     service = webdriver.ChromeService(executable_path=shutil.which("chromedriver"))
     driver = webdriver.Chrome(options=options, service=service)
     try:
-        driver.get(f"{url}/login/")
-        wait = WebDriverWait(driver, 60)
-        wait.until(lambda it: it.find_elements(By.NAME, "username") or it.find_elements(By.ID, "username"))
-        for field, text in (("username", "admin"), ("password", PASSWORD)):
-            driver.find_element(By.CSS_SELECTOR, f"input[name={field}], input#{field}").send_keys(text)
-        driver.find_element(By.CSS_SELECTOR, "button[type=submit], input[type=submit]").click()
-        wait.until(lambda it: "/login" not in it.current_url)
+        wait = WebDriverWait(driver, 120)
+        for _ in range(5):  # the form may be there before what listens to it
+            driver.get(f"{url}/login/")
+            wait.until(lambda it: it.find_elements(By.CSS_SELECTOR, "input[name=password], input#password"))
+            time.sleep(2)
+            for field, text in (("username", "admin"), ("password", PASSWORD)):
+                driver.find_element(By.CSS_SELECTOR, f"input[name={field}], input#{field}").send_keys(text)
+            driver.find_element(By.CSS_SELECTOR, "button[type=submit], input[type=submit]").click()
+            with contextlib.suppress(TimeoutException):
+                WebDriverWait(driver, 20).until(lambda it: "/login" not in it.current_url)
+                break
         driver.get(f"{url}/explore/?slice_id={chart}")
         wait.until(lambda it: it.find_elements(By.CSS_SELECTOR, ".chart-container canvas"))
         time.sleep(3)  # the bars grow

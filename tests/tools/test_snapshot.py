@@ -169,7 +169,7 @@ def test_so_does_sqlalchemys_own_sqlite(world: World) -> None:
             assert [tuple(row) for row in connection.exec_driver_sql(sql)] == rows
     found = sqlalchemy.inspect(engine)
     assert {"fine_tuning_jobs", "sync_state"} <= set(found.get_table_names())
-    assert found.get_view_names() == ["jobs"]
+    assert found.get_view_names() == ["checkpoints", "jobs"]
     engine.dispose()
 
 
