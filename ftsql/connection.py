@@ -6,6 +6,7 @@ Nothing is written into the user's file: the tables stand in an attached in-memo
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -195,7 +196,7 @@ def register(
             active = accounts(known, names, listed, environment)
         if chosen.verify_order:
             for account in active:
-                account.ordered = False
+                account.broke_at = math.inf
         session = Session(connection, active, known, environment, chosen, kept, read_only=read_only)
         undo.callback(session.close)
         _tables(connection, session)

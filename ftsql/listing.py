@@ -85,7 +85,7 @@ class Listing:
     def _order_broke(self) -> None:
         self.ordered = False
         if self._of_jobs:
-            self.account.ordered = False
+            self.account.broke_at = time.time()
 
     def _begin_pass(self) -> None:
         self._passes += 1

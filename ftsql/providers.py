@@ -6,8 +6,10 @@ Headers and URLs stay templates until a request is built: no object here ever ho
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
+import time
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -99,7 +101,7 @@ class Account:
 
     provider: Provider
     environment: Mapping[str, str] = field(repr=False)
-    ordered: bool = True  # False once a page broke the declared newest-first order
+    broke_at: float = -math.inf  # when a page broke the declared newest-first order, which is trusted a day later
 
     @property
     def name(self) -> str:
@@ -107,7 +109,7 @@ class Account:
 
     @property
     def newest_first(self) -> bool:
-        return self.provider.newest_first and self.ordered
+        return self.provider.newest_first and time.time() - self.broke_at > 86_400
 
     def missing(self) -> list[str]:
         """The variables that must be set and are not."""

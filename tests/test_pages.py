@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -99,6 +100,22 @@ def test_an_order_that_breaks_after_rows_were_given_in_it_is_an_error_once(
         db.execute(sql).fetchall()
     assert len(db.execute(sql).fetchall()) == 150
     assert db.execute(sql).fetchall()[0] == (ids[120],)
+
+
+def test_a_broken_order_is_trusted_again_a_day_later(
+    sandbox: Sandbox, db: ftsql.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(sandbox, 250)
+    sandbox.fault(Fault(path=LIST, times=3, transform=_displaced))
+    newest = "SELECT id FROM fine_tuning_jobs ORDER BY created_at DESC LIMIT {}"  # prepared anew
+    assert db.execute("SELECT count(*) FROM fine_tuning_jobs").get == 250
+    for days, pages, limit in ((0.0, 3, 5), (1.1, 1, 6)):
+        sandbox.requests.clear()
+        now = time.time() + days * 86_400
+        with monkeypatch.context() as patch:
+            patch.setattr("ftsql.providers.time.time", lambda now=now: now)
+            assert len(db.execute(newest.format(limit)).fetchall()) == limit
+        assert len(sandbox.requests) == pages
 
 
 def _displaced(body: dict[str, Any]) -> dict[str, Any]:
