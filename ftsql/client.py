@@ -1,27 +1,20 @@
-"""HTTP to one account: connections, and what its answers mean. The only module that imports httpx.
+"""What is asked of one account, and what its answers mean.
 
 A GET is retried; a create is sent once and tells by ``ambiguous`` whether it may have been accepted.
 """
 
 from __future__ import annotations
 
-import logging
-import re
-import ssl
-import time
-import weakref
-from collections.abc import Callable, Generator, Iterator, Mapping
+import threading
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
-from typing import Any, ClassVar, TypeVar
-
-import httpx
-from pydantic_core import to_json
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ftsql.answers import Answer, Reply, is_not_found, refusal
 from ftsql.attempts import Attempts
-from ftsql.errors import APIConnectionError, APIError, ConfigError, DataError, Error
+from ftsql.errors import APIError, ConfigError, DataError
 from ftsql.limiter import Limiter, limiter
-from ftsql.multipart import Unsent, Upload
+from ftsql.multipart import Upload
 from ftsql.providers import Account, missing_key
 from ftsql.requests import Asker, Requests
 from ftsql.resource import Resource
@@ -29,43 +22,10 @@ from ftsql.resources import JOBS
 from ftsql.settings import Settings
 from ftsql.workers import Call, Workers
 
+if TYPE_CHECKING:
+    from ftsql.transport import Transport
+
 T = TypeVar("T")
-
-# The response headers that anybody needs; the rest is dropped, whatever a server echoes in it.
-TOLD = re.compile(r"retry-after(-ms)?|x-ratelimit-.*|x-request-id|apim-request-id|x-portkey-trace-id|location")
-NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
-
-
-class _Unreadable(Exception):
-    """An answer that is given up, in words."""
-
-
-class _Redacting(logging.Filter):
-    """Keeps the keys of all accounts out of what httpx and httpcore log of a server's answers."""
-
-    accounts: ClassVar[weakref.WeakSet[Account]] = weakref.WeakSet()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        text = record.getMessage()
-        for account in list(self.accounts):
-            text = account.redact(text)
-        record.msg, record.args = text, ()
-        return True
-
-
-for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy"):
-    logging.getLogger(_name).addFilter(_Redacting())
-
-
-class _Credentials(httpx.Auth):
-    """Adds the account's headers as a request leaves, so that no frame or object above holds them."""
-
-    def __init__(self, account: Account) -> None:
-        self._account = account
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        request.headers.update(self._account.headers())
-        yield request
 
 
 class Client:
@@ -78,9 +38,9 @@ class Client:
         self.account = account
         self.settings = settings
         self._log = log
-        _Redacting.accounts.add(account)
         self._workers = Workers(8)
-        self._closed = False
+        self._lock = threading.Lock()
+        self._opened: Transport | None = None
 
     def get(
         self,
@@ -100,7 +60,7 @@ class Client:
         path = path if resource.root else self.account.provider.path + path
 
         def run(call: Call[Any], attempts: Attempts) -> Any:
-            once = partial(self._tried, lambda: self._send(self._http, "GET", path, query))
+            once = partial(self._transport.tried, lambda: self._transport.send("GET", path, query))
             answer = attempts.answer(call, once, safe=True)
             if is_not_found(self.account, answer, resource):
                 return None
@@ -123,7 +83,7 @@ class Client:
         path = self.account.provider.path + path
 
         def run(call: Call[Reply], attempts: Attempts) -> Reply:
-            once = partial(self._tried, lambda: self._send(self._http, "POST", path))
+            once = partial(self._transport.tried, lambda: self._transport.send("POST", path))
             return self._reply(attempts, attempts.answer(call, once, safe=True))
 
         return self._start(run, path.rpartition("/")[2], path, None, asker)
@@ -132,7 +92,7 @@ class Client:
         """DELETE ``path`` below base_url, retried like ``act``; "no such …" after a lost answer is no error."""
 
         def run(call: Call[Reply], attempts: Attempts) -> Reply:
-            once = partial(self._tried, lambda: self._send(self._http, "DELETE", path))
+            once = partial(self._transport.tried, lambda: self._transport.send("DELETE", path))
             answer = attempts.answer(call, once, safe=True)
             if attempts.unclear and is_not_found(self.account, answer, resource):
                 return Reply(None, answer.status, answer.request_id)
@@ -153,13 +113,13 @@ class Client:
 
         def run(call: Call[Reply], attempts: Attempts) -> Reply:
             def once() -> Answer:
-                with self._new_http() as http:
+                with self._transport.new() as http:
                     if not isinstance(body, Upload):
-                        return self._send(http, "POST", path, None, body)
+                        return self._transport.send("POST", path, None, body, http=http)
                     chunks = body.chunks(call.abandoned.is_set, self._log.counts)
-                    return self._send(http, "POST", path, None, chunks, body.headers)
+                    return self._transport.send("POST", path, None, chunks, body.headers, http)
 
-            answer = attempts.answer(call, partial(self._tried, once, body), safe=False)
+            answer = attempts.answer(call, partial(self._transport.tried, once, body), safe=False)
             if not answer.ok:
                 raise refusal(self.account, answer, of)
             try:
@@ -180,10 +140,9 @@ class Client:
 
     def close(self) -> None:
         """Close all connections; requests under way end by themselves."""
-        self._closed = True
         self._workers.close()
-        if "_http" in self.__dict__:
-            self._http.close()
+        if self._opened is not None:
+            self._opened.close()
 
     def _start(
         self,
@@ -197,6 +156,7 @@ class Client:
             raise ConfigError(missing_key(self.account.name, missing))
         self.account.url()
         self.account.headers()
+        assert self._transport  # made here, where an error of its own is the statement's
         attempts = Attempts(self.account, self._limiter, self._log, kind, path, query, asker)
         return self._workers.start(lambda call: run(call, attempts))
 
@@ -204,97 +164,12 @@ class Client:
     def _limiter(self) -> Limiter:
         return limiter(self.account)
 
-    @cached_property
-    def _http(self) -> httpx.Client:
-        return self._new_http()
+    @property
+    def _transport(self) -> Transport:
+        """The connections, opened when they are first needed."""
+        with self._lock:
+            if self._opened is None:
+                from ftsql.transport import Transport  # with httpx
 
-    @cached_property
-    def _tls(self) -> ssl.SSLContext:
-        return httpx.create_ssl_context()
-
-    def _new_http(self) -> httpx.Client:
-        plain = self.account.url().startswith("http://")
-        return httpx.Client(
-            timeout=httpx.Timeout(self.settings.timeout, connect=self.settings.connect_timeout),
-            verify=False if plain else self._tls,
-            trust_env=not self.account.loopback,
-            auth=_Credentials(self.account),
-            follow_redirects=False,
-            headers={"User-Agent": "ftsql", "Accept": "application/json"},
-        )
-
-    def _send(
-        self,
-        http: httpx.Client,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None = None,
-        body: bytes | Iterator[bytes] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Answer:
-        """One exchange. Raises httpx's errors, and DataError for an answer that is too large or slow."""
-        end = time.monotonic() + self.settings.deadline
-        headers = headers or ({"Content-Type": "application/json"} if method == "POST" else {})
-        url = self.account.url(path, root=True)
-        params = {**self.account.query(), **(query or {})}
-        if method == "POST" and body is None and self.account.provider.body:
-            body = to_json(self.account.body())
-        with http.stream(method, url, params=params, content=body, headers=headers) as response:
-            if self._closed:  # while it connected: httpx knows of this connection no more
-                response.extensions["network_stream"].close()
-            if isinstance(body, Iterator):  # which may take long: the deadline is the answer's
-                end = time.monotonic() + self.settings.deadline
-            received = bytearray()
-            for chunk in response.iter_bytes():
-                received += chunk
-                if len(received) > self.settings.max_body:
-                    raise _Unreadable(f"the answer is larger than max_body = {self.settings.max_body} bytes")
-                if time.monotonic() > end:
-                    raise _Unreadable(f"the answer took longer than {self.settings.deadline:g} s")
-            headers = {
-                name.lower(): self.account.redact(value)
-                for name, value in response.headers.items()
-                if TOLD.fullmatch(name.lower())
-            }
-            return Answer(response.status_code, headers, self.account.redact_body(bytes(received)), url)
-
-    def _tried(self, once: Callable[[], Answer], body: object = None) -> Answer | APIConnectionError:
-        """One try. Its error is returned and not raised, so that no frame of httpx hangs on it.
-
-        Raises what another try would not mend. Of an upload whose ``body`` did not leave whole nothing can come.
-        """
-        try:
-            return once()
-        except (_Unreadable, httpx.DecodingError) as fault:
-            reason = str(fault)
-            error: Error = APIConnectionError(
-                f"cannot read the answer: {reason}",
-                provider=self.account.name,
-                hint="Check that base_url is the API's, and what is in between",
-                ambiguous=True,
-            )
-        except Unsent as fault:
-            error = APIError(str(fault), provider=self.account.name, hint="Nothing was stored")
-        except httpx.HTTPError as fault:
-            broken = self._connection_error(fault)
-            broken.ambiguous = broken.ambiguous and not (isinstance(body, Upload) and not body.complete)
-            return broken
-        except httpx.InvalidURL as fault:
-            error = ConfigError(f"{self.account.name}: base_url cannot be used: {fault}")
-        raise error
-
-    def _connection_error(self, fault: httpx.HTTPError) -> APIConnectionError:
-        sent = not isinstance(fault, NOT_SENT)
-        host = self.account.redact(self.account.url().split("/")[2])
-        if isinstance(fault, httpx.TimeoutException):
-            what = f"no answer from {host} in time" if sent else f"no connection to {host} in time"
-            hint = "Check the network and the base_url, or allow more time with the setting timeout"
-        elif not sent:
-            what = f"cannot connect to {host}: {fault}"
-            hint = "Check the network, a proxy in between, and the base_url"
-        else:
-            what = f"the connection to {host} broke off: {str(fault) or type(fault).__name__}"
-            hint = "Try again; if it goes on, the trouble is at the provider or in between"
-        return APIConnectionError(
-            self.account.redact(what).rstrip("."), provider=self.account.name, hint=hint, ambiguous=sent
-        )
+                self._opened = Transport(self.account, self.settings)
+            return self._opened

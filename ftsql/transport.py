@@ -1,0 +1,169 @@
+"""HTTP itself: one account's connections, and one exchange. The only module that imports httpx.
+
+It is imported when the first request leaves: httpx is a good part of what a start takes.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import ssl
+import time
+import weakref
+from collections.abc import Callable, Generator, Iterator, Mapping
+from functools import cached_property
+from typing import ClassVar
+
+import httpx
+from pydantic_core import to_json
+
+from ftsql.answers import Answer
+from ftsql.errors import APIConnectionError, APIError, ConfigError, Error
+from ftsql.multipart import Unsent, Upload
+from ftsql.providers import Account
+from ftsql.settings import Settings
+
+# The response headers that anybody needs; the rest is dropped, whatever a server echoes in it.
+TOLD = re.compile(r"retry-after(-ms)?|x-ratelimit-.*|x-request-id|apim-request-id|x-portkey-trace-id|location")
+NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+
+
+class _Unreadable(Exception):
+    """An answer that is given up, in words."""
+
+
+class _Redacting(logging.Filter):
+    """Keeps the keys of all accounts out of what httpx and httpcore log of a server's answers."""
+
+    accounts: ClassVar[weakref.WeakSet[Account]] = weakref.WeakSet()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        for account in list(self.accounts):
+            text = account.redact(text)
+        record.msg, record.args = text, ()
+        return True
+
+
+for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy"):
+    logging.getLogger(_name).addFilter(_Redacting())
+
+
+class _Credentials(httpx.Auth):
+    """Adds the account's headers as a request leaves, so that no frame or object above holds them."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers.update(self._account.headers())
+        yield request
+
+
+class Transport:
+    """One account's connections. Safe to use from several threads."""
+
+    def __init__(self, account: Account, settings: Settings) -> None:
+        self.account = account
+        self.settings = settings
+        self._closed = False
+        _Redacting.accounts.add(account)
+        self._http = self.new()
+
+    def close(self) -> None:
+        """Close all connections; requests under way end by themselves."""
+        self._closed = True
+        self._http.close()
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        return httpx.create_ssl_context()
+
+    def new(self) -> httpx.Client:
+        """A pool of connections of its own; close it."""
+        plain = self.account.url().startswith("http://")
+        return httpx.Client(
+            timeout=httpx.Timeout(self.settings.timeout, connect=self.settings.connect_timeout),
+            verify=False if plain else self._tls,
+            trust_env=not self.account.loopback,
+            auth=_Credentials(self.account),
+            follow_redirects=False,
+            headers={"User-Agent": "ftsql", "Accept": "application/json"},
+        )
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: bytes | Iterator[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
+        http: httpx.Client | None = None,
+    ) -> Answer:
+        """One exchange, over ``http`` or the connections that are there. To be called within ``tried``."""
+        http = http or self._http
+        end = time.monotonic() + self.settings.deadline
+        headers = headers or ({"Content-Type": "application/json"} if method == "POST" else {})
+        url = self.account.url(path, root=True)
+        params = {**self.account.query(), **(query or {})}
+        if method == "POST" and body is None and self.account.provider.body:
+            body = to_json(self.account.body())
+        with http.stream(method, url, params=params, content=body, headers=headers) as response:
+            if self._closed:  # while it connected: httpx knows of this connection no more
+                response.extensions["network_stream"].close()
+            if isinstance(body, Iterator):  # which may take long: the deadline is the answer's
+                end = time.monotonic() + self.settings.deadline
+            received = bytearray()
+            for chunk in response.iter_bytes():
+                received += chunk
+                if len(received) > self.settings.max_body:
+                    raise _Unreadable(f"the answer is larger than max_body = {self.settings.max_body} bytes")
+                if time.monotonic() > end:
+                    raise _Unreadable(f"the answer took longer than {self.settings.deadline:g} s")
+            headers = {
+                name.lower(): self.account.redact(value)
+                for name, value in response.headers.items()
+                if TOLD.fullmatch(name.lower())
+            }
+            return Answer(response.status_code, headers, self.account.redact_body(bytes(received)), url)
+
+    def tried(self, once: Callable[[], Answer], body: object = None) -> Answer | APIConnectionError:
+        """One try. Its error is returned and not raised, so that no frame of httpx hangs on it.
+
+        Raises what another try would not mend. Of an upload whose ``body`` did not leave whole nothing can come.
+        """
+        try:
+            return once()
+        except (_Unreadable, httpx.DecodingError) as fault:
+            reason = str(fault)
+            error: Error = APIConnectionError(
+                f"cannot read the answer: {reason}",
+                provider=self.account.name,
+                hint="Check that base_url is the API's, and what is in between",
+                ambiguous=True,
+            )
+        except Unsent as fault:
+            error = APIError(str(fault), provider=self.account.name, hint="Nothing was stored")
+        except httpx.HTTPError as fault:
+            broken = self._connection_error(fault)
+            broken.ambiguous = broken.ambiguous and not (isinstance(body, Upload) and not body.complete)
+            return broken
+        except httpx.InvalidURL as fault:
+            error = ConfigError(f"{self.account.name}: base_url cannot be used: {fault}")
+        raise error
+
+    def _connection_error(self, fault: httpx.HTTPError) -> APIConnectionError:
+        sent = not isinstance(fault, NOT_SENT)
+        host = self.account.redact(self.account.url().split("/")[2])
+        if isinstance(fault, httpx.TimeoutException):
+            what = f"no answer from {host} in time" if sent else f"no connection to {host} in time"
+            hint = "Check the network and the base_url, or allow more time with the setting timeout"
+        elif not sent:
+            what = f"cannot connect to {host}: {fault}"
+            hint = "Check the network, a proxy in between, and the base_url"
+        else:
+            what = f"the connection to {host} broke off: {str(fault) or type(fault).__name__}"
+            hint = "Try again; if it goes on, the trouble is at the provider or in between"
+        return APIConnectionError(
+            self.account.redact(what).rstrip("."), provider=self.account.name, hint=hint, ambiguous=sent
+        )
