@@ -63,6 +63,7 @@ class Listing:
         self.done = False
         self.joined = False
         self.wanted = False  # the statement reads all of it, so that no job need be asked for by itself
+        self.eager = False  # it will read the next page whatever this one shows
         self._of_jobs = resource is JOBS
         self.ordered = account.newest_first if self._of_jobs else account.provider.newest_first
         if known is not None and self.ordered and not known.trusts_order():
@@ -182,26 +183,25 @@ class Listing:
             self._begin_pass()  # its order changed between two pages: what stood between them may be lost
             return
         self._add(fresh)
-        meets = False  # whether something on the page was known before
-        if self._known is not None:
-            meets = self._cover is not None and self._known.holds_any([row.id for row in rows])
-            self._known.save(rows, self._token)
         hinted = _hints_at_more(body, len(self._seen))
         if not paged and (has_more or hinted or _token(body, rows)):
             raise self._contradiction("has more than one answer holds, and no way to ask for the rest")
         if has_more and not fresh:
-            raise self._contradiction(
-                "says that there is more, but shows nothing new: the list would never end or come short"
-            )
+            raise self._contradiction("says that there is more, but shows nothing new: it would lack rows")
         if hinted and (has_more is False or not fresh):
             raise self._contradiction(f"counts more {self._resource.noun.split()[-1]}s than it shows")
         more = has_more if has_more is not None else paged and (len(rows) >= size or hinted)
         if more and fresh:
-            self._cursor = rows[-1].id
-            self._cursor_checked = False
-            if meets:
-                self._join()
-        else:
+            self._cursor, self._cursor_checked = rows[-1].id, False
+            if self.eager and self._cover is None:
+                self.ahead()  # before this page is kept, which takes a while too
+        known = self._known
+        meets = known is not None and self._cover is not None and known.holds_any([row.id for row in rows])
+        if known is not None:
+            known.save(rows, self._token)
+        if more and fresh and meets:
+            self._join()
+        elif not (more and fresh):
             self._check_end()
             self.done = True
             if self._known is not None and not self._filter:

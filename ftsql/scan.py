@@ -128,6 +128,7 @@ def _listed(
             yield from look.rest(account, choice, in_order=in_order)
             return
         read = len(listing.rows)
+        listing.eager = choice.since is None and not look.may_stop and (not in_order or listing.pages > 0)
         listing.read(size if not listing.pages else None)
         look.compare(account, listing.rows[read:])
         over = choice.since is not None and listing.older_than(choice.since, inclusive=inclusive)
