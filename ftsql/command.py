@@ -6,6 +6,7 @@ Any error ends a run that is not interactive with code 1, and is a message and n
 from __future__ import annotations
 
 import argparse
+import difflib
 import math
 import os
 import sys
@@ -44,6 +45,8 @@ Fine-tuning jobs as a SQL table, on any OpenAI-compatible API.
 """
 
 
+SUBCOMMANDS = ("queries", "guide", "explain", "sync", "writes", "store", "sandbox")
+ALONE = ("begin", "commit", "end", "rollback", "vacuum", "analyze", "reindex")  # SQL of one word
 # The subcommands that take words alone.
 PLAIN = {"store": subcommands.store, "explain": subcommands.explain}
 
@@ -129,6 +132,12 @@ def _run(words: Sequence[str]) -> int:
         subcommands.guide(given.words[1] if given.words[1:] else None)
         return 0
     first, rest = (given.words or [""])[0], given.words[1:]
+    if first.isalpha() and first.lower() not in (*SUBCOMMANDS, *ALONE):
+        near = difflib.get_close_matches(first.lower(), SUBCOMMANDS, 1)
+        if rest and not near:
+            parser.error("put the SQL into quotes, as one argument")
+        hint = f"; did you mean ftsql {near[0]}?" if near else f": there are {', '.join(SUBCOMMANDS)} (ftsql --help)"
+        parser.error(f"there is no subcommand {first}{hint}")
     if rest and first not in ("writes", "sync") and first not in PLAIN:
         parser.error("put the SQL into quotes, as one argument")
     if first != "writes" and (given.decision or given.job):
@@ -157,8 +166,10 @@ def _run(words: Sequence[str]) -> int:
             return subcommands.writes(shell, connection.ftsql, rest, decision, given.job)
         if first in PLAIN:
             return PLAIN[first](connection.ftsql, rest)
-        _work(shell, given.words[0] if given.words else None, given.file, chosen)
-        shell.close()
+        try:
+            _work(shell, given.words[0] if given.words else None, given.file, chosen)
+        finally:
+            shell.close()
     finally:
         connection.close()
     return 0
@@ -190,7 +201,6 @@ def _options(given: argparse.Namespace) -> dict[str, Any]:
 
 def _connect(path: str, options: dict[str, Any]) -> Connection:
     """The connection; without --store and FTSQL_STORE the store is the platform's file, where that can be used."""
-    usual = not (options["store"] or os.environ.get("FTSQL_STORE"))
 
     def say(text: str) -> None:
         complain(f"{text}. Until then the record of writes ends with this command")
@@ -201,7 +211,7 @@ def _connect(path: str, options: dict[str, Any]) -> Connection:
         raise ProgrammingError(f"cannot open {path}: {error}") from None
     store = connection.ftsql.store
     options["store"] = store.path  # for what .open opens
-    if usual and store.is_new and store.path != MEMORY:
+    if store.is_new and store.path != MEMORY:
         complain(f"{store.path} keeps the record of what is written, from now on")
     return connection
 

@@ -10,12 +10,18 @@ import re
 from dataclasses import dataclass
 from typing import Any, get_args
 
+from ftsql.errors import ProgrammingError
+from ftsql.functions import EFFECTS
 from ftsql.known import Known
 from ftsql.listing import EVERYTHING
 from ftsql.plan import Access, Plan
+from ftsql.program import calls
 from ftsql.providers import Account
+from ftsql.resources import OTHERS
 from ftsql.session import Session
+from ftsql.tables import PARENTS, plan_name, without_parent
 
+NOTHING = re.compile(r"--[^\n]*|/\*.*?\*/|[\s;]+", re.DOTALL)
 SCAN = re.compile(r"(?P<how>SCAN|SEARCH) (?P<table>.+?) VIRTUAL TABLE INDEX \d+:(?P<words>[a-z][a-z -]*)")
 
 
@@ -37,7 +43,12 @@ class Cost:
 
 
 def explain(session: Session, sql: str) -> list[Cost]:
-    """The cost of each part of ``sql`` and, last, of all. Raises what preparing ``sql`` raises."""
+    """The cost of each part of ``sql``, which is one statement, and, last, of all.
+
+    Raises what preparing ``sql`` raises, ProgrammingError for more than one statement or what cannot be asked for.
+    """
+    if NOTHING.sub("", session.statements.rest(sql)):  # which would run
+        raise ProgrammingError("explain takes one statement at a time, and this text has more")
     session.considered.clear()
     lines = session.connection.execute(f"EXPLAIN QUERY PLAN {sql}", can_cache=False).fetchall()
     found = [match for _, _, _, detail in lines if (match := SCAN.search(str(detail)))]
@@ -47,8 +58,7 @@ def explain(session: Session, sql: str) -> list[Cost]:
         words = match["words"].strip()
         plan = Plan.from_words(words)
         if plan.access not in get_args(Access):
-            why = f"for each job 0 where it had finished before its {plan.access} were read, else 1; one more a page"
-            costs.append(Cost(f"{match['table']}, {words}", 0, None, why))
+            costs.append(_other(f"{match['table']}, {words}", words.split(), inner=number > 0))
             continue
         values = dict(zip(plan.arguments, session.considered.get(words, []), strict=False))
         for account in _asked(session, values):
@@ -58,9 +68,27 @@ def explain(session: Session, sql: str) -> list[Cost]:
             if plan.access == "list":
                 listed.add(account.name)
             costs.append(Cost(f"{match['table']}, {words} ({account.name})", cost.low, cost.high, cost.why))
+    program = session.statements.program_of(sql)
+    if any(opcode == "VUpdate" for _, opcode, *_ in program) or calls(program, EFFECTS):
+        why = f"for each row that it writes 1, at most max_writes = {session.settings.max_writes} rows"
+        costs.append(Cost("writes", 0, None, why))
     low = sum(cost.low for cost in costs)
     high = None if any(cost.high is None for cost in costs) else sum(cost.high or 0 for cost in costs)
     return [*costs, Cost("in all", low, high, f"at most max_requests = {session.settings.max_requests}")]
+
+
+def _other(what: str, words: list[str], *, inner: bool) -> Cost:
+    """The cost of a scan of another resource than the jobs."""
+    resource = next(resource for resource in OTHERS if plan_name(resource) == words[0])
+    if resource.parent:
+        if not set(words) & set(PARENTS):
+            raise without_parent(resource)
+        kept = f"0 where it had finished before its {resource.noun}s were read, else 1" if resource.kept else "1"
+        of = "job" if resource.kept else "checkpoint"
+        return Cost(what, 0 if resource.kept else 1, None, f"for each {of} {kept}; one more a page")
+    if "id" in words or "key" in words:
+        return Cost(what, 0 if inner else 1, None if inner else 1, "for each id 1, or the list where that is cheaper")
+    return Cost(what, 1, None, "the list")
 
 
 def _asked(session: Session, values: dict[str, Any]) -> list[Account]:

@@ -26,7 +26,11 @@ FIELDS = ("cover", "place", *PLAIN, "raw", "finished", "checked_at", "listing")
 SAVE = (
     f"INSERT INTO objects ({', '.join(FIELDS)}) VALUES ({', '.join('?' * len(FIELDS))}) "
     "ON CONFLICT (cover, id) DO UPDATE SET "
-    + ", ".join(f"{name} = iif(finished, {name}, excluded.{name})" for name in (*PLAIN[1:], "raw", "finished"))
+    # An answer that comes late must not make a finished job run again.
+    + ", ".join(
+        f"{name} = iif(finished AND NOT excluded.finished, {name}, excluded.{name})"
+        for name in ("place", *PLAIN[1:], "raw", "finished")
+    )
     + ", checked_at = max(checked_at, excluded.checked_at), listing = coalesce(excluded.listing, listing)"
 )
 

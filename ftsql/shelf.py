@@ -158,10 +158,17 @@ class Shelf:
         return self._safe(read, False)
 
     def refresh(self) -> None:
-        """Have the next listing read everything."""
+        """Have the next listing read everything, and take nothing for finished that it does not show so."""
 
         def write(db: apsw.Connection) -> None:
-            db.execute("UPDATE covers SET full_at = 0, looked_at = 0 WHERE cover = ?", (self._cover(),))
+            every = "(SELECT account FROM covers WHERE cover = ?)"  # with what belongs to jobs
+            db.execute(f"UPDATE covers SET full_at = 0, looked_at = 0 WHERE account = {every}", (self._cover(),))
+            db.execute(f"UPDATE covers SET horizon = NULL WHERE account = {every} AND cover <> ?1", (self._cover(),))
+            db.execute(
+                "UPDATE objects SET finished = 0, checked_at = 0 WHERE cover IN "
+                f"(SELECT cover FROM covers WHERE account = {every})",
+                (self._cover(),),
+            )
 
         self._safe(write, None, writes=True)
 

@@ -80,7 +80,7 @@ class Statements:
         callers = []
         for statement in self.running:
             if statement.program is None:
-                statement.program = self._program(statement.sql)
+                statement.program = self.program_of(statement.sql)
             again = calls(statement.program, (function,)).get(function)
             if again or (again is False and not any(key[0] == function for key in statement.results)):
                 callers.append(statement)
@@ -97,7 +97,15 @@ class Statements:
         """The next statement that begins is the user's, whatever its text looks like."""
         self._announced = sql
 
-    def _program(self, sql: str) -> list[Step]:
+    def rest(self, sql: str) -> str:
+        """What follows the first statement of a text. Nothing runs."""
+        self._silent = True
+        try:
+            return str(apsw.ext.query_info(self._connection, sql).query_remaining or "")
+        finally:
+            self._silent = False
+
+    def program_of(self, sql: str) -> list[Step]:
         """A statement's program; looking at it does not count as a statement. Empty where SQLite refuses it now."""
         self._silent = True
         try:

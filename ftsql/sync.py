@@ -53,7 +53,11 @@ class Round:
     def __str__(self) -> str:
         told = []
         for provider in dict.fromkeys(change.provider for change in self.changes):
-            parts = [_words(change) for change in self.changes if change.provider == provider]
+            mine = [change for change in self.changes if change.provider == provider]
+            parts = [_words(change) for change in mine if change.error is None]
+            for error in dict.fromkeys(change.error for change in mine if change.error is not None):
+                ages = "; ".join(_age(change) for change in mine if change.error == error)
+                parts.append(f"FAILED ({ages}): {error.rstrip('.')}")
             requests = self.counts.providers[provider]
             parts.append(f"{requests} {'request' if requests == 1 else 'requests'}")
             told.append(f"{provider}: {', '.join(dict.fromkeys(parts))}")
@@ -235,11 +239,14 @@ def chosen(tables: Iterable[str]) -> tuple[Resource, ...]:
     return tuple(resource for name, resource in known.items() if resource is JOBS or name in asked)
 
 
+def _age(change: Change) -> str:
+    """How old the rows are that a failed look left as they are."""
+    name = change.table.removeprefix("fine_tuning_").removeprefix("job_")
+    return f"its {name} are of {_clock(change.synced_at)}" if change.synced_at else f"no {name} yet"
+
+
 def _words(change: Change) -> str:
     name = _short(change.table)
-    if change.error is not None:
-        age = f"its {name} are of {_clock(change.synced_at)}" if change.synced_at else f"no {name} yet"
-        return f"FAILED ({age}): {change.error.rstrip('.')}"
     if change.superseded:
         return f"{change.rows:,} {name} (another sync was faster)"
     counts = [f"{count:,} {word}" for word, count in (

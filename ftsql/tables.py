@@ -79,7 +79,7 @@ class Table:
         without = LISTING * LISTING if self._resource.parent else LISTING
         info.estimatedCost = (GET if found else without) / (2 if "provider" in taken else 1)
         info.estimatedRows = 50
-        info.idxStr = " ".join([f"{self._resource.noun.replace(' ', '-')}s", *chosen])
+        info.idxStr = " ".join([plan_name(self._resource), *chosen])
         return True
 
     def Open(self) -> _Cursor:
@@ -113,11 +113,7 @@ class _Cursor:
     def _scan(self, values: dict[str, Any]) -> Iterator[Row]:
         resource = self._resource
         if resource.parent and not values.keys() & set(PARENTS):
-            raise ProgrammingError(
-                f"{resource.table} is served by {resource.parent} only: say WHERE {resource.parent} = '…' or IN (…), "
-                f"or JOIN it with fine_tuning_jobs AS job ON {resource.table}.{resource.parent} = "
-                f"job.{'id' if resource.kept else 'fine_tuned_model'}"
-            )
+            raise without_parent(resource)
         if any(value is None for value in values.values()):
             return iter(())
         accounts = [
@@ -229,6 +225,20 @@ class _Cursor:
         if type == "JSON":
             return lambda row: json_text(row.values.get(name))
         return lambda row: row.values.get(name)
+
+
+def without_parent(resource: Resource) -> ProgrammingError:
+    """What is wrong with a scan that does not say whose objects it wants."""
+    return ProgrammingError(
+        f"{resource.table} is served by {resource.parent} only: say WHERE {resource.parent} = '…' or IN (…), "
+        f"or JOIN it with fine_tuning_jobs AS job ON {resource.table}.{resource.parent} = "
+        f"job.{'id' if resource.kept else 'fine_tuned_model'}"
+    )
+
+
+def plan_name(resource: Resource) -> str:
+    """What a plan of this resource begins with."""
+    return resource.noun.replace(" ", "-") + "s"
 
 
 def _words(resource: Resource) -> dict[tuple[str, str], str]:

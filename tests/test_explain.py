@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import ftsql
+from ftsql.errors import ProgrammingError
 from ftsql.sandbox import Sandbox
 from tests.conftest import Connect, fill
 
@@ -68,3 +69,38 @@ def test_a_provider_without_an_order_is_listed_in_full(
 def test_a_mistake_in_the_sql_is_an_error(db: ftsql.Connection) -> None:
     with pytest.raises(Exception, match="no such column: nope"):
         db.ftsql.explain("SELECT nope FROM fine_tuning_jobs")
+
+
+@pytest.mark.parametrize(
+    "second", ["INSERT INTO fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', 'file-a')", "SELECT 2"]
+)
+@pytest.mark.usefixtures("files")
+def test_a_second_statement_is_refused_and_nothing_of_it_runs(
+    sandbox: Sandbox, db: ftsql.Connection, second: str
+) -> None:
+    with pytest.raises(ProgrammingError, match="one statement at a time"):
+        db.ftsql.explain(f"SELECT 1; {second}")
+    assert sandbox.requests == []
+    assert db.ftsql.explain("SELECT 1; -- and nothing else\n;")[-1].number == "0 requests"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', 'file-a')",
+        "UPDATE fine_tuning_jobs SET status = 'cancelled' WHERE status = 'running'",
+        "DELETE FROM files WHERE purpose = 'x'",
+        "SELECT cancel_job('ftjob-x')",
+    ],
+)
+def test_what_a_statement_writes_is_said_to_cost_too(sandbox: Sandbox, db: ftsql.Connection, sql: str) -> None:
+    costs = db.ftsql.explain(sql)
+    assert costs[-2].what == "writes"
+    assert costs[-1].high is None
+    assert sandbox.requests == []
+
+
+def test_what_cannot_be_asked_for_is_the_error_that_it_will_be(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    with pytest.raises(ProgrammingError, match="is served by fine_tuning_job_id only"):
+        db.ftsql.explain("SELECT * FROM fine_tuning_job_events")
+    assert [cost.number for cost in db.ftsql.explain("SELECT * FROM models WHERE id = 'x'")] == ["1 request"] * 2

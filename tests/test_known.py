@@ -255,3 +255,15 @@ def test_pages_are_sent_for_ahead_only_where_all_of_them_are_read(
         db.execute(sql).fetchall()
         assert len(gets(sandbox)) == pages, sql
         db.close()
+
+
+def test_after_a_refresh_even_a_finished_job_is_what_the_api_shows(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    ids = fill(sandbox, 150)
+    count = "SELECT count(*), sum(trained_tokens IS 7), sum(status = 'running') FROM fine_tuning_jobs"
+    db.execute(count).fetchall()
+    sandbox.update_job(ids[120], trained_tokens=7)
+    sandbox.update_job(ids[121], status="running", finished_at=None)
+    assert db.execute(count).fetchall() == [(150, 0, 0)]
+    db.ftsql.refresh()
+    for _ in range(2):
+        assert db.execute(count).fetchall() == [(150, 1, 1)]

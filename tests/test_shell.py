@@ -254,3 +254,16 @@ def test_version_and_help_print_and_end_well() -> None:
     assert run("--version").stdout.startswith("ftsql ")
     assert "--sandbox" in run("--help").stdout
     assert "--port" in run("sandbox", "--help").stdout
+
+
+@pytest.mark.parametrize("end", [".quit", ".exit", "SELECT nope;", ""])
+def test_what_was_not_sent_is_said_however_it_ends(environment: dict[str, str], end: str) -> None:
+    insert = "INSERT INTO fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', 'file-a');"
+    done = run(environment=environment, stdin=f"BEGIN;\n{insert}\n{end}\n")
+    assert "1 queued write was not sent: there was no COMMIT" in done.stderr
+
+
+def test_a_mistyped_subcommand_is_no_sql(environment: dict[str, str]) -> None:
+    done = run("queires", environment=environment)
+    assert (done.returncode, "did you mean ftsql queries?" in done.stderr) == (2, True)
+    assert run("Vacuum", environment=environment).returncode == 0

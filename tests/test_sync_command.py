@@ -50,7 +50,7 @@ def test_a_provider_that_fails_is_exit_code_1(sandbox: Sandbox, environment: dic
     sandbox.fault(Fault(times=None, status=401, body={"error": {"message": f"Incorrect key {CANARY}"}}))
     done = run("sync", str(tmp_path / "jobs.db"), environment=environment)
     assert done.returncode == 1
-    assert "openai: FAILED (no jobs yet): openai: Incorrect key ***" in done.stderr
+    assert "openai: FAILED (no jobs yet; no events yet; no checkpoints yet): openai: Incorrect key ***" in done.stderr
 
 
 @pytest.mark.parametrize(
