@@ -72,6 +72,12 @@ class Connection(apsw.Connection):
         if registration is not None:
             registration.close()
 
+    def __del__(self) -> None:
+        registration = self.__dict__.get("ftsql")
+        if registration is not None:
+            with contextlib.suppress(Exception):  # the interpreter may be going, too
+                registration.end()
+
 
 def connect(
     path: str | Path = ":memory:",

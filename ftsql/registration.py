@@ -113,6 +113,10 @@ class Registration:
             if self._sandbox is not None:
                 self._sandbox.stop()
 
+    def end(self) -> None:
+        """Close ftsql's sockets where the connection was dropped without being closed."""
+        self._session.end()
+
     def __enter__(self) -> Registration:
         return self
 

@@ -67,8 +67,12 @@ class Session:
         self.considered: dict[str, list[Any]] = {}  # plans of late by their words, with the constants they compare
         self.authorizer: Any = None  # the connection's own, which the guard stands before
         self.statements = Statements(self.connection, self.queue, self._look)
-        # Where nobody closes: when the connection is gone, so are its sockets and threads.
-        self._end = weakref.finalize(connection, _end, list(self.clients.values()), store)
+        # Where nobody closes: when the connection is gone, so are its sockets and threads. A subclass must see to it
+        # itself (__del__): APSW 3.54 calls a weak reference's callback while the garbage collector of another thread
+        # still sees the dying connection, which corrupts memory.
+        self._store = store
+        if type(connection) is apsw.Connection:
+            weakref.finalize(connection, _end, list(self.clients.values()), store)
 
     @property
     def accounts(self) -> tuple[Account, ...]:
@@ -219,7 +223,11 @@ class Session:
         """Stop following the connection and close every socket. The connection itself stays as it is."""
         with contextlib.suppress(apsw.ConnectionClosedError, ReferenceError):
             self.statements.close()
-        self._end()
+        self.end()
+
+    def end(self) -> None:
+        """Close every socket and the store; the connection may be going."""
+        _end(list(self.clients.values()), self._store)
 
     def _look(self) -> Look:
         return Look(self.clients, self.settings, self.interrupted, self.journal.store, self._from_store)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -154,3 +157,32 @@ def test_one_provider_that_fails_is_named_with_the_way_around_it(
         db.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall()
     assert db.execute("SELECT count(*) FROM fine_tuning_jobs WHERE provider <> 'bad'").fetchall() == [(3,)]
     db.close()
+
+
+DROPPED = """
+import gc, threading
+import ftsql
+from ftsql.sandbox import Sandbox
+import os
+
+def drop():
+    next(ftsql.connect().execute("SELECT * FROM fine_tuning_jobs"))
+
+with Sandbox(jobs=120) as sandbox:
+    os.environ.update(OPENAI_BASE_URL=sandbox.base_url(), OPENAI_API_KEY="any")
+    for _ in range(30):
+        threads = [threading.Thread(target=drop) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        gc.collect()
+        for thread in threads:
+            thread.join()
+"""
+
+
+def test_connections_that_threads_drop_unclosed_corrupt_no_memory() -> None:
+    environment = {**os.environ, "PYTHONMALLOC": "debug"}  # which makes what is freed unusable
+    done = subprocess.run(
+        [sys.executable, "-c", DROPPED], env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
