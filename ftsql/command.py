@@ -40,15 +40,19 @@ Fine-tuning jobs as a SQL table, on any OpenAI-compatible API.
   ftsql writes                                                               what nobody knows the end of
   ftsql store                                                                what is known, and where it is kept
   ftsql sync jobs.db                                                         a plain file for BI tools
+  ftsql serve jobs.db                                                        to clients of PostgreSQL
   ftsql guide                                                                Superset, Power BI, pandas, a provider ...
   ftsql sandbox --port 8000                                                  a local API to try things on
 """
 
 
-SUBCOMMANDS = ("queries", "guide", "explain", "sync", "writes", "store", "sandbox")
+SUBCOMMANDS = ("queries", "guide", "explain", "sync", "serve", "writes", "store", "sandbox")
 ALONE = ("begin", "commit", "end", "rollback", "vacuum", "analyze", "reindex")  # SQL of one word
 # The subcommands that take words alone.
 PLAIN = {"store": subcommands.store, "explain": subcommands.explain}
+
+# Those that stand first, and have options of their own.
+APART = {"sandbox": subcommands.serve_sandbox, "serve": subcommands.serve}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -56,7 +60,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="ftsql", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    listed = "queries [NAME], guide [TOPIC], explain SQL, writes [settle [N]], store [clear | refresh], sync FILE"
+    listed = "queries [NAME], guide [TOPIC], explain SQL, writes [settle [N]], store [clear | refresh], sync FILE, "
+    listed += "serve [FILE]"
     add("words", nargs="*", metavar="SQL", help=f"SQL to run, or: {listed}")
     add("-f", dest="file", metavar="FILE", help="run the SQL of a file")
     add("--db", metavar="FILE", default=":memory:", help="your own SQLite file, to join with and write to")
@@ -100,7 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     warnings.showwarning = _warn
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = subcommands.serve_sandbox(words[1:]) if words[:1] == ["sandbox"] else _run(words)
+        apart = APART.get(words[0] if words else "")
+        code = _run(words) if apart is None else apart(words[1:])
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of a pipe has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -132,6 +138,8 @@ def _run(words: Sequence[str]) -> int:
         subcommands.guide(given.words[1] if given.words[1:] else None)
         return 0
     first, rest = (given.words or [""])[0], given.words[1:]
+    if first in APART:
+        parser.error(f"say {first} first: ftsql {first} …; its options follow (ftsql {first} --help)")
     if first.isalpha() and first.lower() not in (*SUBCOMMANDS, *ALONE):
         near = difflib.get_close_matches(first.lower(), SUBCOMMANDS, 1)
         if rest and not near:

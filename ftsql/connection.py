@@ -84,7 +84,7 @@ def connect(
     *,
     providers: Iterable[str] | str | None = None,
     config: str | Path | None = None,
-    sandbox: bool | str = False,
+    sandbox: bool | str | Sandbox = False,
     read_only: bool = False,
     trust_file: bool = False,
     store: str | Path | None = None,
@@ -93,7 +93,8 @@ def connect(
     """A connection to the SQLite file ``path`` with ftsql's tables.
 
     ``providers``: names to ask, instead of all whose variables are set. ``config``: the user's provider
-    file. ``sandbox``: serve everything from a local server inside this process, seeded; no key needed.
+    file. ``sandbox``: serve everything from a local server inside this process, seeded; no key needed. A Sandbox
+    that runs already is one that several connections share, and stays when they close.
     ``read_only``: no table can be written, and the functions with effects do not exist. ``trust_file``:
     let triggers that live in the file write to ftsql's tables. ``store``: the file that keeps the journal of
     writes, which several processes may share (FTSQL_STORE; else, and with the sandbox, it ends with the
@@ -167,7 +168,7 @@ def register(
     *,
     providers: Iterable[str] | str | None = None,
     config: str | Path | None = None,
-    sandbox: bool | str = False,
+    sandbox: bool | str | Sandbox = False,
     read_only: bool = False,
     trust_file: bool = False,
     store: str | Path | None = None,
@@ -195,8 +196,11 @@ def register(
         undo.callback(kept.close)
         started: Sandbox | None = None
         if sandbox:
-            started, known, active = _sandbox(names)
-            undo.callback(started.stop)
+            started, known, active = _sandbox(names, sandbox)
+            if started is sandbox:
+                started = None  # somebody else's
+            else:
+                undo.callback(started.stop)
         else:
             known, listed = load(config, environment)
             active = accounts(known, names, listed, environment)
@@ -243,17 +247,19 @@ def _tables(connection: apsw.Connection, session: Session) -> None:
     connection.execute(views.replace("CREATE VIEW ", "CREATE VIEW live."))
 
 
-def _sandbox(names: Iterable[str] | None) -> tuple[Sandbox, dict[str, Provider], list[Account]]:
+def _sandbox(names: Iterable[str] | None, sandbox: object) -> tuple[Sandbox, dict[str, Provider], list[Account]]:
     from ftsql.sandbox import Sandbox
 
-    started = Sandbox()
-    started.start()
+    started = sandbox if isinstance(sandbox, Sandbox) else Sandbox()
+    if started is not sandbox:
+        started.start()
     known, _ = load(None, {"FTSQL_CONFIG": os.devnull})
     faces = started.faces()
     active = []
     for name in names or ["openai"]:
         if name not in faces or name not in known:
-            started.stop()
+            if started is not sandbox:
+                started.stop()
             raise ConfigError(f"the sandbox has no face {name!r}; it has {', '.join(sorted(faces))}")
         provider = known[name].model_copy(update={"base_url": faces[name]})
         environment = {variable: SANDBOX_KEY for variable, needed in provider.variables.items() if needed}

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import apsw
 
 from ftsql.connection import Connection
-from ftsql.errors import ProgrammingError
+from ftsql.errors import ConfigError, ProgrammingError
 from ftsql.progress import Progress
 from ftsql.queries import all_queries
 from ftsql.recovery import Decision
@@ -199,3 +199,15 @@ def serve_sandbox(words: Sequence[str]) -> int:
         return 0
     finally:
         sandbox.stop()
+
+
+def serve(words: Sequence[str]) -> int:
+    """``ftsql serve``: serve PostgreSQL's protocol until Ctrl-C. Raises ConfigError without the extra."""
+    try:
+        import pg_mimic  # noqa: F401
+        import sqlglot  # noqa: F401
+    except ImportError:
+        raise ConfigError("ftsql serve needs its extra: pip install 'ftsql[serve]'") from None
+    from ftsql.serve.command import serve as serve_postgresql
+
+    return serve_postgresql(words, complain)

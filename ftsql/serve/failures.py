@@ -1,0 +1,101 @@
+"""Failures: what a client is told of an error, with PostgreSQL's five characters for its kind.
+
+Nothing of a traceback is told, and ftsql's own errors hold no key.
+"""
+
+from __future__ import annotations
+
+import re
+
+import apsw
+from pg_mimic.messages import make_error_response
+
+from ftsql.errors import (
+    APIError,
+    ConfigError,
+    DataError,
+    Error,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+)
+
+KINDS: tuple[tuple[str, str, str], ...] = (  # a pattern of SQLite's words, the state, PostgreSQL's words
+    (r"no such table: (?:main\.|public\.)?(.+)", "42P01", 'relation "{}" does not exist'),
+    (r"no such column: \"?(.+?)\"?(?: - should this be .*)?", "42703", 'column "{}" does not exist'),
+    (r"no such function: (.+)", "42883", "function {} does not exist"),
+    (r"unknown function: (.+?)\(\)", "42883", "function {} does not exist"),
+    (r"wrong number of arguments to function (.+)", "42883", "function {} does not take so many arguments"),
+    (r"ambiguous column name: (.+)", "42702", 'column reference "{}" is ambiguous'),
+    (r"(.*misuse of aggregate.*|.*misuse of window.*)", "42803", "{}"),
+    (r"(.*no such collation.*)", "42704", "{}"),
+    (r"(.*(?:syntax error|incomplete input|unrecognized token).*)", "42601", "{}"),
+    (r"(.*(?:too many|too large|too deep|too big|stack overflow|too long|too complex).*)", "54000", "{}"),
+    (r"(.*(?:not authorized|prohibited).*)", "42501", "{}"),
+)
+CLASSES: tuple[tuple[type[BaseException], str], ...] = (
+    (apsw.InterruptError, "57014"),
+    (apsw.AuthError, "42501"),
+    (apsw.ReadOnlyError, "25006"),
+    (apsw.TooBigError, "54000"),
+    (apsw.NoMemError, "53200"),
+    (MemoryError, "53200"),
+    (RecursionError, "54001"),
+    (apsw.BusyError, "55P03"),
+    (apsw.MismatchError, "22P02"),
+    (apsw.CorruptError, "XX001"),
+    (apsw.NotADBError, "XX001"),
+    (apsw.SQLError, "42000"),
+    (apsw.Error, "58030"),
+    (APIError, "HV000"),
+    (ConfigError, "F0000"),
+    (NotSupportedError, "0A000"),
+    (DataError, "22000"),
+    (OperationalError, "58000"),
+    (ProgrammingError, "42000"),
+    (Error, "XX000"),
+    (UnicodeError, "22021"),
+    (OverflowError, "22003"),
+    (ZeroDivisionError, "22012"),
+    (ValueError, "22023"),
+    (TypeError, "22023"),
+)
+WORDS = {"57014": "canceling statement due to user request", "53200": "out of memory", "54001": "statement too complex"}
+
+
+class Failure(ProgrammingError):
+    """An error whose kind is known where it is raised."""
+
+    def __init__(self, sqlstate: str, message: str, *, hint: str = "", detail: str = "") -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+        self.hint = hint
+        self.detail = detail
+
+
+def failure(error: BaseException) -> Failure:
+    """Any error as the client is told of it."""
+    if isinstance(error, Failure):
+        return error
+    text = str(error).strip()
+    state = getattr(error, "sqlstate", None)
+    if isinstance(state, str) and len(state) == 5:
+        return Failure(state, text, hint=str(getattr(error, "hint", "")), detail=str(getattr(error, "detail", "")))
+    if isinstance(error, apsw.SQLError):
+        for pattern, kind, words in KINDS:
+            if (match := re.fullmatch(pattern, text, re.DOTALL)) is not None:
+                return Failure(kind, words.format(match[1]))
+    found = next((code for cause, code in CLASSES if isinstance(error, cause)), "XX000")
+    if found == "XX000" and not isinstance(error, Error):
+        return Failure(found, f"a mistake in ftsql: {type(error).__name__}")
+    return Failure(found, WORDS.get(found) or text or type(error).__name__)
+
+
+def message(error: BaseException, severity: str = "ERROR") -> bytes:
+    """The message that tells a client of an error."""
+    told = failure(error)
+    fields = {"S": severity, "V": severity, "C": told.sqlstate, "M": str(told).replace("\0", "") or "error"}
+    fields |= {key: value.replace("\0", "") for key, value in (("D", told.detail), ("H", told.hint)) if value}
+    fields = {key: value.encode("utf-8", "replace").decode() for key, value in fields.items()}
+    told_so: bytes = make_error_response(fields)
+    return told_so
