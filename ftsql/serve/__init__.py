@@ -1,4 +1,4 @@
-"""``ftsql serve``: the file's tables and the live ones to whatever speaks PostgreSQL's protocol.
+"""PostgreSQL's protocol for BI tools: what they send, answered from SQLite.
 
-Read-only, and every client has a connection and a thread of its own.
+Nothing here writes: a statement that would is refused before SQLite sees it.
 """

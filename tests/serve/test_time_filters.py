@@ -1,0 +1,101 @@
+"""Time filters as BI tools write them ask a live table for no more than created_at >= … does."""
+
+from __future__ import annotations
+
+import pytest
+
+from ftsql.serve import functions
+from ftsql.serve.inference import Tables
+from ftsql.serve.translation import translate
+from tests.serve.rows import COLUMNS, VIEW
+from tests.test_pushdown import account, asked, pages
+
+SIZE = 1250
+TABLES: Tables = {"fine_tuning_jobs": COLUMNS, "jobs": VIEW}
+T = "2026-09-21 10:00:00"  # 15,200 seconds, or 253 jobs, before the newest
+DAY = "2026-09-21"
+JOBS = "fine_tuning_jobs"
+NARROW = 3  # pages of 100 that hold the jobs since T
+FILTERS = [
+    f"SELECT count(*) FROM {JOBS} WHERE to_timestamp(created_at) >= '{T}'",
+    f"SELECT count(*) FROM {JOBS} WHERE to_timestamp(created_at) >= '2026-09-21T10:00:00Z' AND status = 'failed'",
+    f"SELECT count(*) FROM {JOBS} WHERE '{T}'::timestamptz < to_timestamp(created_at)",
+    f"SELECT count(*) FROM {JOBS} WHERE to_timestamp(created_at)::timestamp >= timestamp '{T}'",
+    f"SELECT count(*) FROM {JOBS} WHERE (to_timestamp(created_at) AT TIME ZONE 'UTC') >= '{T}'",
+    f"SELECT count(*) FROM {JOBS} WHERE to_timestamp(created_at) BETWEEN '{T}' AND '2030-01-01'",
+    f"SELECT count(*) FROM {JOBS} WHERE created_at >= extract(epoch from timestamp '{T}')",
+    f"SELECT count(*) FROM {JOBS} WHERE created_at >= extract(epoch from timestamp '2026-09-28 10:00' - interval '7 days')",
+    f"SELECT count(*) FROM {JOBS} WHERE extract(epoch from to_timestamp(created_at)) >= 1789984800",
+    f"SELECT count(*) FROM {JOBS} WHERE date_trunc('hour', to_timestamp(created_at)) >= '{T}'",
+    f"SELECT count(*) FROM {JOBS} WHERE date_trunc('hour', to_timestamp(created_at)) BETWEEN '{T}' AND '{T}'",
+    f"SELECT count(*) FROM {JOBS} WHERE timestamp 'epoch' + created_at * interval '1 second' >= '{T}'",
+    f"SELECT count(*) FROM (SELECT *, to_timestamp(created_at) AS ts FROM {JOBS}) AS v WHERE ts >= '{T}'",
+    f"SELECT count(*) FROM (SELECT to_timestamp(created_at) AS ts FROM {JOBS}) AS v WHERE ts >= '{T}' AND ts < now()",
+    f"WITH v AS (SELECT to_timestamp(created_at) AS ts, status FROM {JOBS}) SELECT status FROM v WHERE v.ts >= '{T}'",
+    f"SELECT * FROM (SELECT date_trunc('hour', to_timestamp(created_at)) AS h, count(*) AS n FROM {JOBS} GROUP BY 1) AS v WHERE h >= '{T}'",
+    f"SELECT count(*) FROM (SELECT ts AS t FROM (SELECT to_timestamp(created_at) AS ts FROM {JOBS}) a) b WHERE t >= '{T}'",
+    f"SELECT id FROM {JOBS} WHERE to_timestamp(created_at) >= '{T}' ORDER BY created_at DESC",
+]
+VIEWS = [
+    f"SELECT count(*) FROM jobs WHERE created >= '{T}'",
+    f"SELECT date_trunc('hour', j.created) AS h, count(*) FROM public.jobs j WHERE j.created >= '{T}' GROUP BY 1",
+    f'SELECT "public"."jobs"."id" FROM "public"."jobs" WHERE "public"."jobs"."created" BETWEEN timestamp \'{T}\' AND now()',
+    f"SELECT count(*) FROM (SELECT * FROM jobs) AS v WHERE date_trunc('hour', v.created) >= '{T}'",
+]
+NOT_PUSHED = [
+    f"SELECT (SELECT 1 WHERE v.ts >= '{T}') FROM (SELECT to_timestamp(created_at) AS ts FROM {JOBS}) AS v",
+    f"SELECT 1 FROM (SELECT to_timestamp(created_at) AS ts FROM {JOBS}) v WHERE EXISTS (SELECT 1 WHERE v.ts >= '{T}')",
+    f"SELECT 1 FROM (SELECT to_timestamp(created_at) AS ts FROM {JOBS}) v LEFT JOIN (VALUES (1)) w(a) ON v.ts >= '{T}'",
+    f"SELECT count(*) FROM {JOBS} WHERE NOT (to_timestamp(created_at) >= '{T}')",
+    f"SELECT count(*) FROM {JOBS} WHERE to_timestamp(created_at) >= '{T}' OR status = 'failed'",
+    f"SELECT count(*) FROM (SELECT to_timestamp(created_at) AS ts, row_number() OVER () AS n FROM {JOBS}) v WHERE ts >= '{T}'",
+    f"SELECT count(*) FROM (SELECT to_timestamp(created_at) AS ts FROM {JOBS} ORDER BY id LIMIT 10) v WHERE ts >= '{T}'",
+    f"SELECT count(*) FROM (SELECT max(to_timestamp(created_at)) AS ts FROM {JOBS}) v WHERE ts >= '{T}'",
+    f"WITH v AS (SELECT to_timestamp(created_at) AS ts FROM {JOBS}) SELECT (SELECT count(*) FROM v), count(*) FROM v WHERE ts >= '{T}'",
+]
+
+
+@pytest.mark.parametrize("sql", [*FILTERS, *VIEWS])
+def test_a_time_filter_reads_the_pages_since_then(sql: str) -> None:
+    with account(SIZE) as (sandbox, db):
+        functions.register(db)
+        (found,) = translate(sql, TABLES)
+        assert asked(sandbox, db, found.sql) == pages(NARROW, SIZE)
+
+
+@pytest.mark.parametrize("sql", NOT_PUSHED)
+def test_a_filter_that_does_not_narrow_reads_all(sql: str) -> None:
+    with account(SIZE) as (sandbox, db):
+        functions.register(db)
+        (found,) = translate(sql, TABLES)
+        assert asked(sandbox, db, found.sql) == pages(13, SIZE)
+
+
+def test_the_newest_jobs_are_one_page_where_created_at_is_never_null() -> None:
+    tables = {
+        "fine_tuning_jobs": [(name, f"{type} NOT NULL" if name == "created_at" else type) for name, type in COLUMNS]
+    }
+    with account(SIZE) as (sandbox, db):
+        functions.register(db)
+        (found,) = translate(f"SELECT id FROM {JOBS} ORDER BY created_at DESC LIMIT 10", tables)
+        assert asked(sandbox, db, found.sql) == ["?limit=10"]
+        (found,) = translate(f"SELECT id FROM {JOBS} WHERE id = ANY('{{ftjob-00001,ftjob-00002}}')", tables)
+        assert len(asked(sandbox, db, found.sql)) <= 2
+
+
+def test_a_parameter_pushes_down_as_a_written_time_does() -> None:
+    (found,) = translate(f"SELECT count(*) FROM {JOBS} WHERE to_timestamp(created_at) >= $1", TABLES)
+    assert found.types == ("timestamptz",)
+    for value in (T, "2026-09-21T10:00:00Z", "2026-09-21 12:00:00+02"):
+        with account(SIZE) as (sandbox, db):
+            functions.register(db)
+            sandbox.requests.clear()
+            assert db.execute(found.sql, (value,)).get == 254
+            assert len(sandbox.requests) == NARROW
+
+
+def test_explain_shows_the_plan_of_the_live_table() -> None:
+    (found,) = translate(f"EXPLAIN (VERBOSE) SELECT id FROM {JOBS} WHERE to_timestamp(created_at) > '{T}'", TABLES)
+    with account(1) as (_, db):
+        functions.register(db)
+        assert "newer" in str(db.execute(found.sql).fetchall())
