@@ -15,6 +15,7 @@ from ftsql.serve import refusals
 from ftsql.serve.dates import Value
 from ftsql.serve.intervals import Interval, interval
 
+LARGEST = 256_000_000  # bytes, about, that one group may hold
 Rows = list[tuple[Value, ...]]
 
 
@@ -23,10 +24,15 @@ class Gathering:
 
     def __init__(self, final: Callable[[Rows], Value]) -> None:
         self._rows: Rows = []
+        self._size = 0
         self._final = final
 
     def step(self, *values: Value) -> None:
         if values and values[0] is not None:
+            # Outside SQLite's own memory, which its limit does not reach.
+            self._size += 100 + sum(len(value) for value in values if isinstance(value, str))
+            if self._size > LARGEST:
+                raise refusals.data(f"an aggregate may hold {LARGEST:,} bytes", refusals.TOO_COMPLEX)
             self._rows.append(values)
 
     def final(self) -> Value:

@@ -33,6 +33,7 @@ ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{1,2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-7]
 POINT = re.compile(r"\\(?:([0-9a-fA-F]{4})|\+([0-9a-fA-F]{6})|(\\))")
 NAMED = ("SELECT", "INSERT", "UPDATE", "DELETE")  # names after AS or a point, which sqlglot takes for statements
 CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+ARRAY = re.compile(r"\s*\[\s*\]")
 PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -90,6 +91,8 @@ def statements(text: str) -> Iterator[Statement]:
             part = _shown(kind, part, text, at)
             if kind == "word" and part.upper() in NAMED and last in ("AS", "."):
                 part = f'"{fold(part)}"'
+            if kind == "word" and part.lower() == "oid" and ARRAY.match(text, at):
+                part = "bigint"  # of oid sqlglot knows no arrays
         if part != " ":
             last = part.upper()
             if first and kind == "word":
