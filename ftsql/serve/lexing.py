@@ -91,8 +91,8 @@ def statements(text: str) -> Iterator[Statement]:
             part = _shown(kind, part, text, at)
             if kind == "word" and part.upper() in NAMED and last in ("AS", "."):
                 part = f'"{fold(part)}"'
-            if kind == "word" and part.lower() == "oid" and ARRAY.match(text, at):
-                part = "bigint"  # of oid sqlglot knows no arrays
+            if kind == "word" and part.lower() == "oid" and (array := ARRAY.match(text, at)):
+                part, at = "_oid", array.end()  # PostgreSQL's other name for it: of oid sqlglot knows no arrays
         if part != " ":
             last = part.upper()
             if first and kind == "word":

@@ -1,4 +1,4 @@
-"""``python -m tests.superset``: Superset for real, over ``ftsql://`` and over a snapshot. Not part of the quick tests.
+"""``python -m tests.superset``: Superset for real, over ``ftsql://``, over a snapshot and over ``ftsql serve``. Not part of the quick tests.
 
 It makes a venv with Superset and this checkout (some 900 MB), starts the sandbox and Superset on free ports, has
 Superset's API make databases, datasets and charts, compares every number with SQLite's own, and takes screenshots
@@ -15,7 +15,7 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 # rich, cachetools: Superset 6.1 imports them and does not ask for them; flask-caching: what it needs is gone from 2.4
-PACKAGES = ("apache-superset>=6,<7", "rich", "cachetools", "flask-caching<2.4")
+PACKAGES = ("apache-superset>=6,<7", "rich", "cachetools", "flask-caching<2.4", "psycopg2-binary")
 
 
 def main() -> int:
@@ -28,7 +28,7 @@ def main() -> int:
         venv.create(folder / "venv", with_pip=True)
         subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
     subprocess.run(
-        [python, "-m", "pip", "install", "--quiet", f"{CHECKOUT}[sandbox,sqlalchemy]"], check=True, cwd=folder
+        [python, "-m", "pip", "install", "--quiet", f"{CHECKOUT}[sandbox,sqlalchemy,serve]"], check=True, cwd=folder
     )
     return subprocess.run([python, str(Path(__file__).with_name("drive.py")), str(folder)], check=False).returncode
 

@@ -36,11 +36,16 @@ METRICS: list[dict[str, Any]] = [
     {"expressionType": "SQL", "sqlExpression": "count(*)", "label": "jobs"},
     {"expressionType": "SQL", "sqlExpression": "sum(trained_tokens)", "label": "tokens"},
 ]
-# The same weeks as Superset's grain makes them: from Sunday.
-WEEKS = """
+# The same weeks as Superset's grain makes them: from Sunday in SQLite, from Monday in PostgreSQL.
+WEEKS = {
+    "sqlite": """
 SELECT datetime(created_at, 'unixepoch', 'start of day', -strftime('%w', created_at, 'unixepoch') || ' days'), count(*)
 FROM fine_tuning_jobs GROUP BY 1 ORDER BY 1
-"""
+""",
+    "postgresql": """
+SELECT date(created_at, 'unixepoch', 'weekday 0', '-6 days'), count(*) FROM fine_tuning_jobs GROUP BY 1 ORDER BY 1
+""",
+}
 
 
 def _free_port() -> int:
@@ -123,7 +128,7 @@ def check(superset: Superset, name: str, uri: str, schema: str, snapshot: Path) 
     asked = {"datasource": {"id": dataset, "type": "table"}, "queries": [query], "force": True}
     result = superset.post("/api/v1/chart/data", {**asked, "result_format": "json", "result_type": "full"})["result"][0]
     with contextlib.closing(sqlite3.connect(snapshot)) as plain:
-        weeks = plain.execute(WEEKS).fetchall()
+        weeks = plain.execute(WEEKS["postgresql" if uri.startswith("postgresql") else "sqlite"]).fetchall()
         counted = [row["jobs"] for row in result["data"]]
         assert counted == [count for _, count in weeks], (result["query"], counted, weeks)
         sql = "SELECT status, count(*) AS jobs FROM fine_tuning_jobs GROUP BY status ORDER BY status"
@@ -232,16 +237,22 @@ def main(folder: Path) -> None:
             url = f"http://127.0.0.1:{web}"
             _wait_for(f"{url}/health")
             superset = Superset(url)
+            password, port = secrets.token_urlsafe(12), _free_port()
+            served = [str(bin / "ftsql"), "serve", str(snapshot), "--port", str(port)]
+            own = {**environment, "FTSQL_SERVE_PASSWORD": password}
+            postgres = _running(*served, environment=own, log=folder / "serve.log")
             draws = shutil.which("chromium") and shutil.which("chromedriver")
-            for name, uri, schema in (
-                ("snapshot", f"sqlite:///{snapshot}", "main"),
-                ("live", "ftsql://?max_age=60", "live"),
-            ):
-                dataset, chart = check(superset, name, uri, schema, snapshot)
-                if draws:
-                    screenshot(url, name, chart, folder)
-                # Over SQLite, Superset's own database takes one dataset of a table's name.
-                superset.delete(f"/api/v1/dataset/{dataset}")
+            with postgres:
+                for name, uri, schema in (
+                    ("snapshot", f"sqlite:///{snapshot}", "main"),
+                    ("live", "ftsql://?max_age=60", "live"),
+                    ("serve", f"postgresql+psycopg2://ftsql:{password}@127.0.0.1:{port}/ftsql", "public"),
+                ):
+                    dataset, chart = check(superset, name, uri, schema, snapshot)
+                    if draws:
+                        screenshot(url, name, chart, folder)
+                    # Over SQLite, Superset's own database takes one dataset of a table's name.
+                    superset.delete(f"/api/v1/dataset/{dataset}")
             if not draws:
                 print("no chromium and chromedriver: no screenshots")
 
