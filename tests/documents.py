@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -84,7 +84,7 @@ def needed(module: str) -> None:
         absent(f"{module} is not installed: {error}")
 
 
-def absent(reason: str) -> None:
+def absent(reason: str) -> NoReturn:
     """A tool is missing: skip the test, or fail it under FTSQL_TOOLS=1."""
     if REQUIRED:
         pytest.fail(reason)

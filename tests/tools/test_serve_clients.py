@@ -266,7 +266,7 @@ def test_odbc_lists_tables_and_columns_and_declares_cursors(served: Served, tmp_
 def test_node_postgres_reads(url: str, tmp_path: Path) -> None:
     program = shutil.which("node")
     if program is None or subprocess.run([program, "-e", "require('pg')"], capture_output=True).returncode:
-        pytest.skip("node-postgres is not installed: npm install pg, and NODE_PATH")
+        absent("node-postgres is not installed: npm install pg, and NODE_PATH")
     script = """
     const {Client} = require('pg');
     (async () => {
