@@ -161,14 +161,9 @@ class Shelf:
         """Have the next listing read everything, and take nothing for finished that it does not show so."""
 
         def write(db: apsw.Connection) -> None:
-            every = "(SELECT account FROM covers WHERE cover = ?)"  # with what belongs to jobs
-            db.execute(f"UPDATE covers SET full_at = 0, looked_at = 0 WHERE account = {every}", (self._cover(),))
-            db.execute(f"UPDATE covers SET horizon = NULL WHERE account = {every} AND cover <> ?1", (self._cover(),))
-            db.execute(
-                "UPDATE objects SET finished = 0, checked_at = 0 WHERE cover IN "
-                f"(SELECT cover FROM covers WHERE account = {every})",
-                (self._cover(),),
-            )
+            cover = (self._cover(),)
+            db.execute("UPDATE covers SET full_at = 0, looked_at = 0 WHERE cover = ?", cover)
+            db.execute("UPDATE objects SET finished = 0, checked_at = 0 WHERE cover = ?", cover)
 
         self._safe(write, None, writes=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -151,11 +152,33 @@ def test_a_statement_that_is_too_much_to_read_is_refused(client: Client, sql: st
     assert state(client, sql) not in ("", "XX000")
 
 
-def test_a_pattern_that_a_machine_cannot_finish_holds_up_nobody() -> None:
-    with Served("--sandbox", "--statement-timeout", "2") as own:
+SLOW = [
+    "SELECT repeat('a', 40) || '!' ~ '^(a+)+$'",
+    "SELECT repeat('a', 80) SIMILAR TO '(a|aa)+b'",
+    "SET a" + " " * 250_000 + "x",
+    "SELECT to_timestamp(repeat(' ', 200) || 'x', repeat(' ', 8) || 'YYYY')",
+    "SELECT ('2024-01-01 y' || repeat(' ', 100000) || 'x')::timestamp",
+    "SELECT 1;" + "a " * 1_000_000,
+    "SELECT length(regexp_replace(repeat('a', 160), 'a', repeat('b', 10000000), 'g'))",
+    "SELECT 'x' LIKE repeat('a', 1000000)",
+]
+
+
+@pytest.mark.parametrize("sql", SLOW, ids=[sql[:50] for sql in SLOW])
+def test_what_a_machine_cannot_finish_holds_up_nobody_and_ends(sql: str) -> None:
+    with Served("--sandbox", "--statement-timeout", "4") as own:
         try:
-            with Client(own.port, timeout=10) as other, Client(own.port, timeout=10) as client:
-                client.send(message(b"Q", b"SELECT repeat('a', 40) || '!' ~ '^(a+)+$'\0"))
+            with Client(own.port, timeout=15) as other, Client(own.port, timeout=15) as client:
+                client.send(message(b"Q", sql.encode() + b"\0"))
+                began = time.monotonic()
                 assert other.query("SELECT 1") == [("1",)]
+                assert time.monotonic() - began < 3
+                assert list(client.until())[-1][0] == b"Z"
+            assert own.memory() < 600
         finally:
             own.process.kill()
+
+
+def test_arrays_are_put_together_and_an_empty_one_has_no_elements(client: Client) -> None:
+    sql = "SELECT ARRAY[1,2] || 3, 0 || ARRAY[1], ARRAY[1] || ARRAY[2], cardinality('{}'::int[])"
+    assert client.query(sql.replace("||", "|| ")) == [("{1,2,3}", "{0,1}", "{1,2}", "0")]

@@ -23,14 +23,19 @@ LOOSE = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})(?:[ T]+(.*))?", re.DOTALL)
 ZONE = re.compile(r"\s*(?:([-+])(\d\d?)(?::?(\d\d))?|Z|UTC|GMT)$", re.IGNORECASE)
 
 
+LONGEST = 200  # characters of a time; some of these patterns take the square of it
+
+
 def is_time(text: str) -> bool:
     """Whether a text is a timestamp or date, and not an interval."""
-    return TIME.match(text) is not None
+    return len(text) <= LONGEST and TIME.match(text) is not None
 
 
 @lru_cache(maxsize=4096)
 def parse(text: str, zoned: bool = True) -> datetime:
     """A timestamp as PostgreSQL reads one. ``zoned``: an offset counts; else it is passed over."""
+    if len(text) > LONGEST:
+        raise _invalid(text[:60])
     words = text.strip()
     lowered = words.lower()
     if lowered == "epoch":
@@ -181,7 +186,7 @@ def at_zone(value: Value, zone: Value, towards: int) -> Value:
     if value is None or zone is None or value in ENDLESS:
         return value if zone is not None else None
     time = parse(str(value))
-    offset = ZONE.fullmatch(str(zone))
+    offset = ZONE.fullmatch(str(zone)[:LONGEST])
     if offset:  # POSIX: a positive offset is west of Greenwich
         shift = timedelta(hours=int(offset[2] or 0), minutes=int(offset[3] or 0)) * (-1 if offset[1] == "-" else 1)
         return text_of(time - towards * shift)

@@ -10,14 +10,18 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 
+import regex
+
 from ftsql.serve import refusals
 from ftsql.serve.dates import Value, is_time, parse, text_of
 from ftsql.serve.intervals import SECOND, interval
 from ftsql.serve.lexing import words
+from ftsql.serve.patterns import bounded
 
 MONTHS = words("January February March April May June July August September October November December")
 DAYS = words("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
 ROMAN = words("I II III IV V VI VII VIII IX X XI XII")
+LONGEST = 200  # characters of a pattern, or of what it reads
 PATTERN = re.compile(
     r"(FM)?(Y,YYY|IYYY|YYYY|YYY|YY|Y|IY|MONTH|Month|month|MON|Mon|mon|MM|MI|MS|DAY|Day|day|DY|Dy|dy|DDD|DD|D|IDDD|ID|"
     r'IW|WW|W|HH24|HH12|HH|SSSS|SS|US|AM|PM|am|pm|A\.M\.|P\.M\.|Q|CC|J|RM|TZH|TZM|TZ|OF|FF[1-6])(TH|th)?|"([^"]*)"|(.)',
@@ -151,17 +155,22 @@ def parse_time(value: Value, pattern: Value) -> Value:
     """``to_timestamp(text, pattern)``."""
     if value is None or pattern is None:
         return None
-    made = []
+    if len(str(pattern)) > LONGEST or len(str(value)) > LONGEST:
+        raise refusals.data(f"to_timestamp takes texts of up to {LONGEST} characters", refusals.TOO_COMPLEX)
+    made: list[str] = []
     for found in PATTERN.finditer(str(pattern)):
         name = (found[2] or "").upper()
         if name and name not in READ:
             raise refusals.unsupported(
                 f"the pattern {name} in to_timestamp", "write YYYY-MM-DD HH24:MI:SS, or ::timestamp"
             )
-        made.append(
-            READ[name] if name else r"\s*" if (found[5] or "").isspace() else re.escape(found[4] or found[5] or "")
-        )
-    read = re.match(r"\s*" + "".join(made), str(value))
+        part = READ[name] if name else r"\s*" if (found[5] or "").isspace() else re.escape(found[4] or found[5] or "")
+        if part != r"\s*" or made[-1:] != [part]:  # several in a row would try every way to share the blanks
+            made.append(part)
+    try:
+        read = bounded(regex.compile(r"\s*+" + "".join(made)).match, str(value))
+    except regex.error:
+        raise refusals.unsupported("a part that is twice in the pattern of to_timestamp", "write it once") from None
     if read is None:
         raise refusals.data(f'invalid value "{value!s:.60}" for "{pattern!s:.60}"', refusals.INVALID_DATE)
     parts = read.groupdict()

@@ -216,7 +216,10 @@ def _told(node: Node) -> str | None:
         for part in [one.args["true"] for one in node.args["ifs"]] + [node.args.get("default")]:
             found = wider(found, type_of(part)) if part is not None else found
         return "text" if found == UNKNOWN else found
-    if isinstance(node, (exp.DPipe, exp.Concat, exp.JSONExtractScalar, exp.JSONBExtractScalar)):
+    if isinstance(node, exp.DPipe):
+        sides = [type_of(node.this), type_of(node.expression)]
+        return next((side for side in sides if side and side.endswith("[]")), "text")
+    if isinstance(node, (exp.Concat, exp.JSONExtractScalar, exp.JSONBExtractScalar)):
         return "text"
     if isinstance(node, exp.JSONExtract):
         return type_of(node.this) or "json"

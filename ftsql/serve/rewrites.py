@@ -224,6 +224,11 @@ def _negative(node: Node, _: Parameters) -> Node | None:
 
 
 def _joined(node: Node, parameters: Parameters) -> Node | None:
+    arrays_of = [side for side in ("this", "expression") if str(type_of(node.args[side]) or "").endswith("[]")]
+    if arrays_of:
+        which = "both" if len(arrays_of) == 2 else {"this": "left", "expression": "right"}[arrays_of[0]]
+        made = call("pgsql_array_cat", node.this, node.expression, exp.Literal.string(which))
+        return typed(made, type_of(node.args[arrays_of[0]]))
     for side in ("this", "expression"):
         part = node.args[side]
         parameters.note(part, "text")

@@ -1,6 +1,6 @@
-"""PostgreSQL's functions of texts: patterns, regular expressions, parts, padding; arrays as JSON.
+"""PostgreSQL's functions of texts, but for patterns: parts, padding; and of arrays, which are JSON here.
 
-A regular expression is Python's, with PostgreSQL's classes and word borders.
+What they make is bounded before it is made.
 """
 
 from __future__ import annotations
@@ -9,110 +9,22 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
-from functools import lru_cache, partial
-from typing import Any
-
-import regex
+from functools import partial
 
 from ftsql.serve import refusals
 from ftsql.serve.dates import Value
-
-BORDERS = {r"\m": r"\b(?=\w)", r"\M": r"\b(?<=\w)", r"\y": r"\b", r"\Y": r"\B"}
-CLASSES = {"alpha": "a-zA-Z", "digit": "0-9", "alnum": "a-zA-Z0-9", "space": r"\s", "upper": "A-Z", "lower": "a-z",
-           "punct": r"!-/:-@\[-`{-~", "xdigit": "0-9A-Fa-f", "word": r"\w", "blank": r" \t"}  # fmt: skip
-PATIENCE = 1.0  # seconds that a pattern may take on one value
-LONGEST = 10_000_000  # characters that repeat and lpad make
-
-
-@lru_cache(maxsize=512)
-def _pattern(pattern: str, escape: str, folded: bool) -> regex.Pattern[str]:
-    made, place = [], 0
-    while place < len(pattern):
-        mark = pattern[place]
-        if escape and mark == escape:
-            place += 1
-            if place == len(pattern):
-                raise refusals.data("LIKE pattern must not end with escape character", "22025")
-            made.append(re.escape(pattern[place]))
-        else:
-            made.append({"%": ".*", "_": "."}.get(mark) or re.escape(mark))
-        place += 1
-    return regex.compile("".join(made), regex.DOTALL | (regex.IGNORECASE if folded else 0))
-
-
-def bounded(search: Callable[..., Any], *arguments: Any) -> Any:
-    """What ``search`` finds, while other threads go on; some patterns would never come to an end."""
-    try:
-        return search(*arguments, timeout=PATIENCE, concurrent=True)
-    except TimeoutError:
-        raise refusals.data(f"the pattern takes more than {PATIENCE:g} s on one value", refusals.TOO_COMPLEX) from None
-
-
-def like(value: Value, pattern: Value, escape: Value = "\\", folded: bool = False) -> Value:
-    """``value LIKE pattern``, which tells capitals from small letters, and ILIKE, which does not."""
-    if value is None or pattern is None or escape is None:
-        return None
-    return int(bounded(_pattern(str(pattern), str(escape), folded).fullmatch, str(value)) is not None)
-
-
-@lru_cache(maxsize=512)
-def expression(pattern: str, flags: str = "") -> regex.Pattern[str]:
-    """A regular expression of PostgreSQL's."""
-    made = re.sub(r"\[:(\w+):\]", lambda found: CLASSES.get(found[1], found[0]), pattern)
-    made = re.sub(r"\\[mMyY]", lambda found: BORDERS[found[0]], made)
-    wanted = regex.IGNORECASE if "i" in flags else 0
-    wanted |= regex.MULTILINE if "n" in flags or "m" in flags else regex.DOTALL
-    try:
-        return regex.compile(made.removeprefix("***:"), wanted)
-    except (regex.error, RecursionError, OverflowError) as error:
-        raise refusals.data(f"invalid regular expression: {error}", refusals.INVALID_PATTERN) from None
-
-
-def regexp_like(value: Value, pattern: Value, flags: Value = "") -> Value:
-    """``value ~ pattern``."""
-    if value is None or pattern is None or flags is None:
-        return None
-    return int(bounded(expression(str(pattern), str(flags)).search, str(value)) is not None)
-
-
-def regexp_ilike(value: Value, pattern: Value) -> Value:
-    return regexp_like(value, pattern, "i")
-
-
-def similar(value: Value, pattern: Value) -> Value:
-    """``value SIMILAR TO pattern``."""
-    if value is None or pattern is None:
-        return None
-    made = re.sub(r"[%_.^$]", lambda found: {"%": ".*", "_": "."}.get(found[0], "\\" + found[0]), str(pattern))
-    return int(expression(f"(?:{made})").fullmatch(str(value)) is not None)
-
-
-def regexp_replace(value: Value, pattern: Value, replacement: Value, flags: Value = "") -> Value:
-    if None in (value, pattern, replacement, flags):
-        return None
-    made = re.sub(r"\\(.)", lambda found: {"&": r"\g<0>"}.get(found[1], f"\\g<{found[1]}>" if found[1].isdigit()
-                                                              else "\\\\"), str(replacement))  # fmt: skip
-    count = 0 if "g" in str(flags) else 1
-    return str(bounded(expression(str(pattern), str(flags)).sub, made, str(value), count))
-
-
-def regexp_substr(value: Value, pattern: Value) -> Value:
-    """``substring(value from pattern)``: its first group, where it has one."""
-    if value is None or pattern is None:
-        return None
-    found = bounded(expression(str(pattern)).search, str(value))
-    return None if found is None else found[1] if found.re.groups else found[0]
-
-
-def regexp_match(value: Value, pattern: Value, flags: Value = "") -> Value:
-    if None in (value, pattern, flags):
-        return None
-    found = bounded(expression(str(pattern), str(flags)).search, str(value))
-    return None if found is None else json.dumps(list(found.groups()) or [found[0]])
-
-
-def regexp_split_to_array(value: Value, pattern: Value) -> Value:
-    return None if value is None or pattern is None else json.dumps(bounded(expression(str(pattern)).split, str(value)))
+from ftsql.serve.patterns import (
+    LONGEST,
+    fits,
+    like,
+    regexp_ilike,
+    regexp_like,
+    regexp_match,
+    regexp_replace,
+    regexp_split_to_array,
+    regexp_substr,
+    similar,
+)
 
 
 def string_to_array(value: Value, separator: Value, null: Value = None) -> Value:
@@ -220,17 +132,38 @@ def array_to_string(value: Value, separator: Value, null: Value = None) -> Value
     if value is None or separator is None:
         return None
     items = [null if item is None else item for item in json.loads(str(array(value)))]
-    return str(separator).join(str(text(item)) for item in items if item is not None)
+    words = [str(text(item)) for item in items if item is not None]
+    fits(sum(map(len, words)) + len(words) * len(str(separator)))
+    return str(separator).join(words)
 
 
 def joined(value: Value, separator: Value) -> Value:
     """``string_agg``'s text: NULL where there was nothing."""
     items = [item for item in json.loads(str(value or "[]")) if item is not None]
-    return (str(separator) if separator is not None else "").join(str(text(item)) for item in items) if items else None
+    words, between = [str(text(item)) for item in items], str(separator) if separator is not None else ""
+    fits(sum(map(len, words)) + len(words) * len(between))
+    return between.join(words) if items else None
+
+
+def array_cat(left: Value, right: Value, which: Value) -> Value:
+    """``left || right``, of which one or both are arrays: ``which`` says "left", "right" or "both"."""
+    if left is None and right is None:
+        return None
+    sides = []
+    for side, value in (("left", left), ("right", right)):
+        if which in (side, "both"):
+            sides.append([] if value is None else json.loads(str(array(value))))
+        else:
+            sides.append([value])
+    return json.dumps(sides[0] + sides[1])
 
 
 def array_length(value: Value, _: Value = 1) -> Value:
     return (len(json.loads(str(array(value)))) or None) if value is not None else None
+
+
+def cardinality(value: Value) -> Value:
+    return len(json.loads(str(array(value)))) if value is not None else None
 
 
 def json_text(value: Value) -> Value:
@@ -275,7 +208,8 @@ FUNCTIONS: dict[str, tuple[Callable[..., Value], int]] = {
     "right": (right, 2), "lpad": (pad, -1), "rpad": (partial(pad, before=False), -1), "initcap": (initcap, 1),
     "substring": (substring, -1), "overlay": (overlay, -1), "repeat": (repeat, 2), "text": (text, -1),
     "array": (array, 1), "element": (element, 2), "array_to_string": (array_to_string, -1), "joined": (joined, 2),
-    "array_length": (array_length, -1), "cardinality": (array_length, 1), "array_upper": (array_length, -1),
+    "array_length": (array_length, -1), "array_cat": (array_cat, 3),
+    "cardinality": (cardinality, 1), "array_upper": (array_length, -1),
     "json_text": (json_text, 1), "json_typeof": (json_typeof, 1),
     "jsonb_typeof": (json_typeof, 1), "json_path": (json_path, 3),
     "array_lower": (lambda value, _=1: None if value is None else 1, -1),

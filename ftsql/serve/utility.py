@@ -24,7 +24,7 @@ WRITES = {
 }  # fmt: skip
 BLANK = re.compile(r"(?>\s+|--[^\n]*(?:\n|\Z)|/\*.*?(?:\*/|\Z))*+", re.DOTALL)
 WORD = re.compile(r"\(|[A-Za-z]+")
-ASSIGNED = re.compile(r"SET\s+(?:SESSION\s+|LOCAL\s+)?([\w.]+)\s*(?:=|\s+TO\s)\s*(.*)", re.IGNORECASE | re.DOTALL)
+ASSIGNED = re.compile(r"SET\s+(?:SESSION\s+|LOCAL\s+)?([\w.]+)(?:\s*+=|\s++TO\s)\s*+(.*)", re.IGNORECASE | re.DOTALL)
 ZONE = re.compile(r"SET\s+(?:SESSION\s+|LOCAL\s+)?TIME\s+ZONE\s+(.*)", re.IGNORECASE | re.DOTALL)
 ENCODINGS = {"utf8", "utf-8", "unicode", "sql_ascii", "default", ""}
 ALIASES = {"time zone": "TimeZone", "transaction isolation level": "transaction_isolation"}

@@ -97,6 +97,8 @@ class Wire:
 
     async def _query(self, body: bytes) -> None:
         text = _read(messages.parse_query, body)
+        if len(text) > 2 * self._limits.text:  # which is read here, while others wait
+            raise Failure("54000", f"a message of more than {2 * self._limits.text:,} characters of SQL is refused")
         statements = [one for one in split(text) if bare(one)]
         if not statements:
             self.stream.write(messages.make_empty_query_response())
