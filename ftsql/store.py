@@ -7,7 +7,6 @@ holds a lock for as long as it lives, so that others can tell a crash from a wri
 from __future__ import annotations
 
 import contextlib
-import glob
 import hashlib
 import hmac
 import os
@@ -233,8 +232,6 @@ class Store:
                     raise StoreError(f"cannot lock {path}: {_reason(error)}. {_ADVICE}") from None
                 if os.path.exists(path):
                     self._claim = claim
-                    for other in glob.glob(f"{glob.escape(self.path)}-owner-" + "[0-9a-f]" * 16):
-                        self.is_alive(other[-16:])  # which takes a dead one's away
                 else:  # somebody took it for a dead one's between the two lines above
                     claim.close()
 
