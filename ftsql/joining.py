@@ -5,14 +5,42 @@ Every table that can be written has the same part, since their writes share one 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import apsw
+
+from ftsql.errors import IntegrityError
+from ftsql.resources import JOBS
 from ftsql.session import Session
+from ftsql.write import Write
+from ftsql.writes import refuse_replace
 
 
 class Joining:
-    """The transaction callbacks of a virtual table."""
+    """The transaction callbacks of a virtual table, and how a row that is inserted joins the queue."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
+
+    def queue_row(self, make: Callable[[], Write], noun: str = JOBS.noun) -> int:
+        """Queue what ``make`` makes of a row; OR IGNORE skips one that it refuses, OR FAIL keeps those before it.
+
+        Gives SQLite the rowid that it asks for. Raises what ``make`` does.
+        """
+        session = self._session
+        conflict = session.connection.vtab_on_conflict()
+        try:
+            refuse_replace(conflict, noun)
+            write = make()
+            write.conflict = conflict
+        except IntegrityError as error:
+            if conflict != apsw.SQLITE_IGNORE:
+                session.statement.keeps = conflict == apsw.SQLITE_FAIL
+                raise
+            session.notes.append(f"skipped a row: {error}")
+        else:
+            session.add(write)
+        return session.connection.last_insert_rowid()
 
     def Begin(self) -> None:
         self._session.begin(id(self))

@@ -22,7 +22,6 @@ from ftsql.resources import FTSQL_KEY, JOBS
 from ftsql.scan import scan
 from ftsql.session import Session
 from ftsql.write import STATUS, Write
-from ftsql.writes import refuse_replace
 
 OPERATORS = {
     # Also each value of an IN. Taking the whole IN at once would be better, but APSW 3.54.1.0 fails the
@@ -132,23 +131,14 @@ class Table(Joining):
             raise
 
     def _insert(self, fields: tuple[SQLiteValue, ...]) -> int:
-        session = self._session
-        conflict = session.connection.vtab_on_conflict()
-        try:
-            refuse_replace(conflict)
-            values = {name: value for name, value in zip(NAMES, fields, strict=True) if value is not None}
-            provider = values.pop("provider", None)
-            client = session.client(None if provider is None else str(provider), "create a job")
-            write = Write.create(client, values, session.statement.sql)
-            write.conflict = conflict
-        except IntegrityError as error:
-            if conflict != apsw.SQLITE_IGNORE:
-                session.statement.keeps = conflict == apsw.SQLITE_FAIL
-                raise
-            session.notes.append(f"skipped a row: {error}")
-        else:
-            session.add(write)
-        return session.connection.last_insert_rowid()
+        return self.queue_row(lambda: self._create(fields))
+
+    def _create(self, fields: tuple[SQLiteValue, ...]) -> Write:
+        """The create that a row stands for. Raises IntegrityError for one that may not be sent."""
+        values = {name: value for name, value in zip(NAMES, fields, strict=True) if value is not None}
+        provider = values.pop("provider", None)
+        client = self._session.client(None if provider is None else str(provider), "create a job")
+        return Write.create(client, values, self._session.statement.sql)
 
     def UpdateDeleteRow(self, rowid: int) -> None:
         raise NotSupportedError(

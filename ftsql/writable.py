@@ -17,7 +17,6 @@ from ftsql.session import Session
 from ftsql.tables import Module as ReadModule
 from ftsql.tables import Table as ReadTable
 from ftsql.write import Write
-from ftsql.writes import refuse_replace
 
 PROJECT = "project_id"  # what a permission's INSERT says, besides the checkpoint
 
@@ -72,24 +71,11 @@ class Table(ReadTable, Joining):
         session.add(write)
 
     def _insert(self, fields: tuple[SQLiteValue, ...]) -> int:
-        session, resource = self._session, self._resource
+        resource = self._resource
         if not resource.grants:
             raise NotSupportedError(f"INSERT INTO {resource.table} is refused: {resource.insert}")
-        conflict = session.connection.vtab_on_conflict()
-        try:
-            refuse_replace(conflict, resource.noun)
-            write = self._grant(
-                {name: value for name, value in zip(self._names, fields, strict=True) if value is not None}
-            )
-            write.conflict = conflict
-        except IntegrityError as error:
-            if conflict != apsw.SQLITE_IGNORE:
-                session.statement.keeps = conflict == apsw.SQLITE_FAIL
-                raise
-            session.notes.append(f"skipped a row: {error}")
-        else:
-            session.add(write)
-        return session.connection.last_insert_rowid()
+        values = {name: value for name, value in zip(self._names, fields, strict=True) if value is not None}
+        return self.queue_row(lambda: self._grant(values), resource.noun)
 
     def _grant(self, values: dict[str, Any]) -> Write:
         """Raises IntegrityError for a row that may not be sent."""

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +127,16 @@ def engine(connect: Connect) -> Iterator[Callable[..., Any]]:
 def own(tmp_path: Path) -> str:
     """The address of a local file that may be written to."""
     return f"ftsql:///{tmp_path}/own.db?read_only=false"
+
+
+@contextmanager
+def as_nobody(when: bool = True) -> Iterator[None]:
+    """Without root's rights, with which everything can be read and written; in this process, so not beside others."""
+    root = when and os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)

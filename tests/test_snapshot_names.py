@@ -14,7 +14,7 @@ from ftsql.errors import OperationalError, ProgrammingError
 from ftsql.resources import JOBS
 from ftsql.sandbox import Sandbox
 from ftsql.snapshot import Snapshot
-from tests.conftest import Connect, fill
+from tests.conftest import Connect, as_nobody, fill
 from tests.syncing import once
 
 
@@ -107,14 +107,5 @@ def test_a_link_is_followed(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Pa
 def test_a_directory_that_may_not_be_written_is_said() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o555)
-        root = os.geteuid() == 0
-        if root:  # who may write everywhere
-            os.seteuid(65534)
-        try:
-            with pytest.raises(
-                OperationalError, match="The file and its directory must be writable: SQLite keeps a log"
-            ):
-                Snapshot(f"{folder}/jobs.db", [JOBS]).open()
-        finally:
-            if root:
-                os.seteuid(0)
+        with as_nobody(), pytest.raises(OperationalError, match="The file and its directory must be writable"):
+            Snapshot(f"{folder}/jobs.db", [JOBS]).open()

@@ -18,7 +18,7 @@ from ftsql import multipart
 from ftsql.progress import words
 from ftsql.requests import Counts
 from ftsql.sandbox import Fault, Sandbox
-from tests.conftest import Connect
+from tests.conftest import Connect, as_nobody
 from tests.test_files import kept, sent
 
 LINES = b'{"messages": []}\n' * 40
@@ -76,9 +76,7 @@ def test_what_is_no_file_is_refused_before_anything_is_sent(
         path.touch(mode=0o000 if kind == "unreadable" else 0o600)
     if kind == "large":
         os.truncate(path, multipart.MAX_BYTES + 1)
-    if kind == "unreadable" and os.geteuid() == 0:
-        pytest.skip("root reads everything")
-    with pytest.raises(ftsql.Error, match="[nN]othing was sent"):
+    with as_nobody(kind == "unreadable"), pytest.raises(ftsql.Error, match="[nN]othing was sent"):
         db.execute("SELECT upload_file(?)", (f"{path}\0x" if kind == "zero" else str(path),)).fetchall()
     assert sandbox.requests == []
 

@@ -187,8 +187,6 @@ def test_sqlalchemy_reflects_and_queries(url: str, driver: str) -> None:
     needed(driver)
     import sqlalchemy as sa
 
-    if driver == "psycopg" and sa.__version__ < "2":
-        pytest.skip("SQLAlchemy 1.4 has no psycopg 3")
     engine = sa.create_engine(url.replace("postgresql", f"postgresql+{driver}"))
     look = sa.inspect(engine)
     assert {"live", "public"} <= set(look.get_schema_names())

@@ -80,12 +80,9 @@ def test_pythons_own_sqlite3_reads_the_live_tables_rows(world: World) -> None:
     db.close()
 
 
-@pytest.mark.parametrize("module", ["pysqlite3", "sqlean"])
-def test_so_does_another_version_of_sqlite3(world: World, module: str) -> None:
-    try:
-        other = importlib.import_module(module).dbapi2
-    except ImportError as error:
-        pytest.skip(f"no other SQLite for Python here: {error}")
+def test_so_does_another_version_of_sqlite3(world: World) -> None:
+    needed("pysqlite3")
+    other = importlib.import_module("pysqlite3").dbapi2
     db = other.connect(str(world.path))
     for sql, rows in world.live.items():
         assert db.execute(sql).fetchall() == rows

@@ -3,51 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("pg_mimic")
 
-from tests.pgwire import PASSWORD, Client, Refused, Served, message, own_file, soon, startup, state
-
-
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return own_file(tmp_path_factory.mktemp("serve"))
-
-
-@pytest.fixture(scope="module")
-def served(path: Path) -> Iterator[Served]:
-    words = ("--statement-timeout", "5", "--max-connections", "40", "--max-memory", "256")
-    with Served(str(path), "--sandbox", *words) as started:
-        yield started
-        assert started.memory() < 600
-
-
-@pytest.fixture
-def client(served: Served) -> Iterator[Client]:
-    with Client(served.port) as connected:
-        yield connected
-        assert connected.query("SELECT 1") == [("1",)]
-
-
-@pytest.fixture(autouse=True)
-def _unharmed(served: Served, path: Path) -> Iterator[None]:
-    """After each attack the file is as it was, nothing lies beside it, and a new client is served."""
-    before = hashlib.sha256(path.read_bytes()).digest()
-    yield
-    with Client(served.port) as later:
-        assert later.query("SELECT count(*) FROM notes") == [("2",)]
-        assert later.query("SELECT count(*) FROM live.ftsql_writes") == [("0",)]
-    assert hashlib.sha256(path.read_bytes()).digest() == before
-    assert [one.name for one in path.parent.iterdir()] == [path.name]
+from tests.pgwire import PASSWORD, Client, Refused, Served, message, soon, startup, state
 
 
 @pytest.mark.parametrize(
