@@ -23,7 +23,7 @@ from ftsql.environment import Environment
 from ftsql.errors import ConfigError, InterfaceError, ProgrammingError, StoreError, Warning
 from ftsql.providers import Account, Provider, accounts, load
 from ftsql.registration import Registration
-from ftsql.resources import JOBS, OTHERS
+from ftsql.resources import JOBS, OTHERS, TABLES
 from ftsql.session import Session
 from ftsql.settings import Settings
 from ftsql.store import MEMORY, Store
@@ -241,7 +241,7 @@ def _tables(connection: apsw.Connection, session: Session) -> None:
     # On a read-only connection ':memory:' would be read-only too, and take no table.
     read_only = connection.open_flags & apsw.SQLITE_OPEN_READONLY
     connection.execute(f"ATTACH '{'file::memory:?mode=memory' if read_only else ':memory:'}' AS live")
-    for name in (JOBS.table, *(resource.table for resource in OTHERS), *about.modules(session)):
+    for name in (*TABLES, *about.modules(session)):
         connection.execute(f"CREATE VIRTUAL TABLE live.{name} USING {name}")
     views = (packaged.files("ftsql") / "views.sql").read_text("utf-8")
     connection.execute(views.replace("CREATE VIEW ", "CREATE VIEW live."))

@@ -15,7 +15,7 @@ from ftsql import about, explain, functions, recovery
 from ftsql.providers import Provider
 from ftsql.requests import Counts
 from ftsql.resource import Row
-from ftsql.resources import JOBS, OTHERS
+from ftsql.resources import TABLES
 from ftsql.session import Session
 from ftsql.store import Store
 
@@ -129,6 +129,6 @@ def _take_off(session: Session) -> None:
     connection = session.connection
     connection.authorizer = session.authorizer
     connection.execute("DETACH live")
-    for name in (JOBS.table, *(resource.table for resource in OTHERS), *about.modules(session)):
+    for name in (*TABLES, *about.modules(session)):
         connection.create_module(name, None)
     functions.unregister(session)

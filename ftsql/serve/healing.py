@@ -14,11 +14,10 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from ftsql.serve.catalog import DEFINED, SCHEMAS
+from ftsql.serve.catalog import SCHEMAS
 
 MOST = 200  # names that one session may add
 OURS = re.compile(r"(?:pgsql_)?(?:pg|has|format|col|obj|shobj|current|quote|to|array|row)_\w+", re.ASCII)
-BARE = frozenset(name.partition(".")[2] for name in DEFINED if name.startswith("pg_catalog."))
 
 
 def is_catalogs(tree: Any, users: Collection[str]) -> bool:
