@@ -21,11 +21,11 @@ from ftsql.connection import Connection, connect
 from ftsql.errors import ConfigError, Error, ProgrammingError
 from ftsql.requests import Counts
 from ftsql.resource import Resource, SQLiteValue
-from ftsql.resources import CHECKPOINTS, EVENTS, FILES, JOBS, MODELS
+from ftsql.resources import CHECKPOINTS, EVENTS, FILES, JOBS, MODELS, RESULTS
 from ftsql.snapshot import Snapshot, plain_path
 
 # What can be synced: the jobs first, then what is read job by job.
-RESOURCES = (JOBS, EVENTS, CHECKPOINTS, FILES, MODELS)
+RESOURCES = (JOBS, EVENTS, CHECKPOINTS, RESULTS, FILES, MODELS)
 USUAL = ("jobs", "events", "checkpoints")
 PARENTS = 500  # jobs whose events are read for the first time in one round, so that its jobs show soon
 AT_ONCE = 100  # jobs whose events one statement asks for

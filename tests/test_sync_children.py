@@ -159,3 +159,21 @@ def test_files_and_models_are_synced_where_they_are_asked_for(
     done = once(db, path, tables=["files", "models"])
     assert [change.table for change in done.changes if change.error] == ["models"]
     assert read(path, "SELECT count(*) > 5 FROM models") == [(1,)]
+
+
+def test_results_are_synced_file_by_file_and_those_of_a_finished_job_once(
+    sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
+) -> None:
+    path = tmp_path / "jobs.db"
+    content = b"step,train_loss\n1,1.5\n2,1.25\n"
+    for name in ("a", "b"):
+        sandbox.add_file(id=f"file-{name}", content=content, purpose="fine-tune-results", filename="step_metrics.csv")
+        sandbox.add_job(id=f"ftjob-{name}", result_files=[f"file-{name}"])
+    assert not once(db, path, tables=["results"]).failed
+    rows = "SELECT key, fine_tuning_job_id, step, train_loss FROM fine_tuning_results{} ORDER BY 1"
+    both = '(\'["ftjob-a", "ftjob-b"]\')'
+    assert read(path, rows.format("")) == db.execute(rows.format(both)).fetchall()
+    assert read(path, "SELECT count(*) FROM fine_tuning_results") == [(4,)]
+    sandbox.requests.clear()
+    assert not once(db, path, tables=["results"]).failed
+    assert not [request for request in sandbox.requests if request.path.startswith("/v1/files")]
