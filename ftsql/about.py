@@ -10,7 +10,6 @@ from pydantic_core import to_json
 
 from ftsql import tables
 from ftsql.journal import COLUMNS, NAMES
-from ftsql.methods import served
 from ftsql.plan import pushed_down
 from ftsql.providers import Account
 from ftsql.requests import COLUMNS as REQUEST_COLUMNS
@@ -179,6 +178,8 @@ def methods(session: Session) -> Rows:
     """ftsql_methods: what the APIs can do, by StackQL's names, and which providers lack it."""
 
     def rows() -> Iterator[tuple[SQLiteValue, ...]]:
+        from ftsql.methods import served  # only now: its file takes a while to read
+
         for entry in served():
             for each in entry.methods:
                 lists = (each.required, each.optional, entry.lacking(each, session.known.values()))

@@ -21,13 +21,12 @@ import ftsql
 from ftsql import subcommands
 from ftsql.connection import Connection, connect_with_usual_store
 from ftsql.errors import Error, ProgrammingError
+from ftsql.layout import RESOURCES, USUAL, short
 from ftsql.queries import Query, query
 from ftsql.recovery import Decision
 from ftsql.resources import JOBS
 from ftsql.shell import Shell, complain, notice
-from ftsql.snapshot import plain_path
 from ftsql.store import MEMORY
-from ftsql.sync import RESOURCES, USUAL, chosen, refuse_store, short
 
 DESCRIPTION = """\
 Fine-tuning jobs as a SQL table, on any OpenAI-compatible API.
@@ -82,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--tables",
         metavar="NAMES",
-        help=f"which of {', '.join(map(short, RESOURCES))}, with commas ({','.join(USUAL)})",
+        help=f"which of {', '.join(short(one.table) for one in RESOURCES)}, with commas ({','.join(USUAL)})",
     )
     add("--every", type=float, metavar="SECONDS", help="do it again and again, until Ctrl-C or SIGTERM")
     decisions = parser.add_argument_group("to close an open write: ftsql writes settle N")
@@ -184,6 +183,9 @@ def _run(words: Sequence[str]) -> int:
 
 
 def _sync(parser: argparse.ArgumentParser, given: argparse.Namespace, rest: list[str]) -> int:
+    from ftsql.snapshot import plain_path
+    from ftsql.sync import chosen, refuse_store
+
     if len(rest) != 1 or given.file or given.mode or given.db != ":memory:" or given.read_only:
         parser.error("say: ftsql sync FILE, without --db, -f, --mode and --read-only")
     if given.every is not None and not 0 < given.every < math.inf:

@@ -10,7 +10,6 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from importlib import resources as packaged
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +17,7 @@ import apsw
 import platformdirs
 from pydantic_core import to_json
 
-from ftsql import about, functions, guard, recovery, tables, vtab, writable
+from ftsql import about, functions, guard, packaged, recovery, tables, vtab, writable
 from ftsql.environment import Environment
 from ftsql.errors import ConfigError, InterfaceError, ProgrammingError, StoreError, Warning
 from ftsql.providers import Account, Provider, accounts, load
@@ -243,7 +242,7 @@ def _tables(connection: apsw.Connection, session: Session) -> None:
     connection.execute(f"ATTACH '{'file::memory:?mode=memory' if read_only else ':memory:'}' AS live")
     for name in (*TABLES, *about.modules(session)):
         connection.execute(f"CREATE VIRTUAL TABLE live.{name} USING {name}")
-    views = (packaged.files("ftsql") / "views.sql").read_text("utf-8")
+    views = packaged.text("views.sql")
     connection.execute(views.replace("CREATE VIEW ", "CREATE VIEW live."))
 
 

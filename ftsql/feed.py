@@ -9,8 +9,8 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
 
+from ftsql.cells import ID, PROVIDER, Cells
 from ftsql.errors import Error
-from ftsql.resource import Row
 
 FAR = 1000  # rows to look ahead for those that pass
 ENDED = 8  # feeds that came to their end and are remembered
@@ -23,17 +23,17 @@ class Feed:
 
     def __init__(
         self,
-        rows: Iterator[Row],
-        passes: Callable[[Row], bool] = lambda row: True,
-        now: Callable[[Row], Row] = lambda row: row,
+        rows: Iterator[Cells],
+        passes: Callable[[Cells], bool] = lambda row: True,
+        now: Callable[[Cells], Cells] = lambda row: row,
     ) -> None:
-        self.row: Row | None = None
+        self.row: Cells | None = None
         self.given: dict[tuple[str, str], None] = {}
         self.passed = 0
         self._rows = rows
         self._passes = passes
         self._now = now
-        self._ahead: deque[Row] = deque()
+        self._ahead: deque[Cells] = deque()
         self._error: Error | None = None  # that reading ahead met: SQLite meets it where it stands
         self._sorted: list[tuple[str, str]] = []
 
@@ -48,6 +48,14 @@ class Feed:
         if self.row is not None and self._passes(self.row):
             self.passed += 1
 
+    def rows(self) -> Iterator[Cells]:
+        """All of them, one at a time."""
+        while True:
+            self.next()
+            if self.row is None:
+                return
+            yield self.row
+
     def end(self) -> None:
         """SQLite reads no more of it."""
         self.row = None
@@ -57,7 +65,7 @@ class Feed:
     def give(self) -> None:
         """SQLite reads the id of the row that it has."""
         assert self.row is not None
-        self.given[self.row.id, self.row.provider] = None
+        self.given[str(self.row[ID]), str(self.row[PROVIDER])] = None
 
     def after(self, place: tuple[str, str], count: int) -> list[tuple[str, str]]:
         """Up to ``count`` of the given ids after this one, in the order in which IN (SELECT …) takes them."""
@@ -66,7 +74,7 @@ class Feed:
         begin = bisect_right(self._sorted, place)
         return self._sorted[begin : begin + count]
 
-    def upcoming(self, count: int) -> list[Row]:
+    def upcoming(self, count: int) -> list[Cells]:
         """Up to ``count`` rows after this one that pass, as far as can be told."""
         found = [row for row in self._ahead if self._passes(row)][:count]
         try:

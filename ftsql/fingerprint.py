@@ -17,12 +17,10 @@ import apsw
 from ftsql.client import Client
 from ftsql.errors import DataError, OperationalError
 from ftsql.look import Look
-from ftsql.plan import Plan
 from ftsql.providers import Account
 from ftsql.requests import Asker
 from ftsql.resource import Row
 from ftsql.resources import FTSQL_KEY
-from ftsql.scan import scan
 from ftsql.settings import Settings
 
 Fingerprint = tuple[str, str | int]  # ("seed", number) or ("metadata", key)
@@ -78,7 +76,10 @@ def look_up(
     Raises what a listing raises; so where it returns, the list was read as far as it says.
     """
     since = sent_at - LOOK_BACK
-    rows = list(scan(look, Plan("list"), []) if whole else scan(look, Plan("list", ("since",)), [since]))
+    listing = look.listing(account)
+    while not listing.done and (whole or not listing.older_than(since, inclusive=False)):
+        listing.read()
+    rows = [look.seen(row, account) for row in listing.rows]
     carriers = [row for row in rows if fingerprint is not None and carries(fingerprint, row)]
     return Found(
         tuple(row for row in carriers if _alike(request, row)),

@@ -6,38 +6,39 @@ A finished row is never asked for again; any other is only known to exist, and i
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import apsw
 from pydantic_core import from_json
 
+from ftsql.cells import CREATED_AT, ID, NAMES, NESTED, Cells, cells
 from ftsql.resource import Row, SQLiteValue
 from ftsql.resources import JOBS, is_finished
 from ftsql.shelf import Shelf
 
-# The columns that the store keeps beside the object's text; nested ones are decoded from it when asked for.
 NEVER = -(2**62)
 CHUNK = 1000  # rows read at once
-_DOCUMENTED = [column.name for column in JOBS.documented if column.type != "JSON"]
-PLAIN = (*_DOCUMENTED, "suffix")
-FIELDS = ("cover", "place", *PLAIN, "raw", "finished", "checked_at", "listing")
+STORED = (*(column.name for column in JOBS.documented), "suffix")  # the columns that the store keeps
+PLAIN = tuple(name for name in STORED if name not in NESTED)
+FIELDS = ("cover", "place", *STORED, "finished", "checked_at", "listing", "raw")
 SAVE = (
     f"INSERT INTO objects ({', '.join(FIELDS)}) VALUES ({', '.join('?' * len(FIELDS))}) "
     "ON CONFLICT (cover, id) DO UPDATE SET "
     # An answer that comes late must not make a finished job run again.
     + ", ".join(
         f"{name} = iif(finished AND NOT excluded.finished, {name}, excluded.{name})"
-        for name in ("place", *PLAIN[1:], "raw", "finished")
+        for name in ("place", *STORED[1:], "raw", "finished")
     )
     + ", checked_at = max(checked_at, excluded.checked_at), listing = coalesce(excluded.listing, listing)"
 )
 
 
-def place(row: Row) -> tuple[int, str]:
+def place(created_at: Any, id: Any) -> tuple[int, str]:
     """Where a row stands among its account's, newest first: its time (of none: after all others), then its id."""
-    return (NEVER if row.created_at is None else row.created_at), row.id
+    return (NEVER if created_at is None else created_at), id
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,9 @@ class Choice:
     since: float | None = None
     status: str | None = None
     model: str | None = None
-    raw: bool = True  # with the objects' texts
+
+
+_stored = itemgetter(*map(NAMES.index, STORED))
 
 
 class Known(Shelf):
@@ -73,28 +76,34 @@ class Known(Shelf):
 
         return self._safe(read, None)
 
-    def save(self, rows: Iterable[Row], listing: str | None = None) -> None:
+    def save(self, rows: Sequence[Row], listing: str | None = None) -> None:
         """Keep what the API just showed; a row that is finished already stays as it is."""
         now = time.time()
-        values = []
-        for row in rows:
-            try:
-                plain = [row.values.get(name) for name in PLAIN]
-                plain[0] = row.id
-                values.append((place(row)[0], *plain, row.text, is_finished(row.status), now, listing))
-            except ValueError:  # what JSON cannot say is not kept
-                self._lacking = True
 
         def write(db: apsw.Connection) -> None:
             cover = self._cover()
-            for value in values:
-                try:
-                    db.execute(SAVE, (cover, *value))
-                except (UnicodeError, OverflowError):
-                    self._lacking = True
+            values = list(self._values(rows, cover, now, listing))
+            try:
+                db.executemany(SAVE, values)
+            except (UnicodeError, OverflowError):
+                for value in values:
+                    try:
+                        db.execute(SAVE, value)
+                    except (UnicodeError, OverflowError):
+                        self._lacking = True
 
-        if values:
-            self._safe(write, None, writes=True)
+        if rows:
+            self._later(write)
+
+    def _values(self, rows: Sequence[Row], cover: int, now: float, listing: str | None) -> Iterator[tuple[Any, ...]]:
+        """What is kept of each row that JSON can say."""
+        for row in rows:
+            try:
+                stored = _stored(cells(row)) if self._resource is JOBS else self._plain(row)
+                time_, _ = place(row.created_at, row.id)
+                yield (cover, time_, *stored, is_finished(row.status), now, listing, row.text)
+            except ValueError:
+                self._lacking = True
 
     def changed(self, row: Row) -> None:
         """Our own write changed the job; its answer may come before all is filled in, so it is asked for again."""
@@ -145,17 +154,23 @@ class Known(Shelf):
 
     def rest(self, choice: Choice, tail: float, after: tuple[int, str] | None, count: int) -> list[Row]:
         """The next ``count`` rows created at ``tail`` or before, newest first, ``after`` the last one."""
-        columns = (*PLAIN, "raw") if choice.raw else PLAIN
+        return [self._row(row) for row in self._rest((*PLAIN, "raw"), choice, tail, after, count)]
+
+    def cells(
+        self, choice: Choice, tail: float, after: tuple[int, str] | None, count: int, columns: int
+    ) -> list[Cells]:
+        """The same of jobs, with the values of ``columns`` and of their id and created_at; see cells.py."""
+        return self._rest(_selected(columns), choice, tail, after, count)
+
+    def _rest(
+        self, columns: Sequence[str], choice: Choice, tail: float, after: tuple[int, str] | None, count: int
+    ) -> list[Any]:
         conditions, values = self._conditions(choice, tail)
         if after is not None:
-            conditions += " AND (place < ? OR (place = ? AND id > ?))"
-            values += [after[0], *after]
-
-        def read(db: apsw.Connection) -> list[Row]:
-            sql = f"SELECT {', '.join(columns)} FROM objects WHERE {conditions} ORDER BY place DESC, id LIMIT {count}"
-            return [self._row(row) for row in db.execute(sql, (self._cover(), *values))]
-
-        return self._read(read)
+            conditions += " AND (place < :before OR (place = :before AND id > :id))"
+            values |= {"before": after[0], "id": after[1]}
+        sql = f"SELECT {', '.join(columns)} FROM objects WHERE {conditions} ORDER BY place DESC, id LIMIT {count}"
+        return self._read(lambda db: db.execute(sql, {**values, "cover": self._cover()}).fetchall())
 
     def active(self, tail: float, since: float | None) -> list[tuple[int, str]]:
         """The places of the jobs whose state must be asked for, newest first."""
@@ -163,10 +178,11 @@ class Known(Shelf):
 
         def read(db: apsw.Connection) -> list[tuple[int, str]]:
             sql = (
-                f"SELECT place, id FROM objects WHERE {conditions} AND NOT finished AND checked_at <= ? "
+                f"SELECT place, id FROM objects WHERE {conditions} AND NOT finished AND checked_at <= :seen "
                 "ORDER BY place DESC, id"
             )
-            found: list[Any] = db.execute(sql, (self._cover(), *values, time.time() - self._max_age)).fetchall()
+            seen = time.time() - self._max_age
+            found: list[Any] = db.execute(sql, {**values, "cover": self._cover(), "seen": seen}).fetchall()
             return found
 
         return self._read(read)
@@ -226,19 +242,28 @@ class Known(Shelf):
 
         return self._read(read)
 
-    def _conditions(self, choice: Choice, tail: float) -> tuple[str, list[SQLiteValue]]:
-        conditions, values = "cover = ? AND place <= ?", [tail]
-        more: list[tuple[str, SQLiteValue]] = [
-            ("place >=", choice.since), ("status =", choice.status), ("model =", choice.model)
-        ]  # fmt: skip
-        for condition, value in more:
+    def _conditions(self, choice: Choice, tail: float) -> tuple[str, dict[str, SQLiteValue]]:
+        conditions = "cover = :cover AND place <= :tail"
+        values: dict[str, SQLiteValue] = {"tail": tail, "provider": self.name}
+        for condition, name in (("place >=", "since"), ("status =", "status"), ("model =", "model")):
+            value = getattr(choice, name)
             if value is not None:
-                conditions += f" AND {condition} ?"
-                values.append(value)  # type: ignore[arg-type]
-        return conditions, list(values)
+                conditions += f" AND {condition} :{name}"
+                values[name] = value
+        return conditions, values
 
     def _row(self, values: tuple[Any, ...]) -> Row:
-        raw = values[len(PLAIN)] if len(values) > len(PLAIN) else "{}"
         if self._resource is not JOBS:  # which have the one plain column that the store has names for
-            return self._resource.rows(self.name, [from_json(raw)], self._parent)[0]
-        return Row(self.name, dict(zip(PLAIN, values, strict=False)), raw, bare=JOBS)
+            return self._resource.rows(self.name, [from_json(values[-1])], self._parent)[0]
+        return Row(self.name, dict(zip(PLAIN, values, strict=False)), values[-1], bare=JOBS)
+
+    def _plain(self, row: Row) -> list[SQLiteValue]:
+        return [row.id, *(None if name in NESTED else row.values.get(name) for name in STORED[1:])]
+
+
+def _selected(columns: int) -> list[str]:
+    """The SQL of each column that SQLite reads, up to the last one, and NULL for the others."""
+    made = {"provider": ":provider", "fine_tuning_job_id": "id", "extra_body": "NULL", "key": ":provider || '/' || id"}
+    columns |= 1 << ID | 1 << CREATED_AT
+    used = NAMES[: columns.bit_length()]
+    return [made.get(name, name) if columns >> number & 1 else "NULL" for number, name in enumerate(used)]

@@ -8,15 +8,18 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Sequence
-from importlib import resources as packaged
 from typing import Any
 
 import apsw
 
+from ftsql import packaged
 from ftsql.errors import ProgrammingError
 from ftsql.resource import Column, Resource
-from ftsql.resources import JOBS
+from ftsql.resources import CHECKPOINTS, EVENTS, FILES, JOBS, MODELS, RESULTS
 
+# What can be synced: the jobs first, then what is read job by job.
+RESOURCES = (JOBS, EVENTS, CHECKPOINTS, RESULTS, FILES, MODELS)
+USUAL = ("jobs", "events", "checkpoints")
 MESSAGE = (
     "this is a snapshot: write to live.fine_tuning_jobs in ftsql; ftsql sync keeps it up to date"  # in every trigger
 )
@@ -123,7 +126,7 @@ def _wanted(resources: Sequence[Resource]) -> dict[str, str]:
         for verb in ("INSERT", "UPDATE", "DELETE"):
             name = f"{table}_refuses_{verb.lower()}"
             others[name] = f"CREATE TRIGGER {name} BEFORE {verb} ON {table} BEGIN SELECT RAISE(ABORT, '{MESSAGE}'); END"
-    views = (packaged.files("ftsql") / "views.sql").read_text("utf-8")
+    views = packaged.text("views.sql")
     for sql in re.findall(r"^CREATE VIEW .*?(?=;$)", views, re.MULTILINE | re.DOTALL):
         others[sql.split()[2]] = sql
     return {**tables, **others}
@@ -160,3 +163,8 @@ def _works(db: apsw.Connection, view: str) -> bool:
     except apsw.SQLError:
         return False
     return True
+
+
+def short(table: str) -> str:
+    """What people call a table: jobs, events, checkpoints."""
+    return table.removeprefix("fine_tuning_").removeprefix("job_")

@@ -5,7 +5,6 @@ It believes only what an answer says clearly; a value that makes no sense holds 
 
 from __future__ import annotations
 
-import email.utils
 import hashlib
 import hmac
 import math
@@ -91,8 +90,12 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     seconds = _number(text)
     if seconds is not None:
         return seconds
+    if not text:
+        return None
+    from email.utils import parsedate_to_datetime
+
     try:
-        date = email.utils.parsedate_to_datetime(text)
+        date = parsedate_to_datetime(text)
         # Without a zone it would be read as this machine's time; HTTP's dates are UTC.
         return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - time.time())
     except (ValueError, TypeError, OverflowError, IndexError):

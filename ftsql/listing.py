@@ -17,6 +17,7 @@ from ftsql.known import Known
 from ftsql.providers import Account
 from ftsql.resource import Resource, Row
 from ftsql.resources import JOBS
+from ftsql.rows import Rows
 from ftsql.workers import Call
 
 MAX_PASSES = 4  # starts from the newest when the job that a page hangs on is deleted meanwhile
@@ -58,7 +59,7 @@ class Listing:
         self.account = account
         self._resource = resource
         self._parent = parent
-        self.rows: list[Row] = []
+        self.rows: Rows | list[Row] = Rows() if resource is JOBS else []
         self.by_id: dict[str, int] = {}
         self.done = False
         self.joined = False
@@ -79,6 +80,7 @@ class Listing:
         self._ahead: tuple[Query, Call[Any]] | None = None
         self._slow = False
         self._passes = 0
+        self._newest: int | None = None
         self._begin_pass()
         if known is not None and cover is not None and known.is_fresh(cover.looked_at):
             self.joined = True  # all of it was looked at within max_age
@@ -96,7 +98,7 @@ class Listing:
             )
         self._token = uuid.uuid4().hex
         self._pass_began = time.time()
-        self._seen: set[str] = set()
+        self._seen = self.by_id if self._passes == 1 else {}  # in this pass
         self._cursor: str | None = None
         self._tail: int | None = None  # created_at of the last row read in this pass
         self._cursor_checked = False
@@ -178,7 +180,7 @@ class Listing:
             if self._cursor_is_gone():
                 self._begin_pass()
                 return
-        again = any(row.id in self._seen and row.id != self._cursor for row in rows)
+        again = len(fresh) < len(rows) and any(row.id in self._seen and row.id != self._cursor for row in rows)
         if again and (fresh or has_more is False):
             self._begin_pass()  # its order changed between two pages: what stood between them may be lost
             return
@@ -205,8 +207,7 @@ class Listing:
             self._check_end()
             self.done = True
             if self._known is not None and not self._filter:
-                newest = max((row.created_at for row in self.rows if row.created_at is not None), default=None)
-                self._known.reached(self._token, newest, self._pass_began, full=True, shown=self._seen)
+                self._known.reached(self._token, self._newest, self._pass_began, full=True, shown=self._seen)
 
     def _join(self) -> None:
         """Whether the pages reach back to where the store knows every job: then it has the rest."""
@@ -226,7 +227,7 @@ class Listing:
 
     def _check_end(self) -> None:
         """A pass that began anew must show again what an earlier one showed, but for what is deleted."""
-        unseen = [row.id for row in self.rows if row.id not in self._seen]
+        unseen = [id for id in self.by_id if id not in self._seen]
         for id in {unseen[0], unseen[len(unseen) // 2], unseen[-1]} if unseen else ():
             if self._parent or self._ask.exists(id):
                 raise self._contradiction(
@@ -241,19 +242,22 @@ class Listing:
     def _add(self, fresh: list[Row]) -> None:
         again = self._passes > 1
         for row in fresh:
-            self._seen.add(row.id)
             created_at = row.created_at
             if created_at is None or (self._tail is not None and created_at > self._tail):
                 if self.ordered and self._known is not None:
                     self._known.order_broke()
                 self._order_broke()
             self._tail = created_at
+            if again:
+                self._seen[row.id] = 0
             if row.id in self.by_id:
                 continue
             if again and self.ordered and self.rows and (created_at or 0) > (self.rows[-1].created_at or 0):
                 continue  # created after this statement's look began
             self.by_id[row.id] = len(self.rows)
             self.rows.append(row)
+            if created_at is not None and (self._newest is None or created_at > self._newest):
+                self._newest = created_at
 
     def _cursor_is_gone(self) -> bool:
         return self._cursor is not None and not self._parent and not self._ask.exists(self._cursor)

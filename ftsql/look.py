@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from ftsql.cells import CREATED_AT, ID, PROVIDER, Cells, cells
 from ftsql.client import Client
 from ftsql.errors import APIError, ConfigError, OperationalError, Warning
 from ftsql.feed import Feeds
@@ -131,9 +132,13 @@ class Look:
             lambda id: not self.retrievable(account, id) or self._retrieve(account, id) is not None,
         )
 
-    def now(self, row: Row) -> Row:
+    def now(self, row: Cells, columns: int) -> Cells:
         """A job that was read ahead, as this statement knows it by now."""
-        return next((got.get(row.id) or row for account, got in self.got.items() if account.name == row.provider), row)
+        for account, got in self.got.items():
+            known = got.get(str(row[ID])) if account.name == row[PROVIDER] else None
+            if known is not None:
+                return cells(known, columns)
+        return row
 
     def close(self) -> None:
         """The statement is over: nobody waits any more for what was asked for ahead."""
@@ -207,7 +212,7 @@ class Look:
         if known is not None:
             known.changed(row)
 
-    def rest(self, account: Account, choice: Choice, *, in_order: bool) -> Iterator[Row]:
+    def rest(self, account: Account, choice: Choice, columns: int, *, in_order: bool) -> Iterator[Cells]:
         """The rows beyond those that a joined listing read, out of the store, as the API has them now.
 
         All of them are brought up to date first; ``in_order`` as far as they are taken, newest first. Where
@@ -225,21 +230,27 @@ class Look:
         before = {} if in_order else dict(got)  # of which the store may have another state than this statement saw
         after: tuple[int, str] | None = None
         count = account.provider.page_size if in_order else CHUNK
-        while rows := known.rest(choice, tail, after, count):
-            after = place(rows[-1])
+        while rows := known.cells(choice, tail, after, count, columns):
+            after = place(rows[-1][CREATED_AT], rows[-1][ID])
             if in_order and listing.pages:
-                ids = {row.id for row in rows}
+                ids = {row[ID] for row in rows}
                 self._refresh(account, [job for job in known.active(tail, after[0]) if job[1] in ids])
             for row in rows:
-                shown = None if row.id in before or row.id in listing.by_id else got.get(row.id, row)
-                if shown is not None:
-                    self.count(1)
-                    yield shown
+                id = row[ID]
+                if id in before or id in listing.by_id:
+                    continue
+                if id in got:
+                    job = got[id]
+                    if job is None:
+                        continue
+                    row = cells(job, columns)
+                self.count(1)
+                yield row
             if len(rows) < count:
                 break
         for id, shown in before.items():
-            if shown is not None and id not in listing.by_id and place(shown)[0] <= tail:
-                yield shown
+            if shown is not None and id not in listing.by_id and place(shown.created_at, id)[0] <= tail:
+                yield cells(shown, columns)
 
     def _refresh(self, account: Account, active: Sequence[tuple[int, str]]) -> None:
         """Ask again how jobs are that had not finished, side by side."""

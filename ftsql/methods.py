@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable
-from importlib import resources as packaged
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from ftsql import packaged
 from ftsql.providers import Provider
 from ftsql.resources import TABLES
 
@@ -70,7 +70,7 @@ class Entry(BaseModel):
 
 
 def _entries() -> tuple[Entry, ...]:
-    services = tomllib.loads((packaged.files("ftsql") / "methods.toml").read_text("utf-8"))
+    services = tomllib.loads(packaged.text("methods.toml"))
     return tuple(
         Entry(service=service, name=name, **table)
         for service, named in services.items()

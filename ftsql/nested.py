@@ -60,7 +60,7 @@ class Part:
         assert self.known is not None
         after: tuple[int, str] | None = None
         while rows := self.known.rest(Choice(), listing.tail, after, CHUNK):
-            after = place(rows[-1])
+            after = place(rows[-1].created_at, rows[-1].id)
             rest = [row for row in rows if row.id not in listing.by_id]
             self._look.count(len(rest))
             yield from rest

@@ -14,7 +14,6 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import resources as packaged
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -23,11 +22,11 @@ import platformdirs
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import from_json, to_json
 
+from ftsql import packaged
 from ftsql.errors import ConfigError
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 SECRET_HEADER = re.compile(r"auth|key|token|secret|config", re.IGNORECASE)
-
 
 Lack = Literal[
     "retrieve", "create", "cancel", "pause", "resume", "events", "checkpoints", "permissions", "files", "models"
@@ -84,7 +83,7 @@ class Provider(BaseModel):
     by_name: bool = False
     allow_http: bool = False
 
-    @property
+    @cached_property
     def variables(self) -> dict[str, bool]:
         """The environment variables of the templates; True where one must be set."""
         found: dict[str, bool] = {}
@@ -94,6 +93,13 @@ class Provider(BaseModel):
                 found[name] = found.get(name, False) or (required and not default)
         return found
 
+    @cached_property
+    def secrets(self) -> tuple[list[str], list[str]]:
+        """The variables that hold credentials, and what stands in the templates of secret headers besides."""
+        secret = [template for header, template in self.headers.items() if SECRET_HEADER.search(header)]
+        literals = [VARIABLE.sub("", template).strip().removeprefix("Bearer").strip() for template in secret]
+        return [name for template in secret for name, _ in VARIABLE.findall(template)], literals
+
 
 @dataclass(eq=False)
 class Account:
@@ -101,6 +107,8 @@ class Account:
 
     provider: Provider
     environment: Mapping[str, str] = field(repr=False)
+    _named: str = ""  # the base_url that was checked last, and what came of it
+    _base: str = ""
     broke_at: float = -math.inf  # when a page broke the declared newest-first order, which is trusted a day later
 
     @property
@@ -128,7 +136,13 @@ class Account:
 
     def url(self, path: str = "", *, root: bool = False) -> str:
         """The URL of ``path`` below the jobs' own, or below base_url. Raises ConfigError where no key may go there."""
-        base = re.sub(r"(?<!:)//+", "/", self._expand(self.provider.base_url)).rstrip("/")
+        named = self._expand(self.provider.base_url)
+        if named != self._named:
+            self._base, self._named = self._checked(named), named
+        return self._base + ("" if root else self.provider.path) + path
+
+    def _checked(self, named: str) -> str:
+        base = re.sub(r"(?<!:)//+", "/", named).rstrip("/")
         parts = urlsplit(base)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigError(f"{self.name}: base_url is no http:// or https:// address; correct it")
@@ -142,7 +156,7 @@ class Account:
                 f"{self.name}: refuses to send a key to {parts.hostname} over http://. "
                 "Use https://, or set allow_http = true in this provider's entry if the network is yours"
             )
-        return base + ("" if root else self.provider.path) + path
+        return base
 
     def query(self) -> dict[str, str]:
         """What goes into the query of every request."""
@@ -159,11 +173,12 @@ class Account:
 
     def headers(self) -> dict[str, str]:
         """The headers of a request, credentials and all: for the client alone. Empty ones are left out."""
-        for header, template in self.provider.headers.items():
-            if not _sendable(self._expand(template)):
-                names = " or ".join(name for name, _ in VARIABLE.findall(template)) or f"header {header}"
-                raise ConfigError(f"{self.name}: {names} holds characters that no header can carry; set it again")
         built = {header: self._expand(template).strip() for header, template in self.provider.headers.items()}
+        for header, value in built.items():
+            if not (value.isascii() and value.isprintable()):
+                names = [name for name, _ in VARIABLE.findall(self.provider.headers[header])] or [f"header {header}"]
+                names_ = " or ".join(names)
+                raise ConfigError(f"{self.name}: {names_} holds characters that no header can carry; set it again")
         return {header: value for header, value in built.items() if value}
 
     def redact(self, text: str) -> str:
@@ -184,12 +199,8 @@ class Account:
         return body
 
     def _secrets(self) -> list[str]:
-        found = set()
-        for header, template in self.provider.headers.items():
-            if SECRET_HEADER.search(header):
-                found |= {self.environment.get(name, "").strip() for name, _ in VARIABLE.findall(template)}
-                literal = VARIABLE.sub("", template).strip()
-                found |= {literal.removeprefix("Bearer").strip()}
+        names, literals = self.provider.secrets
+        found = {*literals, *(self.environment.get(name, "").strip() for name in names)}
         return sorted((secret for secret in found if len(secret) >= 8), key=len, reverse=True)
 
     def _expand(self, template: str) -> str:
@@ -200,12 +211,7 @@ class Account:
                 raise ConfigError(missing_key(self.name, [name]))
             return found
 
-        return VARIABLE.sub(value, template)
-
-
-def _sendable(text: str) -> bool:
-    """Whether a header can carry it."""
-    return text.strip().isascii() and text.strip().isprintable()
+        return VARIABLE.sub(value, template) if "$" in template else template
 
 
 def missing_key(provider: str, names: Iterable[str]) -> str:
@@ -229,7 +235,7 @@ def load(config: str | Path | None, environment: Mapping[str, str]) -> tuple[dic
     ``config`` is the user's file; None takes the usual place, where it may be absent.
     Raises ConfigError for a file that cannot be read, is no TOML, or has a wrong entry.
     """
-    tables = tomllib.loads((packaged.files("ftsql") / "providers.toml").read_text("utf-8"))
+    tables = tomllib.loads(packaged.text("providers.toml"))
     path = Path(config).expanduser() if config else user_file(environment)
     active: object = []
     if config or "FTSQL_CONFIG" in environment or path.exists():

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import resources as packaged
-from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from ftsql.errors import ProgrammingError
+from ftsql.packaged import FOLDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +24,10 @@ class Query:
         return [need.strip() for _, mark, need in lines if mark]
 
 
-def _folder() -> Traversable:
+def _folder() -> Path:
     """In an installed package the files stand inside it, in a checkout beside it."""
-    inside = packaged.files("ftsql") / "queries"
-    return inside if inside.is_dir() else Path(__file__).resolve().parent.parent / "queries"
+    inside = FOLDER / "queries"
+    return inside if inside.is_dir() else FOLDER.parent / "queries"
 
 
 def all_queries() -> list[Query]:

@@ -77,18 +77,20 @@ class Row:
     """One object of a provider: its documented fields as the model reads them, and as it was received.
 
     Out of the store it comes ``bare``: with its plain fields and its text, which that resource decodes when a
-    nested field is asked for.
+    nested field is asked for. ``cells``: see cells.py; None until they are asked for.
     """
 
-    __slots__ = ("_bare", "_raw", "provider", "values")
+    __slots__ = ("_bare", "_raw", "cells", "id", "provider", "values")
 
     def __init__(
         self, provider: str, values: JSONObject, raw: JSONObject | str, *, bare: Resource | None = None
     ) -> None:
         self.provider = provider
         self.values = values
+        self.id = str(values["id"])
         self._raw = raw
         self._bare = bare
+        self.cells: tuple[SQLiteValue, ...] | None = None
 
     @property
     def raw(self) -> JSONObject:
@@ -108,10 +110,6 @@ class Row:
             self.values = self._bare.rows(self.provider, [self.raw])[0].values
             self._bare = None
         return self.values.get(name)
-
-    @property
-    def id(self) -> str:
-        return str(self.values["id"])
 
     @property
     def created_at(self) -> int | None:

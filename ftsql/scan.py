@@ -11,21 +11,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ftsql import metadata
+from ftsql.cells import CREATED_AT, Cells, cells
 from ftsql.errors import OperationalError
 from ftsql.known import Choice
 from ftsql.listing import Listing
 from ftsql.look import Look
 from ftsql.plan import Plan
 from ftsql.providers import Account
-from ftsql.resource import Row, SQLiteValue
+from ftsql.resource import SQLiteValue
 
 NUMERIC = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 
 
-def scan(look: Look, plan: Plan, arguments: Sequence[Any], *, raw: bool = True) -> Iterator[Row]:
+def scan(look: Look, plan: Plan, arguments: Sequence[Any], columns: int) -> Iterator[Cells]:
     """The rows that ``plan`` takes from ``look``; ``arguments`` are Filter's, in the plan's order.
 
-    ``raw``: with the objects as they were received, which nested columns are read from.
+    ``columns``: the bits of those that are read.
 
     Raises ConfigError when no provider is active, and what a listing or a get raises.
     """
@@ -37,9 +38,9 @@ def scan(look: Look, plan: Plan, arguments: Sequence[Any], *, raw: bool = True) 
     if plan.access == "get":
         provider, id = _wanted(values)
         if id is not None:
-            return _got(look, accounts, provider, id)
+            return _got(look, accounts, provider, id, columns)
     since, inclusive = _since(values)
-    choice = Choice(since, _text(values.get("status")), _text(values.get("model")), raw)
+    choice = Choice(since, _text(values.get("status")), _text(values.get("model")))
     size, pairs = _size(values), metadata.pairs(values.get("metadata"))
     listings = [look.listing(account, pairs) for account in accounts]
     for listing in listings:
@@ -47,7 +48,7 @@ def scan(look: Look, plan: Plan, arguments: Sequence[Any], *, raw: bool = True) 
     if len(accounts) > 1 and (plan.newest_first or not look.may_stop):
         for listing in listings:
             listing.ahead(size)
-    streams = [_listed(look, listing, choice, inclusive, size, plan.newest_first) for listing in listings]
+    streams = [_listed(look, listing, choice, inclusive, size, plan.newest_first, columns) for listing in listings]
     if plan.newest_first:
         return heapq.merge(*streams, key=_newest_first) if len(streams) > 1 else (streams or [iter(())])[0]
     return (row for stream in streams for row in stream)
@@ -96,16 +97,16 @@ def _size(values: Mapping[str, SQLiteValue]) -> int | None:
     return max(limit + max(offset, 0), 1)
 
 
-def _got(look: Look, accounts: Sequence[Account], provider: str | None, id: str) -> Iterator[Row]:
+def _got(look: Look, accounts: Sequence[Account], provider: str | None, id: str, columns: int) -> Iterator[Cells]:
     for account in accounts:
         row = look.get(account, id) if provider in (None, account.name) else None
         if row is not None:
-            yield row
+            yield cells(row, columns)
 
 
 def _listed(
-    look: Look, listing: Listing, choice: Choice, inclusive: bool, size: int | None, in_order: bool
-) -> Iterator[Row]:
+    look: Look, listing: Listing, choice: Choice, inclusive: bool, size: int | None, in_order: bool, columns: int
+) -> Iterator[Cells]:
     account = listing.account
     index = 0
     while True:
@@ -117,15 +118,16 @@ def _listed(
                 )
             while not listing.done:
                 listing.read()
-            yield from sorted((look.seen(row, account) for row in listing.rows), key=_newest_first)
+            shown = (cells(look.seen(row, account), columns) for row in listing.rows)
+            yield from sorted(shown, key=_newest_first)
             return
         while index < len(listing.rows):
             index += 1
-            yield look.seen(listing.rows[index - 1], account)
+            yield cells(look.seen(listing.rows[index - 1], account), columns)
         if listing.done or (choice.since is not None and listing.older_than(choice.since, inclusive=inclusive)):
             return
         if listing.joined:
-            yield from look.rest(account, choice, in_order=in_order)
+            yield from look.rest(account, choice, columns, in_order=in_order)
             return
         read = len(listing.rows)
         listing.eager = choice.since is None and not look.may_stop and (not in_order or listing.pages > 0)
@@ -136,6 +138,6 @@ def _listed(
             listing.ahead()
 
 
-def _newest_first(row: Row) -> tuple[bool, int]:
-    created_at = row.created_at
+def _newest_first(row: Cells) -> tuple[bool, Any]:
+    created_at: Any = row[CREATED_AT]
     return created_at is None, -(created_at or 0)

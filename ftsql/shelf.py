@@ -53,6 +53,7 @@ class Shelf:
         self._cover_id = 0
         self._generation = -1  # of what the store knew when it was first asked
         self._broken = False
+        self._failure: Exception | None = None  # of what was to be saved later
         self._lacking = False  # a row could not be kept, so that no listing is covered
         self._account = account
         self._resource = resource
@@ -121,8 +122,7 @@ class Shelf:
                 (horizon, full, began, cover, self._generation),
             )
 
-        if not self._lacking:
-            self._safe(write, None, writes=True)
+        self._safe(write, None, writes=True, whole=True)
 
     def looked(self, at: float) -> None:
         """Everything covered was as the API had it then."""
@@ -133,8 +133,7 @@ class Shelf:
                 (at, self._cover(), self._generation),
             )
 
-        if not self._lacking:
-            self._safe(write, None, writes=True)
+        self._safe(write, None, writes=True, whole=True)
 
     def settle(self) -> None:
         """Everything is in the store, and nothing more will come."""
@@ -145,8 +144,7 @@ class Shelf:
                 (FOREVER, self._cover(), self._generation),
             )
 
-        if not self._lacking:
-            self._safe(write, None, writes=True)
+        self._safe(write, None, writes=True, whole=True)
 
     def settled(self) -> bool:
         """Whether nothing more will come."""
@@ -188,12 +186,30 @@ class Shelf:
             raise StoreError(f"the store {self._store.path} was cleared while it was read: run the statement again")
         return found
 
-    def _safe(self, work: Callable[[apsw.Connection], T], otherwise: T, *, writes: bool = False) -> T:
+    def _later(self, work: Callable[[apsw.Connection], None]) -> None:
+        """Have a change made on the store's own thread; whoever looks next is told where it failed."""
+
+        def run() -> None:
+            try:
+                with self._store.rows(writes=True) as db:
+                    work(db)
+            except (apsw.Error, StoreError) as error:
+                self._failure = error
+
+        if not self._broken:
+            self._store.saver.later(run)
+
+    def _safe(
+        self, work: Callable[[apsw.Connection], T], otherwise: T, *, writes: bool = False, whole: bool = False
+    ) -> T:
+        """``whole``: it says that everything shown is kept, and must not where something could not be."""
         if self._broken:
             return otherwise
         try:
             with self._store.rows(writes=writes) as db:
-                return work(db)
+                if self._failure is not None:
+                    raise self._failure
+                return otherwise if whole and self._lacking else work(db)
         except (apsw.Error, StoreError) as error:
             self._broken = True
             if self._store.complained:

@@ -21,7 +21,6 @@ from ftsql.connection import register
 from ftsql.progress import Progress
 from ftsql.registration import Registration
 from ftsql.resources import JOBS
-from ftsql.snapshot import synced_at
 from ftsql.stackql import translate
 
 
@@ -224,6 +223,8 @@ class Shell(apsw.shell.Shell):
 def notice(connection: apsw.Connection) -> None:
     """Says on stderr when the opened file has a table that stands before ours."""
     if connection.table_exists("main", JOBS.table):
+        from ftsql.snapshot import synced_at
+
         age = synced_at(connection)
         what = f"has a table {JOBS.table} of its own" if age is None else "is a snapshot"
         if age:

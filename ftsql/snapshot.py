@@ -19,8 +19,8 @@ from ftsql.changes import Change, Look, apply
 from ftsql.errors import OperationalError, ProgrammingError
 from ftsql.resource import Resource, SQLiteValue
 from ftsql.resources import JOBS, is_finished
+from ftsql.schema import APPLICATION_ID
 from ftsql.shelf import SKEW, SLACK
-from ftsql.store import APPLICATION_ID
 
 PATIENCE = 30.0  # seconds for which another writer's lock is waited for
 

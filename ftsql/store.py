@@ -23,39 +23,11 @@ from pydantic_core import to_json
 
 from ftsql.errors import StoreError
 from ftsql.providers import Account
+from ftsql.saver import Saver
+from ftsql.schema import APPLICATION_ID, KEPT, MADE, SCHEMA, VERSION
 
 MEMORY = ":memory:"
-APPLICATION_ID = 0x66747371  # "ftsq" in the file's header
-VERSION = 1
 BUSY_MILLISECONDS = 10_000
-
-SCHEMA = f"""
-CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
-INSERT INTO meta VALUES ('salt', randomblob(32));
-CREATE TABLE writes (
-    write_id INTEGER PRIMARY KEY, at INTEGER, state TEXT, action TEXT, provider TEXT, job_id TEXT, method TEXT,
-    path TEXT, body TEXT, http_status INTEGER, request_id TEXT, error TEXT, statement TEXT,
-    account TEXT, fingerprint TEXT, owner TEXT
-);
-CREATE INDEX writes_by_state ON writes (state);
-CREATE INDEX writes_by_time ON writes (at);
-CREATE INDEX writes_by_job ON writes (provider, job_id);
-CREATE TABLE covers (
-    cover INTEGER PRIMARY KEY, provider TEXT, account TEXT, resource TEXT, horizon REAL, looked_at REAL DEFAULT 0,
-    full_at REAL, broke_at REAL, generation INTEGER DEFAULT 0, UNIQUE (account, resource)
-);
-CREATE TABLE objects (
-    cover INTEGER, place INTEGER, id, created_at, estimated_finish, fine_tuned_model, finished_at, model, object,
-    organization_id, seed, status, trained_tokens, training_file, validation_file, suffix, raw, finished INTEGER,
-    checked_at REAL, listing TEXT, UNIQUE (cover, id)
-);
-CREATE INDEX objects_by_time ON objects (cover, place DESC, id);
-CREATE INDEX objects_by_status ON objects (cover, status, place DESC, id);
-CREATE INDEX objects_by_model ON objects (cover, model, place DESC, id);
-CREATE INDEX objects_active ON objects (cover, place DESC, id) WHERE NOT finished;
-PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {VERSION};
-"""
 
 
 class Store:
@@ -71,6 +43,7 @@ class Store:
         self.owner = uuid.uuid4().hex[:16]
         self._process = os.getpid()
         self.complained = False  # that it cannot be used was said
+        self.saver = Saver()
         self._claim: apsw.Connection | None = None
         self._quick: apsw.Connection | None = None
         self.is_new = self.path == MEMORY or not os.path.exists(self.path)
@@ -107,7 +80,7 @@ class Store:
             with contextlib.closing(db.execute("BEGIN IMMEDIATE")):
                 tables = db.execute("SELECT count(*) FROM sqlite_schema").get
                 if db.pragma("application_id") == 0 and not tables:
-                    db.execute(SCHEMA)
+                    db.execute(SCHEMA + KEPT + MADE)
                 db.execute("COMMIT")
         if db.pragma("application_id") != APPLICATION_ID:
             raise StoreError(
@@ -115,6 +88,11 @@ class Store:
             )
         if db.pragma("user_version") > VERSION:
             raise StoreError(f"the store {self.path} was made by a newer ftsql: update ftsql, or name another file")
+        if db.pragma("user_version") < VERSION:
+            with contextlib.closing(db.execute("BEGIN IMMEDIATE")):
+                if db.pragma("user_version") < VERSION:
+                    db.execute(f"DROP TABLE objects; DROP TABLE covers; {KEPT}{MADE}")
+                db.execute("COMMIT")
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[apsw.Connection]:
@@ -135,6 +113,7 @@ class Store:
     @contextlib.contextmanager
     def rows(self, *, writes: bool) -> Iterator[apsw.Connection]:
         """A connection for what can be asked for again: a crash may cost its last changes. Raises apsw.Error."""
+        self.saver.catch_up()
         with self.lock:
             if self._quick is None:
                 self._quick = self.db
@@ -172,6 +151,7 @@ class Store:
         """For each account: its provider, the jobs known and those of them that have finished, how far
         listings reached (created_at), and when all was read last.
         """
+        self.saver.catch_up()
         with self.lock:
             return self.db.execute(
                 "SELECT provider, count(id), ifnull(sum(finished), 0), horizon, full_at FROM covers "
@@ -194,6 +174,7 @@ class Store:
 
     def clear(self) -> None:
         """Forget everything but the writes of the last day and those that are open. Raises StoreError."""
+        self.saver.catch_up()
         with self.transaction() as db:
             db.execute("DELETE FROM objects")
             # The numbers stay: another process may hold one. What it reads or writes now is of an old generation.
@@ -260,6 +241,8 @@ class Store:
         """Close the file and give the lock up."""
         if os.getpid() != self._process:
             return  # a fork: the files and the lock are its parent's
+        self.saver.catch_up()
+        self.saver.close()
         with self.lock:
             if self._claim is not None:
                 self._claim.close()

@@ -23,7 +23,6 @@ from ftsql.recovery import Decision
 from ftsql.registration import Registration
 from ftsql.shell import Shell, complain
 from ftsql.stackql import translate
-from ftsql.sync import Sync
 from ftsql.topics import all_topics, topic
 
 OPEN_WRITES = """
@@ -125,6 +124,8 @@ def sync_file(connection: Connection, path: str, tables: str, every: float | Non
 
     Gives the exit code: 1 where a provider failed. Raises KeyboardInterrupt where one round was to end early.
     """
+    from ftsql.sync import Sync
+
     stopped = False
     over = threading.Event()
 

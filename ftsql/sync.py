@@ -19,14 +19,12 @@ from ftsql import layout
 from ftsql.changes import Change, Look
 from ftsql.connection import Connection, connect
 from ftsql.errors import ConfigError, Error, ProgrammingError
+from ftsql.layout import RESOURCES, USUAL, short
 from ftsql.requests import Counts
 from ftsql.resource import Resource, SQLiteValue
-from ftsql.resources import CHECKPOINTS, EVENTS, FILES, JOBS, MODELS, RESULTS
+from ftsql.resources import JOBS
 from ftsql.snapshot import Snapshot, plain_path
 
-# What can be synced: the jobs first, then what is read job by job.
-RESOURCES = (JOBS, EVENTS, CHECKPOINTS, RESULTS, FILES, MODELS)
-USUAL = ("jobs", "events", "checkpoints")
 PARENTS = 500  # jobs whose events are read for the first time in one round, so that its jobs show soon
 AT_ONCE = 100  # jobs whose events one statement asks for
 TICK = 0.1  # seconds between two looks at whether to stop
@@ -205,7 +203,7 @@ def sync(
     with_tables = chosen(tables)
     connection = connect(store=store, **{**options, "max_age": 0.0})
     try:
-        syncing = Sync(connection, path, map(short, with_tables))
+        syncing = Sync(connection, path, (short(one.table) for one in with_tables))
         try:
             return list(syncing.rounds())
         finally:
@@ -220,18 +218,9 @@ def refuse_store(path: str, store: str | Path) -> None:
         raise ConfigError(f"{path} is the store (--store, FTSQL_STORE): let another file be the snapshot")
 
 
-def short(resource: Resource) -> str:
-    """What people call a table: jobs, events, checkpoints."""
-    return _short(resource.table)
-
-
-def _short(table: str) -> str:
-    return table.removeprefix("fine_tuning_").removeprefix("job_")
-
-
 def chosen(tables: Iterable[str]) -> tuple[Resource, ...]:
     """The resources of these names (the usual ones unless there are any), and the jobs. Raises ConfigError."""
-    known = {short(resource): resource for resource in RESOURCES}
+    known = {short(resource.table): resource for resource in RESOURCES}
     asked = [name.strip() for name in tables] or USUAL
     for name in asked:
         if name not in known:
@@ -246,7 +235,7 @@ def _age(change: Change) -> str:
 
 
 def _words(change: Change) -> str:
-    name = _short(change.table)
+    name = short(change.table)
     if change.superseded:
         return f"{change.rows:,} {name} (another sync was faster)"
     counts = [f"{count:,} {word}" for word, count in (

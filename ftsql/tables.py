@@ -11,6 +11,7 @@ from typing import Any
 import apsw
 from pydantic_core import from_json
 
+from ftsql.cells import ID, PROVIDER
 from ftsql.errors import NotSupportedError, ProgrammingError
 from ftsql.feed import Feed
 from ftsql.ids import in_url
@@ -101,14 +102,15 @@ class _Cursor:
         self._nested: Nested = self._look.nested.setdefault(resource.table, view(self._look, resource))
         self._argument: SQLiteValue = None  # of the table-valued function
         self._getters = [self._getter(column.name, column.type) for column in resource.columns]
-        self._feed = Feed(iter(()))
+        self._rows: Iterator[Row] = iter(())
+        self._row: Row | None = None
         self._last: tuple[Feed, Any] | None = None  # the scan of jobs that the last parent came from, and where
         self._streak = 0  # parents that came in turn
 
     def Filter(self, number: int, words: str, arguments: Sequence[Any]) -> None:
         values = dict(zip(words.split(" ")[1:], arguments, strict=True))
-        self._feed = Feed(self._scan(values))
-        self._feed.next()
+        self._rows = self._scan(values)
+        self.Next()
 
     def _scan(self, values: dict[str, Any]) -> Iterator[Row]:
         resource = self._resource
@@ -171,12 +173,13 @@ class _Cursor:
         account, id = parent
         served = {account.name: account for account in accounts if self._resource.lacks not in account.provider.without}
         for feed in self._look.feeds:
-            if feed.row is not None and (feed.row.provider, feed.row.id) == (account.name, id):
+            if feed.row is not None and (feed.row[PROVIDER], feed.row[ID]) == (account.name, id):
                 # A join, or a subquery that ended here: the second in turn tells, and the rows after it.
                 if not self._in_turn(feed, feed.passed, feed.passed - 1):
                     return []
                 rows = feed.upcoming(min(self._streak, AHEAD)) if self._streak > 1 else []
-                return [(served[row.provider], row.id) for row in rows if row.provider in served]
+                shown = [(str(row[PROVIDER]), str(row[ID])) for row in rows]
+                return [(served[provider], name) for provider, name in shown if provider in served]
             if feed.row is None and (id, account.name) in feed.given:
                 # IN (SELECT id FROM fine_tuning_jobs …), whose values come in order.
                 before = self._last[1] if self._last is not None and self._last[0] is feed else None
@@ -195,20 +198,20 @@ class _Cursor:
         return True
 
     def Eof(self) -> bool:
-        return self._feed.row is None
+        return self._row is None
 
     def Next(self) -> None:
-        self._feed.next()
+        self._row = next(self._rows, None)
 
     def Column(self, number: int) -> SQLiteValue:
-        assert self._feed.row is not None
-        return self._getters[number](self._feed.row)
+        assert self._row is not None
+        return self._getters[number](self._row)
 
     def Rowid(self) -> int:
         raise ProgrammingError(f"{self._resource.table} has no rowid: its key is the column key")
 
     def Close(self) -> None:
-        self._feed = Feed(iter(()))
+        self._row, self._rows = None, iter(())
 
     def _getter(self, name: str, type: str) -> Callable[[Row], SQLiteValue]:
         resource = self._resource

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import resources as packaged
 
 from ftsql.errors import ProgrammingError
+from ftsql.packaged import FOLDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Topic:
 
 def all_topics() -> list[Topic]:
     """Every page, by name."""
-    files = sorted((packaged.files("ftsql") / "guide").iterdir(), key=lambda file: file.name)
+    files = sorted((FOLDER / "guide").iterdir(), key=lambda file: file.name)
     found = []
     for file in files:
         if file.name.endswith(".md"):

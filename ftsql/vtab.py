@@ -6,19 +6,20 @@ number that SQLite gave it: the unusable ones take slots too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import apsw
 
 from ftsql import metadata
+from ftsql.cells import NAMES, Cells, cells
 from ftsql.checks import brief
 from ftsql.errors import IntegrityError, InternalError, NotSupportedError, ProgrammingError
 from ftsql.feed import Feed
 from ftsql.joining import Joining
 from ftsql.plan import ID_COLUMNS, Constraint, Order, Plan, plan
-from ftsql.resource import Column, Row, SQLiteValue, json_text
-from ftsql.resources import FTSQL_KEY, JOBS
+from ftsql.resource import SQLiteValue
+from ftsql.resources import JOBS
 from ftsql.scan import scan
 from ftsql.session import Session
 from ftsql.write import STATUS, Write
@@ -38,37 +39,6 @@ OPERATORS = {
 }
 LIMITS = (apsw.SQLITE_INDEX_CONSTRAINT_LIMIT, apsw.SQLITE_INDEX_CONSTRAINT_OFFSET)
 
-Getter = Callable[[Row], SQLiteValue]
-
-
-def _metadata(row: Row) -> SQLiteValue:
-    value = row.nested("metadata")
-    if isinstance(value, dict) and FTSQL_KEY in value:
-        value = {key: member for key, member in value.items() if key != FTSQL_KEY} or None
-    return json_text(value)
-
-
-def _getter(column: Column) -> Getter:
-    """How a column's value is read from a row: nested values become text only when asked for."""
-    name = column.name
-    special: dict[str, Getter] = {
-        "metadata": _metadata,
-        "provider": lambda row: row.provider,
-        "fine_tuning_job_id": lambda row: row.id,
-        "extra_body": lambda row: None,
-        "raw": lambda row: row.text,
-        "key": lambda row: row.key,
-    }
-    if name in special:
-        return special[name]
-    if column.type == "JSON":
-        return lambda row: json_text(row.nested(name))
-    return lambda row: row.values.get(name)
-
-
-NAMES = [column.name for column in JOBS.columns]
-GETTERS = [_getter(column) for column in JOBS.columns]
-NESTED = {number for number, column in enumerate(JOBS.columns) if column.type == "JSON"}
 IDS = {number for number, name in enumerate(NAMES) if name in ID_COLUMNS}
 
 
@@ -106,7 +76,7 @@ class Table(Joining):
         info.estimatedRows = chosen.rows
         info.idxStr = chosen.words
         self._session.considered[chosen.words] = [info.get_aConstraint_rhs(slot) for slot in chosen.slots]
-        info.idxNum = int(any(number in NESTED for number in info.colUsed))
+        info.idxNum = sum(1 << number for number in info.colUsed if number < len(NAMES))
         return True
 
     def FindFunction(self, name: str, arguments: int) -> tuple[int, Callable[..., SQLiteValue]] | None:
@@ -160,8 +130,8 @@ class Table(Joining):
         job = session.statement.look.get(client.account, id)
         if job is None:
             raise InternalError(f"{provider}: the job {id} that UPDATE found is gone; run the statement again")
-        for name, getter, value in zip(NAMES, GETTERS, fields, strict=True):
-            if value is apsw.no_change or value == getter(job):
+        for name, shown, value in zip(NAMES, cells(job), fields, strict=True):
+            if value is apsw.no_change or value == shown:
                 continue
             if name != "status":
                 raise IntegrityError(
@@ -178,38 +148,50 @@ class Table(Joining):
 
 
 class Cursor:
-    """One scan. It keeps the look of the statement in which SQLite opened it."""
+    """One scan. It keeps the look of the statement in which SQLite opened it.
+
+    SQLite calls ``Column`` for every value that it reads, so that is a method of Python's own: the list ``_now``
+    gets the row that SQLite has, and answers for it.
+    """
 
     def __init__(self, session: Session) -> None:
         self._look = session.statement.look
-        self._feed = Feed(iter(()))
+        self._feed: Feed | None = None
+        self._rows: Iterator[Cells] = iter(())
+        self._row: Cells | None = None
+        self._now: list[SQLiteValue] = [None] * len(NAMES)
+        self.Column: Callable[[int], SQLiteValue] = self._now.__getitem__
 
-    def Filter(self, number: int, words: str, arguments: Sequence[Any]) -> None:
-        plan = Plan.from_words(words)
-        values = dict(zip(plan.arguments, arguments, strict=True))
-        exact = [(name, values[name]) for name in ("status", "model") if isinstance(values.get(name), str)]
-        self._feed.end()
-        self._feed = Feed(
-            scan(self._look, plan, arguments, raw=bool(number)),
-            lambda row: all(row.values.get(name) == value for name, value in exact),
-            self._look.now,
-        )
-        if plan.access == "list":
-            self._look.feeds.add(self._feed)
+    def Filter(self, columns: int, words: str, arguments: Sequence[Any]) -> None:
+        look, plan = self._look, Plan.from_words(words)
+        self.Close()
+        self._rows = scan(look, plan, arguments, columns)
+        if look.nested and plan.access == "list":  # they ask what this scan is about to show
+            values = dict(zip(plan.arguments, arguments, strict=True))
+            exact = {NAMES.index(name): value for name, value in values.items() if name in ("status", "model")}
+            exact = {place: value for place, value in exact.items() if isinstance(value, str)}
+            self._feed = feed = Feed(
+                self._rows,
+                lambda row: all(row[place] == value for place, value in exact.items()),
+                lambda row: look.now(row, columns),
+            )
+            look.feeds.add(feed)
+            self._rows = feed.rows()
+            self.Column = self._given
         self.Next()
 
     def Eof(self) -> bool:
-        return self._feed.row is None
+        return self._row is None
 
     def Next(self) -> None:
-        self._feed.next()
+        row = self._row = next(self._rows, None)
+        if row is not None:
+            self._now[: len(row)] = row
 
-    def Column(self, number: int) -> SQLiteValue:
-        row = self._feed.row
-        assert row is not None
-        if number in IDS:
+    def _given(self, number: int) -> SQLiteValue:
+        if number in IDS and self._feed is not None:
             self._feed.give()
-        return GETTERS[number](row)
+        return self._now[number]
 
     def ColumnNoChange(self, number: int) -> Any:
         return apsw.no_change
@@ -218,7 +200,10 @@ class Cursor:
         raise ProgrammingError("fine_tuning_jobs has no rowid: its key is the column key")
 
     def Close(self) -> None:
-        self._feed.end()
+        if self._feed is not None:
+            self._feed.end()
+        self._feed, self._row, self._rows = None, None, iter(())
+        self.Column = self._now.__getitem__
 
 
 def _constraint(info: apsw.IndexInfo, slot: int) -> Constraint:

@@ -101,6 +101,7 @@ def notebook(folder: Path) -> Iterator[Any]:
 
     before = os.environ.get("IPYTHONDIR")
     os.environ["IPYTHONDIR"] = str(folder)
+    os.environ.pop("VIRTUAL_ENV", None)  # of whoever runs the tests: IPython warns of another one than its own
     try:
         yield InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
     finally:

@@ -229,3 +229,24 @@ def test_threads_may_share_a_store_object(tmp_path: Path) -> None:
         thread.join()
     assert store.db.execute("SELECT count(*) FROM writes WHERE state = 'refused'").get == 80
     store.close()
+
+
+def test_a_store_of_version_1_keeps_its_writes_and_asks_again_for_the_rest(
+    sandbox: Sandbox, connect: Connect, files: None, tmp_path: Path
+) -> None:
+    path = tmp_path / "store.db"
+    db = connect(store=path)
+    db.execute(ONE)
+    db.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall()
+    db.close()
+    older = apsw.Connection(str(path))
+    older.execute("ALTER TABLE objects DROP COLUMN method; PRAGMA user_version = 1")
+    older.close()
+    db = connect(store=path)
+    sandbox.requests.clear()
+    assert [row[0] for row in db.execute("SELECT state FROM ftsql_writes")] == ["committed"]
+    assert db.execute("SELECT count(*), count(method) FROM fine_tuning_jobs").fetchall() == [(1, 1)]
+    assert len(sandbox.requests) == 1
+    sandbox.requests.clear()
+    db.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall()
+    assert len(sandbox.requests) == 1

@@ -22,9 +22,9 @@ import apsw
 import pytest
 
 import ftsql
+from ftsql.cells import NAMES, cells
 from ftsql.resources import JOBS
 from ftsql.sandbox import Fault, Sandbox
-from ftsql.vtab import GETTERS, NAMES
 from tests.conftest import fill
 from tests.statements import PLAIN_COLUMNS, World, statements
 from tests.test_differential import NEWEST
@@ -84,7 +84,7 @@ class Moving:
         self.db.execute("BEGIN; DELETE FROM plain")
         for name, sandbox in self.sandboxes.items():
             for row in JOBS.rows(name, sandbox.jobs()):
-                values = [GETTERS[NAMES.index(column)](row) for column in PLAIN_COLUMNS]
+                values = [cells(row)[NAMES.index(column)] for column in PLAIN_COLUMNS]
                 self.db.execute(f"INSERT INTO plain VALUES ({', '.join('?' * len(values))})", values)
         self.db.execute("COMMIT")
 

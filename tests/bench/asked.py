@@ -1,44 +1,73 @@
-"""A contender's side of the pipe: it is asked in lines of JSON, and times itself. Imports nothing but Python's own.
+"""A contender's side of the pipe: it is asked in lines of JSON, and measures itself. Imports nothing but Python's own.
 
-The client or connection is made before the clock starts; its first TCP connection is not.
+The client or connection is made before the clock starts, and so is what a contender holds in memory; the first
+TCP connection is not.
 """
 
 from __future__ import annotations
 
 import gc
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 
-Ask = Callable[[], Iterable[object]]  # sends what it must; gives the first column
+Ask = Callable[[], Iterable[tuple[object, ...]]]  # sends what it must; gives the rows
 
 
 @dataclass(frozen=True)
 class Asked:
-    """``base_url`` and ``key``: of the API. ``setup``: SQL of a local table. ``again``: on the same connection."""
+    """``base_url`` and ``key``: of the API. ``setup``: SQL of a local table. ``way``: how, where there are several.
+
+    ``shape`` says by hand what ``sql`` asks: the list, the ids one by one, the newest few, or those ``since`` a time.
+    """
 
     base_url: str
     key: str
     setup: str
     sql: str  # with {jobs} for the table
     ids: list[str]
+    shape: str = "list"
+    since: int = 0
     way: str = ""
-    again: bool = False
 
 
 def answer(opened: Callable[[Asked], AbstractContextManager[Ask]]) -> None:
-    """Answers until nothing more is asked."""
-    with ExitStack() as stack:
-        for line in sys.stdin:
-            asked = Asked(**json.loads(line))
-            if not asked.again:
-                stack.close()
-                ask = stack.enter_context(opened(asked))
+    """Answers until nothing more is asked: seconds, peak memory in bytes (0 where unknown), the first column.
+
+    It says when all is ready and waits for a word to begin, so that what it sends before is not counted.
+    """
+    while line := sys.stdin.readline():
+        asked = Asked(**json.loads(line))
+        with opened(asked) as ask:
             gc.collect()
+            print("ready", flush=True)
+            sys.stdin.readline()
+            before = _resident(reset=True)
             began = time.perf_counter()
-            found = list(ask())
+            rows = list(ask())
             seconds = time.perf_counter() - began
-            print(json.dumps([seconds, sorted(map(str, found))]), flush=True)
+            peak = max(_resident() - before, 0) if before else 0
+            found = sorted(str(row[0]) for row in rows)
+        print(json.dumps([seconds, peak, found]), flush=True)
+
+
+def _resident(*, reset: bool = False) -> int:
+    """The most bytes that this process had in memory since the last reset; Linux tells."""
+    with suppress(OSError):
+        if reset:
+            with open("/proc/self/clear_refs", "w") as file:
+                file.write("5")
+        with open("/proc/self/status") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
+    return 0
+
+
+def clean_environment() -> None:
+    """No key, setting or proxy of the machine reaches a contender."""
+    for name in list(os.environ):
+        if name.startswith(("OPENAI_", "FTSQL_")) or name.lower().endswith("_proxy"):
+            del os.environ[name]

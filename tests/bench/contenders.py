@@ -10,13 +10,58 @@ import json
 import subprocess
 import sys
 import venv
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 
 from tests.bench.asked import Asked
+from tests.bench.server import Server
 
 ROOT = Path(__file__).parent.parent.parent
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Who is in the table: ``module`` answers, in its ``way``; ``slow`` ones are left out of the largest lists."""
+
+    name: str
+    module: str
+    way: str = ""
+    only: str = ""  # the one shape that it answers
+    slow: bool = False
+
+
+FLOOR, HTTPX, OPENAI = "http.client + json.loads", "httpx + json.loads", "openai-python"
+MODULE, TABLE, SNAPSHOT = "apsw.ext.make_virtual_module", "a plain table", "the snapshot"
+COLD, WARM, YOUNG = "**ftsql, cold**", "**ftsql, warm**", "**ftsql, warm, max_age**"
+SHILLELAGH = "Shillelagh"
+
+ENTRIES = [
+    Entry(FLOOR, "floor_jobs"),
+    Entry(HTTPX, "httpx_jobs"),
+    Entry(OPENAI, "openai_jobs", slow=True),
+    Entry(f"{OPENAI}, 8 threads", "openai_jobs", "8 threads", only="ids", slow=True),
+    Entry(SHILLELAGH, "shillelagh_jobs", slow=True),
+    Entry(COLD, "ftsql_jobs"),
+    Entry(WARM, "ftsql_jobs", "warm"),
+    Entry(YOUNG, "ftsql_jobs", "max_age"),
+    Entry(SNAPSHOT, "local_jobs", "snapshot"),
+    Entry(MODULE, "local_jobs", "module"),
+    Entry(TABLE, "local_jobs", "table"),
+]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One answer: its first column, sorted; ``peak``: bytes of memory above what was there before, 0 if unknown;
+    and what the server counted.
+    """
+
+    seconds: float
+    peak: int
+    found: list[str]
+    requests: int
+    bytes: int
 
 
 class Contender:
@@ -34,16 +79,21 @@ class Contender:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._process.communicate()
 
-    def ask(self, asked: Asked) -> tuple[float, list[str]]:
-        """How many seconds it took, and its answer."""
+    def ask(self, asked: Asked, server: Server) -> Answered:
+        """What it answers. Raises SystemExit where it does not."""
+        ready = self._said(json.dumps(asdict(asked)))
+        server.counted()
+        line = ready and self._said("go")
+        if not line:
+            raise SystemExit(f"{self._module} ended without an answer to {asked.way} {asked.sql[:80]}")
+        seconds, peak, found = json.loads(line)
+        return Answered(seconds, peak, found, *server.counted())
+
+    def _said(self, word: str) -> str:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        print(json.dumps(asdict(asked)), file=self._process.stdin, flush=True)
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit(f"{self._module} ended without an answer to {asked.way or asked.sql[:80]}")
-        seconds, found = json.loads(line)
-        return seconds, found
+        print(word, file=self._process.stdin, flush=True)
+        return self._process.stdout.readline()
 
 
 def python_with_shillelagh(folder: str) -> tuple[str, str]:

@@ -1,4 +1,6 @@
-"""ftsql as a contender: each time with a new store in a file, as the command has it."""
+"""ftsql: each time with a new store in a file, as the command has it. ``warm``: it has listed all jobs before;
+``max_age``: and shows again without a request what it saw less than a minute ago.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,15 @@ from tests.bench.asked import Ask, Asked, answer
 def opened(asked: Asked) -> Iterator[Ask]:
     os.environ.update(OPENAI_API_KEY=asked.key, OPENAI_BASE_URL=asked.base_url)
     sql = asked.sql.format(jobs="fine_tuning_jobs")
+    age = 60.0 if asked.way == "max_age" else 0.0
     with (
         tempfile.TemporaryDirectory() as folder,
-        closing(ftsql.connect(providers="openai", store=Path(folder) / "store.db")) as db,
+        closing(ftsql.connect(providers="openai", store=Path(folder) / "store.db", max_age=age)) as db,
     ):
         db.execute(asked.setup)
-        yield lambda: [row[0] for row in db.execute(sql).fetchall()]
+        if asked.way:
+            db.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall()
+        yield lambda: db.execute(sql).fetchall()
 
 
 if __name__ == "__main__":

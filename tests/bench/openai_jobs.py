@@ -1,8 +1,9 @@
-"""openai-python as a contender: every question by hand, in the ways that people write it."""
+"""openai-python, by hand, in the ways that people write it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -11,30 +12,36 @@ from openai.resources.fine_tuning.jobs import Jobs
 
 from tests.bench.asked import Ask, Asked, answer
 
-WAYS: dict[str, Callable[[Jobs, list[str]], Iterable[object]]] = {
-    "`list` loop": lambda jobs, ids: [job.id for job in list(jobs.list(limit=100))],
-    "`list` loop and a dict": lambda jobs, ids: _matching(jobs, dict.fromkeys(ids, "a note")),
-    "`list` loop and an if": lambda jobs, ids: [job.id for job in jobs.list(limit=100) if job.status == "running"],
-    "`list` loop and a sum": lambda jobs, ids: [sum(1 for _ in jobs.list(limit=100))],
-    "`list(limit=5)`": lambda jobs, ids: [job.id for job in jobs.list(limit=5).data],
-    "`retrieve` each": lambda jobs, ids: [jobs.retrieve(id).id for id in ids],
-    "`retrieve` each, 8 threads": lambda jobs, ids: _threaded(jobs, ids),
-}
+
+def _answer(jobs: Jobs, asked: Asked) -> Iterable[tuple[object, ...]]:
+    if asked.way == "8 threads":
+        with ThreadPoolExecutor(8) as pool:
+            return [(job.id,) for job in pool.map(jobs.retrieve, asked.ids)]
+    if asked.shape == "ids":
+        return [(jobs.retrieve(id).id,) for id in asked.ids]
+    if asked.shape == "newest":
+        return [(job.id,) for job in jobs.list(limit=5).data]
+    if asked.shape == "count":
+        return [(sum(1 for _ in jobs.list(limit=100)),)]
+    if asked.shape == "groups":
+        return list(Counter(_models(jobs, asked.since)).items())
+    if asked.shape == "running":
+        return [(job.id,) for job in jobs.list(limit=100) if job.status == "running"]
+    wanted = set(asked.ids) if asked.shape == "join" else None
+    return [(job.id,) for job in jobs.list(limit=100) if wanted is None or job.id in wanted]
 
 
-def _matching(jobs: Jobs, notes: dict[str, str]) -> list[str]:
-    return [job.id for job in jobs.list(limit=100) if job.id in notes]
-
-
-def _threaded(jobs: Jobs, ids: list[str]) -> list[str]:
-    with ThreadPoolExecutor(8) as pool:
-        return [job.id for job in pool.map(jobs.retrieve, ids)]
+def _models(jobs: Jobs, since: int) -> Iterator[str]:
+    for job in jobs.list(limit=100):
+        if job.created_at < since:
+            return
+        yield job.model
 
 
 @contextmanager
 def opened(asked: Asked) -> Iterator[Ask]:
     with OpenAI(api_key=asked.key, base_url=asked.base_url) as client:
-        yield lambda: WAYS[asked.way](client.fine_tuning.jobs, asked.ids)
+        yield lambda: _answer(client.fine_tuning.jobs, asked)
 
 
 if __name__ == "__main__":

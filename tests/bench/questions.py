@@ -5,25 +5,26 @@ The columns are named one by one, so that all of them read the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import dataclass
 
-from tests.bench.server import Server, places
+from tests.bench.server import MODELS, NEWEST, SPAN, Server, places
 
 COLUMNS = (
     "id, created_at, error, estimated_finish, fine_tuned_model, finished_at, hyperparameters, integrations, metadata, "
     "method, model, object, organization_id, result_files, seed, status, trained_tokens, training_file, validation_file"
 )
 ASKED = 200  # ids
+SINCE = NEWEST - SPAN // 2  # a year
 
 
 @dataclass(frozen=True)
 class Question:
-    """``sql`` has {jobs} for the table. ``by_hand``: ways of openai_jobs.py. ``right``: the first column, sorted."""
+    """``sql`` has {jobs} for the table, ``shape`` is the same by hand. ``right``: the first column, sorted."""
 
     title: str
     sql: str
-    by_hand: Sequence[str]
+    shape: str
     right: list[str]
 
 
@@ -41,43 +42,36 @@ def local_table(server: Server) -> str:
 def questions(server: Server) -> list[Question]:
     """All of them, for what this server has."""
     ids = asked_ids(server)
+    size = len(server.ids)
+    one = server.ids[1]
+    of_a_year = Counter(MODELS[n % len(MODELS)] for n in range(size) if NEWEST - n * SPAN // size >= SINCE)
     listed = ", ".join(f"'{id}'" for id in ids)
-    by_id = ("`retrieve` each", "`retrieve` each, 8 threads", "`list` loop and a dict")
+    status = "SELECT id, model, created_at FROM {jobs} WHERE status = 'running'"
     return [
+        Question(f"all {size:,} jobs, all columns", f"SELECT {COLUMNS} FROM {{jobs}}", "list", sorted(server.ids)),
+        Question(f"all {size:,} jobs, two columns", "SELECT id, status FROM {jobs}", "list", sorted(server.ids)),
+        Question("`count(*)`", "SELECT count(*) FROM {jobs}", "count", [str(size)]),
+        Question("one id", f"SELECT {COLUMNS} FROM {{jobs}} WHERE id = '{one}'", "one", [one]),
         Question(
-            f"all {len(server.ids):,} jobs",
-            f"SELECT {COLUMNS} FROM {{jobs}}",
-            ["`list` loop"],
-            sorted(server.ids),
-        ),
-        Question(
-            f"`WHERE id IN (…)`, {ASKED} ids",
-            f"SELECT {COLUMNS} FROM {{jobs}} WHERE id IN ({listed})",
-            by_id,
-            sorted(ids),
+            f"`id IN (…)`, {ASKED} ids", f"SELECT {COLUMNS} FROM {{jobs}} WHERE id IN ({listed})", "ids", sorted(ids)
         ),
         Question(
             f"`JOIN` with {ASKED} local ids",
             "SELECT job.id, note, status, trained_tokens FROM mine JOIN {jobs} AS job ON job.id = mine.id",
-            by_id,
+            "ids",
             sorted(ids),
         ),
-        Question(
-            f"`status = 'running'`, {len(server.running)} jobs",
-            "SELECT id, model, created_at FROM {jobs} WHERE status = 'running'",
-            ["`list` loop and an if"],
-            sorted(server.running),
-        ),
+        Question(f"`status = 'running'`, {len(server.running)} jobs", status, "running", sorted(server.running)),
         Question(
             "the newest 5",
             f"SELECT {COLUMNS} FROM {{jobs}} ORDER BY created_at DESC LIMIT 5",
-            ["`list(limit=5)`"],
+            "newest",
             sorted(server.ids[:5]),
         ),
         Question(
-            "`count(*)`",
-            "SELECT count(*) FROM {jobs}",
-            ["`list` loop and a sum"],
-            [str(len(server.ids))],
+            "a year's `GROUP BY`",
+            f"SELECT model, count(*) FROM {{jobs}} WHERE created_at >= {SINCE} GROUP BY model",
+            "groups",
+            sorted(of_a_year),
         ),
     ]

@@ -1,0 +1,128 @@
+"""The rows of a long listing: the newest read in memory, those before them in a temporary file.
+
+A statement keeps what it was shown until it ends, since another of its scans may read it again, and every scan
+must see the same. So a list of any length needs little memory: an id and a place for each row.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import marshal
+from collections.abc import Iterator, Sequence
+from typing import IO, Any, cast, overload
+
+from ftsql.cells import NAMES, NESTED, cells
+from ftsql.errors import OperationalError
+from ftsql.resource import Row
+from ftsql.resources import JOBS
+
+SIZE = 100  # rows written at once
+MOST = 40  # such parts in memory
+
+_Place = tuple[int, int]  # in the file: where, and how many bytes
+
+
+class Rows(Sequence[Row]):
+    """A list of jobs that grows at its end. Only the thread of its statement may use it.
+
+    Reading raises OperationalError where the temporary file breaks; where it cannot be written, the rows stay in
+    memory.
+    """
+
+    def __init__(self) -> None:
+        self._parts: list[list[Row] | _Place] = []
+        self._length = 0
+        self._next = 0  # the first part that may be written
+        self._file: IO[bytes] | None = None
+        self._end = 0
+        self._full = False  # the disk
+        self._read: tuple[int, list[Row]] = (-1, [])  # the part that was read last
+        self._changed: dict[int, Row] = {}
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[Row]:
+        index = 0
+        while index < self._length:
+            yield self[index]
+            index += 1
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Row]: ...
+    def __getitem__(self, index: int | slice) -> Row | list[Row]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(self._length))]
+        index = index + self._length if index < 0 else index
+        if not 0 <= index < self._length:
+            raise IndexError(index)
+        number, place = divmod(index, SIZE)
+        part = self._parts[number]
+        if isinstance(part, list):
+            return part[place]
+        return self._changed.get(index) or self._loaded(number, part)[place]
+
+    def __setitem__(self, index: int, row: Row) -> None:
+        part = self._parts[index // SIZE]
+        if isinstance(part, list):
+            part[index % SIZE] = row
+        else:
+            self._changed[index] = row
+
+    def append(self, row: Row) -> None:
+        """One more."""
+        if self._length % SIZE == 0:
+            self._parts.append([])
+            if len(self._parts) - self._next > MOST:
+                self._write(self._next)
+                self._next += 1
+        cast("list[Row]", self._parts[-1]).append(row)
+        self._length += 1
+
+    def _write(self, number: int) -> None:
+        part = self._parts[number]
+        if self._full or not isinstance(part, list):
+            return
+        try:
+            data = marshal.dumps([(row.provider, cells(row), row.text) for row in part])
+            if self._file is None:
+                import tempfile  # few lists are that long
+
+                self._file = tempfile.TemporaryFile(prefix="ftsql-", buffering=0)  # noqa: SIM115 - until this object ends
+            self._file.seek(self._end)
+            self._full = self._file.write(data) != len(data)
+        except ValueError:  # what JSON cannot say
+            return
+        except OSError:
+            self._full = True
+        if not self._full:
+            self._parts[number] = (self._end, len(data))
+            self._end += len(data)
+
+    def _loaded(self, number: int, place: _Place) -> list[Row]:
+        if self._read[0] != number:
+            assert self._file is not None
+            data = b""
+            with contextlib.suppress(OSError):
+                self._file.seek(place[0])
+                data = self._file.read(place[1])
+            if len(data) != place[1]:
+                raise OperationalError(
+                    "a temporary file that holds the first rows of a long list broke: see that the disk for "
+                    "temporary files (TMPDIR) has room and works, and run the statement again"
+                )
+            self._read = (number, [_row(*kept) for kept in marshal.loads(data)])  # noqa: S302 - what we wrote ourselves
+        return self._read[1]
+
+    def __del__(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+def _row(provider: str, made: tuple[Any, ...], text: str) -> Row:
+    plain = {name: value for name, value in zip(NAMES, made, strict=True) if name not in NESTED}
+    row = Row(provider, plain, text, bare=JOBS)
+    row.cells = made
+    return row
