@@ -9,9 +9,9 @@ import apsw
 from pydantic_core import to_json
 
 from ftsql import tables
+from ftsql.account import Account
 from ftsql.journal import COLUMNS, NAMES
 from ftsql.plan import pushed_down
-from ftsql.providers import Account
 from ftsql.requests import COLUMNS as REQUEST_COLUMNS
 from ftsql.requests import NAMES as REQUEST_NAMES
 from ftsql.resource import SQLiteValue

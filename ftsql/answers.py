@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from ftsql.account import Account
 from ftsql.errors import APIError, AuthenticationError, DataError, RateLimitError
-from ftsql.providers import Account
 from ftsql.resource import Resource
 from ftsql.resources import JOBS
 

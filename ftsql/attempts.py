@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
+from ftsql.account import Account
 from ftsql.answers import Answer, refusal
 from ftsql.errors import APIConnectionError, DataError, Error, RateLimitError
 from ftsql.limiter import LIMITED, MAX_RETRY_AFTER, Limiter
-from ftsql.providers import Account
 from ftsql.requests import Asker, Request, Requests
 from ftsql.workers import Call
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from ftsql.account import Account
 from ftsql.errors import IntegrityError
-from ftsql.providers import Account, CreateField
+from ftsql.providers import CreateField
 from ftsql.resources import JOBS
 
 # What INSERT may name; every other column is the API's to fill.

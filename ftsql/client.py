@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ftsql.account import Account, missing_key
 from ftsql.answers import Answer, Reply, is_not_found, refusal
 from ftsql.attempts import Attempts
 from ftsql.errors import APIError, ConfigError, DataError
 from ftsql.limiter import Limiter, limiter
 from ftsql.multipart import Upload
-from ftsql.providers import Account, missing_key
 from ftsql.requests import Asker, Requests
 from ftsql.resource import Resource
 from ftsql.resources import JOBS

@@ -18,9 +18,10 @@ import platformdirs
 from pydantic_core import to_json
 
 from ftsql import about, functions, guard, packaged, recovery, tables, vtab, writable
+from ftsql.account import Account, accounts
 from ftsql.environment import Environment
 from ftsql.errors import ConfigError, InterfaceError, ProgrammingError, StoreError, Warning
-from ftsql.providers import Account, Provider, accounts, load
+from ftsql.providers import Provider, load
 from ftsql.registration import Registration
 from ftsql.resources import JOBS, OTHERS, TABLES
 from ftsql.session import Session

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ftsql.account import Account
 from ftsql.look import Look
-from ftsql.providers import Account
 from ftsql.resources import FILES
 from ftsql.workers import Call
 

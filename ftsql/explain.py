@@ -10,13 +10,13 @@ import re
 from dataclasses import dataclass
 from typing import Any, get_args
 
+from ftsql.account import Account
 from ftsql.errors import ProgrammingError
 from ftsql.functions import EFFECTS
 from ftsql.known import Known
 from ftsql.listing import EVERYTHING
 from ftsql.plan import Access, Plan
 from ftsql.program import calls
-from ftsql.providers import Account
 from ftsql.resources import OTHERS
 from ftsql.session import Session
 from ftsql.tables import PARENTS, plan_name, without_parent

@@ -14,10 +14,10 @@ from typing import Any
 
 import apsw
 
+from ftsql.account import Account
 from ftsql.client import Client
 from ftsql.errors import DataError, OperationalError
 from ftsql.look import Look
-from ftsql.providers import Account
 from ftsql.requests import Asker
 from ftsql.resource import Row
 from ftsql.resources import FTSQL_KEY

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote
 
-from ftsql.providers import Account
+from ftsql.account import Account
 
 PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._~:@-]{0,511}")
 ENCODED = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9._~:@-]|%[0-9A-Fa-f]{2}){0,511}")

@@ -25,7 +25,7 @@ STORED = (*(column.name for column in JOBS.documented), "suffix")  # the columns
 PLAIN = tuple(name for name in STORED if name not in NESTED)
 FIELDS = ("cover", "place", *STORED, "finished", "checked_at", "listing", "raw")
 SAVE = (
-    f"INSERT INTO objects ({', '.join(FIELDS)}) VALUES ({', '.join('?' * len(FIELDS))}) "
+    f"INSERT INTO kept ({', '.join(FIELDS)}) VALUES ({', '.join('?' * len(FIELDS))}) "
     "ON CONFLICT (cover, id) DO UPDATE SET "
     # An answer that comes late must not make a finished job run again.
     + ", ".join(
@@ -68,9 +68,8 @@ class Known(Shelf):
 
         def read(db: apsw.Connection) -> Row | None:
             row = db.execute(
-                f"SELECT {', '.join(PLAIN)}, raw FROM objects WHERE cover = ? AND id = ? "
-                "AND (finished OR checked_at > ?)",
-                (self._cover(), id, time.time() - self._max_age),
+                f"SELECT {', '.join(PLAIN)}, raw FROM kept WHERE cover = ? AND id = ? AND (finished OR checked_at > ?)",
+                (self._cover(db), id, time.time() - self._max_age),
             ).fetchone()
             return None if row is None else self._row(row)
 
@@ -81,7 +80,7 @@ class Known(Shelf):
         now = time.time()
 
         def write(db: apsw.Connection) -> None:
-            cover = self._cover()
+            cover = self._cover(db, make=True)
             values = list(self._values(rows, cover, now, listing))
             try:
                 db.executemany(SAVE, values)
@@ -109,9 +108,9 @@ class Known(Shelf):
         """Our own write changed the job; its answer may come before all is filled in, so it is asked for again."""
 
         def write(db: apsw.Connection) -> None:
-            sql = "UPDATE objects SET status = ?, checked_at = 0 WHERE cover = ? AND id = ? AND NOT finished"
-            db.execute(sql, (row.status, self._cover(), row.id))
-            db.execute("UPDATE covers SET looked_at = 0 WHERE cover = ?", (self._cover(),))  # whatever max_age says
+            sql = "UPDATE kept SET status = ?, checked_at = 0 WHERE cover = ? AND id = ? AND NOT finished"
+            db.execute(sql, (row.status, self._cover(db), row.id))
+            db.execute("UPDATE covers SET looked_at = 0 WHERE cover = ?", (self._cover(db),))  # whatever max_age says
 
         self._safe(write, None, writes=True)
 
@@ -119,7 +118,7 @@ class Known(Shelf):
         """The API no longer has the job."""
 
         def write(db: apsw.Connection) -> None:
-            db.execute("DELETE FROM objects WHERE cover = ? AND id = ?", (self._cover(), id))
+            db.execute("DELETE FROM kept WHERE cover = ? AND id = ?", (self._cover(db), id))
 
         self._safe(write, None, writes=True)
 
@@ -128,8 +127,8 @@ class Known(Shelf):
 
         def read(db: apsw.Connection) -> bool:
             marks = ", ".join("?" * len(ids))
-            sql = f"SELECT 1 FROM objects WHERE cover = ? AND id IN ({marks}) LIMIT 1"
-            return db.execute(sql, (self._cover(), *ids)).fetchone() is not None
+            sql = f"SELECT 1 FROM kept WHERE cover = ? AND id IN ({marks}) LIMIT 1"
+            return db.execute(sql, (self._cover(db), *ids)).fetchone() is not None
 
         return bool(ids) and self._safe(read, False)
 
@@ -137,9 +136,7 @@ class Known(Shelf):
         """Whether it is not known. Raises StoreError where nobody can tell."""
 
         def read(db: apsw.Connection) -> bool:
-            return (
-                db.execute("SELECT 1 FROM objects WHERE cover = ? AND id = ?", (self._cover(), id)).fetchone() is None
-            )
+            return db.execute("SELECT 1 FROM kept WHERE cover = ? AND id = ?", (self._cover(db), id)).fetchone() is None
 
         return self._read(read)
 
@@ -147,8 +144,8 @@ class Known(Shelf):
         """What is known and newer than ``tail``, and was not shown by the listing that read down to there."""
 
         def read(db: apsw.Connection) -> list[str]:
-            sql = "SELECT id FROM objects WHERE cover = ? AND place > ? AND listing IS NOT ?"
-            return [str(id) for (id,) in db.execute(sql, (self._cover(), tail, listing))]
+            sql = "SELECT id FROM kept WHERE cover = ? AND place > ? AND listing IS NOT ?"
+            return [str(id) for (id,) in db.execute(sql, (self._cover(db), tail, listing))]
 
         return self._read(read)
 
@@ -169,8 +166,8 @@ class Known(Shelf):
         if after is not None:
             conditions += " AND (place < :before OR (place = :before AND id > :id))"
             values |= {"before": after[0], "id": after[1]}
-        sql = f"SELECT {', '.join(columns)} FROM objects WHERE {conditions} ORDER BY place DESC, id LIMIT {count}"
-        return self._read(lambda db: db.execute(sql, {**values, "cover": self._cover()}).fetchall())
+        sql = f"SELECT {', '.join(columns)} FROM kept WHERE {conditions} ORDER BY place DESC, id LIMIT {count}"
+        return self._read(lambda db: db.execute(sql, {**values, "cover": self._cover(db)}).fetchall())
 
     def active(self, tail: float, since: float | None) -> list[tuple[int, str]]:
         """The places of the jobs whose state must be asked for, newest first."""
@@ -178,11 +175,11 @@ class Known(Shelf):
 
         def read(db: apsw.Connection) -> list[tuple[int, str]]:
             sql = (
-                f"SELECT place, id FROM objects WHERE {conditions} AND NOT finished AND checked_at <= :seen "
+                f"SELECT place, id FROM kept WHERE {conditions} AND NOT finished AND checked_at <= :seen "
                 "ORDER BY place DESC, id"
             )
             seen = time.time() - self._max_age
-            found: list[Any] = db.execute(sql, {**values, "cover": self._cover(), "seen": seen}).fetchall()
+            found: list[Any] = db.execute(sql, {**values, "cover": self._cover(db), "seen": seen}).fetchall()
             return found
 
         return self._read(read)
@@ -191,7 +188,7 @@ class Known(Shelf):
         """How many jobs are known."""
 
         def read(db: apsw.Connection) -> int:
-            return int(db.execute("SELECT count(*) FROM objects WHERE cover = ?", (self._cover(),)).get)
+            return int(db.execute("SELECT count(*) FROM kept WHERE cover = ?", (self._cover(db),)).get)
 
         return self._safe(read, 0)
 
@@ -199,8 +196,8 @@ class Known(Shelf):
         """The place of the last job on the newest page of ``size``, as far as is known."""
 
         def read(db: apsw.Connection) -> float:
-            sql = f"SELECT place FROM objects WHERE cover = ? ORDER BY place DESC, id LIMIT 1 OFFSET {size - 1}"
-            row: Any = db.execute(sql, (self._cover(),)).fetchone()
+            sql = f"SELECT place FROM kept WHERE cover = ? ORDER BY place DESC, id LIMIT 1 OFFSET {size - 1}"
+            row: Any = db.execute(sql, (self._cover(db),)).fetchone()
             return float(NEVER if row is None else row[0])
 
         return self._safe(read, float(NEVER))
@@ -226,14 +223,14 @@ class Known(Shelf):
         """
 
         def read(db: apsw.Connection) -> tuple[str | None, tuple[int, str]]:
-            values = (self._cover(), place[0], place[0], place[1])
+            values = (self._cover(db), place[0], place[0], place[1])
             row = db.execute(
-                "SELECT id FROM objects WHERE cover = ? AND (place > ? OR (place = ? AND id < ?)) "
+                "SELECT id FROM kept WHERE cover = ? AND (place > ? OR (place = ? AND id < ?)) "
                 "ORDER BY place, id DESC LIMIT 1",
                 values,
             ).fetchone()
             last = db.execute(
-                "SELECT place, id FROM objects WHERE cover = ? "
+                "SELECT place, id FROM kept WHERE cover = ? "
                 "AND (place < ? OR (place = ? AND id >= ?)) ORDER BY place DESC, id "
                 f"LIMIT 1 OFFSET {size - 1}",
                 values,

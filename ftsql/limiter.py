@@ -18,7 +18,7 @@ from datetime import UTC
 
 from pydantic_core import to_json
 
-from ftsql.providers import Account
+from ftsql.account import Account
 
 MAX_RETRY_AFTER = 120.0  # a longer wait is the user's decision
 LIMITED = frozenset({429, 503})

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ftsql.errors import APIError, DataError, OperationalError
+from ftsql.account import Account
+from ftsql.errors import APIError, OperationalError
 from ftsql.known import Known
-from ftsql.providers import Account
+from ftsql.pages import decoded, hints_at_more, token
 from ftsql.resource import Resource, Row
 from ftsql.resources import JOBS
 from ftsql.rows import Rows
@@ -170,7 +171,7 @@ class Listing:
                 status=404,
                 hint="Check base_url: most end with /v1",
             )
-        objects, has_more = self._page(body)
+        objects, has_more = decoded(self.account.name, self._resource.noun, body)
         rows = self._resource.rows(self.account.name, objects, self._parent)
         fresh = [row for row in rows if row.id not in self._seen]
         if self._cursor is not None and len(fresh) < max(len(rows), 1) and not self._cursor_checked:
@@ -185,8 +186,8 @@ class Listing:
             self._begin_pass()  # its order changed between two pages: what stood between them may be lost
             return
         self._add(fresh)
-        hinted = _hints_at_more(body, len(self._seen))
-        if not paged and (has_more or hinted or _token(body, rows)):
+        hinted = hints_at_more(body, len(self._seen))
+        if not paged and (has_more or hinted or token(body, rows)):
             raise self._contradiction("has more than one answer holds, and no way to ask for the rest")
         if has_more and not fresh:
             raise self._contradiction("says that there is more, but shows nothing new: it would lack rows")
@@ -270,35 +271,3 @@ class Listing:
             f"{self.account.name}: its list of {self._resource.noun}s {what}. Nothing is shown rather than a short "
             "list: try again, and if it stays so the server does not follow the API"
         )
-
-    def _page(self, body: Any) -> tuple[list[object], bool | None]:
-        """The objects of a list body and its ``has_more``; DataError for anything that is no list body."""
-        if not isinstance(body, dict) or not isinstance(body.get("data"), list):
-            kind = "an array" if isinstance(body, list) else "an object without data"
-            kind = kind if isinstance(body, (dict, list)) else f"a {type(body).__name__}"
-            raise DataError(
-                f"{self.account.name}: answered the list of {self._resource.noun}s with {kind} where an object "
-                "with an array named data belongs. Check that base_url is the API's"
-            )
-        has_more = body.get("has_more")
-        if has_more is not None and not isinstance(has_more, bool):
-            raise DataError(
-                f"{self.account.name}: has_more is {str(has_more)[:40]!r} where true or false belongs, so the "
-                "end of the list is unknown"
-            )
-        return body["data"], has_more
-
-
-def _hints_at_more(body: Any, shown: int) -> bool:
-    """Whether a list body, which need not have has_more, tells of more jobs than ``shown``."""
-    meta = body.get("meta") if isinstance(body.get("meta"), dict) else {}
-    totals = [body.get("total_count"), body.get("total"), meta.get("total_results")]
-    if any(isinstance(total, int) and total > shown for total in totals):
-        return True
-    return any(body.get(name) for name in ("next", "next_page", "next_cursor", "nextPageToken"))
-
-
-def _token(body: Any, rows: list[Row]) -> bool:
-    """Whether last_id is no id of the list: Portkey's gateway puts a token of Amazon's there where Bedrock has more."""
-    last_id = body.get("last_id")
-    return bool(last_id) and (not rows or last_id != rows[-1].id)

@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from ftsql.cells import CREATED_AT, ID, PROVIDER, Cells, cells
+from ftsql.account import Account
+from ftsql.cells import ID, PROVIDER, Cells, cells
 from ftsql.client import Client
 from ftsql.errors import APIError, ConfigError, OperationalError, Warning
 from ftsql.feed import Feeds
 from ftsql.ids import in_url
-from ftsql.known import CHUNK, Choice, Known, place
+from ftsql.known import Known
 from ftsql.listing import Ask, Listing, Query
 from ftsql.plan import Plan
-from ftsql.providers import Account
 from ftsql.resource import Row
 from ftsql.resources import JOBS
 from ftsql.settings import Settings
@@ -200,7 +199,7 @@ class Look:
         ]
         for account, id, call in calls:
             if call is not None:
-                self._answered(account, id, self.finish(account, call))
+                self.answered(account, id, self.finish(account, call))
 
     def learn(self, account: Account, row: Row) -> None:
         """Show ``row`` from now on: our own write changed it."""
@@ -212,90 +211,15 @@ class Look:
         if known is not None:
             known.changed(row)
 
-    def rest(self, account: Account, choice: Choice, columns: int, *, in_order: bool) -> Iterator[Cells]:
-        """The rows beyond those that a joined listing read, out of the store, as the API has them now.
-
-        All of them are brought up to date first; ``in_order`` as far as they are taken, newest first. Where
-        the listing read no page, everything is young enough to be shown as it is.
-        """
-        known, listing = self.known(account), self.listing(account)
-        assert known is not None
-        got, tail = self.got[account], listing.tail
-        if in_order:
-            choice = replace(choice, status=None, model=None)  # what this statement saw could stand at its place
-        elif listing.pages:
-            self._refresh(account, known.active(tail, choice.since))
-            if choice.since is None:
-                known.looked(listing.began)
-        before = {} if in_order else dict(got)  # of which the store may have another state than this statement saw
-        after: tuple[int, str] | None = None
-        count = account.provider.page_size if in_order else CHUNK
-        while rows := known.cells(choice, tail, after, count, columns):
-            after = place(rows[-1][CREATED_AT], rows[-1][ID])
-            if in_order and listing.pages:
-                ids = {row[ID] for row in rows}
-                self._refresh(account, [job for job in known.active(tail, after[0]) if job[1] in ids])
-            for row in rows:
-                id = row[ID]
-                if id in before or id in listing.by_id:
-                    continue
-                if id in got:
-                    job = got[id]
-                    if job is None:
-                        continue
-                    row = cells(job, columns)
-                self.count(1)
-                yield row
-            if len(rows) < count:
-                break
-        for id, shown in before.items():
-            if shown is not None and id not in listing.by_id and place(shown.created_at, id)[0] <= tail:
-                yield cells(shown, columns)
-
-    def _refresh(self, account: Account, active: Sequence[tuple[int, str]]) -> None:
-        """Ask again how jobs are that had not finished, side by side."""
-        known, got, listing = self.known(account), self.got[account], self.listing(account)
-        assert known is not None
-        left = [job for job in active if job[1] not in got and job[1] not in listing.by_id]
-        pages: list[tuple[Call[Any] | None, list[str]]] = []
-        gets: dict[str, Call[Any] | None] = {}
-        size = account.provider.page_size
-        for before, inside in known.requests(left, size):
-            if before is None:
-                gets[inside[0]] = self.start(account, f"/{inside[0]}")
-            else:
-                pages.append((self.start(account, "", {"limit": str(size), "after": before}), inside))
-        for call, inside in pages:
-            shown = {row.id: row for row in self._page(account, call)}
-            got.update((id, shown[id]) for id in inside if id in shown)
-            # The page may hang on a job that was deleted meanwhile, or ties may stand in another order.
-            gets.update((id, self.start(account, f"/{id}")) for id in inside if id not in shown)
-        for id, call in gets.items():
-            self._answered(account, id, self.finish(account, call))
-
-    def _page(self, account: Account, call: Call[Any] | None) -> list[Row]:
-        """The rows of one page by itself; none where the job that it hangs on is gone."""
-        try:
-            body = self.finish(account, call)
-        except APIError as error:
-            if error.status not in (400, 404, 410, 422):
-                raise
-            return []
-        data = body.get("data") if isinstance(body, dict) else None
-        rows = JOBS.rows(account.name, data) if isinstance(data, list) else []
-        known = self.known(account)
-        if known is not None:
-            known.save(rows)
-        return rows
-
     def retrievable(self, account: Account, id: str) -> bool:
         """Whether the provider can be asked for that job by itself."""
         return "retrieve" not in account.provider.without and in_url(account, id)
 
     def _retrieve(self, account: Account, id: str) -> Row | None:
-        return self._answered(account, id, self.finish(account, self.start(account, f"/{id}")))
+        return self.answered(account, id, self.finish(account, self.start(account, f"/{id}")))
 
-    def _answered(self, account: Account, id: str, body: Any) -> Row | None:
+    def answered(self, account: Account, id: str, body: Any) -> Row | None:
+        """Note what a get of ``id`` was answered; gives its row."""
         row = None if body is None else JOBS.rows(account.name, [body])[0]
         self.got[account][id] = row
         known = self.known(account)

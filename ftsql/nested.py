@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
 
+from ftsql.account import Account
 from ftsql.ids import in_url
 from ftsql.known import CHUNK, Choice, Known, place
 from ftsql.listing import Ask, Listing
 from ftsql.look import Look
 from ftsql.parents import Parent, exists, heard, lacks
-from ftsql.providers import Account
 from ftsql.resource import Resource, Row
 from ftsql.shelf import SKEW, SLACK
 

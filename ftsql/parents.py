@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ftsql.account import Account
 from ftsql.look import Look
-from ftsql.providers import Account
 from ftsql.resource import Row
 from ftsql.resources import is_finished
 

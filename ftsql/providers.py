@@ -1,26 +1,16 @@
-"""Who serves the APIs: provider entries out of TOML, and accounts made of them and the environment.
-
-Headers and URLs stay templates until a request is built: no object here ever holds a credential.
-"""
+"""Who serves the APIs: provider entries out of TOML, the package's and the user's own."""
 
 from __future__ import annotations
 
-import contextlib
-import math
-import os
 import re
-import time
 import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import from_json, to_json
 
 from ftsql import packaged
 from ftsql.errors import ConfigError
@@ -101,128 +91,6 @@ class Provider(BaseModel):
         return [name for template in secret for name, _ in VARIABLE.findall(template)], literals
 
 
-@dataclass(eq=False)
-class Account:
-    """A provider with one set of credentials, which stay in ``environment``."""
-
-    provider: Provider
-    environment: Mapping[str, str] = field(repr=False)
-    _named: str = ""  # the base_url that was checked last, and what came of it
-    _base: str = ""
-    broke_at: float = -math.inf  # when a page broke the declared newest-first order, which is trusted a day later
-
-    @property
-    def name(self) -> str:
-        return self.provider.name
-
-    @property
-    def newest_first(self) -> bool:
-        return self.provider.newest_first and time.time() - self.broke_at > 86_400
-
-    def missing(self) -> list[str]:
-        """The variables that must be set and are not."""
-        return [
-            name
-            for name, required in self.provider.variables.items()
-            if required and not self.environment.get(name, "").strip()
-        ]
-
-    def address(self) -> str:
-        """base_url with its variables, or why it cannot be used."""
-        try:
-            return self.url(root=True)
-        except ConfigError as error:
-            return str(error)
-
-    def url(self, path: str = "", *, root: bool = False) -> str:
-        """The URL of ``path`` below the jobs' own, or below base_url. Raises ConfigError where no key may go there."""
-        named = self._expand(self.provider.base_url)
-        if named != self._named:
-            self._base, self._named = self._checked(named), named
-        return self._base + ("" if root else self.provider.path) + path
-
-    def _checked(self, named: str) -> str:
-        base = re.sub(r"(?<!:)//+", "/", named).rstrip("/")
-        parts = urlsplit(base)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(f"{self.name}: base_url is no http:// or https:// address; correct it")
-        if parts.username is not None or parts.query or parts.fragment:
-            raise ConfigError(
-                f"{self.name}: base_url may hold neither a user nor a query: they would show in messages. "
-                "Put credentials into headers, and other parameters into query, of this provider's entry"
-            )
-        if parts.scheme == "http" and not (self.loopback or self.provider.allow_http):
-            raise ConfigError(
-                f"{self.name}: refuses to send a key to {parts.hostname} over http://. "
-                "Use https://, or set allow_http = true in this provider's entry if the network is yours"
-            )
-        return base
-
-    def query(self) -> dict[str, str]:
-        """What goes into the query of every request."""
-        return {name: self._expand(template) for name, template in self.provider.query.items()}
-
-    def body(self) -> dict[str, str]:
-        """What goes into the body of every POST."""
-        return {name: self._expand(template) for name, template in self.provider.body.items()}
-
-    @cached_property
-    def loopback(self) -> bool:
-        host = urlsplit(self._expand(self.provider.base_url)).hostname or ""
-        return host in ("localhost", "::1") or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
-
-    def headers(self) -> dict[str, str]:
-        """The headers of a request, credentials and all: for the client alone. Empty ones are left out."""
-        built = {header: self._expand(template).strip() for header, template in self.provider.headers.items()}
-        for header, value in built.items():
-            if not (value.isascii() and value.isprintable()):
-                names = [name for name, _ in VARIABLE.findall(self.provider.headers[header])] or [f"header {header}"]
-                names_ = " or ".join(names)
-                raise ConfigError(f"{self.name}: {names_} holds characters that no header can carry; set it again")
-        return {header: value for header, value in built.items() if value}
-
-    def redact(self, text: str) -> str:
-        """``text`` without any credential of this account."""
-        for secret in self._secrets():
-            text = text.replace(secret, "***")
-        return text
-
-    def redact_body(self, body: bytes) -> bytes:
-        """``body`` without any credential of this account, which a server may echo, escaped or not."""
-        secrets = self._secrets()
-        if b"\\" in body:
-            with contextlib.suppress(ValueError):
-                plain = to_json(from_json(body), inf_nan_mode="constants")
-                body = plain if any(secret.encode() in plain for secret in secrets) else body
-        for secret in secrets:
-            body = body.replace(secret.encode(), b"***")
-        return body
-
-    def _secrets(self) -> list[str]:
-        names, literals = self.provider.secrets
-        found = {*literals, *(self.environment.get(name, "").strip() for name in names)}
-        return sorted((secret for secret in found if len(secret) >= 8), key=len, reverse=True)
-
-    def _expand(self, template: str) -> str:
-        def value(match: re.Match[str]) -> str:
-            name, default = match.groups()
-            found = self.environment.get(name, "").strip() or default
-            if found is None:
-                raise ConfigError(missing_key(self.name, [name]))
-            return found
-
-        return VARIABLE.sub(value, template) if "$" in template else template
-
-
-def missing_key(provider: str, names: Iterable[str]) -> str:
-    """What to do when a provider's variables are not set."""
-    listed = " and ".join(names)
-    return (
-        f"{provider}: {listed} is not set. Set it (export {listed.split(' and ')[0]}=…), or try ftsql "
-        "without any key: ftsql --sandbox, in Python connect(sandbox=True)"
-    )
-
-
 def user_file(environment: Mapping[str, str]) -> Path:
     """Where the user's own providers are read from: FTSQL_CONFIG, else the platform's config folder."""
     named = environment.get("FTSQL_CONFIG")
@@ -283,24 +151,3 @@ def _provider(name: str, tables: Mapping[str, Any], above: tuple[str, ...] = ())
         first = error.errors(include_url=False)[0]
         word = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"provider {name}: {word}: {first['msg']}") from None
-
-
-def accounts(
-    known: Mapping[str, Provider],
-    names: Iterable[str] | None,
-    active: Iterable[str],
-    environment: Mapping[str, str] = os.environ,
-) -> list[Account]:
-    """The accounts that statements ask: ``names``, else FTSQL_PROVIDERS, else ``active``, else all complete ones.
-
-    Raises ConfigError for a name that nobody knows.
-    """
-    listed = [name.strip() for name in environment.get("FTSQL_PROVIDERS", "").split(",") if name.strip()]
-    chosen = list(names or ()) or listed or list(active)
-    unknown = [name for name in chosen if name not in known]
-    if unknown:
-        raise ConfigError(f"unknown provider {unknown[0]!r}; known are {', '.join(sorted(known))}")
-    if chosen:
-        return [Account(known[name], environment) for name in dict.fromkeys(chosen)]
-    complete = [Account(provider, environment) for provider in known.values()]
-    return [account for account in complete if not account.missing() and not account.provider.by_name]

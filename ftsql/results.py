@@ -20,13 +20,13 @@ from pydantic import Field
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 from ftsql import contents
+from ftsql.account import Account
 from ftsql.errors import DataError, Warning
 from ftsql.ids import in_url
 from ftsql.known import Known
 from ftsql.look import Look
 from ftsql.nested import AHEAD, Nested
 from ftsql.parents import Parent, heard
-from ftsql.providers import Account
 from ftsql.resource import Resource, Row, Text
 from ftsql.resources import RESULTS, is_finished
 

@@ -11,13 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ftsql import metadata
+from ftsql.account import Account
 from ftsql.cells import CREATED_AT, Cells, cells
 from ftsql.errors import OperationalError
+from ftsql.fresh import rest
 from ftsql.known import Choice
 from ftsql.listing import Listing
 from ftsql.look import Look
 from ftsql.plan import Plan
-from ftsql.providers import Account
 from ftsql.resource import SQLiteValue
 
 NUMERIC = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
@@ -127,7 +128,7 @@ def _listed(
         if listing.done or (choice.since is not None and listing.older_than(choice.since, inclusive=inclusive)):
             return
         if listing.joined:
-            yield from look.rest(account, choice, columns, in_order=in_order)
+            yield from rest(look, account, choice, columns, in_order=in_order)
             return
         read = len(listing.rows)
         listing.eager = choice.since is None and not look.may_stop and (not in_order or listing.pages > 0)

@@ -16,11 +16,12 @@ from typing import Any
 
 import apsw
 
+from ftsql.account import Account
 from ftsql.client import Client
 from ftsql.errors import ConfigError, IntegrityError, ProgrammingError
 from ftsql.journal import Journal
 from ftsql.look import Look
-from ftsql.providers import Account, Provider
+from ftsql.providers import Provider
 from ftsql.requests import Counts, Requests
 from ftsql.resource import Row
 from ftsql.resources import JOBS, OTHERS

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 import apsw
 
+from ftsql.account import Account
 from ftsql.errors import StoreError, Warning
-from ftsql.providers import Account
 from ftsql.resource import Resource
 from ftsql.resources import JOBS
 from ftsql.settings import Settings
@@ -63,9 +63,8 @@ class Shelf:
         """The cover, unless there is none or it is due for a full listing."""
 
         def read(db: apsw.Connection) -> Cover | None:
-            row: Any = db.execute(
-                "SELECT horizon, looked_at, full_at, generation FROM covers WHERE cover = ?", (self._cover(),)
-            ).fetchone()
+            sql = "SELECT horizon, looked_at, full_at, generation FROM covers WHERE cover = ?"
+            row: Any = db.execute(sql, (self._cover(db),)).fetchone() or (None, 0, None, 0)
             self._generation = row[3]
             due = row[0] is None or not row[2] or row[2] <= time.time() - self._refresh_seconds
             return None if due else Cover(row[0], row[1])
@@ -77,7 +76,7 @@ class Shelf:
 
         def read(db: apsw.Connection) -> float:
             sql = "SELECT looked_at FROM covers WHERE cover = ? AND horizon IS NOT NULL"
-            row: Any = db.execute(sql, (self._cover(),)).fetchone()
+            row: Any = db.execute(sql, (self._cover(db),)).fetchone()
             return 0.0 if row is None else float(row[0])
 
         return self._safe(read, 0.0)
@@ -87,7 +86,7 @@ class Shelf:
 
         def read(db: apsw.Connection) -> bool:
             sql = "SELECT 1 FROM covers WHERE cover = ? AND broke_at > ?"
-            return db.execute(sql, (self._cover(), time.time() - self._refresh_seconds)).fetchone() is None
+            return db.execute(sql, (self._cover(db), time.time() - self._refresh_seconds)).fetchone() is None
 
         return self._safe(read, True)
 
@@ -95,7 +94,7 @@ class Shelf:
         """The provider's list is not in the order that it declares."""
 
         def write(db: apsw.Connection) -> None:
-            db.execute("UPDATE covers SET broke_at = ? WHERE cover = ?", (time.time(), self._cover()))
+            db.execute("UPDATE covers SET broke_at = ? WHERE cover = ?", (time.time(), self._cover(db, make=True)))
 
         self._safe(write, None, writes=True)
 
@@ -111,11 +110,11 @@ class Shelf:
         horizon = newest - SLACK if newest > began - SKEW else newest
 
         def write(db: apsw.Connection) -> None:
-            cover = self._cover()
+            cover = self._cover(db, make=True)
             if full:
-                older = "SELECT id FROM objects WHERE cover = ? AND listing IS NOT ? AND checked_at < ?"
+                older = "SELECT id FROM kept WHERE cover = ? AND listing IS NOT ? AND checked_at < ?"
                 gone = [(cover, id) for (id,) in db.execute(older, (cover, listing, began)) if id not in shown]
-                db.executemany("DELETE FROM objects WHERE cover = ? AND id = ?", gone)
+                db.executemany("DELETE FROM kept WHERE cover = ? AND id = ?", gone)
             db.execute(
                 "UPDATE covers SET horizon = ?1, full_at = iif(?2, ?3, full_at), looked_at = iif(?2, ?3, looked_at) "
                 "WHERE cover = ?4 AND generation = ?5",
@@ -130,7 +129,7 @@ class Shelf:
         def write(db: apsw.Connection) -> None:
             db.execute(
                 "UPDATE covers SET looked_at = max(looked_at, ?) WHERE cover = ? AND generation = ?",
-                (at, self._cover(), self._generation),
+                (at, self._cover(db), self._generation),
             )
 
         self._safe(write, None, writes=True, whole=True)
@@ -141,7 +140,7 @@ class Shelf:
         def write(db: apsw.Connection) -> None:
             db.execute(
                 "UPDATE covers SET horizon = ? WHERE cover = ? AND generation = ?",
-                (FOREVER, self._cover(), self._generation),
+                (FOREVER, self._cover(db, make=True), self._generation),
             )
 
         self._safe(write, None, writes=True, whole=True)
@@ -151,7 +150,7 @@ class Shelf:
 
         def read(db: apsw.Connection) -> bool:
             sql = "SELECT 1 FROM covers WHERE cover = ? AND horizon >= ?"
-            return db.execute(sql, (self._cover(), FOREVER)).fetchone() is not None
+            return db.execute(sql, (self._cover(db), FOREVER)).fetchone() is not None
 
         return self._safe(read, False)
 
@@ -159,16 +158,16 @@ class Shelf:
         """Have the next listing read everything, and take nothing for finished that it does not show so."""
 
         def write(db: apsw.Connection) -> None:
-            cover = (self._cover(),)
+            cover = (self._cover(db),)
             db.execute("UPDATE covers SET full_at = 0, looked_at = 0 WHERE cover = ?", cover)
-            db.execute("UPDATE objects SET finished = 0, checked_at = 0 WHERE cover = ?", cover)
+            db.execute("UPDATE kept SET finished = 0, checked_at = 0 WHERE cover = ?", cover)
 
         self._safe(write, None, writes=True)
 
-    def _cover(self) -> int:
-        """How the store numbers this account's jobs."""
+    def _cover(self, db: apsw.Connection, *, make: bool = False) -> int:
+        """How the store numbers this account's jobs; 0, which nothing has, until it keeps one."""
         if not self._cover_id:
-            self._cover_id = self._store.cover(self._account, self._resource.table, self._parent)
+            self._cover_id = self._store.cover(db, self._account, self._resource.table, self._parent, make=make)
         return self._cover_id
 
     def _read(self, work: Callable[[apsw.Connection], T]) -> T:
@@ -176,7 +175,7 @@ class Shelf:
         try:
             with self._store.rows(writes=False) as db:
                 found = work(db)
-                generation = db.execute("SELECT generation FROM covers WHERE cover = ?", (self._cover(),)).get
+                generation = db.execute("SELECT generation FROM covers WHERE cover = ?", (self._cover(db),)).get
         except apsw.Error as error:
             raise StoreError(
                 f"the store {self._store.path} broke while it was read ({error}): run the statement again with "

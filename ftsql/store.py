@@ -21,10 +21,10 @@ from typing import Any
 import apsw
 from pydantic_core import to_json
 
+from ftsql.account import Account
 from ftsql.errors import StoreError
-from ftsql.providers import Account
 from ftsql.saver import Saver
-from ftsql.schema import APPLICATION_ID, KEPT, MADE, SCHEMA, VERSION
+from ftsql.schema import APPLICATION_ID, FROM_1, KEPT, MADE, SCHEMA, VERSION
 
 MEMORY = ":memory:"
 BUSY_MILLISECONDS = 10_000
@@ -91,7 +91,7 @@ class Store:
         if db.pragma("user_version") < VERSION:
             with contextlib.closing(db.execute("BEGIN IMMEDIATE")):
                 if db.pragma("user_version") < VERSION:
-                    db.execute(f"DROP TABLE objects; DROP TABLE covers; {KEPT}{MADE}")
+                    db.execute(FROM_1)
                 db.execute("COMMIT")
 
     @contextlib.contextmanager
@@ -134,18 +134,17 @@ class Store:
                 raise
             self._quick.execute("COMMIT")
 
-    def cover(self, account: Account, resource: str, parent: str = "") -> int:
-        """The number by which the store knows an account's objects of one resource (and parent). Raises apsw.Error."""
+    def cover(self, db: apsw.Connection, account: Account, resource: str, parent: str = "", *, make: bool) -> int:
+        """The number by which the store knows an account's objects of one resource (and parent).
+
+        0 where there is none yet and none is to be made. Raises apsw.Error.
+        """
         known = (self.account(account), f"{resource}/{parent}" if parent else resource)
-        with self.rows(writes=False) as db:
-            found = db.execute("SELECT cover FROM covers WHERE account = ? AND resource = ?", known).fetchone()
-            if found is None:
-                db.execute(
-                    "INSERT INTO covers (provider, account, resource) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-                    (account.name, *known),
-                )
-                return self.cover(account, resource, parent)
-        return int(found[0])
+        if make:
+            sql = "INSERT INTO covers (provider, account, resource) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+            db.execute(sql, (account.name, *known))
+        found: Any = db.execute("SELECT cover FROM covers WHERE account = ? AND resource = ?", known).fetchone()
+        return 0 if found is None else int(found[0])
 
     def contents(self) -> list[Any]:
         """For each account: its provider, the jobs known and those of them that have finished, how far
@@ -155,7 +154,7 @@ class Store:
         with self.lock:
             return self.db.execute(
                 "SELECT provider, count(id), ifnull(sum(finished), 0), horizon, full_at FROM covers "
-                "LEFT JOIN objects USING (cover) WHERE instr(resource, '/') = 0 "
+                "LEFT JOIN kept USING (cover) WHERE instr(resource, '/') = 0 "
                 "GROUP BY cover HAVING count(id) OR full_at ORDER BY cover"
             ).fetchall()
 
@@ -176,7 +175,7 @@ class Store:
         """Forget everything but the writes of the last day and those that are open. Raises StoreError."""
         self.saver.catch_up()
         with self.transaction() as db:
-            db.execute("DELETE FROM objects")
+            db.execute("DELETE FROM kept")
             # The numbers stay: another process may hold one. What it reads or writes now is of an old generation.
             db.execute(
                 "UPDATE covers SET horizon = NULL, looked_at = 0, full_at = NULL, broke_at = NULL, "

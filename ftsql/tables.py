@@ -11,6 +11,7 @@ from typing import Any
 import apsw
 from pydantic_core import from_json
 
+from ftsql.account import Account
 from ftsql.cells import ID, PROVIDER
 from ftsql.errors import NotSupportedError, ProgrammingError
 from ftsql.feed import Feed
@@ -18,7 +19,6 @@ from ftsql.ids import in_url
 from ftsql.nested import AHEAD, Nested
 from ftsql.parents import Parent, heard, lacks
 from ftsql.plan import GET, LISTING
-from ftsql.providers import Account
 from ftsql.resource import Resource, Row, SQLiteValue, json_text
 from ftsql.resources import RESULTS
 from ftsql.results import Results

@@ -17,10 +17,10 @@ from typing import ClassVar
 import httpx
 from pydantic_core import to_json
 
+from ftsql.account import Account
 from ftsql.answers import Answer
 from ftsql.errors import APIConnectionError, APIError, ConfigError, Error
 from ftsql.multipart import Unsent, Upload
-from ftsql.providers import Account
 from ftsql.settings import Settings
 
 # The response headers that anybody needs; the rest is dropped, whatever a server echoes in it.

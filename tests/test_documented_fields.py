@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from ftsql import checks
+from ftsql.account import Account
 from ftsql.errors import IntegrityError
-from ftsql.providers import Account, load
+from ftsql.providers import load
 from ftsql.resources import JOBS
 
 Field = dict[str, Any]

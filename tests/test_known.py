@@ -204,7 +204,7 @@ def test_a_store_that_fails_is_said_and_everything_is_asked_for(
     db = connect(store=path)
     db.execute(COUNT).fetchall()
     other = apsw.Connection(str(path))
-    other.execute("BEGIN IMMEDIATE" if how == "locked" else "DROP TABLE objects")
+    other.execute("BEGIN IMMEDIATE" if how == "locked" else "DROP TABLE kept")
     sandbox.add_job(id="ftjob-new", created_at=1_790_000_100)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

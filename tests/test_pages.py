@@ -113,7 +113,7 @@ def test_a_broken_order_is_trusted_again_a_day_later(
         sandbox.requests.clear()
         now = time.time() + days * 86_400
         with monkeypatch.context() as patch:
-            patch.setattr("ftsql.providers.time.time", lambda now=now: now)
+            patch.setattr("ftsql.account.time.time", lambda now=now: now)
             assert len(db.execute(newest.format(limit)).fetchall()) == limit
         assert len(sandbox.requests) == pages
 

@@ -13,7 +13,8 @@ import apsw
 import pytest
 
 import ftsql
-from ftsql.providers import Account, Provider, load
+from ftsql.account import Account
+from ftsql.providers import Provider, load
 from ftsql.sandbox import Fault, Sandbox
 from tests.conftest import CANARY, fill
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +35,13 @@ def job(number: int, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def made() -> Iterator[tuple[Rows, list[Row]]]:
+def made() -> tuple[Rows, list[Row]]:
     """A long list, and the same rows as a plain one."""
     plain = JOBS.rows("openai", [job(number) for number in range(COUNT)])
     rows = Rows()
     for row in plain:
         rows.append(row)
-    yield rows, plain
+    return rows, plain
 
 
 def same(one: Row, other: Row) -> bool:

@@ -231,6 +231,13 @@ def test_threads_may_share_a_store_object(tmp_path: Path) -> None:
     store.close()
 
 
+OBJECTS_1 = """
+    cover INTEGER, place INTEGER, id, created_at, estimated_finish, fine_tuned_model, finished_at, model, object,
+    organization_id, seed, status, trained_tokens, training_file, validation_file, suffix, raw, finished INTEGER,
+    checked_at REAL, listing TEXT, UNIQUE (cover, id)
+"""
+
+
 def test_a_store_of_version_1_keeps_its_writes_and_asks_again_for_the_rest(
     sandbox: Sandbox, connect: Connect, files: None, tmp_path: Path
 ) -> None:
@@ -240,7 +247,7 @@ def test_a_store_of_version_1_keeps_its_writes_and_asks_again_for_the_rest(
     db.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall()
     db.close()
     older = apsw.Connection(str(path))
-    older.execute("ALTER TABLE objects DROP COLUMN method; PRAGMA user_version = 1")
+    older.execute(f"DROP TABLE kept; CREATE TABLE objects ({OBJECTS_1}); PRAGMA user_version = 1")
     older.close()
     db = connect(store=path)
     sandbox.requests.clear()

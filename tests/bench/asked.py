@@ -40,22 +40,23 @@ def answer(opened: Callable[[Asked], AbstractContextManager[Ask]]) -> None:
 
     It says when all is ready and waits for a word to begin, so that what it sends before is not counted.
     """
+    print("up", flush=True)
     while line := sys.stdin.readline():
         asked = Asked(**json.loads(line))
         with opened(asked) as ask:
             gc.collect()
             print("ready", flush=True)
             sys.stdin.readline()
-            before = _resident(reset=True)
+            before = resident(reset=True)
             began = time.perf_counter()
             rows = list(ask())
             seconds = time.perf_counter() - began
-            peak = max(_resident() - before, 0) if before else 0
+            peak = max(resident() - before, 0) if before else 0
             found = sorted(str(row[0]) for row in rows)
         print(json.dumps([seconds, peak, found]), flush=True)
 
 
-def _resident(*, reset: bool = False) -> int:
+def resident(*, reset: bool = False) -> int:
     """The most bytes that this process had in memory since the last reset; Linux tells."""
     with suppress(OSError):
         if reset:

@@ -79,6 +79,11 @@ class Contender:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._process.communicate()
 
+    def wait(self) -> None:
+        """Until it has started, so that what it loads takes no time of another's."""
+        assert self._process.stdout is not None
+        self._process.stdout.readline()
+
     def ask(self, asked: Asked, server: Server) -> Answered:
         """What it answers. Raises SystemExit where it does not."""
         ready = self._said(json.dumps(asdict(asked)))

@@ -23,14 +23,14 @@ WIDE = 0.25  # of the median: runs that are further apart are told of
 
 @dataclass
 class Measured:
-    """All runs of one question by one contender."""
+    """All runs of one question by one contender; of the first only memory and requests count."""
 
     runs: list[Answered] = field(default_factory=list)
 
     @property
     def seconds(self) -> float:
         """The median."""
-        return median(run.seconds for run in self.runs)
+        return median(run.seconds for run in self.runs[1:])
 
 
 @dataclass
@@ -68,8 +68,10 @@ def measure(
                     )
                     for entry in present
                 }
-                for number in range(repeat):
-                    print(f"{latency * 1000:g} ms, run {number + 1}: {question.title}, load {_load()}", file=sys.stderr)
+                for contender in contenders.values():
+                    contender.wait()
+                for number in range(repeat + 1):
+                    print(f"{latency * 1000:g} ms, run {number}: {question.title}, load {_load()}", file=sys.stderr)
                     for entry in present:
                         asked = Asked(
                             server.base_url, "any", setup, question.sql, ids, question.shape, SINCE, entry.way
@@ -115,7 +117,7 @@ def say_where_runs_differ(results: Results) -> None:
     """Which figures are not to be relied upon, on stderr."""
     for title, rows in results.rows.items():
         for by, measured in rows.items():
-            seconds = [run.seconds for run in measured.runs]
+            seconds = [run.seconds for run in measured.runs[1:]]
             requests = [run.requests for run in measured.runs]
             if max(seconds) - min(seconds) > WIDE * median(seconds) or len(set(requests)) > 1:
                 runs = ", ".join(f"{one * 1000:.1f}" for one in seconds)

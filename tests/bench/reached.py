@@ -1,0 +1,51 @@
+"""What the figures are to reach, and whether they do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tests.bench.contenders import COLD, FLOOR, HTTPX, MODULE, OPENAI, TABLE, WARM, YOUNG
+from tests.bench.measured import Results
+
+ALL, TWO, ONE, STATUS = "all ", "two", "one id", "`status"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A figure that is to be at most ``most``."""
+
+    what: str
+    figure: float
+    most: float
+
+    def __str__(self) -> str:
+        return f"| {self.what} | {self.figure:.2f} | {self.most:g} | {'yes' if self.figure <= self.most else 'no'} |"
+
+
+def at_once(results: Results) -> Iterator[Goal]:
+    """The goals for a list without latency."""
+    jobs = f"all {results.jobs:,} jobs, "
+    for what, columns, most in (("all columns", "all columns", 2.5), ("two columns", "two columns", 2.0)):
+        cold = results.seconds(jobs + columns, COLD)
+        yield Goal(f"cold, {what} ÷ floor", cold / results.seconds(jobs + columns, FLOOR), most)
+        if OPENAI in results.rows[jobs + columns]:
+            yield Goal(f"cold, {what} ÷ openai-python", cold / results.seconds(jobs + columns, OPENAI), 0.25)
+    for name, way in (("warm", WARM), ("warm, max_age", YOUNG)):
+        every, two = results.seconds(jobs + "all columns", way), results.seconds(jobs + "two columns", way)
+        yield Goal(f"{name}, all columns ÷ make_virtual_module", every / results.seconds(jobs + "all", MODULE), 1.0)
+        yield Goal(f"{name}, all columns ÷ plain table", every / results.seconds(jobs + "all", TABLE), 4.0)
+        yield Goal(f"{name}, two columns ÷ plain table", two / results.seconds(jobs + "two", TABLE), 3.0)
+    yield Goal("one id ÷ one httpx GET", results.seconds("one id", COLD) / results.seconds("one id", HTTPX), 1.25)
+
+
+def waiting(results: Results) -> Iterator[Goal]:
+    """The goal for a list whose answers take a while."""
+    measured = results.measured("all ", COLD)
+    waited = measured.runs[0].requests * results.latency
+    yield Goal(f"cold, all columns ÷ pages × {results.latency * 1000:g} ms", measured.seconds / waited, 1.05)
+
+
+def table(goals: list[Goal]) -> str:
+    """As Markdown."""
+    return "\n".join(["| figure | is | at most | reached |", "|---|--:|--:|---|", *map(str, goals)])
