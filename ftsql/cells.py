@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from operator import itemgetter
 
+from pydantic_core import to_json
+
 from ftsql.resource import Row, SQLiteValue, json_text
 from ftsql.resources import FTSQL_KEY, JOBS
 
@@ -19,6 +21,7 @@ ALL = (1 << len(NAMES)) - 1  # every column, as a set of bits
 NESTED = tuple(column.name for column in JOBS.documented if column.type == "JSON")
 _ON_DEMAND = 1 << RAW | 1 << KEY
 _BLANK: dict[str, SQLiteValue] = dict.fromkeys(NAMES)
+_JSON = frozenset({dict, list, str, bool})  # of which JSON text is made as it is
 _taken = itemgetter(*NAMES)
 
 
@@ -37,19 +40,15 @@ def cells(row: Row, columns: int = ALL) -> Cells:
 
 
 def _made(row: Row) -> Cells:
+    row.decode()
     values = {**_BLANK, **row.values}
     for name in NESTED:
-        value = row.nested(name)
+        value = values[name]
         if value is not None:
-            values[name] = json_text(_shown(value) if name == "metadata" else value)
+            if name == "metadata" and isinstance(value, dict) and FTSQL_KEY in value:
+                value = {key: member for key, member in value.items() if key != FTSQL_KEY} or None
+            values[name] = to_json(value, inf_nan_mode="null").decode() if type(value) in _JSON else json_text(value)
     values["provider"] = row.provider
     values["fine_tuning_job_id"] = values["id"]
     made: Cells = _taken(values)
     return made
-
-
-def _shown(metadata: object) -> object:
-    """The pairs of a job's metadata that are not ours."""
-    if isinstance(metadata, dict) and FTSQL_KEY in metadata:
-        return {key: member for key, member in metadata.items() if key != FTSQL_KEY} or None
-    return metadata

@@ -54,11 +54,15 @@ def rest(look: Look, account: Account, choice: Choice, columns: int, *, in_order
         if in_order and listing.pages:
             ids = {row[ID] for row in rows}
             _refresh(look, account, [job for job in known.active(tail, after[0]) if job[1] in ids])
-        look.count(len(rows))
-        for row in rows:
-            shown = row if plain and not got else seen(row)  # which our own write may change on the way
-            if shown is not None:
-                yield shown
+        given = 0
+        try:
+            for row in rows:
+                shown = row if plain and not got else seen(row)  # which our own write may change on the way
+                if shown is not None:
+                    given += 1
+                    yield shown
+        finally:
+            look.count(given)
         if len(rows) < count:
             break
     for id, job in before.items():

@@ -66,7 +66,11 @@ class Column:
     hidden: bool = False
 
 
-Time = Annotated[int | None, BeforeValidator(_seconds)]
+# A time in seconds or none, as most are, is seen by pydantic itself; the rest is for _seconds.
+Time = Annotated[
+    Annotated[int, Field(strict=True, gt=0, le=10**11)] | Annotated[int | None, BeforeValidator(_seconds)],
+    Field(union_mode="left_to_right"),
+]
 Real = Annotated[float | None, BeforeValidator(_real)]
 Whole = Annotated[int | None, BeforeValidator(_whole)]
 Integer = Annotated[int | None, Field(ge=-(2**63), le=2**63 - 1)]
@@ -106,10 +110,14 @@ class Row:
 
     def nested(self, name: str) -> Any:
         """A field that is an object or array, decoded."""
+        self.decode()
+        return self.values.get(name)
+
+    def decode(self) -> None:
+        """Have the nested fields among the values, also of a row out of the store."""
         if self._bare is not None:
             self.values = self._bare.rows(self.provider, [self.raw])[0].values
             self._bare = None
-        return self.values.get(name)
 
     @property
     def created_at(self) -> int | None:
@@ -207,11 +215,12 @@ class Resource:
         return [Row(provider, value, raw) for value, raw in zip(values, objects, strict=True) if isinstance(raw, dict)]
 
     def _complaint(self, provider: str, objects: Sequence[object], error: ValidationError) -> str:
-        first = error.errors(include_url=False)[0]
+        errors = error.errors(include_url=False)
+        first = [one for one in errors if one["loc"][:2] == errors[0]["loc"][:2]][-1]  # of a union the last says why
         index = first["loc"][0] if first["loc"] and isinstance(first["loc"][0], int) else 0
         culprit = objects[index]
         name = culprit.get("id") if isinstance(culprit, dict) else None
-        field = ".".join(str(part) for part in first["loc"][1:]) or "the object"
+        field = str(first["loc"][1]) if len(first["loc"]) > 1 else "the object"
         message = first["msg"].removeprefix("Value error, ")[:120]
         return (
             f"{provider}: sent a {self.noun} that does not follow the API's schema "
