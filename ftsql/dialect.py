@@ -10,6 +10,11 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+try:
+    import sqlalchemy  # noqa: F401
+except ImportError as error:
+    raise ImportError("ftsql:// needs: pip install 'ftsql[sqlalchemy]'", name=error.name) from error
+
 from sqlalchemy import exc, pool
 from sqlalchemy.dialects.sqlite import DATETIME, REAL, TEXT
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler, SQLiteDialect, SQLiteExecutionContext

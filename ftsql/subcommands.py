@@ -206,6 +206,7 @@ def serve(words: Sequence[str]) -> int:
     """``ftsql serve``: serve PostgreSQL's protocol until Ctrl-C. Raises ConfigError without the extra."""
     try:
         import pg_mimic  # noqa: F401
+        import regex  # noqa: F401
         import sqlglot  # noqa: F401
     except ImportError:
         raise ConfigError("ftsql serve needs its extra: pip install 'ftsql[serve]'") from None

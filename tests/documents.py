@@ -16,7 +16,10 @@ from typing import Any, NoReturn
 
 import pytest
 
+import ftsql
+
 ROOT = Path(__file__).parent.parent
+PACKAGE = Path(ftsql.__file__).parent  # as it is installed, which need not be the checkout's
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PROGRAMS = {"ftsql", "sqlite3", "isql", "echo"}  # what a console block may run
 REQUIRED = os.environ.get("FTSQL_TOOLS") == "1"  # read before a fixture takes FTSQL_… away

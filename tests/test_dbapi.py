@@ -120,7 +120,7 @@ def test_what_python_has_is_bound_as_sqlite_has_it(db: dbapi.Connection, value: 
 WRONG = [
     ("SELECT ?", (2**70,), dbapi.DataError, "does not fit"),
     ("SELECT ?", ("\ud800",), dbapi.DataError, "does not fit"),
-    ("SELECT ?", (object(),), dbapi.ProgrammingError, "parameter . is a object"),
+    ("SELECT ?", (...,), dbapi.ProgrammingError, "parameter . is a ellipsis"),
     ("SELECT ?", "a", dbapi.ProgrammingError, "a sequence or a mapping, not a str"),
     ("SELECT ?", 5, dbapi.ProgrammingError, "a sequence or a mapping, not a int"),
     ("SELECT ?", (), dbapi.ProgrammingError, "1 bindings"),

@@ -22,11 +22,24 @@ from ftsql.providers import VARIABLE
 from ftsql.sandbox import Sandbox
 from ftsql.topics import Topic, all_topics
 from tests.conftest import CANARY
-from tests.documents import FENCED, ROOT, Block, absent, blocks, commands, matches, missing, needed, notebook, shown
+from tests.documents import (
+    FENCED,
+    PACKAGE,
+    ROOT,
+    Block,
+    absent,
+    blocks,
+    commands,
+    matches,
+    missing,
+    needed,
+    notebook,
+    shown,
+)
 from tests.test_shell import run
 
 PAGES = {page.name: page for page in all_topics()}
-BUILT_IN: dict[str, Any] = tomllib.loads((ROOT / "ftsql" / "providers.toml").read_text("utf-8"))
+BUILT_IN: dict[str, Any] = tomllib.loads((PACKAGE / "providers.toml").read_text("utf-8"))
 SHELL = {"pip", "apt-get", "export", "ftsql", "datasette", "grafana-cli", "systemctl", "journalctl"}
 DATA = {"yaml", "cron", "bat"}  # read by other programs alone
 IN_THE_GUIDE = "/srv/ftsql/jobs.db"
@@ -76,7 +89,7 @@ def test_guide_lists_every_page_with_its_first_line() -> None:
 def test_a_page_is_printed_as_it_is_and_a_name_may_be_in_capitals() -> None:
     done = run("guide", "Superset")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == (ROOT / "ftsql" / "guide" / "superset.md").read_text("utf-8")
+    assert done.stdout == (PACKAGE / "guide" / "superset.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize(

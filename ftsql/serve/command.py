@@ -22,7 +22,6 @@ import apsw
 
 from ftsql.connection import Connection, connect_with_usual_store
 from ftsql.errors import ConfigError, ProgrammingError
-from ftsql.sandbox import Sandbox
 from ftsql.serve.backend import Backend, Shared
 from ftsql.serve.catalog import DATABASE
 from ftsql.serve.limits import Limits
@@ -163,6 +162,8 @@ def _options(given: argparse.Namespace, end: contextlib.ExitStack) -> dict[str, 
     options |= {"read_only": True, "max_age": given.max_age, "sandbox": False}
     options |= {"max_requests": given.max_requests, "timeout": given.timeout}
     if given.sandbox:
+        from ftsql.sandbox import Sandbox  # an extra of its own
+
         options["sandbox"] = end.enter_context(Sandbox())
         folder = end.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
         options["store"] = given.store or os.path.join(folder, "store.db")

@@ -25,7 +25,7 @@ from ftsql.layout import names
 from ftsql.resources import JOBS
 from ftsql.sandbox import Sandbox
 from tests.conftest import CANARY
-from tests.documents import ROOT, absent, blocks, needed, shown
+from tests.documents import PACKAGE, absent, blocks, needed, shown
 from tests.syncing import wait_for
 from tests.test_shell import run
 
@@ -130,7 +130,7 @@ def _texts(row: Iterable[Any]) -> list[str | None]:
 def test_so_does_isql_with_the_guides_odbc_ini(world: World, tmp_path: Path) -> None:
     if shutil.which("isql") is None:
         absent("there is no isql")
-    page = (ROOT / "ftsql" / "guide" / "odbc.md").read_text("utf-8")
+    page = (PACKAGE / "guide" / "odbc.md").read_text("utf-8")
     (ini,) = [block.text for block in blocks(page) if block.language == "ini"]
     (tmp_path / "odbc.ini").write_text(ini.replace("/srv/ftsql/jobs.db", str(world.path)))
     printed = shown(f'echo "{STATUSES}" | isql jobs -b -d,', tmp_path, {"ODBCINI": str(tmp_path / "odbc.ini")})
@@ -198,7 +198,7 @@ def datasette(world: World) -> Iterator[httpx.Client]:
     import uvicorn
     from datasette.app import Datasette
 
-    page = (ROOT / "ftsql" / "guide" / "datasette.md").read_text("utf-8")
+    page = (PACKAGE / "guide" / "datasette.md").read_text("utf-8")
     (metadata,) = [json.loads(block.text) for block in blocks(page) if block.language == "json"]
     app = Datasette([str(world.path)], metadata=metadata).app()
     with socket.socket() as listener:

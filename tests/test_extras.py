@@ -1,0 +1,19 @@
+"""Each extra alone: it is enough for what it is for, and what belongs to another says which one to install."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.bounds import oldest
+from tests.extras import BRINGS, check
+
+
+@pytest.mark.parametrize("extra", ["", *BRINGS])
+def test_an_extra_is_enough_by_itself_and_a_missing_one_is_named(extra: str) -> None:
+    check(extra)
+
+
+def test_every_dependency_has_an_oldest_version() -> None:
+    assert {"apsw", "httpx", "starlette", "sqlglot", "pg-mimic", "sqlalchemy"} <= {
+        requirement.partition("==")[0] for requirement in oldest("test")
+    }
