@@ -115,7 +115,7 @@ def test_a_mutated_answer_is_right_rows_or_a_clear_error(face: str) -> None:
                     assert len(complaint) < 2000, f"{number}: {complaint}"
                 else:
                     _check(found, sent, headers, number)
-                assert time.monotonic() - began < 5, number
+                assert time.monotonic() - began < 30, number
                 _embedded(db).clear_faults()
         finally:
             db.close()
