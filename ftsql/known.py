@@ -23,14 +23,12 @@ CHUNK = 1000  # rows read at once
 _DOCUMENTED = [column.name for column in JOBS.documented if column.type != "JSON"]
 PLAIN = (*_DOCUMENTED, "suffix")
 FIELDS = ("cover", "place", *PLAIN, "raw", "finished", "checked_at", "listing")
+# An answer that comes late must not make a finished job run again, nor take the place of a younger one.
+STAYS = "(finished OR checked_at > excluded.checked_at) AND NOT excluded.finished"
 SAVE = (
     f"INSERT INTO objects ({', '.join(FIELDS)}) VALUES ({', '.join('?' * len(FIELDS))}) "
     "ON CONFLICT (cover, id) DO UPDATE SET "
-    # An answer that comes late must not make a finished job run again.
-    + ", ".join(
-        f"{name} = iif(finished AND NOT excluded.finished, {name}, excluded.{name})"
-        for name in ("place", *PLAIN[1:], "raw", "finished")
-    )
+    + ", ".join(f"{name} = iif({STAYS}, {name}, excluded.{name})" for name in ("place", *PLAIN[1:], "raw", "finished"))
     + ", checked_at = max(checked_at, excluded.checked_at), listing = coalesce(excluded.listing, listing)"
 )
 
@@ -73,15 +71,15 @@ class Known(Shelf):
 
         return self._safe(read, None)
 
-    def save(self, rows: Iterable[Row], listing: str | None = None) -> None:
-        """Keep what the API just showed; a row that is finished already stays as it is."""
-        now = time.time()
+    def save(self, rows: Iterable[Row], listing: str | None = None, at: float | None = None) -> None:
+        """Keep what the API showed when it was asked ``at`` (now); what is finished, or was asked later, stays."""
+        at = time.time() if at is None else at
         values = []
         for row in rows:
             try:
                 plain = [row.values.get(name) for name in PLAIN]
                 plain[0] = row.id
-                values.append((place(row)[0], *plain, row.text, is_finished(row.status), now, listing))
+                values.append((place(row)[0], *plain, row.text, is_finished(row.status), at, listing))
             except ValueError:  # what JSON cannot say is not kept
                 self._lacking = True
 

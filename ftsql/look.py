@@ -195,7 +195,7 @@ class Look:
         ]
         for account, id, call in calls:
             if call is not None:
-                self._answered(account, id, self.finish(account, call))
+                self._answered(account, id, call)
 
     def learn(self, account: Account, row: Row) -> None:
         """Show ``row`` from now on: our own write changed it."""
@@ -260,10 +260,11 @@ class Look:
             # The page may hang on a job that was deleted meanwhile, or ties may stand in another order.
             gets.update((id, self.start(account, f"/{id}")) for id in inside if id not in shown)
         for id, call in gets.items():
-            self._answered(account, id, self.finish(account, call))
+            self._answered(account, id, call)
 
     def _page(self, account: Account, call: Call[Any] | None) -> list[Row]:
         """The rows of one page by itself; none where the job that it hangs on is gone."""
+        assert call is not None
         try:
             body = self.finish(account, call)
         except APIError as error:
@@ -274,7 +275,7 @@ class Look:
         rows = JOBS.rows(account.name, data) if isinstance(data, list) else []
         known = self.known(account)
         if known is not None:
-            known.save(rows)
+            known.save(rows, at=call.began)
         return rows
 
     def retrievable(self, account: Account, id: str) -> bool:
@@ -282,9 +283,11 @@ class Look:
         return "retrieve" not in account.provider.without and in_url(account, id)
 
     def _retrieve(self, account: Account, id: str) -> Row | None:
-        return self._answered(account, id, self.finish(account, self.start(account, f"/{id}")))
+        return self._answered(account, id, self.start(account, f"/{id}"))
 
-    def _answered(self, account: Account, id: str, body: Any) -> Row | None:
+    def _answered(self, account: Account, id: str, call: Call[Any] | None) -> Row | None:
+        assert call is not None
+        body = self.finish(account, call)
         row = None if body is None else JOBS.rows(account.name, [body])[0]
         self.got[account][id] = row
         known = self.known(account)
@@ -292,5 +295,5 @@ class Look:
             if row is None:
                 known.forget(id)
             else:
-                known.save([row])
+                known.save([row], at=call.began)
         return row
