@@ -89,11 +89,12 @@ def _refresh(look: Look, account: Account, active: Sequence[tuple[int, str]]) ->
         # The page may hang on a job that was deleted meanwhile, or ties may stand in another order.
         gets.update((id, look.start(account, f"/{id}")) for id in inside if id not in shown)
     for id, call in gets.items():
-        look.answered(account, id, look.finish(account, call))
+        look.answered(account, id, call)
 
 
 def _page(look: Look, account: Account, call: Call[Any] | None) -> list[Row]:
     """The rows of one page by itself; none where the job that it hangs on is gone."""
+    assert call is not None
     try:
         body = look.finish(account, call)
     except APIError as error:
@@ -104,5 +105,5 @@ def _page(look: Look, account: Account, call: Call[Any] | None) -> list[Row]:
     rows = JOBS.rows(account.name, data) if isinstance(data, list) else []
     known = look.known(account)
     if known is not None:
-        known.save(rows)
+        known.save(rows, at=call.began)
     return rows

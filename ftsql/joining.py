@@ -49,7 +49,11 @@ class Joining:
         self._session.sync()
 
     def Commit(self) -> None:
-        self._session.commit()
+        try:
+            self._session.commit()
+        except KeyboardInterrupt:
+            self._session.commit()  # SQLite has committed: what is left undone here the next transaction would undo
+            raise
 
     def Rollback(self) -> None:
         self._session.queue.rollback()

@@ -24,14 +24,12 @@ CHUNK = 1000  # rows read at once
 STORED = (*(column.name for column in JOBS.documented), "suffix")  # the columns that the store keeps
 PLAIN = tuple(name for name in STORED if name not in NESTED)
 FIELDS = ("cover", "place", *STORED, "finished", "checked_at", "listing", "raw")
+# An answer that comes late must not make a finished job run again, nor take the place of a younger one.
+STAYS = "(finished OR checked_at > excluded.checked_at) AND NOT excluded.finished"
 SAVE = (
     f"INSERT INTO kept ({', '.join(FIELDS)}) VALUES ({', '.join('?' * len(FIELDS))}) "
     "ON CONFLICT (cover, id) DO UPDATE SET "
-    # An answer that comes late must not make a finished job run again.
-    + ", ".join(
-        f"{name} = iif(finished AND NOT excluded.finished, {name}, excluded.{name})"
-        for name in ("place", *STORED[1:], "raw", "finished")
-    )
+    + ", ".join(f"{name} = iif({STAYS}, {name}, excluded.{name})" for name in ("place", *STORED[1:], "raw", "finished"))
     + ", checked_at = max(checked_at, excluded.checked_at), listing = coalesce(excluded.listing, listing)"
 )
 
@@ -75,9 +73,9 @@ class Known(Shelf):
 
         return self._safe(read, None)
 
-    def save(self, rows: Sequence[Row], listing: str | None = None) -> None:
-        """Keep what the API just showed; a row that is finished already stays as it is."""
-        now = time.time()
+    def save(self, rows: Sequence[Row], listing: str | None = None, at: float | None = None) -> None:
+        """Keep what the API showed when it was asked ``at`` (now); what is finished, or was asked later, stays."""
+        now = time.time() if at is None else at
 
         def write(db: apsw.Connection) -> None:
             cover = self._cover(db, make=True)

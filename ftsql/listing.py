@@ -201,7 +201,7 @@ class Listing:
         known = self._known
         meets = known is not None and self._cover is not None and known.holds_any([row.id for row in rows])
         if known is not None:
-            known.save(rows, self._token)
+            known.save(rows, self._token, call.began)
         if more and fresh and meets:
             self._join()
         elif not (more and fresh):

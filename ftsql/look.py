@@ -199,7 +199,7 @@ class Look:
         ]
         for account, id, call in calls:
             if call is not None:
-                self.answered(account, id, self.finish(account, call))
+                self.answered(account, id, call)
 
     def learn(self, account: Account, row: Row) -> None:
         """Show ``row`` from now on: our own write changed it."""
@@ -216,10 +216,12 @@ class Look:
         return "retrieve" not in account.provider.without and in_url(account, id)
 
     def _retrieve(self, account: Account, id: str) -> Row | None:
-        return self.answered(account, id, self.finish(account, self.start(account, f"/{id}")))
+        return self.answered(account, id, self.start(account, f"/{id}"))
 
-    def answered(self, account: Account, id: str, body: Any) -> Row | None:
-        """Note what a get of ``id`` was answered; gives its row."""
+    def answered(self, account: Account, id: str, call: Call[Any] | None) -> Row | None:
+        """Wait for what a get of ``id`` is answered, and note it; gives its row."""
+        assert call is not None
+        body = self.finish(account, call)
         row = None if body is None else JOBS.rows(account.name, [body])[0]
         self.got[account][id] = row
         known = self.known(account)
@@ -227,5 +229,5 @@ class Look:
             if row is None:
                 known.forget(id)
             else:
-                known.save([row])
+                known.save([row], at=call.began)
         return row

@@ -50,7 +50,7 @@ def settle(session: Session) -> list[str]:
     A create counts as never accepted once ``absent_seconds`` have passed and the whole list has neither its
     fingerprint nor a job like it that no other write made.
     """
-    _writable(session)
+    _begin(session)
     looks = _Looks(session, session.interrupted)
     return [_looked(looks, entry) for entry in session.journal.open()]
 
@@ -61,7 +61,7 @@ def decide(session: Session, write_id: int, decision: Decision, job_id: str | No
     ``keep`` and ``cancel`` are for a job that exists, ``none`` (no job came of it) and ``job`` (it is that
     one) for a create whose outcome is unknown. Raises ProgrammingError where it does not fit.
     """
-    _writable(session)
+    _begin(session)
     entry = next((entry for entry in session.journal.open() if entry.write_id == write_id), None)
     if entry is None:
         raise ProgrammingError(f"write {write_id} is not open: ftsql writes lists those that are")
@@ -107,9 +107,12 @@ def decide(session: Session, write_id: int, decision: Decision, job_id: str | No
     return f"write {write_id} is cancelled: {row.id} is {row.status} now"
 
 
-def _writable(session: Session) -> None:
+def _begin(session: Session) -> None:
+    """Raises ProgrammingError on a read-only connection."""
     if session.read_only:
         raise ProgrammingError("refused: the connection is read-only (read_only=True, --read-only)")
+    # An interrupt that ended a statement, or came when there was none, stands until the next one begins.
+    session.connection.execute("SELECT 1").fetchall()
 
 
 def _close(

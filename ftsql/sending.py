@@ -16,7 +16,7 @@ import apsw
 from pydantic_core import to_json
 
 from ftsql import effects, fingerprint
-from ftsql.errors import APIError, DataError, OutcomeUnknown, ProgrammingError, StoreError
+from ftsql.errors import APIConnectionError, APIError, DataError, OutcomeUnknown, ProgrammingError, StoreError
 from ftsql.journal import Entry, Journal, State
 from ftsql.resource import Row
 from ftsql.resources import JOBS, is_finished
@@ -57,7 +57,7 @@ class Sender:
         """Send ``write`` and give the job as it is then.
 
         Raises APIError where the API refused it and OutcomeUnknown where nobody can say; StoreError where
-        the intent could not be recorded, so that nothing was sent. After a Ctrl-C that came while it was
+        the intent could not be recorded, apsw.InterruptError: nothing was sent. After a Ctrl-C that came while it was
         under way ``write.stopped`` is set and the result stands.
         """
         if not write.journal_id:
@@ -71,6 +71,8 @@ class Sender:
             raise
         except (APIError, DataError) as error:
             self._record(write, "unknown" if write.unsure else "refused", error)
+            if write.stopped is not None and isinstance(error, APIConnectionError) and not error.ambiguous:
+                raise apsw.InterruptError("interrupted before it was sent") from None
             raise
         except BaseException as error:  # nobody waited for the answer: it may have been accepted
             self._record(write, "unknown", error)
@@ -112,11 +114,11 @@ class Sender:
     def stand(self, writes: Iterable[Write]) -> None:
         """The jobs that ``writes`` created stay: their transaction is committed."""
         standing = list(writes)
-        for write in standing:
-            write.state = "committed"
         if standing:
             ids = [write.journal_id for write in standing]
             self._noted(lambda: self.journal.record(ids, "committed"))
+        for write in standing:
+            write.state = "committed"
 
     def _entry(self, write: Write) -> Entry:
         account, body = write.client.account, write.body

@@ -25,6 +25,7 @@ from ftsql.account import Account
 from ftsql.errors import StoreError
 from ftsql.saver import Saver
 from ftsql.schema import APPLICATION_ID, FROM_1, KEPT, MADE, SCHEMA, VERSION
+from ftsql.turns import turn_at
 
 MEMORY = ":memory:"
 BUSY_MILLISECONDS = 10_000
@@ -40,6 +41,7 @@ class Store:
         # Resolved: whoever comes by another name must find the same lock files.
         self.path = MEMORY if str(path) == MEMORY else os.path.realpath(Path(path).expanduser())
         self.lock = threading.RLock()
+        self._turn = threading.RLock() if self.path == MEMORY else turn_at(self.path)
         self.owner = uuid.uuid4().hex[:16]
         self._process = os.getpid()
         self.complained = False  # that it cannot be used was said
@@ -97,17 +99,15 @@ class Store:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[apsw.Connection]:
         """One write transaction, durable at its end. Raises StoreError where the file cannot take it."""
-        with self.lock:
-            try:
+        with self.lock, self._turn:
+            try:  # from the first line to the last: a Ctrl-C may come between any two
                 self.db.execute("BEGIN IMMEDIATE")
-                try:
-                    yield self.db
-                except BaseException:
-                    self._roll_back()
-                    raise
+                yield self.db
                 self.db.execute("COMMIT")
-            except apsw.Error as error:
+            except BaseException as error:
                 self._roll_back()
+                if not isinstance(error, apsw.Error):
+                    raise
                 raise StoreError(f"cannot write to the store {self.path}: {_reason(error)}. {_ADVICE}") from None
 
     @contextlib.contextmanager
@@ -125,14 +125,15 @@ class Store:
                 yield self._quick
                 return
             # At once a writer: one that reads first and writes then fails where another process wrote in between.
-            self._quick.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._quick
-            except BaseException:
-                if self._quick.in_transaction:
-                    self._quick.execute("ROLLBACK")
-                raise
-            self._quick.execute("COMMIT")
+            with self._turn:
+                try:
+                    self._quick.execute("BEGIN IMMEDIATE")
+                    yield self._quick
+                    self._quick.execute("COMMIT")
+                except BaseException:
+                    if self._quick.in_transaction:
+                        self._quick.execute("ROLLBACK")
+                    raise
 
     def cover(self, db: apsw.Connection, account: Account, resource: str, parent: str = "", *, make: bool) -> int:
         """The number by which the store knows an account's objects of one resource (and parent).

@@ -22,6 +22,7 @@ class Call(Generic[T]):
     """A call under way. ``abandoned`` tells its thread that nobody waits, so that it sends nothing more."""
 
     def __init__(self) -> None:
+        self.began = time.time()  # what it gives is not older
         self.future: Future[T] = Future()
         self.abandoned = threading.Event()
 

@@ -118,7 +118,7 @@ class Queue:
             else:
                 write.row = row
                 self.learn(write)
-            stopped = write.stopped is not None
+            stopped = write.stopped is not None or self.sender.interrupted()
         if refused:
             raise self._refused_updates(refused, queued)
         self._synced = True

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.campaign import kills, mutations, readers, together
+from tests.campaign import crowd, interrupts, kills, mutations, readers, together
 from tests.campaign.faults import Campaign, Result
 from tests.campaign.world import QUICK
 from tests.documents import REQUIRED
@@ -20,6 +20,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
+FAILING_READS = ("GET 5xx", "GET 500", "GET dropped", "GET truncated", "GET 429")
 LOST = ("drop after accept", "500 after accept", "502 after accept", "503 after accept", "truncated", "slow")
 
 
@@ -75,3 +76,22 @@ def test_readers_never_see_half_a_round_nor_an_error_while_sync_writes(tmp_path:
     assert result.moved > 5
     assert all(one.reads > 50 for one in result.readers)
     assert len(result.readers) == 4 or not REQUIRED, "no pyodbc, or no ODBC driver for SQLite"
+
+
+def test_many_threads_and_processes_read_and_write_through_one_store(tmp_path: Path) -> None:
+    result = crowd.crowd(6, 6, 2, 1, tmp_path, rows=4)
+    assert result.wrong == []
+    assert result.counts["reads"] > 40
+    assert result.counts["interrupts that landed"] > 1
+    assert result.books.outcomes["rows committed"] > 3
+    assert sum(result.books.hits[name] for name in FAILING_READS) > 5
+    assert all(one.most["sockets"] > 1 for one in result.members)
+
+
+def test_what_is_interrupted_leaves_a_connection_that_works_and_books_that_agree(tmp_path: Path) -> None:
+    result = interrupts.Campaign(6, 1, tmp_path, commands=("INSERT", "sync"), jobs=40, lanes=1).run()
+    assert result.wrong == []
+    assert result.moments == 24
+    assert result.landed("Ctrl-C") + result.landed("interrupt") + result.landed("line") > 6
+    assert result.landed("command") > 0
+    assert result.books.outcomes["rows committed"] > 3

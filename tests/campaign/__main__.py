@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 import warnings
@@ -16,7 +17,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from ftsql.errors import Warning
-from tests.campaign import faults, kills, mutations, peers, readers, together
+from tests.campaign import crowd, faults, interrupts, kills, mutations, peers, readers, together
 from tests.campaign.world import FACES
 
 ROUND = 1250  # rows in one set of books: a look-up reads all jobs of the last hour
@@ -34,10 +35,16 @@ def main() -> int:
         "mutations": commands.add_parser("mutations", help="whether classic bugs are caught"),
         "peers": commands.add_parser("peers", help="a plain client through the same faults"),
         "readers": commands.add_parser("readers", help="readers of a snapshot while ftsql sync writes it"),
+        "crowd": commands.add_parser("crowd", help="threads and processes read and write through one store"),
+        "interrupts": commands.add_parser("interrupts", help="Ctrl-C at random moments of everything"),
     }
     for name, rows in (("faults", 5000), ("together", 400), ("peers", 500)):
         parsers[name].add_argument("--rows", type=int, default=rows)
-    parsers["readers"].add_argument("--seconds", type=float, default=60.0)
+    for name, seconds in (("readers", 60.0), ("crowd", 300.0)):
+        parsers[name].add_argument("--seconds", type=float, default=seconds)
+    parsers["crowd"].add_argument("--threads", type=int, default=32, help="of the first process (32)")
+    parsers["crowd"].add_argument("--processes", type=int, default=8)
+    parsers["interrupts"].add_argument("--moments", type=int, default=200, help="of each kind of work (200)")
     for one in parsers.values():
         one.add_argument("--seed", type=int, default=1)
     for name in ("faults", "kills"):
@@ -53,7 +60,10 @@ def main() -> int:
         "mutations": run_mutations,
         "peers": run_peers,
         "readers": run_readers,
+        "crowd": run_crowd,
+        "interrupts": run_interrupts,
     }[arguments.command]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell has ignored for what it runs behind
     warnings.filterwarnings("ignore", category=Warning)  # that writes are open since earlier
     with tempfile.TemporaryDirectory() as name:
         return run(arguments, Path(name))
@@ -149,9 +159,29 @@ def run_peers(arguments: argparse.Namespace, folder: Path) -> int:
 def run_readers(arguments: argparse.Namespace, folder: Path) -> int:
     result = readers.readers(arguments.seconds, folder)
     print(result)
-    for text in result.broken[:20]:
+    return said(result.broken)
+
+
+def run_crowd(arguments: argparse.Namespace, folder: Path) -> int:
+    result = crowd.crowd(arguments.seconds, arguments.threads, arguments.processes, arguments.seed, folder)
+    print(faults.table([result.books]))
+    print(result)
+    return said(result.wrong)
+
+
+def run_interrupts(arguments: argparse.Namespace, folder: Path) -> int:
+    result = interrupts.Campaign(arguments.moments, arguments.seed, folder).run()
+    for name, count in sorted(result.counts.items()):
+        print(f"{count:>6} {name}")
+    print(result)
+    return said(result.wrong)
+
+
+def said(wrong: list[str]) -> int:
+    """Print what was wrong, in words; gives the exit code."""
+    for text in wrong[:20]:
         print(text)
-    return int(bool(result.broken))
+    return int(bool(wrong))
 
 
 def told(results: list[faults.Result]) -> int:

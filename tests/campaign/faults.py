@@ -170,7 +170,7 @@ class Settled:
     """What a user does afterwards: settle, and cancel the jobs of transactions that never ended."""
 
     def __init__(self, world: World, folder: Path, store: Path, settings: Mapping[str, float]) -> None:
-        self.by_hand = 0
+        self.by_hand: list[str] = []  # jobs whose transaction did not end
         self._world = world
         self._store = store
         time.sleep(settings["absent_seconds"] + 2)  # the journal has whole seconds
@@ -180,19 +180,19 @@ class Settled:
             sql = "SELECT job_id FROM ftsql_writes WHERE action = 'create' AND state = 'created'"
             for (id,) in db.execute(sql).fetchall():
                 db.execute("SELECT cancel_job(?)", (id,)).fetchall()
-                self.by_hand += 1
-            self._journal = Journal.read(db, world)
+                self.by_hand.append(str(id))
+            self.journal = Journal.read(db, world)
         finally:
             db.close()
 
     def into(self, result: Result, transactions: list[Transaction]) -> None:
         """Compare all that ``transactions`` promised."""
-        journal = self._journal
+        journal = self.journal
         status = {job["id"]: job["status"] for job in self._world.sandbox.jobs()}
         result.violations += Check(self._world, journal, final=True, status=status).transactions(transactions)
         result.violations += [*journal.undecided, *secrets(self._store)]
         result.found_again = journal.found_again
-        result.cancelled_by_hand = self.by_hand
+        result.cancelled_by_hand = len(self.by_hand)
         result.unknown_left = sum("unknown" in journal.states(tag) for tag in list(journal.creates))
 
 

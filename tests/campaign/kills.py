@@ -143,7 +143,7 @@ class Kills:
         mine = tuple(f"{name}-" for name in names)
         for tag in [tag for tag in list(world.seen) if tag.startswith(mine) and tag not in known]:
             row = self._unlogged(world, tag)
-            ended.append(Transaction("killed", kept=[row], outcome=_outcome(journal, row)))
+            ended.append(Transaction("killed", kept=[row], outcome=outcome(journal, row)))
         found = Check(world, journal, final=True).transactions(ended)
         lines = [line for tag, lines in journal.creates.items() if tag.startswith(mine) for line in lines]
         if undecided := {"queued", "sent", "created"} & {line.state for line in lines}:
@@ -210,6 +210,6 @@ STATES = "SELECT state FROM ftsql_writes WHERE action = 'create' AND state IN ('
 CREATED = "SELECT job_id FROM ftsql_writes WHERE action = 'create' AND state = 'created'"
 
 
-def _outcome(journal: Journal, row: Row) -> Outcome:
+def outcome(journal: Journal, row: Row) -> Outcome:
     """What became of a transaction whose process was killed: the journal may say either."""
     return "committed" if "committed" in journal.states(row.tag) else "killed"

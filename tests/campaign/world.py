@@ -159,6 +159,12 @@ class World:
         name = self.face.name
         return {f"{name.upper()}_BASE_URL": self.sandbox.base_url(name), **dict.fromkeys(self.face.keys, KEY)}
 
+    def arm(self, armed: Mapping[str, Fault]) -> None:
+        """More that goes wrong from now on."""
+        self._names += armed
+        for fault in armed.values():
+            self.sandbox.fault(fault)
+
     def calm_down(self) -> dict[str, int]:
         """No faults from now on; gives how often each one hit."""
         self.end_chaos()

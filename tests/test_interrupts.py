@@ -1,0 +1,146 @@
+"""Interrupts: whenever one comes, the store, the connection and what comes next are as if nothing had been."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import apsw
+import pytest
+
+import ftsql
+from ftsql import store
+from ftsql.sandbox import Fault, Sandbox
+from ftsql.store import Store
+from tests.conftest import Connect
+
+pytestmark = pytest.mark.usefixtures("files")
+
+ONE = "INSERT INTO fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', 'file-a')"
+THREE = ONE + ", ('gpt-4o-mini', 'file-b'), ('gpt-4o-mini', 'file-c')"
+
+
+def interrupting(db: ftsql.Connection, seconds: float) -> threading.Timer:
+    timer = threading.Timer(seconds, db.interrupt)
+    timer.start()
+    return timer
+
+
+def test_after_an_interrupt_the_connection_settles_what_is_open(sandbox: Sandbox, connect: Connect) -> None:
+    db = connect(settle_seconds=0.5)
+    sandbox.fault(Fault(method="POST", drop=True, accept=True))
+    sandbox.fault(Fault(method="GET", times=None, latency=0.2, lag=5))
+    timer = interrupting(db, 0.4)
+    with pytest.raises(ftsql.OutcomeUnknown):
+        db.execute(ONE)
+    timer.join()
+    sandbox.clear_faults()
+    sandbox.fault(Fault(method="GET", times=None, latency=0.2))
+    assert db.is_interrupted
+    (line,) = db.ftsql.settle()
+    assert f"created {sandbox.jobs()[0]['id']}" in line
+
+
+@pytest.mark.parametrize("sql", [ONE, "SELECT create_job('gpt-4o-mini', 'file-a')"])
+def test_an_interrupt_before_a_create_was_sent_says_so_and_nothing_is_sent(
+    sandbox: Sandbox, db: ftsql.Connection, sql: str
+) -> None:
+    sandbox.fault(Fault(method="POST", status=429, headers={"Retry-After": "5"}))
+    timer = interrupting(db, 0.4)
+    with pytest.raises(apsw.InterruptError, match="before it was sent"):
+        db.execute(sql).fetchall()
+    timer.join()
+    assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("refused",)]
+    assert sandbox.jobs() == []
+
+
+def test_an_interrupt_stops_rows_that_are_created_too_fast_for_it(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    def interrupted(job: dict[str, Any]) -> dict[str, Any]:
+        db.interrupt()
+        return job
+
+    sandbox.fault(Fault(method="POST", path="jobs$", transform=interrupted))
+    with pytest.raises(apsw.InterruptError, match="2 more rows were not sent"):
+        db.execute(THREE)
+    assert [job["status"] for job in sandbox.jobs()] == ["cancelled"]
+
+
+def test_a_ctrl_c_between_any_two_lines_leaves_no_transaction_open(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    one, other = Store(path), Store(path)
+    other.db.set_busy_timeout(0)
+    lines = 0
+    for kind in ("transaction", "rows"):
+        at, came = 0, True
+        while came:
+            at += 1
+            with contextlib.suppress(KeyboardInterrupt), _before_line(at) as came_yet:
+                if kind == "rows":
+                    with one.rows(writes=True) as db:
+                        db.execute("UPDATE covers SET looked_at = 1")
+                else:
+                    with one.transaction() as db:
+                        db.execute("UPDATE covers SET looked_at = 1")
+            came = bool(came_yet)
+            lines += came
+            with other.transaction() as db:
+                db.execute("UPDATE covers SET looked_at = 2")
+    assert lines > 10
+    one.close()
+    other.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # no error leaves xCommit
+@pytest.mark.parametrize("line", range(1, 5))
+def test_a_ctrl_c_while_sqlite_commits_leaves_nothing_to_the_next_transaction(
+    sandbox: Sandbox, db: ftsql.Connection, line: int
+) -> None:
+    seen = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal seen
+        if frame.f_code.co_name == "stand":
+            seen += event == "line"
+            if event == "line" and seen == line:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            db.execute(THREE)
+    finally:
+        sys.settrace(before)
+    assert seen >= line
+    db.execute("BEGIN; SELECT count(*) FROM ftsql_writes; " + ONE + "; ROLLBACK").fetchall()
+    assert [job["status"] for job in sandbox.jobs()] == ["validating_files"] * 3
+    assert db.execute("SELECT DISTINCT state FROM ftsql_writes").fetchall() == [("committed",)]
+
+
+@contextlib.contextmanager
+def _before_line(number: int) -> Any:
+    """A KeyboardInterrupt before that line of the store's code: a signal may come between any two. Gives whether."""
+    came: list[int] = []
+    seen = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal seen
+        if frame.f_code.co_filename != store.__file__:
+            return None
+        seen += event == "line"
+        if event == "line" and seen == number:
+            came.append(frame.f_lineno)
+            raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield came
+    finally:
+        sys.settrace(before)
