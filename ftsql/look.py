@@ -285,7 +285,7 @@ class Look:
         return self._answered(account, id, self.finish(account, self.start(account, f"/{id}")))
 
     def _answered(self, account: Account, id: str, body: Any) -> Row | None:
-        row = None if body is None else JOBS.rows(account.name, [body])[0]
+        row = None if body is None else JOBS.one(account.name, body, id)
         self.got[account][id] = row
         known = self.known(account)
         if known is not None:

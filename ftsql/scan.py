@@ -19,7 +19,7 @@ from ftsql.plan import Plan
 from ftsql.providers import Account
 from ftsql.resource import Row, SQLiteValue
 
-NUMERIC = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+NUMERIC = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 
 
 def scan(look: Look, plan: Plan, arguments: Sequence[Any], *, raw: bool = True) -> Iterator[Row]:

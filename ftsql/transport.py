@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import re
 import ssl
-import time
 import weakref
 from collections.abc import Callable, Generator, Iterator, Mapping
 from functools import cached_property
@@ -17,14 +16,17 @@ from typing import ClassVar
 import httpx
 from pydantic_core import to_json
 
+from ftsql import deadline
 from ftsql.answers import Answer
 from ftsql.errors import APIConnectionError, APIError, ConfigError, Error
 from ftsql.multipart import Unsent, Upload
 from ftsql.providers import Account
 from ftsql.settings import Settings
+from ftsql.unpacking import ACCEPTED, unpacked
 
 # The response headers that anybody needs; the rest is dropped, whatever a server echoes in it.
 TOLD = re.compile(r"retry-after(-ms)?|x-ratelimit-.*|x-request-id|apim-request-id|x-portkey-trace-id|location")
+MAX_HEADER = 1000  # characters of one: what is longer says nothing, and would take long to read
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 
@@ -82,14 +84,18 @@ class Transport:
     def new(self) -> httpx.Client:
         """A pool of connections of its own; close it."""
         plain = self.account.url().startswith("http://")
-        return httpx.Client(
+        client = httpx.Client(
             timeout=httpx.Timeout(self.settings.timeout, connect=self.settings.connect_timeout),
             verify=False if plain else self._tls,
             trust_env=not self.account.loopback,
             auth=_Credentials(self.account),
             follow_redirects=False,
-            headers={"User-Agent": "ftsql", "Accept": "application/json"},
+            headers={"User-Agent": "ftsql", "Accept": "application/json", "Accept-Encoding": ACCEPTED},
         )
+        for transport in (client._transport, *client._mounts.values()):  # httpx has no word for it
+            if isinstance(transport, httpx.HTTPTransport):
+                transport._pool._network_backend = deadline.Backend()
+        return client
 
     def send(
         self,
@@ -102,26 +108,26 @@ class Transport:
     ) -> Answer:
         """One exchange, over ``http`` or the connections that are there. To be called within ``tried``."""
         http = http or self._http
-        end = time.monotonic() + self.settings.deadline
+        deadline.begin(self.settings.deadline)
         headers = headers or ({"Content-Type": "application/json"} if method == "POST" else {})
         url = self.account.url(path, root=True)
         params = {**self.account.query(), **(query or {})}
         if method == "POST" and body is None and self.account.provider.body:
             body = to_json(self.account.body())
-        with http.stream(method, url, params=params, content=body, headers=headers) as response:
+        content = deadline.after(body) if isinstance(body, Iterator) else body
+        with http.stream(method, url, params=params, content=content, headers=headers) as response:
             if self._closed:  # while it connected: httpx knows of this connection no more
                 response.extensions["network_stream"].close()
-            if isinstance(body, Iterator):  # which may take long: the deadline is the answer's
-                end = time.monotonic() + self.settings.deadline
             received = bytearray()
-            for chunk in response.iter_bytes():
-                received += chunk
-                if len(received) > self.settings.max_body:
-                    raise _Unreadable(f"the answer is larger than max_body = {self.settings.max_body} bytes")
-                if time.monotonic() > end:
-                    raise _Unreadable(f"the answer took longer than {self.settings.deadline:g} s")
+            try:
+                for chunk in unpacked(response.iter_raw(), response.headers.get("content-encoding", "")):
+                    received += chunk
+                    if len(received) > self.settings.max_body:
+                        raise _Unreadable(f"the answer is larger than max_body = {self.settings.max_body} bytes")
+            except ValueError as error:
+                raise _Unreadable(str(error)) from None
             headers = {
-                name.lower(): self.account.redact(value)
+                name.lower(): self.account.redact(value)[:MAX_HEADER]
                 for name, value in response.headers.items()
                 if TOLD.fullmatch(name.lower())
             }
@@ -134,7 +140,7 @@ class Transport:
         """
         try:
             return once()
-        except (_Unreadable, httpx.DecodingError) as fault:
+        except (_Unreadable, deadline.Late) as fault:
             reason = str(fault)
             error: Error = APIConnectionError(
                 f"cannot read the answer: {reason}",
@@ -159,10 +165,10 @@ class Transport:
             what = f"no answer from {host} in time" if sent else f"no connection to {host} in time"
             hint = "Check the network and the base_url, or allow more time with the setting timeout"
         elif not sent:
-            what = f"cannot connect to {host}: {fault}"
+            what = f"cannot connect to {host}: {str(fault)[:200]}"
             hint = "Check the network, a proxy in between, and the base_url"
         else:
-            what = f"the connection to {host} broke off: {str(fault) or type(fault).__name__}"
+            what = f"the connection to {host} broke off: {str(fault)[:200] or type(fault).__name__}"
             hint = "Try again; if it goes on, the trouble is at the provider or in between"
         return APIConnectionError(
             self.account.redact(what).rstrip("."), provider=self.account.name, hint=hint, ambiguous=sent
