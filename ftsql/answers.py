@@ -109,7 +109,8 @@ def is_not_found(account: Account, answer: Answer, resource: Resource = JOBS) ->
         return True
     if param in ("fine_tune_id", "fine_tuning_job_id"):
         return True
-    words = re.sub(r"\S*/\S*", " ", message)  # an address in a message names fine_tuning and jobs too
+    # An address in a message names fine_tuning and jobs too.
+    words = " ".join(word for word in message.split() if "/" not in word)
     named = re.search(resource.missing, words, re.IGNORECASE) is not None and OF_AN_ADDRESS.search(words) is None
     return named and MISSING.search(words) is not None
 

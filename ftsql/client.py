@@ -66,6 +66,9 @@ class Client:
                 return None
             if not answer.ok:
                 raise refusal(self.account, answer)
+            if plain and answer.status != 200:
+                words = f"answered {answer.url} with HTTP {answer.status}, which is no whole file"
+                raise DataError(f"{self.account.name}: {words}")
             value = answer.body if plain else attempts.value(answer)
             if value is None:
                 raise DataError(f"{self.account.name}: answered {answer.url} with null where an object belongs")

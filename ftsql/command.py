@@ -118,6 +118,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if not getattr(error, "_handle_exception_saw_this", False):
             complain(str(error))
         code = 1
+    except Exception as error:
+        if not getattr(error, "_handle_exception_saw_this", False):  # APSW's shell has told of it in words
+            raise
+        code = 1
     sys.exit(code)
 
 

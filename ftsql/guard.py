@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable
+from urllib.parse import unquote
 
 import apsw
 
@@ -18,7 +19,9 @@ from ftsql.store import MEMORY
 Authorizer = Callable[[int, str | None, str | None, str | None, str | None], int]
 
 OURS = {JOBS.table, *(resource.table for resource in OTHERS if resource.deletes)}
-EVERY = "*"  # stands for triggers whose names are unknown
+TRIGGERS = "type = 'trigger'"
+VIRTUAL = "type = 'table' AND rootpage = 0"
+EVERY = "*"  # stands for names that are unknown
 WRITES = (apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE, apsw.SQLITE_DELETE)
 CHANGES = {
     *WRITES,
@@ -61,12 +64,14 @@ def install(connection: apsw.Connection, *, read_only: bool, trust_file: bool) -
     """
     before: Authorizer | None = connection.authorizer
     weak = weakref.proxy(connection)  # which holds the guard
-    temporary = _triggers(connection, "temp")
+    temporary = _named(connection, "temp", TRIGGERS)
     # Names of triggers that live in files: a TEMP trigger of such a name is not told apart from them.
     filed: set[str] = set()
+    virtual: set[str] = set()  # and of virtual tables, which may be ours
     for _, name, _ in connection.execute("PRAGMA database_list").fetchall():
         if name != "temp":
-            filed |= _triggers(connection, str(name))
+            filed |= _named(connection, str(name), TRIGGERS)
+            virtual |= _named(connection, str(name), VIRTUAL)
 
     def guard(code: int, first: str | None, second: str | None, schema: str | None, inner: str | None) -> int:
         if code == apsw.SQLITE_CREATE_TEMP_TRIGGER:
@@ -75,11 +80,19 @@ def install(connection: apsw.Connection, *, read_only: bool, trust_file: bool) -
             temporary.discard(str(first).lower())
         elif code == apsw.SQLITE_CREATE_TRIGGER:
             filed.add(str(first).lower())
+        elif code == apsw.SQLITE_CREATE_VTABLE:
+            virtual.add(str(first).lower())
         elif code == apsw.SQLITE_ATTACH and not trust_file:
-            filed.update(_attached(first))
+            filed.update(_attached(first, TRIGGERS))
+            virtual.update(_attached(first, VIRTUAL))
         if read_only and (_changes(code, first, second) or (code == apsw.SQLITE_ATTACH and _makes(first))):
             raise ProgrammingError("refused: the connection is read-only (read_only=True, --read-only)")
-        if not trust_file and code in WRITES and _is_ours(weak, schema, first) and _is_filed(inner, temporary, filed):
+        if (
+            not trust_file
+            and code in WRITES
+            and _is_filed(inner, temporary, filed)
+            and _is_ours(weak, schema, first, virtual)
+        ):
             raise ProgrammingError(
                 f"refused: the trigger {inner} lives in the file and would write to {first}. If you trust the "
                 "file, say so: connect(trust_file=True), --trust-file"
@@ -92,31 +105,27 @@ def install(connection: apsw.Connection, *, read_only: bool, trust_file: bool) -
     return before
 
 
-def _is_ours(connection: apsw.Connection, schema: str | None, table: str | None) -> bool:
-    """Whether a name means ftsql's table, and not one of the user's own, for which ``files`` is a likely name."""
+def _is_ours(connection: apsw.Connection, schema: str | None, table: str | None, virtual: set[str]) -> bool:
+    """Whether a name means ftsql's table, and not one of the user's own, for which ``files`` is a likely name.
+
+    Not by its columns: SQLite crashes when asked for those of a virtual table that nobody has used yet.
+    """
     if table not in OURS:
         return False
-    if schema is None or table == JOBS.table:
+    if schema is None or schema == "live" or table == JOBS.table:
         return True
-    if not connection.table_exists(schema, table):
-        return True  # eponymous, so that no schema has it
-    try:  # a file may hold a table of ours under its own name
-        connection.column_metadata(schema, table, "raw")
-        connection.column_metadata(schema, table, "key")
-    except apsw.Error:
-        return False
-    return True
+    # Eponymous where no schema has it; and a file may hold a table of ours under its own name.
+    return not connection.table_exists(schema, table) or table in virtual or EVERY in virtual
 
 
-def _triggers(connection: apsw.Connection, schema: str) -> set[str]:
-    """The names of a schema's triggers, in lower case as SQLite compares them."""
+def _named(connection: apsw.Connection, schema: str, which: str) -> set[str]:
+    """The names of a schema's triggers or virtual tables, in lower case as SQLite compares them."""
     quoted = schema.replace('"', '""')
-    query = f"SELECT lower(name) FROM \"{quoted}\".sqlite_schema WHERE type = 'trigger'"
-    return {name for (name,) in connection.execute(query)}
+    return {name for (name,) in connection.execute(f'SELECT lower(name) FROM "{quoted}".sqlite_schema WHERE {which}')}
 
 
-def _attached(path: str | None) -> set[str]:
-    """The names of the triggers in a file about to be attached; EVERY where they cannot be read."""
+def _attached(path: str | None, which: str) -> set[str]:
+    """The names of the triggers or virtual tables in a file about to be attached; EVERY where they cannot be read."""
     if path is None:
         return {EVERY}  # an expression, whose value is not known yet
     if path in ("", ":memory:"):
@@ -128,7 +137,7 @@ def _attached(path: str | None) -> set[str]:
     except apsw.Error:
         return {EVERY}
     try:
-        return _triggers(other, "main")
+        return _named(other, "main", which)
     except apsw.Error:
         return {EVERY}
     finally:
@@ -136,11 +145,13 @@ def _attached(path: str | None) -> set[str]:
 
 
 def _makes(path: str | None) -> bool:
-    """Whether an ATTACH, or a VACUUM INTO, would make a file; an expression might."""
+    """Whether an ATTACH, or a VACUUM INTO, would make a file, or fill an empty one; an expression might."""
     if path is None:
         return True
-    name = path.removeprefix("file:").partition("?")[0]
-    return name not in ("", MEMORY) and "mode=memory" not in path and not os.path.exists(name)
+    name = unquote(path[5:].partition("?")[0]) if path.startswith("file:") else path
+    if name in ("", MEMORY) or (path.startswith("file:") and "mode=memory" in path):
+        return False
+    return not os.path.exists(name) or os.path.getsize(name) == 0
 
 
 def _is_filed(trigger: str | None, temporary: set[str], filed: set[str]) -> bool:

@@ -222,7 +222,7 @@ class Look:
         """Wait for what a get of ``id`` is answered, and note it; gives its row."""
         assert call is not None
         body = self.finish(account, call)
-        row = None if body is None else JOBS.rows(account.name, [body])[0]
+        row = None if body is None else JOBS.one(account.name, body, id)
         self.got[account][id] = row
         known = self.known(account)
         if known is not None:

@@ -107,7 +107,7 @@ class Nested:
                 if in_url(*one) and (len(self._got) < 2 or listing.pages >= len(self._got)):
                     path = f"{self._resource.path}/{id}"
                     body = self._look.finish(account, self._look.start(account, path, resource=self._resource))
-                    self._got[one] = None if body is None else self._resource.rows(account.name, [body])[0]
+                    self._got[one] = None if body is None else self._resource.one(account.name, body, id)
                     return self._got[one]
                 listing.read()
             self._got[one] = listing.row(id)

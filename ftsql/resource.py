@@ -214,6 +214,16 @@ class Resource:
             value[self.parent] = parent
         return [Row(provider, value, raw) for value, raw in zip(values, objects, strict=True) if isinstance(raw, dict)]
 
+    def one(self, provider: str, body: object, id: str) -> Row:
+        """The row of an object that was asked for by its id. Raises DataError as ``rows`` does, and for another one."""
+        row = self.rows(provider, [body])[0]
+        if row.id != id:
+            raise DataError(
+                f"{provider}: asked for the {self.noun} {id[:80]!r} it answered with another one, {row.id[:80]!r}. "
+                "Look at the server behind this provider's base_url"
+            )
+        return row
+
     def _complaint(self, provider: str, objects: Sequence[object], error: ValidationError) -> str:
         errors = error.errors(include_url=False)
         first = [one for one in errors if one["loc"][:2] == errors[0]["loc"][:2]][-1]  # of a union the last says why

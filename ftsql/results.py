@@ -32,9 +32,9 @@ from ftsql.resources import RESULTS, is_finished
 
 RECENT = 64  # jobs whose rows a statement keeps at hand
 MAX_KEPT = 8 * 1024 * 1024  # characters of a file that the store keeps
-BASE64 = re.compile(rb"[A-Za-z0-9+/\s]+={0,2}\s*")
+BASE64 = re.compile(rb"[A-Za-z0-9+/\s]++={0,2}\s*+")
 INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 NAMES = {
     *(column.name for column in RESULTS.documented if column.name not in ("file_id", RESULTS.parent)),
     "validation_mean_token_accuracy",

@@ -21,7 +21,7 @@ from ftsql.look import Look
 from ftsql.plan import Plan
 from ftsql.resource import SQLiteValue
 
-NUMERIC = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+NUMERIC = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 
 
 def scan(look: Look, plan: Plan, arguments: Sequence[Any], columns: int) -> Iterator[Cells]:

@@ -67,6 +67,7 @@ class Shell(apsw.shell.Shell):
         if self._using_a_terminal():
             self.output = self.output_fit
         else:
+            self.command_mode(["box"])  # whose options the mode fit takes too
             self.command_mode(["csv"])
 
     def output_fit(self, column_names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -172,6 +173,10 @@ class Shell(apsw.shell.Shell):
         notice(self.db)
 
     command_open.__doc__ = apsw.shell.Shell.command_open.__doc__
+
+    def command_connection(self, cmd: list[str]) -> None:
+        """connection: Is refused, since all others are ftsql's own"""
+        raise self.Error("connection is refused: the others are ftsql's own. To open another file: .open FILE")
 
     def command_quit(self, cmd: list[str], name: str = "quit") -> None:
         """quit ?CODE?: Exits this program, as exit does"""

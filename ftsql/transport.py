@@ -9,7 +9,6 @@ import contextlib
 import logging
 import re
 import ssl
-import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
@@ -20,15 +19,18 @@ from urllib.request import getproxies
 import httpx
 from pydantic_core import to_json
 
+from ftsql import deadline
 from ftsql.account import Account
 from ftsql.answers import Answer
 from ftsql.errors import APIConnectionError, APIError, ConfigError, Error
 from ftsql.multipart import Unsent, Upload
 from ftsql.settings import Settings
+from ftsql.unpacking import ACCEPTED, unpacked
 
 # The response headers that anybody needs; the rest is dropped, whatever a server echoes in it.
 TOLD = re.compile(r"retry-after(-ms)?|x-ratelimit-.*|x-request-id|apim-request-id|x-portkey-trace-id|location")
-HEADERS = {"User-Agent": "ftsql", "Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
+HEADERS = {"User-Agent": "ftsql", "Accept": "application/json", "Accept-Encoding": ACCEPTED}
+MAX_HEADER = 1000  # characters of one: what is longer says nothing, and would take long to read
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 Http = httpx.Client | httpx.HTTPTransport
@@ -53,6 +55,11 @@ class _Redacting(logging.Filter):
 
 for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy"):
     logging.getLogger(_name).addFilter(_Redacting())
+
+
+def _keep_deadline(transport: object) -> None:
+    if isinstance(transport, httpx.HTTPTransport):
+        transport._pool._network_backend = deadline.Backend()  # httpx has no word for it
 
 
 class Transport:
@@ -82,9 +89,14 @@ class Transport:
         without: what else it does (cookies, redirects, credentials) is not wanted here.
         """
         tls = False if self.account.url().startswith("http://") else self._tls
-        if not self.account.loopback and getproxies():
-            return httpx.Client(verify=tls)
-        return httpx.HTTPTransport(verify=tls)
+        if self.account.loopback or not getproxies():
+            direct = httpx.HTTPTransport(verify=tls)
+            _keep_deadline(direct)
+            return direct
+        client = httpx.Client(verify=tls)
+        for transport in (client._transport, *client._mounts.values()):
+            _keep_deadline(transport)
+        return client
 
     def send(
         self,
@@ -97,7 +109,7 @@ class Transport:
     ) -> Answer:
         """One exchange, over ``http`` or the connections that are there. To be called within ``tried``."""
         http = http or self._http
-        end = time.monotonic() + self.settings.deadline
+        deadline.begin(self.settings.deadline)
         headers = headers or ({"Content-Type": "application/json"} if method == "POST" else {})
         url = self.account.url(path, root=True)
         params = {**self.account.query(), **(query or {})}
@@ -107,7 +119,7 @@ class Transport:
             method,
             f"{url}?{urlencode(params)}" if params else url,
             headers={**HEADERS, **headers, **self.account.headers()},
-            content=body,
+            content=deadline.after(body) if isinstance(body, Iterator) else body,
             extensions={"timeout": self._timeout},
         )
         answer = (
@@ -116,17 +128,16 @@ class Transport:
         with contextlib.closing(answer) as response:
             if self._closed:  # while it connected: httpx knows of this connection no more
                 response.extensions["network_stream"].close()
-            if isinstance(body, Iterator):  # which may take long: the deadline is the answer's
-                end = time.monotonic() + self.settings.deadline
             received = bytearray()
-            for chunk in response.iter_bytes():
-                received += chunk
-                if len(received) > self.settings.max_body:
-                    raise _Unreadable(f"the answer is larger than max_body = {self.settings.max_body} bytes")
-                if time.monotonic() > end:
-                    raise _Unreadable(f"the answer took longer than {self.settings.deadline:g} s")
+            try:
+                for chunk in unpacked(response.iter_raw(), response.headers.get("content-encoding", "")):
+                    received += chunk
+                    if len(received) > self.settings.max_body:
+                        raise _Unreadable(f"the answer is larger than max_body = {self.settings.max_body} bytes")
+            except ValueError as error:
+                raise _Unreadable(str(error)) from None
             headers = {
-                name.lower(): self.account.redact(value)
+                name.lower(): self.account.redact(value)[:MAX_HEADER]
                 for name, value in response.headers.items()
                 if TOLD.fullmatch(name.lower())
             }
@@ -139,7 +150,7 @@ class Transport:
         """
         try:
             return once()
-        except (_Unreadable, httpx.DecodingError) as fault:
+        except (_Unreadable, deadline.Late) as fault:
             reason = str(fault)
             error: Error = APIConnectionError(
                 f"cannot read the answer: {reason}",
@@ -164,10 +175,10 @@ class Transport:
             what = f"no answer from {host} in time" if sent else f"no connection to {host} in time"
             hint = "Check the network and the base_url, or allow more time with the setting timeout"
         elif not sent:
-            what = f"cannot connect to {host}: {fault}"
+            what = f"cannot connect to {host}: {str(fault)[:200]}"
             hint = "Check the network, a proxy in between, and the base_url"
         else:
-            what = f"the connection to {host} broke off: {str(fault) or type(fault).__name__}"
+            what = f"the connection to {host} broke off: {str(fault)[:200] or type(fault).__name__}"
             hint = "Try again; if it goes on, the trouble is at the provider or in between"
         return APIConnectionError(
             self.account.redact(what).rstrip("."), provider=self.account.name, hint=hint, ambiguous=sent

@@ -69,7 +69,7 @@ READ_ONLY = [
     "SELECT create_job('m', 'f')", "INSERT INTO mine VALUES (2)", "CREATE TABLE other (id)", "DROP TABLE mine",
     "CREATE TEMP TABLE other (id)", "PRAGMA user_version = 5", "PRAGMA query_only = 0", "PRAGMA writable_schema = 1",
     "INSERT INTO live.fine_tuning_jobs (model, training_file) VALUES ('m', 'f')", "PRAGMA journal_mode = DELETE",
-    "VACUUM INTO '{tmp}/copy.db'", "ATTACH '{tmp}/more.db' AS more; CREATE TABLE more.t (id)",
+    "VACUUM INTO '{tmp}/copy.db'", "VACUUM INTO '{tmp}/own.db?'", "VACUUM INTO '{tmp}/x?mode=memory'", "VACUUM INTO '{tmp}/empty'", "VACUUM INTO 'file:{tmp}/own.db%3F'", "ATTACH '{tmp}/more.db' AS more; CREATE TABLE more.t (id)",
     "DROP VIEW live.jobs", "ANALYZE", "REINDEX", "ALTER TABLE mine ADD COLUMN x",
 ]  # fmt: skip
 
@@ -79,16 +79,42 @@ def test_read_only_writes_nothing(sandbox: Sandbox, connect: Connect, tmp_path: 
     path = tmp_path / "own.db"
     connect(path).execute("CREATE TABLE mine (id); CREATE INDEX by_id ON mine (id); INSERT INTO mine VALUES (1)")
     fill(sandbox, 1, status="running")
+    (tmp_path / "empty").touch()
     before = path.read_bytes()
+    there = set(tmp_path.iterdir())
     db = connect(path, read_only=True)
     with pytest.raises((ftsql.Error, apsw.Error)):
         db.execute(sql.replace("{tmp}", str(tmp_path))).fetchall()
     assert path.read_bytes() == before
     assert posts(sandbox) == []
-    assert not (tmp_path / "copy.db").exists() or (tmp_path / "copy.db").stat().st_size == 0
+    assert set(tmp_path.iterdir()) == there
+    assert (tmp_path / "empty").stat().st_size == 0
     assert db.execute("SELECT count(*) FROM fine_tuning_jobs JOIN mine").fetchall() == [(1,)]
 
 
 def test_read_only_works_in_memory_too(sandbox: Sandbox, connect: Connect) -> None:
     fill(sandbox, 2)
     assert connect(read_only=True).execute("SELECT count(*) FROM jobs").fetchall() == [(2,)]
+
+
+@pytest.mark.parametrize("sql", ["INSERT INTO files (id) VALUES (1)", "INSERT INTO sweep VALUES (1)"])
+def test_a_table_of_ours_in_a_file_that_nobody_has_used_yet_is_known_as_ours(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path, sql: str
+) -> None:
+    path = tmp_path / "hostile.db"
+    maker = connect(path)
+    maker.execute("CREATE VIRTUAL TABLE files USING files; CREATE TABLE sweep (f)")
+    maker.execute("CREATE TRIGGER t AFTER INSERT ON sweep BEGIN INSERT INTO files (id) VALUES (new.f); END")
+    with pytest.raises(ftsql.Error, match="lives in the file|a file is uploaded"):
+        connect(path).execute(sql)
+    with pytest.raises(ftsql.Error, match="lives in the file|a file is uploaded"):
+        connect().execute(f"ATTACH '{path}' AS other; {sql.replace('INTO ', 'INTO other.')}")
+    assert posts(sandbox) == []
+
+
+def test_a_table_that_sqlite_has_to_read_anew_is_known_as_ours(connect: Connect) -> None:
+    db = connect()
+    with pytest.raises(ftsql.Error, match="is called models"):
+        db.execute("CREATE VIRTUAL TABLE other USING models")  # after which every table is unused again
+    with pytest.raises(ftsql.Error, match="a model is made by a job"):
+        db.execute("INSERT INTO models (id) VALUES (1)")

@@ -1,174 +1,269 @@
-"""Hostile bodies: answers that were mutated at random end in right rows or a clear error, and never hang.
+"""Hostile bodies: answers that are broken, lie or never end are right rows or a clear error, and ftsql lives on.
 
-``FTSQL_HOSTILE=100000`` makes a longer run, ``FTSQL_SEED`` another one.
+``python -m tests.campaign hostile --bodies 100000`` is the long run.
 """
 
 from __future__ import annotations
 
-import copy
+import contextlib
 import gzip
-import json
-import os
-import random
+import itertools
+import re
 import time
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import apsw
 import pytest
 
 import ftsql
-from ftsql.connection import SANDBOX_KEY
+from ftsql import deadline, transport
+from ftsql.attempts import Attempts
+from ftsql.errors import DataError
+from ftsql.resource import Resource
+from ftsql.resources import RESULTS
 from ftsql.sandbox import Fault, Sandbox
+from tests.campaign import hostile, places, wires
+from tests.campaign.bodies import ODD
+from tests.campaign.gateway import Gateway, Lie, Piece
+from tests.campaign.lanes import Lane
+from tests.campaign.places import PLACES
 from tests.conftest import Connect, fill
 
-COUNT = int(os.environ.get("FTSQL_HOSTILE", "2000"))
-SEED = int(os.environ.get("FTSQL_SEED", "20261121"))
-FACES = ["openai", "azure", "portkey", "telnyx", "anyapi", "portkey_bedrock", "portkey_fireworks", "litellm"]
-SQL = "SELECT id, status, model, created_at, trained_tokens, raw, metadata, error FROM fine_tuning_jobs"
+pytestmark = pytest.mark.filterwarnings("ignore::ftsql.errors.Warning")  # that a result file is gone
 
-ODD: list[Any] = [
-    None, True, False, 0, -1, 1.5, 10**30, -(10**30), 1e308, float("nan"), float("inf"), "", "x", "0", "null",
-    "é😀\u0000", "\ud800", "x" * 100_000, [], {}, [[]], [None], {"a": {"b": []}}, "2026-01-01T00:00:00Z", "1e400",
-]  # fmt: skip
-
-
-def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    yield path
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, member in items:
-        yield from _places(member, (*path, key))
+SQL = "SELECT id, status FROM fine_tuning_jobs"
+WAYS = {  # what a body is called that was sent in one of the ways
+    "as it should be", "odd headers", "JSON cut short", "a byte changed", "other encoding", "no JSON of the API's", "large", "gzip", "gzip bomb",
+    "gzip bomb in gzip", "false Content-Encoding", "false Content-Type", "Content-Length too long", "Content-Length too short", "Content-Length nonsense",
+    "no Content-Length", "chunks", "bad chunks", "endless chunks", "strange head", "100 MB", "slow drip of the head", "endless 100 Continue",
+    "endless empty gzip", "stalled", "error body", "honest", "duplicate key", "deep nesting", "missing", "extra key", "twice listed", "CSV: odd cell", *ODD,
+}  # fmt: skip
 
 
-def _mutated(body: Any, random_: random.Random) -> Any:
-    """``body`` with one to three of its places changed."""
-    body = copy.deepcopy(body)
-    for _ in range(random_.randint(1, 3)):
-        places = [path for path in _places(body) if path]
-        if not places:
-            return copy.deepcopy(random_.choice(ODD))
-        path = random_.choice(places)
-        holder = body
-        for key in path[:-1]:
-            holder = holder[key]
-        how = random_.randrange(5)
-        if how == 0:
-            del holder[path[-1]]
-        elif how == 1 and isinstance(holder, list):
-            holder.append(copy.deepcopy(holder[path[-1]]))  # the same job twice
-        elif how == 2 and isinstance(holder, dict):
-            holder[random_.choice(["", "id", "data", "has_more", "x" * 1000, "é"])] = copy.deepcopy(random_.choice(ODD))
-        elif how == 3:
-            deep: Any = "deep"
-            for _ in range(random_.choice([5, 150, 250])):
-                deep = {"a": deep} if random_.random() < 0.5 else [deep]
-            holder[path[-1]] = deep
-        else:
-            holder[path[-1]] = copy.deepcopy(random_.choice(ODD))
-    return body
+def test_a_hostile_answer_is_right_rows_or_a_clear_error() -> None:
+    result = hostile.batch(2000, 20261121)
+    assert result.violations == []
+    assert result.bodies == 2000
+    assert WAYS - set(result.kinds) == set()
+    for place in PLACES["openai"]:
+        assert result.rows[place] > 5, place
+        assert result.errors[place] > 5, place
 
 
-def _bytes(body: Any, random_: random.Random) -> tuple[bytes, dict[str, str]]:
-    """A body as it goes over the wire, sometimes broken there."""
-    sent = json.dumps(body).encode()
-    how = random_.randrange(16)
-    if how == 0:
-        return sent[: random_.randrange(len(sent) + 1)], {}
-    if how == 1:
-        position = random_.randrange(len(sent) + 1)
-        return sent[:position] + bytes([random_.randrange(256)]) + sent[position + 1 :], {}
-    if how == 2:
-        return json.dumps(body).encode(random_.choice(["utf-16", "utf-8-sig", "utf-32"])), {}
-    if how == 3:
-        return sent, {"Content-Encoding": random_.choice(["gzip", "br", "deflate", "nonsense"])}
-    if how == 4:
-        return gzip.compress(sent), {"Content-Encoding": "gzip"}
-    if how == 5:
-        return sent, {"Content-Type": random_.choice(["text/html", "", "application/json; charset=utf-16", "x"])}
-    if how == 6:
-        return random_.choice([b"", b"null", b"<html>", b"[]", b"{}", b'"x"', b"{" * 5000, b"\x00" * 100]), {}
-    return sent, {}
+def _dropping(rows: Callable[..., Any]) -> Callable[..., Any]:
+    def dropping(self: Resource, provider: str, objects: Any, parent: str = "") -> Any:
+        return rows(self, provider, objects[:5] if self is not RESULTS else objects, parent)
+
+    return dropping
 
 
-@pytest.mark.parametrize("face", FACES)
-def test_a_mutated_answer_is_right_rows_or_a_clear_error(face: str) -> None:
-    random_ = random.Random(f"{SEED}{face}")
-    with Sandbox(jobs=6, speed=0) as sandbox:
-        db = ftsql.connect(sandbox=True, providers=face, timeout=5)
-        try:
-            url = sandbox.base_url(face)
-            account = next(iter(db.ftsql._session.clients)).provider
-            client = _client(url, account.path, account)
-            honest = client()
-            for number in range(COUNT // len(FACES)):
-                body = _mutated(honest, random_)
-                sent, headers = _bytes(body, random_)
-                _embedded(db).fault(Fault(status=200, body=sent, headers=headers, times=None))
-                began = time.monotonic()
-                found, complaint = None, ""
-                try:
-                    found = db.execute(SQL).fetchall()
-                except (ftsql.Error, apsw.Error) as error:
-                    complaint = str(error)
-                if found is None:
-                    assert face in complaint, f"{number}: {complaint}"
-                    assert len(complaint) < 2000, f"{number}: {complaint}"
-                else:
-                    _check(found, sent, headers, number)
-                assert time.monotonic() - began < 30, number
-                _embedded(db).clear_faults()
-        finally:
-            db.close()
+def _twice(answer: Callable[..., Any]) -> Callable[..., Any]:
+    def again(self: Attempts, call: Any, once: Any, *, safe: bool) -> Any:
+        return answer(self, call, once, safe=safe) if safe else (once(), answer(self, call, once, safe=safe))[1]
+
+    return again
 
 
-def _embedded(db: ftsql.Connection) -> Sandbox:
-    started = db.ftsql._sandbox
-    assert started is not None
-    return started
+def _patient(unpacked: Callable[..., Iterator[bytes]]) -> Callable[..., Iterator[bytes]]:
+    def patient(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+        with contextlib.suppress(ValueError):
+            yield from unpacked(chunks, encoding)
+
+    return patient
 
 
-def _client(url: str, path: str, provider: Any) -> Callable[[], Any]:
-    """Asks a face for its list as any HTTP client would."""
-    import httpx
-
-    def ask() -> Any:
-        headers = {name: template.replace("${", "").replace("}", "") for name, template in provider.headers.items()}
-        headers = {name: value.replace("Bearer ", f"Bearer {SANDBOX_KEY}") for name, value in headers.items() if value}
-        query = {"limit": "20", "api-version": "2024-10-21", "custom_llm_provider": "openai"}
-        return httpx.get(url + path, headers=headers, params=query).raise_for_status().json()
-
-    return ask
+PLANTED: dict[str, tuple[object, str, Callable[[Any], Any], str]] = {
+    "a row is dropped": (Resource, "rows", _dropping, "the ids"),
+    "a create is sent twice": (Attempts, "answer", _twice, "2 creates arrived"),
+    "no deadline": (deadline, "begin", lambda _: lambda seconds: None, "took"),
+    "what breaks off is taken": (transport, "unpacked", _patient, "rows of what nobody can read"),
+}
 
 
-def _check(found: list[Any], sent: bytes, headers: dict[str, str], number: int) -> None:
-    """Every row is an object of the answer, its values as they were sent; each id once."""
-    text = gzip.decompress(sent) if headers.get("Content-Encoding") == "gzip" else sent
-    body = json.loads(text)
-    objects = {str(job["id"]): job for job in reversed(body["data"])}
-    assert sorted(row[0] for row in found) == sorted(objects), number
-    for id, status, model, _, tokens, raw, *_ in found:
-        job = objects[id]
-        assert _same(json.loads(raw), job), number
-        for shown, value in ((status, job.get("status")), (model, job.get("model"))):
-            assert shown == (value if value is None or isinstance(value, str) else str(value)), number
-        value = job.get("trained_tokens")
-        assert tokens == (None if value is None else int(value)), number
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_bug_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    where, attribute, bug, by = PLANTED[name]
+    monkeypatch.setattr(where, attribute, bug(getattr(where, attribute)))
+    monkeypatch.setattr("ftsql.attempts.RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("tests.campaign.lanes.LIMIT", 2.0)
+    monkeypatch.setattr("tests.campaign.gateway.ENOUGH", 2.5)
+    monkeypatch.setattr("tests.campaign.lanes.SLOW_EVERY", 2 if name == "no deadline" else 10**9)
+    monkeypatch.setattr(wires, "SLOW_WAYS", [wires._drip])
+    monkeypatch.setattr(wires, "QUICK", [wires._not_gzipped])
+    result = Lane("openai", 1).run(6 if name == "no deadline" else 120)
+    assert any(re.search(by, violation) for violation in result.violations), result.violations
 
 
-def _same(shown: Any, sent: Any) -> bool:
-    """Equal as JSON; NaN and Infinity, which JSON has not, are shown as null."""
-    if isinstance(sent, float) and (sent != sent or sent in (float("inf"), float("-inf"))):
-        return shown is None
-    if isinstance(sent, dict):
-        return isinstance(shown, dict) and shown.keys() == sent.keys() and all(_same(shown[k], sent[k]) for k in sent)
-    if isinstance(sent, list):
-        return isinstance(shown, list) and len(shown) == len(sent) and all(map(_same, shown, sent))
-    return bool(shown == sent)
+def test_a_process_that_grows_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(places.USED, "max_body", 2**40)
+    monkeypatch.setitem(places.SHORT, "deadline", 10.0)
+    monkeypatch.setattr("tests.campaign.lanes.SLOW_EVERY", 2)
+    monkeypatch.setattr(wires, "SLOW_WAYS", [wires._hundred])
+    assert any("the process grew" in violation for violation in hostile.batch(16, 1).violations)
+
+
+def _asked(gateway: Gateway, tell: Callable[[bytes], Iterator[Piece]], **settings: Any) -> Any:
+    """What a list is answered to, whose answer is told so."""
+    db = ftsql.connect(sandbox=gateway, providers="openai", **settings)
+    try:
+        gateway.arm(Lie("GET", "/jobs$", tell))
+        return db.execute(SQL).fetchall()
+    finally:
+        gateway.arm(None)
+        db.close()
+
+
+@pytest.fixture
+def gateway() -> Iterator[Gateway]:
+    with Gateway(3, 0) as started:
+        yield started
+
+
+def _slowly(first: bytes, drop: bytes) -> Callable[[bytes], Iterator[Piece]]:
+    def tell(_: bytes) -> Iterator[Piece]:
+        yield first
+        while True:
+            yield 0.05
+            yield drop
+
+    return tell
+
+
+CHUNKED = b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n"
+PACKED = CHUNKED + b"Content-Encoding: gzip\r\n\r\na\r\n" + gzip.compress(b"")[:10] + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "drop"),
+    [
+        (b"HTTP/1.1 200 X\r\nA: ", b"x"),
+        (b"", b"HTTP/1.1 100 X\r\n\r\n"),
+        (CHUNKED + b"\r\n5;", b"x"),
+        (CHUNKED + b"\r\n0\r\nA: ", b"x"),
+        (PACKED, b"5\r\n\0\0\0\xff\xff\r\n"),
+    ],
+    ids=["head", "100 Continue", "chunk's head", "trailer", "empty gzip"],
+)
+def test_the_deadline_holds_wherever_a_server_drips(gateway: Gateway, first: bytes, drop: bytes) -> None:
+    began = time.monotonic()
+    with pytest.raises(ftsql.APIConnectionError, match="took longer than 0.6 s"):
+        _asked(gateway, _slowly(first, drop), timeout=0.4, deadline=0.6)
+    assert time.monotonic() - began < 2
+
+
+def test_an_answer_is_slow_but_in_time(gateway: Gateway) -> None:
+    body = gzip.compress(b'{"data": [], "has_more": false}')
+    head = b"HTTP/1.1 200 X\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body)
+    pieces: list[Piece] = [head]
+    for at in range(len(body)):
+        pieces += [body[at : at + 1], 0.01]
+    assert _asked(gateway, lambda _: iter(pieces), timeout=0.4, deadline=5) == []
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "words"),
+    [
+        ("gzip", gzip.compress(b"{}" * 5000)[:-12], "its gzip breaks off"),
+        ("gzip", b"{}", "it is no gzip"),
+        ("gzip, gzip", gzip.compress(gzip.compress(b"{}")), "packed 2 times over"),
+        ("br", b"{}", "packed by br, which was not asked for"),
+    ],
+)
+def test_a_body_that_cannot_be_unpacked_is_an_error(
+    sandbox: Sandbox, connect: Connect, encoding: str, body: bytes, words: str
+) -> None:
+    fill(sandbox, 1)
+    sandbox.fault(Fault(times=None, status=200, body=body, headers={"Content-Encoding": encoding}))
+    with pytest.raises(ftsql.APIConnectionError, match=words):
+        connect().execute(SQL).fetchall()
+
+
+@pytest.mark.parametrize("level", [zlib.MAX_WBITS, -zlib.MAX_WBITS])
+def test_deflate_is_unpacked_with_its_head_and_without(sandbox: Sandbox, connect: Connect, level: int) -> None:
+    packer = zlib.compressobj(wbits=level)
+    body = packer.compress(b'{"data": [{"id": "a", "status": "x"}], "has_more": false}') + packer.flush()
+    sandbox.fault(Fault(times=None, status=200, body=body, headers={"Content-Encoding": "deflate"}))
+    assert connect().execute(SQL).fetchall() == [("a", "x")]
+
+
+@pytest.mark.parametrize("table", ["fine_tuning_jobs", "files"])
+def test_another_object_than_the_one_asked_for_is_an_error_and_not_no_row(
+    sandbox: Sandbox, connect: Connect, table: str
+) -> None:
+    sandbox.fault(Fault(times=None, path="/asked$", body={"id": "other", "object": "x"}))
+    with pytest.raises(DataError, match="'asked' it answered with another one, 'other'"):
+        connect().execute(f"SELECT id FROM {table} WHERE id = 'asked'").fetchall()
+
+
+def test_a_long_error_is_read_quickly(sandbox: Sandbox, connect: Connect) -> None:
+    sandbox.fault(Fault(times=None, status=404, body={"error": {"message": "x" * 1_000_000}}))
+    began = time.monotonic()
+    with pytest.raises(ftsql.APIError, match="HTTP 404") as raised:
+        connect().execute(SQL).fetchall()
+    assert time.monotonic() - began < 2
+    assert len(str(raised.value)) < 1000
+
+
+def test_the_statement_after_an_answer_that_was_too_long_is_right(gateway: Gateway) -> None:
+    db = ftsql.connect(sandbox=gateway, providers="openai")
+    honest = db.execute(SQL).fetchall()
+    told = b"HTTP/1.1 200 X\r\nContent-Length: 2\r\n\r\n{}, and more"
+    gateway.arm(Lie("GET", "/jobs$", lambda _: iter([told])))
+    with pytest.raises(DataError, match="an object without data"):
+        db.execute(SQL).fetchall()
+    gateway.arm(None)
+    assert db.execute(SQL).fetchall() == honest
+    db.close()
 
 
 def test_a_gzip_bomb_is_given_up(sandbox: Sandbox, connect: Connect) -> None:
     fill(sandbox, 1)
-    bomb = gzip.compress(b" " * 200_000_000)
-    sandbox.fault(Fault(times=None, status=200, body=bomb, headers={"Content-Encoding": "gzip"}))
-    with pytest.raises(ftsql.APIConnectionError, match="larger than"):
-        connect(max_body=10_000_000).execute(SQL).fetchall()
+    for bomb, words in zip(wires.BOMBS, ("larger than", "packed 2 times"), strict=True):
+        encoding = ", ".join(["gzip"] * (2 if words != "larger than" else 1))
+        sandbox.clear_faults()
+        sandbox.fault(Fault(times=None, status=200, body=bomb, headers={"Content-Encoding": encoding}))
+        with pytest.raises(ftsql.APIConnectionError, match=words):
+            connect(max_body=10_000_000).execute(SQL).fetchall()
+
+
+def test_a_hundred_megabytes_are_shown_where_they_are_allowed(gateway: Gateway) -> None:
+    block = b"x" * 1_000_000
+
+    def tell(_: bytes) -> Iterator[Piece]:
+        begin, end = b'{"has_more": false, "data": [{"id": "a", "status": "running", "more": "', b'"}]}'
+        yield b"HTTP/1.1 200 X\r\nContent-Length: %d\r\n\r\n" % (len(begin) + 100 * len(block) + len(end)) + begin
+        yield from itertools.repeat(block, 100)
+        yield end
+
+    assert _asked(gateway, tell) == [("a", "running")]
+
+
+@pytest.mark.parametrize("status", [204, 206])
+def test_a_part_of_a_file_is_not_taken_for_the_whole(sandbox: Sandbox, connect: Connect, status: int) -> None:
+    sandbox.fault(Fault(times=None, path="/content$", status=status, body=b"" if status == 204 else b"step,train"))
+    with pytest.raises(DataError, match=f"HTTP {status}, which is no whole file"):
+        connect().execute("SELECT file_content('file-x')").fetchall()
+
+
+LONG = 60_000
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"step" + b" " * LONG + b"!", {}),
+        (b"step,train_loss\n1," + b"9" * LONG + b"x\n", {}),
+        (b"step\n1\n", {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "9" * LONG}),
+    ],
+    ids=["base64", "number", "header"],
+)
+def test_what_is_long_and_no_number_is_read_quickly(
+    sandbox: Sandbox, connect: Connect, body: bytes, headers: dict[str, str]
+) -> None:
+    fill(sandbox, 1, result_files=["file-x"])
+    sandbox.fault(Fault(times=None, path="/content$", status=200, body=body, headers=headers))
+    began = time.monotonic()
+    with contextlib.suppress(DataError):
+        connect().execute("SELECT * FROM fine_tuning_results WHERE fine_tuning_job_id = 'ftjob-00000'").fetchall()
+    assert time.monotonic() - began < 3

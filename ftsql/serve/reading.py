@@ -26,6 +26,8 @@ else:
 
 __all__ = ["Node", "Scope", "SqlglotError", "call", "exp", "parse", "traverse_scope", "written"]
 
+WIDEST = 1664  # as in PostgreSQL; what each entry costs grows with their number
+LONG = (exp.In, exp.Tuple, exp.Values)  # what may be long all the same, and is quick
 DEEPEST = 950  # SQLite's own limit is 1000, and the tree that it makes may be deeper
 SYNTAX = ("CAST", "EXTRACT", "SUBSTRING", "TRIM", "POSITION", "OVERLAY")  # functions with words among the arguments
 PARSED = (exp.Select, exp.SetOperation, exp.Values, exp.Subquery)
@@ -73,6 +75,8 @@ def parse(text: str) -> Node:
             raise refusals.syntax(
                 "the statement is nested too deeply: write a part of it as WITH", refusals.TOO_COMPLEX
             )
+        if not isinstance(node, LONG) and any(_is_long(part) for part in node.args.values()):
+            raise refusals.syntax(f"a list in the statement has more than {WIDEST} entries", "54011")
         if isinstance(node, exp.Placeholder):
             raise refusals.syntax("syntax error: a parameter is written $1")
         if isinstance(node, WRITES):
@@ -82,6 +86,10 @@ def parse(text: str) -> Node:
     if not isinstance(root, PARSED):
         raise refusals.syntax(f"cannot run {root.key.upper()}: write SELECT")
     return root
+
+
+def _is_long(part: object) -> bool:
+    return isinstance(part, list) and len(part) > WIDEST
 
 
 def written(root: Node) -> str:

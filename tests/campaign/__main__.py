@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
@@ -17,7 +18,20 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from ftsql.errors import Warning
-from tests.campaign import crowd, faults, interrupts, kills, mutations, peers, readers, together
+from tests.campaign import (
+    crowd,
+    faults,
+    hostile,
+    interrupts,
+    kills,
+    lanes,
+    mutations,
+    peers,
+    readers,
+    shells,
+    statements,
+    together,
+)  # fmt: skip
 from tests.campaign.world import FACES
 
 ROUND = 1250  # rows in one set of books: a look-up reads all jobs of the last hour
@@ -37,6 +51,8 @@ def main() -> int:
         "readers": commands.add_parser("readers", help="readers of a snapshot while ftsql sync writes it"),
         "crowd": commands.add_parser("crowd", help="threads and processes read and write through one store"),
         "interrupts": commands.add_parser("interrupts", help="Ctrl-C at random moments of everything"),
+        "hostile": commands.add_parser("hostile", help="answers that are broken, lie, or never end"),
+        "statements": commands.add_parser("statements", help="SQL at random for the shell and for ftsql serve"),
     }
     for name, rows in (("faults", 5000), ("together", 400), ("peers", 500)):
         parsers[name].add_argument("--rows", type=int, default=rows)
@@ -45,6 +61,10 @@ def main() -> int:
     parsers["crowd"].add_argument("--threads", type=int, default=32, help="of the first process (32)")
     parsers["crowd"].add_argument("--processes", type=int, default=8)
     parsers["interrupts"].add_argument("--moments", type=int, default=200, help="of each kind of work (200)")
+    parsers["hostile"].add_argument("--bodies", type=int, default=10_000)
+    parsers["statements"].add_argument("--count", type=int, default=5000)
+    for name in ("hostile", "statements"):
+        parsers[name].add_argument("--processes", type=int, default=os.cpu_count() or 1)
     for one in parsers.values():
         one.add_argument("--seed", type=int, default=1)
     for name in ("faults", "kills"):
@@ -62,6 +82,8 @@ def main() -> int:
         "readers": run_readers,
         "crowd": run_crowd,
         "interrupts": run_interrupts,
+        "hostile": run_hostile,
+        "statements": run_statements,
     }[arguments.command]
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell has ignored for what it runs behind
     warnings.filterwarnings("ignore", category=Warning)  # that writes are open since earlier
@@ -90,8 +112,7 @@ def run_faults(arguments: argparse.Namespace, folder: Path) -> int:
         results: dict[str, faults.Result] = {}
         for (face, _), future in zip(jobs, running, strict=True):
             results[face] = results.get(face, faults.Result(face)) + future.result()
-            if sys.stderr.isatty():
-                print(f"\r{sum(result.rows for result in results.values())} rows ", end="", file=sys.stderr, flush=True)
+            progress(f"{sum(result.rows for result in results.values())} rows")
     print(faults.table(list(results.values())))
     return told(list(results.values()))
 
@@ -182,6 +203,34 @@ def said(wrong: list[str]) -> int:
     for text in wrong[:20]:
         print(text)
     return int(bool(wrong))
+
+
+def run_hostile(arguments: argparse.Namespace, folder: Path) -> int:
+    total, began = lanes.Result(), time.monotonic()
+    for result in hostile.campaign(arguments.bodies, arguments.seed, arguments.processes):
+        total.add(result)
+        progress(f"{total.bodies} bodies, {len(total.violations)} violations")
+    total.seconds = time.monotonic() - began
+    print(total)
+    print(*total.violations[:50], sep="\n")
+    return int(bool(total.violations))
+
+
+def run_statements(arguments: argparse.Namespace, folder: Path) -> int:
+    totals = {name: shells.Result() for name in statements.TARGETS}
+    for name, result in statements.campaign(arguments.count, arguments.seed, arguments.processes, folder):
+        totals[name].add(result)
+        progress(f"{sum(one.statements for one in totals.values())} statements")
+    for name, total in totals.items():
+        print(f"{name}:\n{total}")
+        print(*total.violations[:50], sep="\n")
+    return int(any(total.violations for total in totals.values()))
+
+
+def progress(text: str) -> None:
+    """How far it is, where somebody looks on."""
+    if sys.stderr.isatty():
+        print(f"\r{text} ", end="", file=sys.stderr, flush=True)
 
 
 def told(results: list[faults.Result]) -> int:

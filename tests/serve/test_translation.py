@@ -55,6 +55,8 @@ REFUSED = {  # by PostgreSQL's code
     "54001": [f"SELECT {'(' * 10_000}1{')' * 10_000}", f"SELECT {'NOT ' * 10_000}true", f"SELECT {'-' * 1}{'+1' * 10_000}",
               f"SELECT {'CASE WHEN true THEN ' * 10_000}1{' END' * 10_000}", f"SELECT 1{' || 1' * 10_000}",
               "SELECT " + "1," * 600_000 + "1"],
+    "54011": ["SELECT " + "1, " * 20_000 + "1", "SELECT 1 FROM jobs" + ", jobs" * 20_000, "SELECT 1 GROUP BY " + "1, " * 20_000 + "1",
+              "SELECT coalesce(" + "1, " * 20_000 + "1)", "WITH " + ", ".join(f"c{n} AS (SELECT 1)" for n in range(10_000)) + " SELECT 1"],
 }  # fmt: skip
 CASES = [(code, sql) for code, statements in REFUSED.items() for sql in statements]
 

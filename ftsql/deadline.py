@@ -1,0 +1,80 @@
+"""The deadline of one exchange, kept where bytes arrive: at the socket.
+
+httpx limits the pause between two of them only, so that a server which sends one now and then is read for ever:
+in a head, after a 100 Continue, between two chunks.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import httpcore
+
+
+class Late(Exception):
+    """The deadline has passed."""
+
+
+class _Due(threading.local):
+    seconds = 0.0
+    end: float | None = None
+
+
+_due = _Due()  # an exchange is one thread's from its first byte to its last
+
+
+def begin(seconds: float) -> None:
+    """From now on this thread's reads end after ``seconds``, in Late."""
+    _due.seconds = seconds
+    _due.end = time.monotonic() + seconds
+
+
+def after(body: Iterable[bytes]) -> Iterator[bytes]:
+    """``body`` as it is sent, which may take long: the seconds begin anew when it has left."""
+    _due.end = None
+    yield from body
+    begin(_due.seconds)
+
+
+class _Stream(httpcore.NetworkStream):
+    """A connection whose reads end with the deadline."""
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if _due.end is None:
+            return self._stream.read(max_bytes, timeout)
+        left = _due.end - time.monotonic()
+        if left > 0:
+            try:
+                return self._stream.read(max_bytes, left if timeout is None else min(left, timeout))
+            except httpcore.ReadTimeout:
+                if time.monotonic() < _due.end:
+                    raise
+        raise Late(f"the answer took longer than {_due.seconds:g} s") from None
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, timeout)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class Backend(httpcore.SyncBackend):
+    """Opens connections that keep the deadline of the thread that reads from them."""
+
+    def connect_tcp(self, *arguments: Any, **named: Any) -> httpcore.NetworkStream:
+        return _Stream(super().connect_tcp(*arguments, **named))

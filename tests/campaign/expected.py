@@ -1,0 +1,204 @@
+"""What rows a body stands for, by a plain reading of it that shares nothing with ftsql's.
+
+Each check gives what is wrong, in words, and nothing where all is right.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import csv
+import datetime
+import io
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Found = Sequence[Sequence[Any]]
+
+JOB = {
+    "id": "text", "status": "text", "model": "text", "created_at": "time", "finished_at": "time", "trained_tokens": "integer",
+    "seed": "integer", "training_file": "text", "hyperparameters": "json", "error": "error", "metadata": "metadata",
+    "result_files": "json", "fine_tuned_model": "text", "raw": "raw",
+}  # fmt: skip
+EVENT = {
+    "id": "text",
+    "created_at": "time",
+    "level": "text",
+    "message": "text",
+    "type": "text",
+    "data": "json",
+    "raw": "raw",
+}
+CHECKPOINT = {
+    "id": "text", "created_at": "time", "fine_tuned_model_checkpoint": "text", "step_number": "integer", "metrics": "json", "raw": "raw",
+}  # fmt: skip
+PERMISSION = {"id": "text", "created_at": "time", "project_id": "text", "raw": "raw"}
+FILE = {
+    "id": "text",
+    "created_at": "time",
+    "bytes": "integer",
+    "filename": "text",
+    "purpose": "text",
+    "status": "text",
+    "raw": "raw",
+}
+MODEL = {"id": "text", "created": "time", "owned_by": "text", "raw": "raw"}
+RESULT = {
+    "step": "whole",
+    "train_loss": "real",
+    "train_accuracy": "real",
+    "valid_loss": "real",
+    "valid_mean_token_accuracy": "real",
+}
+OTHER_NAMES = {"finished_at": "completed_at", "valid_mean_token_accuracy": "validation_mean_token_accuracy"}
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+
+def listed(found: Found, body: bytes, columns: Mapping[str, str]) -> str:
+    """Every object of a list is a row and every row an object, each id once, all values as they were sent."""
+    decoded = _decoded(body)
+    if not isinstance(decoded, dict) or not isinstance(decoded.get("data"), list):
+        return "rows out of a body that is no list"
+    objects: dict[str, Any] = {}
+    for sent in reversed(decoded["data"]):
+        if not isinstance(sent, dict) or "id" not in sent:
+            return "rows out of a list of something else"
+        objects[_text(sent["id"])] = sent
+    ids = [row[0] for row in found]
+    rest = decoded.get("has_more") is True and len({*ids}) == len(ids)  # which the store may have
+    if sorted(ids) != sorted(objects) and not (rest and objects.keys() <= {*ids}):
+        return f"the ids {ids} and not {list(objects)}"[:500]
+    return next(filter(None, (_row(row, objects[row[0]], columns) for row in found if row[0] in objects)), "")
+
+
+def single(found: Found, body: bytes, columns: Mapping[str, str], id: str) -> str:
+    """One object by its id: that one, with all values as they were sent."""
+    decoded = _decoded(body)
+    if not isinstance(decoded, dict) or "id" not in decoded or _text(decoded["id"]) != id:
+        return f"{len(found)} rows out of a body that is not {id}"
+    if len(found) != 1:
+        return f"{len(found)} rows of one object"
+    return _row(found[0], decoded, columns)
+
+
+def results(found: Found, content: bytes) -> str:
+    """Every line of a CSV, plain or in base64, is a row with its numbers, in order."""
+    texts = [content.decode("utf-8-sig", "replace")]
+    with contextlib.suppress(binascii.Error, UnicodeDecodeError):
+        texts.append(base64.b64decode(b"".join(content.split()), validate=True).decode("utf-8-sig"))
+    tried = [_lines(found, text) for text in texts]
+    return "" if "" in tried else tried[-1]
+
+
+def content(found: Found, sent: bytes) -> str:
+    """A file's content, byte for byte."""
+    shown = found[0][0]
+    return (
+        "" if (shown.encode() if isinstance(shown, str) else shown) == sent else f"{shown!r:.200} and not {sent!r:.200}"
+    )
+
+
+def _lines(found: Found, text: str) -> str:
+    reader = csv.reader(io.StringIO(text.lstrip("\r\n"), newline=""), skipinitialspace=True, strict=True)
+    try:
+        header, *lines = [line for line in reader if line] or [[]]
+    except csv.Error as error:
+        return f"{len(found)} rows out of no CSV: {error}"
+    names = [name.strip() for name in header]
+    if len(found) != len(lines):
+        return f"{len(found)} rows of {len(lines)} lines"
+    for row, cells in zip(found, lines, strict=True):
+        line = dict(zip(names, cells, strict=False))
+        for (name, kind), shown in zip(RESULT.items(), row, strict=True):
+            cell = line[name] if name in line else line.get(OTHER_NAMES.get(name, name))
+            wanted = _number(cell, whole=kind == "whole")
+            if shown != wanted:
+                return f"{name} is {shown!r} and not {cell!r:.80}"
+    return ""
+
+
+def _number(cell: str | None, *, whole: bool) -> float | None:
+    if cell is None or not NUMBER.fullmatch(cell.strip()) or not math.isfinite(float(cell)):
+        return None
+    value = float(cell)
+    return None if whole and (not value.is_integer() or abs(value) >= 2**63) else value
+
+
+def _row(row: Sequence[Any], sent: Mapping[str, Any], columns: Mapping[str, str]) -> str:
+    for (name, kind), shown in zip(columns.items(), row, strict=True):
+        value = sent if kind == "raw" else sent[name] if name in sent else sent.get(OTHER_NAMES.get(name, name))
+        if not _right(kind, shown, value):
+            return f"{row[0]!r:.80}: {name} is {shown!r:.200} and not {value!r:.200}"
+    return ""
+
+
+def _right(kind: str, shown: Any, sent: Any) -> bool:
+    """Whether a column of that kind shows what was sent."""
+    if kind == "raw":
+        return _same(json.loads(shown), sent)
+    if kind == "error" and (sent == "" or (isinstance(sent, dict) and all(one is None for one in sent.values()))):
+        return shown is None
+    if kind == "metadata" and isinstance(sent, dict):
+        sent = {key: value for key, value in sent.items() if key != "ftsql_key"}
+        return shown is None if not sent and shown is None else _same(json.loads(shown), sent)
+    if sent is None:
+        return shown is None
+    if kind == "text":
+        return bool(shown == _text(sent))
+    if kind == "integer":
+        return type(shown) is int and shown == (int(sent) if isinstance(sent, str) else sent)
+    if kind == "time":
+        return bool(shown == _time(sent))
+    if isinstance(sent, (int, float)) and not isinstance(sent, bool):
+        huge = isinstance(sent, int) and not -(2**63) <= sent < 2**63
+        return bool(shown == str(sent)) if huge else _same(shown, sent) or shown == sent
+    return _same(json.loads(shown), sent)
+
+
+def _text(sent: Any) -> str:
+    return sent if isinstance(sent, str) else str(sent)
+
+
+def _time(sent: Any) -> int | None:
+    if isinstance(sent, str) and sent != "":
+        try:
+            sent = float(sent)
+        except ValueError:
+            moment = datetime.datetime.fromisoformat(sent)
+            return int((moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp())
+    if sent in (0, "") or sent != sent:
+        return None
+    return int(sent / 1000 if abs(sent) > 1e11 else sent)
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _same(shown: Any, sent: Any) -> bool:
+    """Equal as JSON; NaN and Infinity, which JSON has not, are shown as null."""
+    if isinstance(sent, float) and not math.isfinite(sent):
+        return shown is None
+    if isinstance(sent, dict):
+        return isinstance(shown, dict) and shown.keys() == sent.keys() and all(_same(shown[k], sent[k]) for k in sent)
+    if isinstance(sent, list):
+        return isinstance(shown, list) and len(shown) == len(sent) and all(map(_same, shown, sent))
+    return type(shown) is type(sent) and bool(shown == sent)
+
+
+def object_of(body: bytes | None) -> dict[str, Any]:
+    """The object that a body is; an empty one where it is none."""
+    decoded = None if body is None else _decoded(body)
+    return decoded if isinstance(decoded, dict) else {}
+
+
+def shown_text(sent: Any) -> str | None:
+    """A value as a column of texts shows it."""
+    return None if sent is None else _text(sent)
