@@ -11,8 +11,8 @@ from typing import Any, get_type_hints
 from sqlalchemy.exc import ArgumentError
 
 from ftsql.errors import ConfigError
+from ftsql.owner import MEMORY
 from ftsql.settings import Settings
-from ftsql.store import MEMORY
 
 FLAGS = ("read_only", "trust_file", "sandbox", "verify_order")
 TEXTS = ("provider", "providers", "store", "config")

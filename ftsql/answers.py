@@ -53,7 +53,7 @@ class Answer:
     def json(self, account: Account) -> Any:
         """The decoded body of an answer that succeeded. Raises DataError for anything but JSON."""
         try:
-            return from_json(self.body, allow_inf_nan=True)
+            return from_json(self.body, allow_inf_nan=True, cache_strings="keys")  # values are mostly new ones
         except ValueError as error:
             kind = "an HTML page" if self.body.lstrip()[:1] == b"<" else "no valid JSON"
             reason = "" if kind == "an HTML page" else f": {str(error)[:120]}"

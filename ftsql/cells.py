@@ -1,12 +1,17 @@
-"""A job as SQLite reads it: one value for each of the table's columns, in their order.
+"""A job as SQLite reads it: the values of the columns that a statement reads, in the table's order.
 
 A scan gives rows in this form, whether they come from the API or from the store, so that a column's value is
-one look into a tuple: what SQLite asks for most often.
+one look into a list: what SQLite asks for most often. Id and created_at are always among them, and the first two.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
 from operator import itemgetter
+from typing import Any
 
 from pydantic_core import to_json
 
@@ -17,38 +22,61 @@ Cells = tuple[SQLiteValue, ...]
 
 NAMES = tuple(column.name for column in JOBS.columns)
 ID, CREATED_AT, PROVIDER, RAW, KEY = map(NAMES.index, ("id", "created_at", "provider", "raw", "key"))
-ALL = (1 << len(NAMES)) - 1  # every column, as a set of bits
+ALWAYS = 1 << ID | 1 << CREATED_AT  # columns as a set of bits
+ALL = (1 << len(NAMES)) - 1
 NESTED = tuple(column.name for column in JOBS.documented if column.type == "JSON")
 _ON_DEMAND = 1 << RAW | 1 << KEY
 _BLANK: dict[str, SQLiteValue] = dict.fromkeys(NAMES)
 _JSON = frozenset({dict, list, str, bool})  # of which JSON text is made as it is
-_taken = itemgetter(*NAMES)
+_whole = itemgetter(*NAMES)
 
 
-def cells(row: Row, columns: int = ALL) -> Cells:
-    """The values of ``row``; of raw and key only where the bits ``columns`` ask for them.
-
-    Raises ValueError for what JSON cannot say.
+@dataclass(frozen=True)
+class Layout:
+    """Which columns a row's cells are: their ``numbers``, ``place`` by number, and the ``runs`` of neighbours, each
+    as a slice of the table's columns and one of the cells. ``take`` takes them out of all columns' values.
     """
-    made = row.cells
-    if made is None:
-        made = row.cells = _made(row)
+
+    numbers: tuple[int, ...]
+    place: dict[int, int]
+    runs: tuple[tuple[slice, slice], ...]
+    take: Callable[[Any], Cells]
+
+
+@lru_cache(maxsize=100)
+def layout(columns: int) -> Layout:
+    """The layout for a set of columns, of which ALWAYS are a part."""
+    numbers = tuple(number for number in range(len(NAMES)) if columns >> number & 1)
+    place = {number: position for position, number in enumerate(numbers)}
+    runs = []
+    for _, run in groupby(numbers, lambda number: number - place[number]):
+        first, *rest = run
+        last = rest[-1] if rest else first
+        runs.append((slice(first, last + 1), slice(place[first], place[last] + 1)))
+    return Layout(numbers, place, tuple(runs), itemgetter(*numbers))
+
+
+def cells(row: Row, columns: int) -> Cells:
+    """The values of ``columns``. Raises ValueError for what JSON cannot say."""
+    values = whole(row)
     if columns & _ON_DEMAND:
-        raw = row.text if columns >> RAW & 1 else None
-        return (*made[:RAW], raw, row.key)
-    return made
+        values = (*values[:RAW], row.text if columns >> RAW & 1 else None, row.key)
+    return layout(columns).take(values)
 
 
-def _made(row: Row) -> Cells:
-    row.decode()
-    values = {**_BLANK, **row.values}
-    for name in NESTED:
-        value = values[name]
-        if value is not None:
-            if name == "metadata" and isinstance(value, dict) and FTSQL_KEY in value:
-                value = {key: member for key, member in value.items() if key != FTSQL_KEY} or None
-            values[name] = to_json(value, inf_nan_mode="null").decode() if type(value) in _JSON else json_text(value)
-    values["provider"] = row.provider
-    values["fine_tuning_job_id"] = values["id"]
-    made: Cells = _taken(values)
-    return made
+def whole(row: Row) -> Cells:
+    """The values of all columns but raw and key, which are left out. Raises as ``cells`` does."""
+    if row.cells is None:
+        row.decode()
+        values = {**_BLANK, **row.values}
+        for name in NESTED:
+            value = values[name]
+            if value is not None:
+                if name == "metadata" and isinstance(value, dict) and FTSQL_KEY in value:
+                    value = {key: member for key, member in value.items() if key != FTSQL_KEY} or None
+                plain = type(value) in _JSON
+                values[name] = to_json(value, inf_nan_mode="null").decode() if plain else json_text(value)
+        values["provider"] = row.provider
+        values["fine_tuning_job_id"] = values["id"]
+        row.cells = _whole(values)
+    return row.cells

@@ -22,11 +22,11 @@ from ftsql import subcommands
 from ftsql.connection import Connection, connect_with_usual_store
 from ftsql.errors import Error, ProgrammingError
 from ftsql.layout import RESOURCES, USUAL, short
+from ftsql.owner import MEMORY
 from ftsql.queries import Query, query
 from ftsql.recovery import Decision
 from ftsql.resources import JOBS
 from ftsql.shell import Shell, complain, notice
-from ftsql.store import MEMORY
 
 DESCRIPTION = """\
 Fine-tuning jobs as a SQL table, on any OpenAI-compatible API.

@@ -21,12 +21,13 @@ from ftsql import about, functions, guard, packaged, recovery, tables, vtab, wri
 from ftsql.account import Account, accounts
 from ftsql.environment import Environment
 from ftsql.errors import ConfigError, InterfaceError, ProgrammingError, StoreError, Warning
+from ftsql.owner import MEMORY
 from ftsql.providers import Provider, load
 from ftsql.registration import Registration
 from ftsql.resources import JOBS, OTHERS, TABLES
 from ftsql.session import Session
 from ftsql.settings import Settings
-from ftsql.store import MEMORY, Store
+from ftsql.store import Store
 
 if TYPE_CHECKING:
     from ftsql.sandbox import Sandbox

@@ -26,6 +26,7 @@ from ftsql.errors import (
     ProgrammingError,
     Warning,
 )
+from ftsql.owner import MEMORY
 from ftsql.parameters import (
     BINARY,
     DATETIME,
@@ -40,7 +41,6 @@ from ftsql.parameters import (
     Timestamp,
     TimestampFromTicks,
 )
-from ftsql.store import MEMORY
 from ftsql.transactions import Transactions
 from ftsql.translation import translated
 

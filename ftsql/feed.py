@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from ftsql.cells import ID, PROVIDER, Cells
+from ftsql.cells import ID, Cells
 from ftsql.errors import Error
 
 FAR = 1000  # rows to look ahead for those that pass
@@ -24,6 +24,7 @@ class Feed:
     def __init__(
         self,
         rows: Iterator[Cells],
+        provider: int,
         passes: Callable[[Cells], bool] = lambda row: True,
         now: Callable[[Cells], Cells] = lambda row: row,
     ) -> None:
@@ -31,6 +32,7 @@ class Feed:
         self.given: dict[tuple[str, str], None] = {}
         self.passed = 0
         self._rows = rows
+        self._provider = provider
         self._passes = passes
         self._now = now
         self._ahead: deque[Cells] = deque()
@@ -56,6 +58,10 @@ class Feed:
                 return
             yield self.row
 
+    def key(self, row: Cells) -> tuple[str, str]:
+        """The id of a row, with its provider."""
+        return str(row[ID]), str(row[self._provider])
+
     def end(self) -> None:
         """SQLite reads no more of it."""
         self.row = None
@@ -65,7 +71,7 @@ class Feed:
     def give(self) -> None:
         """SQLite reads the id of the row that it has."""
         assert self.row is not None
-        self.given[str(self.row[ID]), str(self.row[PROVIDER])] = None
+        self.given[self.key(self.row)] = None
 
     def after(self, place: tuple[str, str], count: int) -> list[tuple[str, str]]:
         """Up to ``count`` of the given ids after this one, in the order in which IN (SELECT …) takes them."""

@@ -13,8 +13,8 @@ from urllib.parse import unquote
 import apsw
 
 from ftsql.errors import ProgrammingError
+from ftsql.owner import MEMORY
 from ftsql.resources import JOBS, OTHERS
-from ftsql.store import MEMORY
 
 Authorizer = Callable[[int, str | None, str | None, str | None, str | None], int]
 

@@ -78,7 +78,7 @@ class Journal:
         Raises ProgrammingError where they would exceed ``max_creates_per_day`` (counted over all processes
         of the store), StoreError where the file cannot take them; then none is recorded.
         """
-        self.store.claim()
+        self.store.owner.claim()
         names = FIELDS[1:]
         sql = f"INSERT INTO writes ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
         with self.store.transaction() as db:
@@ -87,7 +87,7 @@ class Journal:
                 check_day(self.creates_of_the_day(), creates, max_creates_per_day)
             for entry in entries:
                 entry.at = int(time.time())
-                entry.owner = self.store.owner
+                entry.owner = self.store.owner.name
                 entry.statement = entry.statement[:MAX_STATEMENT]
                 db.execute(sql, [getattr(entry, name) for name in names])
                 entry.write_id = db.last_insert_rowid()
@@ -154,7 +154,7 @@ class Journal:
         Not those of a process that is still at work on them.
         """
         owners = {entry.owner for entry in self._unfinished()} - {None}
-        dead = {owner for owner in owners if owner is not None and not self.store.is_alive(owner)}
+        dead = {owner for owner in owners if owner is not None and not self.store.owner.is_alive(owner)}
         # Read again: one that was at work before may have finished its writes and gone meanwhile.
         return [entry for entry in self._unfinished() if entry.owner is None or entry.owner in dead]
 

@@ -14,7 +14,7 @@ from typing import Any
 import apsw
 from pydantic_core import from_json
 
-from ftsql.cells import CREATED_AT, ID, NAMES, NESTED, Cells, cells
+from ftsql.cells import NAMES, NESTED, Cells, layout, whole
 from ftsql.resource import Row, SQLiteValue
 from ftsql.resources import JOBS, is_finished
 from ftsql.shelf import Shelf
@@ -23,11 +23,11 @@ NEVER = -(2**62)
 CHUNK = 1000  # rows read at once
 STORED = (*(column.name for column in JOBS.documented), "suffix")  # the columns that the store keeps
 PLAIN = tuple(name for name in STORED if name not in NESTED)
-FIELDS = ("cover", "place", *STORED, "finished", "checked_at", "listing", "raw")
+FIELDS = ("place", *STORED, "finished", "checked_at", "listing", "raw")
 # An answer that comes late must not make a finished job run again, nor take the place of a younger one.
 STAYS = "(finished OR checked_at > excluded.checked_at) AND NOT excluded.finished"
 SAVE = (
-    f"INSERT INTO kept ({', '.join(FIELDS)}) VALUES ({', '.join('?' * len(FIELDS))}) "
+    f"INSERT INTO kept (cover, {', '.join(FIELDS)}) VALUES ({{cover}}, {', '.join('?' * len(FIELDS))}) "
     "ON CONFLICT (cover, id) DO UPDATE SET "
     + ", ".join(f"{name} = iif({STAYS}, {name}, excluded.{name})" for name in ("place", *STORED[1:], "raw", "finished"))
     + ", checked_at = max(checked_at, excluded.checked_at), listing = coalesce(excluded.listing, listing)"
@@ -75,32 +75,36 @@ class Known(Shelf):
 
     def save(self, rows: Sequence[Row], listing: str | None = None, at: float | None = None) -> None:
         """Keep what the API showed when it was asked ``at`` (now); what is finished, or was asked later, stays."""
-        now = time.time() if at is None else at
+        values = list(self._values(rows, time.time() if at is None else at, listing))
 
         def write(db: apsw.Connection) -> None:
-            cover = self._cover(db, make=True)
-            values = list(self._values(rows, cover, now, listing))
+            sql = SAVE.format(cover=self._cover(db, make=True))
             try:
-                db.executemany(SAVE, values)
+                db.executemany(sql, values)
             except (UnicodeError, OverflowError):
                 for value in values:
                     try:
-                        db.execute(SAVE, value)
+                        db.execute(sql, value)
                     except (UnicodeError, OverflowError):
                         self._lacking = True
 
-        if rows:
+        if values:
             self._later(write)
 
-    def _values(self, rows: Sequence[Row], cover: int, now: float, listing: str | None) -> Iterator[tuple[Any, ...]]:
-        """What is kept of each row that JSON can say."""
+    def _values(self, rows: Sequence[Row], at: float, listing: str | None) -> Iterator[tuple[Any, ...]]:
+        """What is kept of each row that JSON can say; the row itself keeps no more than that."""
+        of_jobs = self._resource is JOBS
         for row in rows:
             try:
-                stored = _stored(cells(row)) if self._resource is JOBS else self._plain(row)
-                time_, _ = place(row.created_at, row.id)
-                yield (cover, time_, *stored, is_finished(row.status), now, listing, row.text)
+                stored = _stored(whole(row)) if of_jobs else self._plain(row)
+                text = row.text
             except ValueError:
                 self._lacking = True
+                continue
+            time_, _ = place(row.created_at, row.id)
+            yield (time_, *stored, is_finished(row.status), at, listing, text)
+            if of_jobs:
+                row.compact(text, JOBS)
 
     def changed(self, row: Row) -> None:
         """Our own write changed the job; its answer may come before all is filled in, so it is asked for again."""
@@ -154,7 +158,7 @@ class Known(Shelf):
     def cells(
         self, choice: Choice, tail: float, after: tuple[int, str] | None, count: int, columns: int
     ) -> list[Cells]:
-        """The same of jobs, with the values of ``columns`` and of their id and created_at; see cells.py."""
+        """The same of jobs, as their cells; see cells.py."""
         return self._rest(_selected(columns), choice, tail, after, count)
 
     def _rest(
@@ -257,8 +261,7 @@ class Known(Shelf):
 
 
 def _selected(columns: int) -> list[str]:
-    """The SQL of each column that SQLite reads, up to the last one, and NULL for the others."""
+    """The SQL of each column that SQLite reads."""
     made = {"provider": ":provider", "fine_tuning_job_id": "id", "extra_body": "NULL", "key": ":provider || '/' || id"}
-    columns |= 1 << ID | 1 << CREATED_AT
-    used = NAMES[: columns.bit_length()]
-    return [made.get(name, name) if columns >> number & 1 else "NULL" for number, name in enumerate(used)]
+    names = [NAMES[number] for number in layout(columns).numbers]
+    return [made.get(name, name) for name in names]

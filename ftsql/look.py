@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from ftsql.account import Account
-from ftsql.cells import ID, PROVIDER, Cells, cells
+from ftsql.cells import ID, PROVIDER, Cells, cells, layout
 from ftsql.client import Client
 from ftsql.errors import APIError, ConfigError, OperationalError, Warning
 from ftsql.feed import Feeds
@@ -134,13 +134,15 @@ class Look:
     def now(self, row: Cells, columns: int) -> Cells:
         """A job that was read ahead, as this statement knows it by now."""
         for account, got in self.got.items():
-            known = got.get(str(row[ID])) if account.name == row[PROVIDER] else None
+            known = got.get(str(row[ID])) if account.name == row[layout(columns).place[PROVIDER]] else None
             if known is not None:
                 return cells(known, columns)
         return row
 
     def close(self) -> None:
-        """The statement is over: nobody waits any more for what was asked for ahead."""
+        """The statement is over: nobody waits any more for what was asked for ahead, and others want what it read."""
+        if self.store is not None:
+            self.store.keep()
         for call in self._calls:
             if not call.future.done():
                 call.abandoned.set()

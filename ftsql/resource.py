@@ -84,17 +84,26 @@ class Row:
     nested field is asked for. ``cells``: see cells.py; None until they are asked for.
     """
 
-    __slots__ = ("_bare", "_raw", "cells", "id", "provider", "values")
+    __slots__ = ("_bare", "_raw", "_values", "cells", "id", "provider")
 
     def __init__(
         self, provider: str, values: JSONObject, raw: JSONObject | str, *, bare: Resource | None = None
     ) -> None:
         self.provider = provider
-        self.values = values
+        self._values: JSONObject | None = values
         self.id = str(values["id"])
         self._raw = raw
         self._bare = bare
         self.cells: tuple[SQLiteValue, ...] | None = None
+
+    @property
+    def values(self) -> JSONObject:
+        """The documented fields; of a bare row the plain ones are what they should be."""
+        if self._values is None:
+            assert self._bare is not None
+            assert self.cells is not None
+            self._values = {column.name: value for column, value in zip(self._bare.columns, self.cells, strict=True)}
+        return self._values
 
     @property
     def raw(self) -> JSONObject:
@@ -116,8 +125,12 @@ class Row:
     def decode(self) -> None:
         """Have the nested fields among the values, also of a row out of the store."""
         if self._bare is not None:
-            self.values = self._bare.rows(self.provider, [self.raw])[0].values
+            self._values = self._bare.rows(self.provider, [self.raw])[0].values
             self._bare = None
+
+    def compact(self, text: str, bare: Resource) -> None:
+        """Let go of what its ``text`` and cells say again: many rows may have to stay for long."""
+        self._raw, self._bare, self._values = text, bare, None
 
     @property
     def created_at(self) -> int | None:

@@ -11,7 +11,7 @@ import marshal
 from collections.abc import Iterator, Sequence
 from typing import IO, Any, cast, overload
 
-from ftsql.cells import NAMES, NESTED, cells
+from ftsql.cells import ID, whole
 from ftsql.errors import OperationalError
 from ftsql.resource import Row
 from ftsql.resources import JOBS
@@ -86,7 +86,7 @@ class Rows(Sequence[Row]):
         if self._full or not isinstance(part, list):
             return
         try:
-            data = marshal.dumps([(row.provider, cells(row), row.text) for row in part])
+            data = marshal.dumps([(row.provider, whole(row), row.text) for row in part])
             if self._file is None:
                 import tempfile  # few lists are that long
 
@@ -122,7 +122,7 @@ class Rows(Sequence[Row]):
 
 
 def _row(provider: str, made: tuple[Any, ...], text: str) -> Row:
-    plain = {name: value for name, value in zip(NAMES, made, strict=True) if name not in NESTED}
-    row = Row(provider, plain, text, bare=JOBS)
+    row = Row(provider, {"id": made[ID]}, text, bare=JOBS)
     row.cells = made
+    row.compact(text, JOBS)
     return row

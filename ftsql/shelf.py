@@ -186,17 +186,13 @@ class Shelf:
         return found
 
     def _later(self, work: Callable[[apsw.Connection], None]) -> None:
-        """Have a change made on the store's own thread; whoever looks next is told where it failed."""
+        """Have a change made before anybody looks; whoever looks next is told where it failed."""
 
-        def run() -> None:
-            try:
-                with self._store.rows(writes=True) as db:
-                    work(db)
-            except (apsw.Error, StoreError) as error:
-                self._failure = error
+        def failed(error: apsw.Error) -> None:
+            self._failure = error
 
         if not self._broken:
-            self._store.saver.later(run)
+            self._store.later(work, failed)
 
     def _safe(
         self, work: Callable[[apsw.Connection], T], otherwise: T, *, writes: bool = False, whole: bool = False

@@ -13,8 +13,7 @@ import os
 import stat
 import threading
 import time
-import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,13 @@ from pydantic_core import to_json
 
 from ftsql.account import Account
 from ftsql.errors import StoreError
-from ftsql.saver import Saver
+from ftsql.owner import ADVICE, BUSY_MILLISECONDS, MEMORY, Owner, reason
 from ftsql.schema import APPLICATION_ID, FROM_1, KEPT, MADE, SCHEMA, VERSION
 from ftsql.turns import turn_at
 
-MEMORY = ":memory:"
-BUSY_MILLISECONDS = 10_000
+PAGES = 8  # that may wait to be kept
+
+Work = Callable[[apsw.Connection], None]
 
 
 class Store:
@@ -42,17 +42,16 @@ class Store:
         self.path = MEMORY if str(path) == MEMORY else os.path.realpath(Path(path).expanduser())
         self.lock = threading.RLock()
         self._turn = threading.RLock() if self.path == MEMORY else turn_at(self.path)
-        self.owner = uuid.uuid4().hex[:16]
+        self.owner = Owner(self.path)
         self._process = os.getpid()
         self.complained = False  # that it cannot be used was said
-        self.saver = Saver()
-        self._claim: apsw.Connection | None = None
+        self._waiting: list[tuple[Work, Callable[[apsw.Error], None]]] = []  # what is to be kept soon
         self._quick: apsw.Connection | None = None
         self.is_new = self.path == MEMORY or not os.path.exists(self.path)
         try:
             self.db = self._opened()
         except (apsw.Error, OSError) as error:
-            raise StoreError(f"cannot use the store {self.path}: {_reason(error)}. {_ADVICE}") from None
+            raise StoreError(f"cannot use the store {self.path}: {reason(error)}. {ADVICE}") from None
 
     def _opened(self) -> apsw.Connection:
         if self.path != MEMORY:
@@ -108,19 +107,21 @@ class Store:
                 self._roll_back()
                 if not isinstance(error, apsw.Error):
                     raise
-                raise StoreError(f"cannot write to the store {self.path}: {_reason(error)}. {_ADVICE}") from None
+                raise StoreError(f"cannot write to the store {self.path}: {reason(error)}. {ADVICE}") from None
 
     @contextlib.contextmanager
     def rows(self, *, writes: bool) -> Iterator[apsw.Connection]:
         """A connection for what can be asked for again: a crash may cost its last changes. Raises apsw.Error."""
-        self.saver.catch_up()
         with self.lock:
             if self._quick is None:
                 self._quick = self.db
                 if self.path != MEMORY:
                     self._quick = apsw.Connection(self.path, flags=apsw.SQLITE_OPEN_READWRITE)
                     self._quick.set_busy_timeout(BUSY_MILLISECONDS)
-                    self._quick.execute("PRAGMA synchronous = NORMAL")
+                    # 16 MB of log, then it goes to the file and the disk: often enough, and not with every few pages.
+                    self._quick.execute("PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 4000")
+            if self._waiting:
+                self._keep(self._quick)
             if not writes:
                 yield self._quick
                 return
@@ -134,6 +135,47 @@ class Store:
                     if self._quick.in_transaction:
                         self._quick.execute("ROLLBACK")
                     raise
+
+    def later(self, work: Work, failed: Callable[[apsw.Error], None]) -> None:
+        """Have ``work`` done before anybody looks into the store, and soon: pages together take less than one by one.
+
+        Not on a thread of its own: beside one that hands rows to SQLite that takes longer than both in turn.
+        ``failed`` is told where the file cannot take it.
+        """
+        with self.lock:
+            self._waiting.append((work, failed))
+            if len(self._waiting) >= PAGES:
+                self.keep()
+
+    def keep(self) -> None:
+        """Do what was left for later."""
+        with self.lock:
+            waiting = list(self._waiting)
+            if waiting:
+                try:
+                    with self.rows(writes=False):
+                        pass
+                except apsw.Error as error:  # it cannot even be opened
+                    self._waiting = []
+                    for _, failed in waiting:
+                        failed(error)
+
+    def _keep(self, db: apsw.Connection) -> None:
+        waiting = list(self._waiting)
+        try:
+            with self._turn:
+                db.execute("BEGIN IMMEDIATE")
+                for work, _ in waiting:
+                    work(db)
+                db.execute("COMMIT")
+        except BaseException as error:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            if not isinstance(error, apsw.Error):
+                raise  # a Ctrl-C: whoever comes next does it
+            for _, failed in waiting:
+                failed(error)
+        del self._waiting[: len(waiting)]
 
     def cover(self, db: apsw.Connection, account: Account, resource: str, parent: str = "", *, make: bool) -> int:
         """The number by which the store knows an account's objects of one resource (and parent).
@@ -151,7 +193,7 @@ class Store:
         """For each account: its provider, the jobs known and those of them that have finished, how far
         listings reached (created_at), and when all was read last.
         """
-        self.saver.catch_up()
+        self.keep()
         with self.lock:
             return self.db.execute(
                 "SELECT provider, count(id), ifnull(sum(finished), 0), horizon, full_at FROM covers "
@@ -174,7 +216,7 @@ class Store:
 
     def clear(self) -> None:
         """Forget everything but the writes of the last day and those that are open. Raises StoreError."""
-        self.saver.catch_up()
+        self.keep()
         with self.transaction() as db:
             db.execute("DELETE FROM kept")
             # The numbers stay: another process may hold one. What it reads or writes now is of an old generation.
@@ -200,61 +242,16 @@ class Store:
         parts = [account.name, account.url(), account.query(), account.body(), account.headers()]
         return hmac.new(salt, to_json(parts), hashlib.sha256).hexdigest()[:32]
 
-    def claim(self) -> None:
-        """Hold this owner's lock from now on; it ends with the process, however that ends. Raises StoreError."""
-        path = self._lock_file(self.owner)
-        with self.lock:
-            while self._claim is None and self.path != MEMORY:
-                try:
-                    claim = apsw.Connection(path)
-                    claim.set_busy_timeout(BUSY_MILLISECONDS)
-                    claim.execute("BEGIN EXCLUSIVE")
-                except apsw.Error as error:
-                    raise StoreError(f"cannot lock {path}: {_reason(error)}. {_ADVICE}") from None
-                if os.path.exists(path):
-                    self._claim = claim
-                else:  # somebody took it for a dead one's between the two lines above
-                    claim.close()
-
-    def is_alive(self, owner: str) -> bool:
-        """Whether ``owner`` may still be at work; the lock file of a dead one is removed."""
-        if owner == self.owner:
-            return True
-        path = self._lock_file(owner)
-        if not os.path.exists(path):
-            return False
-        try:
-            other = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
-        except apsw.Error:  # too many open files, say: nobody can tell
-            return os.path.exists(path)
-        try:
-            other.execute("BEGIN EXCLUSIVE")
-            with contextlib.suppress(OSError):
-                os.unlink(path)
-        except apsw.BusyError:
-            return True
-        finally:
-            other.close()
-        return False
-
     def close(self) -> None:
         """Close the file and give the lock up."""
         if os.getpid() != self._process:
             return  # a fork: the files and the lock are its parent's
-        self.saver.catch_up()
-        self.saver.close()
+        self.keep()
         with self.lock:
-            if self._claim is not None:
-                self._claim.close()
-                self._claim = None
-                with contextlib.suppress(OSError):
-                    os.unlink(self._lock_file(self.owner))
+            self.owner.release()
             if self._quick is not None:
                 self._quick.close()
             self.db.close()
-
-    def _lock_file(self, owner: str) -> str:
-        return f"{self.path}-owner-{owner}"
 
 
 def _log_ahead(db: apsw.Connection) -> None:
@@ -268,10 +265,3 @@ def _log_ahead(db: apsw.Connection) -> None:
             if time.monotonic() > end:
                 raise
             time.sleep(0.02)
-
-
-_ADVICE = "Mend it or name another file: store=, --store, FTSQL_STORE"
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -12,7 +12,6 @@ import apsw
 from pydantic_core import from_json
 
 from ftsql.account import Account
-from ftsql.cells import ID, PROVIDER
 from ftsql.errors import NotSupportedError, ProgrammingError
 from ftsql.feed import Feed
 from ftsql.ids import in_url
@@ -173,13 +172,12 @@ class _Cursor:
         account, id = parent
         served = {account.name: account for account in accounts if self._resource.lacks not in account.provider.without}
         for feed in self._look.feeds:
-            if feed.row is not None and (feed.row[PROVIDER], feed.row[ID]) == (account.name, id):
+            if feed.row is not None and feed.key(feed.row) == (id, account.name):
                 # A join, or a subquery that ended here: the second in turn tells, and the rows after it.
                 if not self._in_turn(feed, feed.passed, feed.passed - 1):
                     return []
                 rows = feed.upcoming(min(self._streak, AHEAD)) if self._streak > 1 else []
-                shown = [(str(row[PROVIDER]), str(row[ID])) for row in rows]
-                return [(served[provider], name) for provider, name in shown if provider in served]
+                return [(served[provider], name) for name, provider in map(feed.key, rows) if provider in served]
             if feed.row is None and (id, account.name) in feed.given:
                 # IN (SELECT id FROM fine_tuning_jobs …), whose values come in order.
                 before = self._last[1] if self._last is not None and self._last[0] is feed else None

@@ -12,7 +12,7 @@ from typing import Any
 import apsw
 
 from ftsql import metadata
-from ftsql.cells import NAMES, Cells, cells
+from ftsql.cells import ALWAYS, NAMES, PROVIDER, Cells, layout, whole
 from ftsql.checks import brief
 from ftsql.errors import IntegrityError, InternalError, NotSupportedError, ProgrammingError
 from ftsql.feed import Feed
@@ -130,7 +130,7 @@ class Table(Joining):
         job = session.statement.look.get(client.account, id)
         if job is None:
             raise InternalError(f"{provider}: the job {id} that UPDATE found is gone; run the statement again")
-        for name, shown, value in zip(NAMES, cells(job), fields, strict=True):
+        for name, shown, value in zip(NAMES, whole(job), fields, strict=True):
             if value is apsw.no_change or value == shown:
                 continue
             if name != "status":
@@ -159,19 +159,24 @@ class Cursor:
         self._feed: Feed | None = None
         self._rows: Iterator[Cells] = iter(())
         self._row: Cells | None = None
+        self._runs: tuple[tuple[slice, slice], ...] = ()
         self._now: list[SQLiteValue] = [None] * len(NAMES)
         self.Column: Callable[[int], SQLiteValue] = self._now.__getitem__
 
     def Filter(self, columns: int, words: str, arguments: Sequence[Any]) -> None:
         look, plan = self._look, Plan.from_words(words)
         self.Close()
+        columns |= ALWAYS | (1 << PROVIDER if look.nested else 0)
+        self._runs = layout(columns).runs
         self._rows = scan(look, plan, arguments, columns)
         if look.nested and plan.access == "list":  # they ask what this scan is about to show
             values = dict(zip(plan.arguments, arguments, strict=True))
-            exact = {NAMES.index(name): value for name, value in values.items() if name in ("status", "model")}
+            place = layout(columns).place
+            exact = {place[NAMES.index(name)]: values[name] for name in ("status", "model") if name in values}
             exact = {place: value for place, value in exact.items() if isinstance(value, str)}
             self._feed = feed = Feed(
                 self._rows,
+                place[PROVIDER],
                 lambda row: all(row[place] == value for place, value in exact.items()),
                 lambda row: look.now(row, columns),
             )
@@ -186,7 +191,8 @@ class Cursor:
     def Next(self) -> None:
         row = self._row = next(self._rows, None)
         if row is not None:
-            self._now[: len(row)] = row
+            for columns, cells in self._runs:
+                self._now[columns] = row[cells]
 
     def _given(self, number: int) -> SQLiteValue:
         if number in IDS and self._feed is not None:

@@ -8,13 +8,12 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from ftsql import checks
+from ftsql import checks, packaged
 from ftsql.account import Account
 from ftsql.errors import IntegrityError
 from ftsql.providers import load
@@ -24,7 +23,7 @@ Field = dict[str, Any]
 
 FILE = Path(__file__).with_name("documented_fields.toml")
 DOCUMENTED: dict[str, dict[str, dict[str, Field]]] = tomllib.loads(FILE.read_text("utf-8"))
-KNOWN = tomllib.loads((resources.files("ftsql") / "providers.toml").read_text("utf-8"))
+KNOWN = tomllib.loads(packaged.text("providers.toml"))
 SERVED = [provider for provider in DOCUMENTED if provider in KNOWN]
 
 # The table as the README and StackQL's users know it.

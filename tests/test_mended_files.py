@@ -52,8 +52,8 @@ def test_the_users_own_file_is_no_store(connect: Connect, tmp_path: Path) -> Non
 def test_a_store_is_the_same_by_every_name(tmp_path: Path) -> None:
     (tmp_path / "link.db").symlink_to(tmp_path / "store.db")
     one, two = Store(tmp_path / "store.db"), Store(tmp_path / "link.db")
-    one.claim()
-    assert two.is_alive(one.owner)
+    one.owner.claim()
+    assert two.owner.is_alive(one.owner.name)
     one.close()
     two.close()
 
@@ -76,11 +76,11 @@ def test_a_second_connection_drops_no_lock_of_the_first(tmp_path: Path) -> None:
 def test_a_forked_child_leaves_its_parents_lock_alone(tmp_path: Path) -> None:
     script = (
         "import os, sys, ftsql.store\n"
-        "one = ftsql.store.Store(sys.argv[1]); one.claim()\n"
+        "one = ftsql.store.Store(sys.argv[1]); one.owner.claim()\n"
         "child = os.fork()\n"
         "if not child:\n    one.close()\n    sys.exit(0)\n"
         "os.waitpid(child, 0)\n"
-        "print(ftsql.store.Store(sys.argv[1]).is_alive(one.owner))"
+        "print(ftsql.store.Store(sys.argv[1]).owner.is_alive(one.owner.name))"
     )
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", script, str(tmp_path / "store.db")],

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import ftsql
-from ftsql.cells import cells
+from ftsql.cells import whole
 from ftsql.errors import OperationalError
 from ftsql.resource import Row
 from ftsql.resources import JOBS
@@ -45,7 +45,7 @@ def made() -> tuple[Rows, list[Row]]:
 
 
 def same(one: Row, other: Row) -> bool:
-    return cells(one) == cells(other) and one.raw == other.raw and one.nested("method") == other.nested("method")
+    return whole(one) == whole(other) and one.raw == other.raw and one.nested("method") == other.nested("method")
 
 
 def written(rows: Rows) -> int:

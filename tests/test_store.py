@@ -6,20 +6,17 @@ import multiprocessing
 import os
 import stat
 import threading
-import time
 from pathlib import Path
 
 import apsw
 import pytest
 
 import ftsql
-from ftsql import store as stores
 from ftsql.errors import ProgrammingError, StoreError
 from ftsql.journal import Entry, Journal
-from ftsql.sandbox import Fault, Sandbox
+from ftsql.sandbox import Sandbox
 from ftsql.store import Store
-from tests.conftest import CANARY, Connect, fill, gets
-from tests.syncing import wait_for
+from tests.conftest import CANARY, Connect
 from tests.writing import INSERT, ONE, posts
 
 pytestmark = pytest.mark.usefixtures("files")
@@ -140,12 +137,12 @@ def test_a_full_disk_after_the_send_is_said_and_the_job_is_cancelled_with_its_tr
 
 def test_a_live_owner_is_told_from_a_dead_one(tmp_path: Path) -> None:
     one, two = Store(tmp_path / "store.db"), Store(tmp_path / "store.db")
-    assert not two.is_alive(one.owner)
-    one.claim()
-    assert two.is_alive(one.owner)
-    assert one.is_alive(one.owner)
+    assert not two.owner.is_alive(one.owner.name)
+    one.owner.claim()
+    assert two.owner.is_alive(one.owner.name)
+    assert one.owner.is_alive(one.owner.name)
     one.close()
-    assert not two.is_alive(one.owner)
+    assert not two.owner.is_alive(one.owner.name)
     two.close()
 
 
@@ -260,50 +257,3 @@ def test_a_store_of_version_1_keeps_its_writes_and_asks_again_for_the_rest(
     sandbox.requests.clear()
     db.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall()
     assert len(sandbox.requests) == 1
-
-
-def test_many_writers_of_one_process_all_get_their_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stores, "BUSY_MILLISECONDS", 400)
-    path = tmp_path / "store.db"
-    Store(path).close()
-    errors: list[BaseException] = []
-
-    def write() -> None:
-        try:
-            mine = Store(path)
-            for _ in range(4):
-                with mine.rows(writes=True) as db:
-                    db.execute("UPDATE covers SET looked_at = 1")
-                    threading.Event().wait(0.02)
-            mine.close()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=write) for _ in range(24)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
-
-
-def test_how_old_an_answer_is_counts_from_when_it_was_asked_for(
-    sandbox: Sandbox, connect: Connect, tmp_path: Path
-) -> None:
-    ids = fill(sandbox, 150, status="running")
-    path = tmp_path / "store.db"
-    dashboard, reader, holder = connect(store=path, max_age=1), connect(store=path), Store(path)
-    status = "SELECT status FROM fine_tuning_jobs WHERE id = ?"
-    assert dashboard.execute(status, (ids[0],)).fetchall() == [("running",)]
-    sandbox.requests.clear()
-    sandbox.fault(Fault(times=None, latency=0.05))
-    listing = threading.Thread(target=lambda: reader.execute("SELECT id FROM fine_tuning_jobs").fetchall())
-    with holder.transaction():  # so that the first page cannot be kept, and the second is read long after it came
-        listing.start()
-        wait_for(lambda: len(gets(sandbox)) == 2)
-        time.sleep(0.3)
-        sandbox.update_job(ids[-1], status="paused")
-        time.sleep(1.2)
-    listing.join()
-    assert dashboard.execute(status, (ids[-1],)).fetchall() == [("paused",)]
-    holder.close()

@@ -1,0 +1,83 @@
+"""Who is at work on a store: whoever records paid writes in it holds a lock beside its file for as long as it lives.
+
+So others can tell a crash from a write under way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import uuid
+
+import apsw
+
+from ftsql.errors import StoreError
+
+MEMORY = ":memory:"
+BUSY_MILLISECONDS = 10_000
+ADVICE = "Mend it or name another file: store=, --store, FTSQL_STORE"
+
+
+class Owner:
+    """One of those who use the store at ``path``; the record of writes knows it by its ``name``."""
+
+    def __init__(self, path: str) -> None:
+        self.name = uuid.uuid4().hex[:16]
+        self._path = path
+        self._lock = threading.Lock()
+        self._claim: apsw.Connection | None = None
+
+    def claim(self) -> None:
+        """Hold the lock from now on; it ends with the process, however that ends. Raises StoreError."""
+        path = self._file(self.name)
+        with self._lock:
+            while self._claim is None and self._path != MEMORY:
+                try:
+                    claim = apsw.Connection(path)
+                    claim.set_busy_timeout(BUSY_MILLISECONDS)
+                    claim.execute("BEGIN EXCLUSIVE")
+                except apsw.Error as error:
+                    raise StoreError(f"cannot lock {path}: {reason(error)}. {ADVICE}") from None
+                if os.path.exists(path):
+                    self._claim = claim
+                else:  # somebody took it for a dead one's between the two lines above
+                    claim.close()
+
+    def is_alive(self, name: str) -> bool:
+        """Whether the owner of that name may still be at work; the lock file of a dead one is removed."""
+        if name == self.name:
+            return True
+        path = self._file(name)
+        if not os.path.exists(path):
+            return False
+        try:
+            other = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
+        except apsw.Error:  # too many open files, say: nobody can tell
+            return os.path.exists(path)
+        try:
+            other.execute("BEGIN EXCLUSIVE")
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+        except apsw.BusyError:
+            return True
+        finally:
+            other.close()
+        return False
+
+    def release(self) -> None:
+        """Give the lock up."""
+        with self._lock:
+            if self._claim is not None:
+                self._claim.close()
+                self._claim = None
+                with contextlib.suppress(OSError):
+                    os.unlink(self._file(self.name))
+
+    def _file(self, name: str) -> str:
+        return f"{self._path}-owner-{name}"
+
+
+def reason(error: Exception) -> str:
+    """Why a file cannot be used."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

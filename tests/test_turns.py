@@ -1,0 +1,62 @@
+"""Several who write to one store at once: everybody gets a turn, and a late answer takes the place of no younger one."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from ftsql import store as stores
+from ftsql.sandbox import Fault, Sandbox
+from ftsql.store import Store
+from tests.conftest import Connect, fill, gets
+from tests.syncing import wait_for
+
+
+def test_many_writers_of_one_process_all_get_their_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "BUSY_MILLISECONDS", 400)
+    path = tmp_path / "store.db"
+    Store(path).close()
+    errors: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            mine = Store(path)
+            for _ in range(4):
+                with mine.rows(writes=True) as db:
+                    db.execute("UPDATE covers SET looked_at = 1")
+                    threading.Event().wait(0.02)
+            mine.close()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=write) for _ in range(24)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+
+
+def test_how_old_an_answer_is_counts_from_when_it_was_asked_for(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path
+) -> None:
+    ids = fill(sandbox, 150, status="running")
+    path = tmp_path / "store.db"
+    dashboard, reader, holder = connect(store=path, max_age=1), connect(store=path), Store(path)
+    status = "SELECT status FROM fine_tuning_jobs WHERE id = ?"
+    assert dashboard.execute(status, (ids[0],)).fetchall() == [("running",)]
+    sandbox.requests.clear()
+    sandbox.fault(Fault(times=None, latency=0.05))
+    listing = threading.Thread(target=lambda: reader.execute("SELECT id FROM fine_tuning_jobs").fetchall())
+    with holder.transaction():  # so that the first page cannot be kept, and the second is read long after it came
+        listing.start()
+        wait_for(lambda: len(gets(sandbox)) == 2)
+        time.sleep(0.3)
+        sandbox.update_job(ids[-1], status="paused")
+        time.sleep(1.2)
+    listing.join()
+    assert dashboard.execute(status, (ids[-1],)).fetchall() == [("paused",)]
+    holder.close()
