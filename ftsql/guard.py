@@ -20,6 +20,7 @@ Authorizer = Callable[[int, str | None, str | None, str | None, str | None], int
 
 OURS = {JOBS.table, *(resource.table for resource in OTHERS if resource.deletes)}
 TRIGGERS = "type = 'trigger'"
+LIVE = "live"  # the schema of our own tables
 VIRTUAL = "type = 'table' AND rootpage = 0"
 EVERY = "*"  # stands for names that are unknown
 WRITES = (apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE, apsw.SQLITE_DELETE)
@@ -71,7 +72,7 @@ def install(connection: apsw.Connection, *, read_only: bool, trust_file: bool) -
     for _, name, _ in connection.execute("PRAGMA database_list").fetchall():
         if name != "temp":
             filed |= _named(connection, str(name), TRIGGERS)
-            virtual |= _named(connection, str(name), VIRTUAL)
+            virtual |= _named(connection, str(name), VIRTUAL) if name != LIVE else set()
 
     def guard(code: int, first: str | None, second: str | None, schema: str | None, inner: str | None) -> int:
         if code == apsw.SQLITE_CREATE_TEMP_TRIGGER:
@@ -80,7 +81,7 @@ def install(connection: apsw.Connection, *, read_only: bool, trust_file: bool) -
             temporary.discard(str(first).lower())
         elif code == apsw.SQLITE_CREATE_TRIGGER:
             filed.add(str(first).lower())
-        elif code == apsw.SQLITE_CREATE_VTABLE:
+        elif code == apsw.SQLITE_CREATE_VTABLE and schema != LIVE:
             virtual.add(str(first).lower())
         elif code == apsw.SQLITE_ATTACH and not trust_file:
             filed.update(_attached(first, TRIGGERS))
@@ -97,7 +98,7 @@ def install(connection: apsw.Connection, *, read_only: bool, trust_file: bool) -
                 f"refused: the trigger {inner} lives in the file and would write to {first}. If you trust the "
                 "file, say so: connect(trust_file=True), --trust-file"
             )
-        if schema == "live" and code == apsw.SQLITE_DROP_VTABLE:
+        if schema == LIVE and code == apsw.SQLITE_DROP_VTABLE:
             raise ProgrammingError(f"{first} is part of ftsql and cannot be dropped: close the connection instead")
         return apsw.SQLITE_OK if before is None else before(code, first, second, schema, inner)
 
@@ -112,7 +113,7 @@ def _is_ours(connection: apsw.Connection, schema: str | None, table: str | None,
     """
     if table not in OURS:
         return False
-    if schema is None or schema == "live" or table == JOBS.table:
+    if schema is None or schema == LIVE or table == JOBS.table:
         return True
     # Eponymous where no schema has it; and a file may hold a table of ours under its own name.
     return not connection.table_exists(schema, table) or table in virtual or EVERY in virtual

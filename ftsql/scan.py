@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from ftsql import metadata
@@ -52,7 +53,7 @@ def scan(look: Look, plan: Plan, arguments: Sequence[Any], columns: int) -> Iter
     streams = [_listed(look, listing, choice, inclusive, size, plan.newest_first, columns) for listing in listings]
     if plan.newest_first:
         return heapq.merge(*streams, key=_newest_first) if len(streams) > 1 else (streams or [iter(())])[0]
-    return (row for stream in streams for row in stream)
+    return chain.from_iterable(streams)
 
 
 def _accounts(accounts: Sequence[Account], values: Mapping[str, Any]) -> list[Account]:

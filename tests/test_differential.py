@@ -133,9 +133,9 @@ def test_every_select_equals_that_on_a_plain_table(
 
 
 def _limit_cuts(patch: pytest.MonkeyPatch) -> None:
-    def cut(look: Any, plan: Any, arguments: Sequence[Any], **named: Any) -> Iterator[Any]:
+    def cut(look: Any, plan: Any, arguments: Sequence[Any], columns: int) -> Iterator[Any]:
         limit = dict(zip(plan.arguments, arguments, strict=True)).get("limit", -1)
-        for number, row in enumerate(scan.scan(look, plan, arguments, **named)):
+        for number, row in enumerate(scan.scan(look, plan, arguments, columns)):
             if number == limit:
                 return
             yield row

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from tests.bench import alone, reached
 from tests.bench.asked import clean_environment
 from tests.bench.contenders import YOUNG, python_with_shillelagh
-from tests.bench.measured import measure, say_where_runs_differ, table
+from tests.bench.measured import measure, overview, say_where_runs_differ, table
 from tests.bench.questions import ASKED
 
 LARGE = 100_000
@@ -33,17 +33,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         python, missing = ("", "Shillelagh was left out") if options.quick else _with_shillelagh(stack)
         slow = not options.quick
         results = measure(options.jobs, 0.0, options.repeat, python=python, titles=options.only, slow=slow)
-        print(f"{options.jobs:,} jobs, no latency:\n\n{table(results)}\n")
+        print(f"{options.jobs:,} jobs, no latency:\n\n{table(results)}\n\n{overview(results)}\n")
         say_where_runs_differ(results)
         if options.only:
             return
         goals = list(reached.at_once(results))
         far = measure(options.jobs, options.latency, 1, python=python, slow=slow)
-        print(f"{options.jobs:,} jobs, {options.latency * 1000:g} ms before every answer:\n\n{table(far)}\n")
+        print(
+            f"{options.jobs:,} jobs, {options.latency * 1000:g} ms before every answer:\n\n{table(far)}\n\n{overview(far)}\n"
+        )
         goals += reached.waiting(far)
     titles = [f"all {LARGE:,}", "`status"]
     large = measure(LARGE, 0.0, min(options.repeat, 3), titles=titles, slow=False)
-    print(f"{LARGE:,} jobs, no latency:\n\n{table(large)}\n")
+    print(f"{LARGE:,} jobs, no latency:\n\n{table(large)}\n\n{overview(large)}\n")
     say_where_runs_differ(large)
     few, many = (one.seconds("`status", YOUNG) for one in (results, large))
     goals.append(reached.Goal(f"warm, status = 'running', {LARGE:,} ÷ {options.jobs:,} jobs", many / few, 2.0))

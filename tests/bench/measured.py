@@ -113,6 +113,21 @@ def table(results: Results) -> str:
     return "\n".join(lines)
 
 
+def overview(results: Results) -> str:
+    """As Markdown, a question a line: each contender's time ÷ the floor's, and its requests where it sends some."""
+    names = [entry.name for entry in ENTRIES if any(entry.name in rows for rows in results.rows.values())]
+    lines = [f"| ÷ floor (requests) | {' | '.join(names)} |", f"|---|{'--:|' * len(names)}"]
+    for title, rows in results.rows.items():
+        floor = rows[FLOOR].seconds
+        cells = []
+        for name in names:
+            run = rows[name].runs[0] if name in rows else None
+            sent = f" ({run.requests})" if run is not None and run.requests else ""
+            cells.append("" if run is None else f"{rows[name].seconds / floor:.2f}{sent}")
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def say_where_runs_differ(results: Results) -> None:
     """Which figures are not to be relied upon, on stderr."""
     for title, rows in results.rows.items():
