@@ -22,7 +22,7 @@ import apsw
 import pytest
 
 import ftsql
-from ftsql.cells import NAMES, whole
+from ftsql.cells import ALL, NAMES, cells
 from ftsql.resources import JOBS
 from ftsql.sandbox import Fault, Sandbox
 from tests.conftest import fill
@@ -84,7 +84,7 @@ class Moving:
         self.db.execute("BEGIN; DELETE FROM plain")
         for name, sandbox in self.sandboxes.items():
             for row in JOBS.rows(name, sandbox.jobs()):
-                values = [whole(row)[NAMES.index(column)] for column in PLAIN_COLUMNS]
+                values = [cells(row, ALL)[NAMES.index(column)] for column in PLAIN_COLUMNS]
                 self.db.execute(f"INSERT INTO plain VALUES ({', '.join('?' * len(values))})", values)
         self.db.execute("COMMIT")
 
