@@ -165,10 +165,15 @@ class Shelf:
         self._safe(write, None, writes=True)
 
     def _cover(self, db: apsw.Connection, *, make: bool = False) -> int:
-        """How the store numbers this account's jobs; 0, which nothing has, until it keeps one."""
-        if not self._cover_id:
-            self._cover_id = self._store.cover(db, self._account, self._resource.table, self._parent, make=make)
-        return self._cover_id
+        """How the store numbers this account's jobs; 0, which nothing has, until it keeps one.
+
+        A number that is made here is remembered only once it is read again: its transaction may fail.
+        """
+        if self._cover_id:
+            return self._cover_id
+        found = self._store.cover(db, self._account, self._resource.table, self._parent, make=make)
+        self._cover_id = 0 if make else found
+        return found
 
     def _read(self, work: Callable[[apsw.Connection], T]) -> T:
         """What a listing already relies on: it must not come short. Raises StoreError."""

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from ftsql import store as stores
+from ftsql.known import Known
+from ftsql.resources import EVENTS
 from ftsql.sandbox import Fault, Sandbox
+from ftsql.settings import Settings
 from ftsql.store import Store
 from tests.conftest import Connect, fill, gets
 from tests.syncing import wait_for
@@ -60,3 +63,15 @@ def test_how_old_an_answer_is_counts_from_when_it_was_asked_for(
     listing.join()
     assert dashboard.execute(status, (ids[-1],)).fetchall() == [("paused",)]
     holder.close()
+
+
+def test_what_was_numbered_in_a_transaction_that_failed_is_numbered_anew(connect: Connect, sandbox: Sandbox) -> None:
+    (account,) = connect().ftsql._session.accounts
+    store, settings = Store(), Settings()
+    one, other = (Known(store, account, settings, EVENTS, parent) for parent in ("ftjob-a", "ftjob-b"))
+    with pytest.raises(KeyError), store.rows(writes=True) as db:
+        one._cover(db, make=True)
+        raise KeyError
+    with store.rows(writes=True) as db:
+        assert other._cover(db, make=True) != one._cover(db, make=True)
+    store.close()

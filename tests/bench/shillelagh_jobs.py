@@ -104,7 +104,7 @@ def opened(asked: Asked) -> Iterator[Ask]:
         cursor = connection.cursor()
         for statement in asked.setup.split("; "):
             cursor.execute(statement)
-        yield lambda: [row[0] for row in cursor.execute(sql).fetchall()]
+        yield lambda: cursor.execute(sql).fetchall()
 
 
 if __name__ == "__main__":
