@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,11 @@ from ftsql.sandbox import Fault
 from tests.campaign.check import CRASH, Violation
 from tests.campaign.faults import Result, Settled, summed
 from tests.campaign.footprint import grew, thirds
-from tests.campaign.member import HANGS, NEVER_ENDED, Figures, Order
+from tests.campaign.member import HANGS, NEVER_ENDED, Figures, Membership
 from tests.campaign.model import Ledger
+from tests.campaign.orders import started
 from tests.campaign.standing import COLUMNS, Standing
-from tests.campaign.victim import ROOT, Logged
+from tests.campaign.victim import Logged
 from tests.campaign.visitor import TIMES
 from tests.campaign.world import FACES, World, connect
 from tests.campaign.world import faults as of_writes
@@ -91,9 +91,9 @@ def crowd(seconds: float, threads: int, processes: int, seed: int, folder: Path,
         names = [f"c{number}" for number in range(processes)]
         sizes = [threads, *[max(1, threads // 8)] * (processes - 1)]
         orders = [
-            Order(
+            Membership(
                 name, seed, str(folder), str(store), [str(folder / f"{other}.log") for other in names],
-                world.variables(), seconds, size, max(1, round(rows * seconds / sum(sizes))), standing.as_json(),
+                world.variables(), standing.as_json(), seconds, size, max(1, round(rows * seconds / sum(sizes))),
             )
             for name, size in zip(names, sizes, strict=True)
         ]  # fmt: skip
@@ -115,19 +115,11 @@ def crowd(seconds: float, threads: int, processes: int, seed: int, folder: Path,
     return Crowd(members, summed(result, ledger), wrong)
 
 
-def _run(orders: list[Order], seconds: float) -> tuple[list[Figures], list[str]]:
+def _run(orders: list[Membership], seconds: float) -> tuple[list[Figures], list[str]]:
     """What the processes say, when all have ended."""
     running = []
     for order in orders:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.campaign.member"],
-            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        assert process.stdin is not None
-        process.stdin.write(json.dumps(asdict(order)))
-        process.stdin.close()
-        process.stdin = None
-        running.append(process)
+        running.append(started("member", order))
     members, wrong = [], []
     for order, process in zip(orders, running, strict=True):
         try:

@@ -30,6 +30,7 @@ from ftsql.errors import OutcomeUnknown, Warning
 from ftsql.sync import Sync
 from tests.campaign.footprint import Footprint, settled
 from tests.campaign.model import Transaction
+from tests.campaign.orders import Order
 from tests.campaign.promises import Promises
 from tests.campaign.reads import Reads
 from tests.campaign.snapshots import begin_anew, whole
@@ -48,22 +49,11 @@ LATE = 1.15  # of what an operation takes: some moments come just after it
 
 
 @dataclass
-class Order:
+class Interruptions(Order):
     """What such a process does: ``moments`` of each of ``kinds``."""
 
-    name: str
-    seed: int
-    folder: str
-    store: str
-    logs: list[str]  # of all processes
-    variables: dict[str, str]
     moments: int
-    standing: dict[str, Any]
     kinds: Sequence[str] = KINDS
-
-    @property
-    def log(self) -> Path:
-        return Path(self.folder) / f"{self.name}.log"
 
 
 @dataclass
@@ -80,7 +70,7 @@ class Figures:
 class Interrupted:
     """The connection and what is done with it."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: Interruptions) -> None:
         self.order = order
         self.rng = random.Random(f"{order.seed}/{order.name}")
         self.standing = Standing(**order.standing)
@@ -262,7 +252,7 @@ def _read(db: apsw.Connection, sql: str, *values: object) -> None:
 
 
 def main() -> None:
-    order = Order(**json.load(sys.stdin))
+    order = Interruptions(**json.load(sys.stdin))
     os.environ.update(order.variables)
     warnings.simplefilter("ignore", Warning)
     warnings.filterwarnings("error", message=".*cannot be used", category=Warning)

@@ -18,19 +18,20 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ftsql.sandbox import Fault
 from tests.campaign.faults import Result, Settled, summed
-from tests.campaign.interrupted import LATE, TIMES, WAYS, Figures, Order
+from tests.campaign.interrupted import LATE, TIMES, WAYS, Figures, Interruptions
 from tests.campaign.kills import outcome
 from tests.campaign.model import Ledger, Row, Transaction
+from tests.campaign.orders import started
 from tests.campaign.promises import Promises
 from tests.campaign.reads import Reads
 from tests.campaign.snapshots import begin_anew, whole
 from tests.campaign.standing import COLUMNS, Standing
-from tests.campaign.victim import ROOT, Log, Logged
+from tests.campaign.victim import Log, Logged
 from tests.campaign.world import FACES, FILES, World, connect
 
 STANDING, ACTIVE = 450, 15
@@ -125,19 +126,11 @@ class Campaign:
         return Interrupts(self.counts, summed(result, ledger), self.wrong, figures, left)
 
     def _start(self, name: str) -> subprocess.Popen[str]:
-        order = Order(
+        order = Interruptions(
             name, self.seed, str(self.folder), str(self.store), [str(path) for path in self.logs],
-            self.world.variables(), self.moments // 2, self.standing.as_json(),
+            self.world.variables(), self.standing.as_json(), self.moments // 2,
         )  # fmt: skip
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.campaign.interrupted"],
-            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        assert process.stdin is not None
-        process.stdin.write(json.dumps(asdict(order)))
-        process.stdin.close()
-        process.stdin = None
-        return process
+        return started("interrupted", order)
 
     def _settle(self, world: World, ledger: Ledger, result: Result) -> int:
         """What became of all transactions; gives how many jobs the journal left to the user."""

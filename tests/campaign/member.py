@@ -22,6 +22,7 @@ from typing import Any
 
 from ftsql.errors import APIError, Warning
 from tests.campaign.footprint import Footprint, resident, settled
+from tests.campaign.orders import Order
 from tests.campaign.promises import Promises
 from tests.campaign.standing import Standing
 from tests.campaign.victim import Log
@@ -34,23 +35,12 @@ NEVER_ENDED = "a statement never ended"
 
 
 @dataclass
-class Order:
+class Membership(Order):
     """What a member does: ``threads`` for ``seconds``, with about ``rows`` rows written in each of them."""
 
-    name: str
-    seed: int
-    folder: str
-    store: str
-    logs: list[str]  # of all members
-    variables: dict[str, str]
     seconds: float
     threads: int
     rows: int
-    standing: dict[str, Any]
-
-    @property
-    def log(self) -> Path:
-        return Path(self.folder) / f"{self.name}.log"
 
     @property
     def stacks(self) -> Path:
@@ -74,7 +64,7 @@ class Figures:
 class Member:
     """The threads of one process and what they share."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: Membership) -> None:
         self.order = order
         self.standing = Standing(**order.standing)
         self.promises = Promises([Path(path) for path in order.logs])
@@ -161,7 +151,7 @@ class Member:
 
 
 def main() -> None:
-    order = Order(**json.load(sys.stdin))
+    order = Membership(**json.load(sys.stdin))
     os.environ.update(order.variables)
     figures = Figures()
     warnings.simplefilter("ignore", Warning)
