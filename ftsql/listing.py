@@ -24,6 +24,7 @@ from ftsql.workers import Call
 MAX_PASSES = 4  # starts from the newest when the job that a page hangs on is deleted meanwhile
 MAX_MISSING = 3  # covered jobs that a list no longer shows and that are asked for, before all of it is read
 SLOW_PAGE = 0.01  # seconds; below that two threads cost more than reading ahead gains
+HAND_OVER = 0.001  # seconds for a request to leave while this thread stands still: at work it holds it up for longer
 EVERYTHING = float(2**62)
 
 Query = dict[str, str]
@@ -125,6 +126,8 @@ class Listing:
             query, _, _ = self._query(size)
             call = self._ask.start(query, False)
             self._ahead = None if call is None else (query, call)
+            if self._slow:
+                time.sleep(HAND_OVER)
 
     def _query(self, size: int | None) -> tuple[Query, bool, int]:
         """The next page's query, whether the provider has pages, and how many rows a full one has."""
