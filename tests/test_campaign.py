@@ -89,9 +89,16 @@ def test_many_threads_and_processes_read_and_write_through_one_store(tmp_path: P
 
 
 def test_what_is_interrupted_leaves_a_connection_that_works_and_books_that_agree(tmp_path: Path) -> None:
-    result = interrupts.Campaign(6, 1, tmp_path, commands=("INSERT", "sync"), jobs=40, lanes=1).run()
-    assert result.wrong == []
-    assert result.moments == 24
-    assert result.landed("Ctrl-C") + result.landed("interrupt") + result.landed("line") > 6
-    assert result.landed("command") > 0
-    assert result.books.outcomes["rows committed"] > 3
+    in_time = 0
+    for seed in (1, 2, 3):  # on a machine that is busy every Ctrl-C may come when the command is over
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        result = interrupts.Campaign(6, seed, folder, commands=("INSERT", "sync"), jobs=40, lanes=1).run()
+        assert result.wrong == []
+        assert result.moments == 24
+        assert result.landed("Ctrl-C") + result.landed("interrupt") + result.landed("line") > 6
+        assert result.books.outcomes["rows committed"] > 3
+        in_time = result.landed("command")
+        if in_time:
+            break
+    assert in_time > 0

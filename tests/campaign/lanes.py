@@ -26,7 +26,7 @@ RENEWED = 40  # bodies after which a connection is another one
 KEPT = ("get", "events", "checkpoints", "results")  # what the store may have of the body before
 SLOW_EVERY = 40
 UNCLEAR = (408, 499)  # refusals after which a write may have been accepted
-HUNG_UP = 2.0  # seconds after which nobody reads a lie any more
+HUNG_UP = 10.0  # seconds after which nobody reads a lie any more
 
 
 @dataclass
