@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from tests.bench.contenders import COLD, FLOOR, HTTPX, MODULE, OPENAI, TABLE, WARM, YOUNG
 from tests.bench.measured import Results
 
-ALL, TWO, ONE, STATUS = "all ", "two", "one id", "`status"
-
 
 @dataclass(frozen=True)
 class Goal:
