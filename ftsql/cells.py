@@ -22,7 +22,7 @@ Cells = tuple[SQLiteValue, ...]
 
 NAMES = tuple(column.name for column in JOBS.columns)
 ID, CREATED_AT, PROVIDER, RAW, KEY = map(NAMES.index, ("id", "created_at", "provider", "raw", "key"))
-ALWAYS = 1 << ID | 1 << CREATED_AT  # columns as a set of bits
+ALWAYS = 1 << ID | 1 << CREATED_AT | 1 << PROVIDER  # columns as a set of bits
 ALL = (1 << len(NAMES)) - 1
 NESTED = tuple(column.name for column in JOBS.documented if column.type == "JSON")
 _ON_DEMAND = 1 << RAW | 1 << KEY
@@ -33,13 +33,12 @@ _whole = itemgetter(*NAMES)
 
 @dataclass(frozen=True)
 class Layout:
-    """Which columns a row's cells are: their ``numbers``, ``place`` by number, and the ``runs`` of neighbours, each
-    as a slice of the table's columns and one of the cells. ``take`` takes them out of all columns' values.
+    """Which columns a row's cells are: their ``numbers``, ``place`` by number; ``take`` takes them out of all columns'
+    values.
     """
 
     numbers: tuple[int, ...]
     place: dict[int, int]
-    runs: tuple[tuple[slice, slice], ...]
     take: Callable[[Any], Cells]
 
 
@@ -48,17 +47,27 @@ def layout(columns: int) -> Layout:
     """The layout for a set of columns, of which ALWAYS are a part."""
     numbers = tuple(number for number in range(len(NAMES)) if columns >> number & 1)
     place = {number: position for position, number in enumerate(numbers)}
-    runs = []
-    for _, run in groupby(numbers, lambda number: number - place[number]):
+    return Layout(numbers, place, itemgetter(*numbers))
+
+
+@lru_cache(maxsize=100)
+def runs(asked: int) -> tuple[tuple[Any, Any], ...]:
+    """Where the columns that are asked for stand, in the table and among the cells with ALWAYS: pairs of indices, or
+    of slices for neighbours.
+    """
+    place = layout(asked | ALWAYS).place
+    found: list[tuple[Any, Any]] = []
+    for _, run in groupby((n for n in place if asked >> n & 1), lambda number: number - place[number]):
         first, *rest = run
         last = rest[-1] if rest else first
-        runs.append((slice(first, last + 1), slice(place[first], place[last] + 1)))
-    return Layout(numbers, place, tuple(runs), itemgetter(*numbers))
+        spread = slice(first, last + 1), slice(place[first], place[last] + 1)
+        found.append(spread if rest else (first, place[first]))
+    return tuple(found)
 
 
 def cells(row: Row, columns: int) -> Cells:
     """The values of ``columns``. Raises ValueError for what JSON cannot say."""
-    values = whole(row)
+    values = row.cells or whole(row)
     if columns & _ON_DEMAND:
         values = (*values[:RAW], row.text if columns >> RAW & 1 else None, row.key)
     return layout(columns).take(values)

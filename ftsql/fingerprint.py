@@ -79,7 +79,7 @@ def look_up(
     listing = look.listing(account)
     while not listing.done and (whole or not listing.older_than(since, inclusive=False)):
         listing.read()
-    rows = [look.seen(row, account) for row in listing.rows]
+    rows = [look.got[account].get(row.id) or row for row in listing.rows]
     carriers = [row for row in rows if fingerprint is not None and carries(fingerprint, row)]
     return Found(
         tuple(row for row in carriers if _alike(request, row)),

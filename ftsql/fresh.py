@@ -5,8 +5,9 @@ Those that had finished are as they were; how the others are is asked, in as few
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from operator import length_hint
 from typing import Any
 
 from ftsql.account import Account
@@ -19,8 +20,8 @@ from ftsql.resources import JOBS
 from ftsql.workers import Call
 
 
-def rest(look: Look, account: Account, choice: Choice, columns: int, *, in_order: bool) -> Iterator[Cells]:
-    """The rows beyond those that a joined listing read, out of the store, as the API has them now.
+def rest(look: Look, account: Account, choice: Choice, columns: int, *, in_order: bool) -> Iterator[Iterable[Cells]]:
+    """The rows beyond those that a joined listing read, out of the store, as the API has them now; some at a time.
 
     All of them are brought up to date first; ``in_order`` as far as they are taken, newest first. Where
     the listing read no page, everything is young enough to be shown as it is.
@@ -54,20 +55,17 @@ def rest(look: Look, account: Account, choice: Choice, columns: int, *, in_order
         if in_order and listing.pages:
             ids = {row[ID] for row in rows}
             _refresh(look, account, [job for job in known.active(tail, after[0]) if job[1] in ids])
-        given = 0
+        shown = rows if plain and not got else [row for row in map(seen, rows) if row is not None]
+        left = iter(shown)
         try:
-            for row in rows:
-                shown = row if plain and not got else seen(row)  # which our own write may change on the way
-                if shown is not None:
-                    given += 1
-                    yield shown
+            yield left
         finally:
-            look.count(given)
+            look.count(len(shown) - length_hint(left))
         if len(rows) < count:
             break
     for id, job in before.items():
         if job is not None and id not in listing.by_id and place(job.created_at, id)[0] <= tail:
-            yield cells(job, columns)
+            yield [cells(job, columns)]
 
 
 def _refresh(look: Look, account: Account, active: Sequence[tuple[int, str]]) -> None:

@@ -147,13 +147,12 @@ class Listing:
         """
         query, paged, size = self._query(size)
         ahead, self._ahead = self._ahead, None
-        began = time.monotonic()
         self.pages += 1
         call = ahead[1] if ahead is not None and ahead[0] == query else self._ask.start(query, True)
         assert call is not None
         try:
             body = self._ask.finish(call)
-            self._slow = self._slow if ahead is not None else time.monotonic() - began > SLOW_PAGE
+            self._slow = call.seconds > SLOW_PAGE
         except APIError as error:
             if error.status not in (400, 404, 410, 422) or not self._cursor_is_gone():
                 raise

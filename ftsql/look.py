@@ -50,6 +50,7 @@ class Look:
         self.may_stop = False  # the statement may end before it has read all that it reads from
         self.store = store
         self.count = count  # told of rows that come from the store
+        self.news = 0  # how often it came to know a job otherwise than by scans, which may hold an older state
         self._known: dict[Account, Known] = {}
         self.listings: dict[Account, Listing] = {}
         self._filtered: dict[tuple[Account, str], Listing] = {}
@@ -132,7 +133,7 @@ class Look:
         )
 
     def now(self, row: Cells, columns: int) -> Cells:
-        """A job that was read ahead, as this statement knows it by now."""
+        """A job that a scan has ahead, as this statement knows it by now."""
         for account, got in self.got.items():
             known = got.get(str(row[ID])) if account.name == row[layout(columns).place[PROVIDER]] else None
             if known is not None:
@@ -157,10 +158,6 @@ class Look:
                     Warning,
                     stacklevel=2,
                 )
-
-    def seen(self, row: Row, account: Account) -> Row:
-        """``row`` of a listing, or the same job as this statement got it before."""
-        return self.got[account].get(row.id) or row
 
     def get(self, account: Account, id: str) -> Row | None:
         """One job; None where there is no such job.
@@ -194,6 +191,7 @@ class Look:
 
     def retrieve(self, jobs: Sequence[tuple[Account, str]]) -> None:
         """Ask for the jobs side by side, where that can be done, so that it is known whether they have finished."""
+        self.news += 1
         calls = [
             (account, id, self.start(account, f"/{id}", must=False))
             for account, id in jobs
@@ -205,6 +203,7 @@ class Look:
 
     def learn(self, account: Account, row: Row) -> None:
         """Show ``row`` from now on: our own write changed it."""
+        self.news += 1
         self.got[account][row.id] = row
         for listing in (*self.listings.values(), *self._filtered.values()):
             if listing.account is account:
@@ -218,6 +217,7 @@ class Look:
         return "retrieve" not in account.provider.without and in_url(account, id)
 
     def _retrieve(self, account: Account, id: str) -> Row | None:
+        self.news += 1
         return self.answered(account, id, self.start(account, f"/{id}"))
 
     def answered(self, account: Account, id: str, call: Call[Any] | None) -> Row | None:

@@ -64,6 +64,15 @@ class Rows(Sequence[Row]):
             return part[place]
         return self._changed.get(index) or self._loaded(number, part)[place]
 
+    def part(self, index: int) -> list[Row]:
+        """The row at ``index`` and some after it, as they stand together."""
+        number, place = divmod(index, SIZE)
+        part = self._parts[number]
+        if isinstance(part, list):
+            return part[place:]
+        rows = self._loaded(number, part)[place:]
+        return [self._changed.get(index + step, row) for step, row in enumerate(rows)] if self._changed else rows
+
     def __setitem__(self, index: int, row: Row) -> None:
         part = self._parts[index // SIZE]
         if isinstance(part, list):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -50,10 +50,10 @@ def scan(look: Look, plan: Plan, arguments: Sequence[Any], columns: int) -> Iter
     if len(accounts) > 1 and (plan.newest_first or not look.may_stop):
         for listing in listings:
             listing.ahead(size)
-    streams = [_listed(look, listing, choice, inclusive, size, plan.newest_first, columns) for listing in listings]
-    if plan.newest_first:
-        return heapq.merge(*streams, key=_newest_first) if len(streams) > 1 else (streams or [iter(())])[0]
-    return chain.from_iterable(streams)
+    parts = [_listed(look, listing, choice, inclusive, size, plan.newest_first, columns) for listing in listings]
+    if plan.newest_first and len(parts) > 1:
+        return heapq.merge(*map(chain.from_iterable, parts), key=_newest_first)
+    return chain.from_iterable(chain.from_iterable(parts))
 
 
 def _accounts(accounts: Sequence[Account], values: Mapping[str, Any]) -> list[Account]:
@@ -108,8 +108,10 @@ def _got(look: Look, accounts: Sequence[Account], provider: str | None, id: str,
 
 def _listed(
     look: Look, listing: Listing, choice: Choice, inclusive: bool, size: int | None, in_order: bool, columns: int
-) -> Iterator[Cells]:
+) -> Iterator[Iterable[Cells]]:
+    """A listing's rows, some at a time: from one to the next is a step of Python's own, not one of ours."""
     account = listing.account
+    got = look.got[account]
     index = 0
     while True:
         if in_order and not listing.ordered:
@@ -120,12 +122,12 @@ def _listed(
                 )
             while not listing.done:
                 listing.read()
-            shown = (cells(look.seen(row, account), columns) for row in listing.rows)
-            yield from sorted(shown, key=_newest_first)
+            yield sorted((cells(got.get(row.id) or row, columns) for row in listing.rows), key=_newest_first)
             return
         while index < len(listing.rows):
-            index += 1
-            yield cells(look.seen(listing.rows[index - 1], account), columns)
+            part = listing.rows.part(index)
+            index += len(part)
+            yield [cells(got.get(row.id) or row, columns) for row in part]
         if listing.done or (choice.since is not None and listing.older_than(choice.since, inclusive=inclusive)):
             return
         if listing.joined:

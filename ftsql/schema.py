@@ -29,9 +29,8 @@ CREATE TABLE kept (
     trained_tokens, training_file, validation_file, suffix, finished INTEGER, checked_at REAL, listing TEXT, raw,
     UNIQUE (cover, id)
 );
-CREATE INDEX kept_by_time ON kept (cover, place DESC, id);
+CREATE INDEX kept_by_time ON kept (cover, place DESC, id, status);
 CREATE INDEX kept_by_status ON kept (cover, status, place DESC, id);
-CREATE INDEX kept_by_model ON kept (cover, model, place DESC, id);
 CREATE INDEX kept_active ON kept (cover, place DESC, id) WHERE NOT finished;
 """
 MADE = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}"

@@ -51,6 +51,7 @@ class Shelf:
         self._max_age = settings.max_age
         self._refresh_seconds = settings.refresh_seconds
         self._cover_id = 0
+        self._rolled_back = 0  # how often the store had, when the number was read
         self._generation = -1  # of what the store knew when it was first asked
         self._broken = False
         self._failure: Exception | None = None  # of what was to be saved later
@@ -167,13 +168,12 @@ class Shelf:
     def _cover(self, db: apsw.Connection, *, make: bool = False) -> int:
         """How the store numbers this account's jobs; 0, which nothing has, until it keeps one.
 
-        A number that is made here is remembered only once it is read again: its transaction may fail.
+        It is remembered until a transaction fails, which may have been the one that made it.
         """
-        if self._cover_id:
-            return self._cover_id
-        found = self._store.cover(db, self._account, self._resource.table, self._parent, make=make)
-        self._cover_id = 0 if make else found
-        return found
+        if not self._cover_id or self._rolled_back != self._store.rolled_back:
+            self._rolled_back = self._store.rolled_back
+            self._cover_id = self._store.cover(db, self._account, self._resource.table, self._parent, make=make)
+        return self._cover_id
 
     def _read(self, work: Callable[[apsw.Connection], T]) -> T:
         """What a listing already relies on: it must not come short. Raises StoreError."""

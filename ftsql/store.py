@@ -45,6 +45,7 @@ class Store:
         self.owner = Owner(self.path)
         self._process = os.getpid()
         self.complained = False  # that it cannot be used was said
+        self.rolled_back = 0  # how often: what a transaction made may be gone since
         self._waiting: list[tuple[Work, Callable[[apsw.Error], None]]] = []  # what is to be kept soon
         self._quick: apsw.Connection | None = None
         self.is_new = self.path == MEMORY or not os.path.exists(self.path)
@@ -64,6 +65,7 @@ class Store:
         db = apsw.Connection(self.path, flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
         try:
             db.set_busy_timeout(BUSY_MILLISECONDS)
+            db.execute("PRAGMA page_size = 8192")  # of a new file: rows are long
             self._make(db)
             if self.path != MEMORY:
                 # SQLite gives the files beside it the same mode. A store that others could read is closed to them.
@@ -104,7 +106,7 @@ class Store:
                 yield self.db
                 self.db.execute("COMMIT")
             except BaseException as error:
-                self._roll_back()
+                self._roll_back(self.db)
                 if not isinstance(error, apsw.Error):
                     raise
                 raise StoreError(f"cannot write to the store {self.path}: {reason(error)}. {ADVICE}") from None
@@ -119,7 +121,7 @@ class Store:
                     self._quick = apsw.Connection(self.path, flags=apsw.SQLITE_OPEN_READWRITE)
                     self._quick.set_busy_timeout(BUSY_MILLISECONDS)
                     # 16 MB of log, then it goes to the file and the disk: often enough, and not with every few pages.
-                    self._quick.execute("PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 4000")
+                    self._quick.execute("PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 2000")
             if self._waiting:
                 self._keep(self._quick)
             if not writes:
@@ -132,8 +134,7 @@ class Store:
                     yield self._quick
                     self._quick.execute("COMMIT")
                 except BaseException:
-                    if self._quick.in_transaction:
-                        self._quick.execute("ROLLBACK")
+                    self._roll_back(self._quick)
                     raise
 
     def later(self, work: Work, failed: Callable[[apsw.Error], None]) -> None:
@@ -169,8 +170,7 @@ class Store:
                     work(db)
                 db.execute("COMMIT")
         except BaseException as error:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
+            self._roll_back(db)
             if not isinstance(error, apsw.Error):
                 raise  # a Ctrl-C: whoever comes next does it
             for _, failed in waiting:
@@ -230,10 +230,11 @@ class Store:
         with self.lock:
             self.db.execute("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
-    def _roll_back(self) -> None:
+    def _roll_back(self, db: apsw.Connection) -> None:
+        self.rolled_back += 1
         with contextlib.suppress(apsw.Error):
-            if self.db.in_transaction:
-                self.db.execute("ROLLBACK")
+            if db.in_transaction:
+                db.execute("ROLLBACK")
 
     def account(self, account: Account) -> str:
         """How the store knows ``account``: provider, address, routing and a hash of its credentials."""

@@ -12,7 +12,7 @@ from typing import Any
 import apsw
 
 from ftsql import metadata
-from ftsql.cells import ALWAYS, NAMES, PROVIDER, Cells, layout, whole
+from ftsql.cells import ALWAYS, NAMES, PROVIDER, Cells, layout, runs, whole
 from ftsql.checks import brief
 from ftsql.errors import IntegrityError, InternalError, NotSupportedError, ProgrammingError
 from ftsql.feed import Feed
@@ -159,15 +159,18 @@ class Cursor:
         self._feed: Feed | None = None
         self._rows: Iterator[Cells] = iter(())
         self._row: Cells | None = None
-        self._runs: tuple[tuple[slice, slice], ...] = ()
+        self._columns = 0
+        self._runs: tuple[tuple[Any, Any], ...] = ()
+        self._news = 0
         self._now: list[SQLiteValue] = [None] * len(NAMES)
         self.Column: Callable[[int], SQLiteValue] = self._now.__getitem__
 
     def Filter(self, columns: int, words: str, arguments: Sequence[Any]) -> None:
         look, plan = self._look, Plan.from_words(words)
         self.Close()
-        columns |= ALWAYS | (1 << PROVIDER if look.nested else 0)
-        self._runs = layout(columns).runs
+        self._runs = runs(columns)
+        self._columns = columns = columns | ALWAYS
+        self._news = look.news
         self._rows = scan(look, plan, arguments, columns)
         if look.nested and plan.access == "list":  # they ask what this scan is about to show
             values = dict(zip(plan.arguments, arguments, strict=True))
@@ -191,6 +194,8 @@ class Cursor:
     def Next(self) -> None:
         row = self._row = next(self._rows, None)
         if row is not None:
+            if self._news != self._look.news:
+                row = self._look.now(row, self._columns)
             for columns, cells in self._runs:
                 self._now[columns] = row[cells]
 

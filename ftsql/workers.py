@@ -23,6 +23,7 @@ class Call(Generic[T]):
 
     def __init__(self) -> None:
         self.began = time.time()  # what it gives is not older
+        self.seconds = 0.0  # that it took
         self.future: Future[T] = Future()
         self.abandoned = threading.Event()
 
@@ -87,10 +88,13 @@ class Workers:
     def _run(self) -> None:
         while (item := self._waiting.get()) is not None:
             call, function = item
+            began = time.monotonic()
             try:
-                call.future.set_result(function(call))
+                result = function(call)
+                call.seconds = time.monotonic() - began
+                call.future.set_result(result)
             except BaseException as error:
                 call.future.set_exception(error)
             with self._lock:
                 self._calls.discard(call)
-            item = call = function = None  # type: ignore[assignment]  # keep no result alive while idle
+            item = call = function = result = None  # type: ignore[assignment]  # keep no result alive while idle
