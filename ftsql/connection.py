@@ -10,6 +10,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -262,7 +263,7 @@ def _sandbox(names: Iterable[str] | None, sandbox: object) -> tuple[Sandbox, dic
             if started is not sandbox:
                 started.stop()
             raise ConfigError(f"the sandbox has no face {name!r}; it has {', '.join(sorted(faces))}")
-        provider = known[name].model_copy(update={"base_url": faces[name]})
+        provider = replace(known[name], base_url=faces[name])
         environment = {variable: SANDBOX_KEY for variable, needed in provider.variables.items() if needed}
         active.append(Account(provider, environment))
     return started, known, active

@@ -14,7 +14,8 @@ import apsw
 
 from ftsql import packaged
 from ftsql.errors import ProgrammingError
-from ftsql.resource import Column, Resource
+from ftsql.fields import Column
+from ftsql.resource import Resource
 from ftsql.resources import CHECKPOINTS, EVENTS, FILES, JOBS, MODELS, RESULTS
 
 # What can be synced: the jobs first, then what is read job by job.

@@ -89,6 +89,7 @@ class Look:
         self.requests += 1
         call = self.clients[account].get(path, query, self, **how)
         self._calls.add(call)
+        JOBS.prepare()  # while the request is on its way
         return call
 
     def finish(self, account: Account, call: Call[Any] | None) -> Any:

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable
-from typing import Literal
-
-from pydantic import BaseModel, ConfigDict
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from ftsql import packaged
 from ftsql.providers import Provider
@@ -18,10 +17,9 @@ from ftsql.resources import TABLES
 Verb = Literal["SELECT", "INSERT", "DELETE", "EXEC"]
 
 
-class Method(BaseModel):
+@dataclass(frozen=True)
+class Method:
     """One call of the API; methods.toml says what each word means."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     verb: Verb
@@ -42,10 +40,9 @@ class Method(BaseModel):
         return self.lacking in provider.without
 
 
-class Entry(BaseModel):
+@dataclass(frozen=True)
+class Entry:
     """A resource as StackQL names it, ``service.name``, and the table that it is here."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     service: str
     name: str
@@ -53,7 +50,7 @@ class Entry(BaseModel):
     title: str
     methods: tuple[Method, ...]
     former: tuple[str, ...] = ()
-    parameters: dict[str, str] = {}
+    parameters: dict[str, str] = field(default_factory=dict)
     newer: tuple[str, ...] = ()
     arrays: tuple[str, ...] = ()
 
@@ -72,10 +69,15 @@ class Entry(BaseModel):
 def _entries() -> tuple[Entry, ...]:
     services = tomllib.loads(packaged.text("methods.toml"))
     return tuple(
-        Entry(service=service, name=name, **table)
+        Entry(service=service, name=name, **_tupled(table), methods=tuple(Method(**_tupled(each)) for each in methods))
         for service, named in services.items()
         for name, table in named.items()
+        for methods in [table.pop("methods")]
     )
+
+
+def _tupled(table: dict[str, Any]) -> dict[str, Any]:
+    return {word: tuple(value) if isinstance(value, list) else value for word, value in table.items()}
 
 
 ENTRIES = _entries()

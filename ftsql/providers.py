@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ftsql import packaged
 from ftsql.errors import ConfigError
@@ -23,10 +23,9 @@ Lack = Literal[
 ]
 
 
-class CreateField(BaseModel):
+@dataclass(frozen=True)
+class CreateField:
     """One field that a provider's create takes, with the limits that it documents."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     required: bool = False
     minimum: float | None = None
@@ -41,7 +40,8 @@ class CreateField(BaseModel):
     max_value_length: int | None = None
 
 
-class Provider(BaseModel):
+@dataclass(frozen=True)
+class Provider:
     """One provider's entry.
 
     ``path`` is its jobs' below ``base_url``. ``query`` goes with every request, ``body`` with every POST.
@@ -53,21 +53,19 @@ class Provider(BaseModel):
     ``by_name``: asked only where it is named. ``allow_http``: http:// off this machine is the user's wish.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     name: str
     base_url: str
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = field(default_factory=dict)
     path: str = "/fine_tuning/jobs"
-    query: dict[str, str] = {}
-    body: dict[str, str] = {}
+    query: dict[str, str] = field(default_factory=dict)
+    body: dict[str, str] = field(default_factory=dict)
     paging: Literal["after", "none"] = "after"
     page_size: int = 100
     newest_first: bool = False
     stores_metadata: bool = False
     filters_metadata: bool = False
     without: frozenset[Lack] = frozenset()
-    create_fields: dict[str, CreateField] = {}
+    create_fields: dict[str, CreateField] = field(default_factory=dict)
     encoded_ids: bool = False
     not_found: frozenset[str] = frozenset()
     by_name: bool = False
@@ -106,6 +104,7 @@ def load(config: str | Path | None, environment: Mapping[str, str]) -> tuple[dic
     tables = tomllib.loads(packaged.text("providers.toml"))
     path = Path(config).expanduser() if config else user_file(environment)
     active: object = []
+    own: dict[str, Any] = {}
     if config or "FTSQL_CONFIG" in environment or path.exists():
         try:
             own = tomllib.loads(path.read_text("utf-8"))
@@ -120,7 +119,8 @@ def load(config: str | Path | None, environment: Mapping[str, str]) -> tuple[dic
             tables[name] = _merged(tables.get(name, {}), table)
     if not isinstance(active, list) or not all(isinstance(name, str) for name in active):
         raise ConfigError(f'{path}: active should be a list of names, such as active = ["openai"]')
-    return {name: _provider(name, tables) for name in tables}, active
+    made = {name: _table(name, tables) for name in tables}
+    return {name: _checked(name, table) if own else _made(table) for name, table in made.items()}, active
 
 
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -133,21 +133,28 @@ def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _provider(name: str, tables: Mapping[str, Any], above: tuple[str, ...] = ()) -> Provider:
+def _table(name: str, tables: Mapping[str, Any], above: tuple[str, ...] = ()) -> dict[str, Any]:
+    """An entry with what it inherits."""
     table = dict(tables[name])
     parent = table.pop("extends", None)
     if parent is not None:
         if parent not in tables or parent in (*above, name):
             raise ConfigError(f"provider {name}: extends {parent!r}, which is no other provider's name")
-        inherited = _provider(parent, tables, (*above, name)).model_dump(
-            exclude_unset=True, exclude={"name", "by_name"}
-        )
-        table = _merged(inherited, table)
+        table = _merged(_table(parent, tables, (*above, name)), {"by_name": False, **table})
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
         raise ConfigError(f"provider {name!r}: a name has letters, digits, '_', '.' and '-' only")
-    try:
-        return Provider(name=name, **table)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        word = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"provider {name}: {word}: {first['msg']}") from None
+    return {**table, "name": name}
+
+
+def _made(table: Mapping[str, Any]) -> Provider:
+    """A provider of the package, whose entries are known to be right."""
+    sets = {word: frozenset(table[word]) for word in ("without", "not_found") if word in table}
+    fields = {name: CreateField(**limits) for name, limits in table.get("create_fields", {}).items()}
+    return Provider(**{**table, **sets, "create_fields": fields})
+
+
+def _checked(name: str, table: Mapping[str, Any]) -> Provider:
+    """A provider of the user's, or one that may have become another by the user's words."""
+    from ftsql.reading import entry  # with the better part of pydantic: the package's own entries do without
+
+    return entry(Provider, table, f"provider {name}")

@@ -5,76 +5,21 @@ A model is a TypedDict whose fields carry a ``Column``; the rest of ftsql reads 
 
 from __future__ import annotations
 
-import datetime
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal, Required, cast, get_type_hints
+from typing import TYPE_CHECKING, Any, Required, cast, get_type_hints
 
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
-from pydantic_core import from_json, to_json
+from pydantic_core import ValidationError, from_json, to_json
 
 from ftsql.errors import DataError
+from ftsql.fields import Column
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 SQLiteValue = None | int | float | str | bytes
 JSONObject = dict[str, Any]
-
-
-def _seconds(value: object) -> object:
-    """Unix seconds from seconds, milliseconds (above 1e11) or ISO 8601; 0 and NaN mean unset."""
-    if value is None or value == 0 or value == "" or value != value:
-        return None
-    if isinstance(value, str):
-        try:
-            number = float(value)
-        except ValueError:
-            moment = datetime.datetime.fromisoformat(value)
-            if moment.tzinfo is None:
-                moment = moment.replace(tzinfo=datetime.UTC)
-            return int(moment.timestamp())
-        return _seconds(number)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError("should be Unix seconds or an ISO 8601 time")
-    if abs(value) > 1e17:
-        raise ValueError("is no time: out of range")
-    return int(value / 1000) if abs(value) > 1e11 else int(value)
-
-
-def _real(value: object) -> object:
-    """A number that SQLite has; what is none, and NaN, is NULL."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        return None
-    return float(value)
-
-
-def _whole(value: object) -> object:
-    """A whole number that SQLite has; whatever else is NULL."""
-    number = _real(value)
-    if not isinstance(number, float) or not number.is_integer() or abs(number) >= 2**63:
-        return None
-    return value if isinstance(value, int) else int(number)
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column: its declared SQL type, what it means, and whether ``SELECT *`` shows it."""
-
-    type: Literal["TEXT", "INTEGER", "REAL", "JSON"]
-    description: str
-    name: str = ""
-    hidden: bool = False
-
-
-# A time in seconds or none, as most are, is seen by pydantic itself; the rest is for _seconds.
-Time = Annotated[
-    Annotated[int, Field(strict=True, gt=0, le=10**11)] | Annotated[int | None, BeforeValidator(_seconds)],
-    Field(union_mode="left_to_right"),
-]
-Real = Annotated[float | None, BeforeValidator(_real)]
-Whole = Annotated[int | None, BeforeValidator(_whole)]
-Integer = Annotated[int | None, Field(ge=-(2**63), le=2**63 - 1)]
-Text = str | None
 
 
 class Row:
@@ -214,8 +159,13 @@ class Resource:
 
     @cached_property
     def _adapter(self) -> TypeAdapter[Any]:
-        model: Any = self.model
-        return TypeAdapter(list[model])
+        from ftsql.reading import adapter  # with the better part of pydantic: only where there is something to read
+
+        return adapter(self.model)
+
+    def prepare(self) -> None:
+        """Get ready to read rows, while a request is under way: the first time it takes a while."""
+        assert self._adapter
 
     def rows(self, provider: str, objects: Sequence[object], parent: str = "") -> list[Row]:
         """The rows of a decoded list of objects. Raises DataError naming provider, object and field."""

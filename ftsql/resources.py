@@ -5,12 +5,10 @@ A new table is a model and one ``Resource(...)``. Types and descriptions: OpenAI
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Required
+from typing import Annotated, Any, Required, TypedDict
 
-from pydantic import AliasChoices, BeforeValidator, ConfigDict, Field, with_config
-from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
-
-from ftsql.resource import Column, Integer, Real, Resource, Text, Time, Whole
+from ftsql.fields import Column, Id, Integer, Real, Rule, Text, Time, Whole
+from ftsql.resource import Resource
 
 # A status is an open set; these end a job at any provider (api-facts: OpenAI, Azure, Together, Mistral, LocalAI).
 FINISHED = frozenset(
@@ -41,19 +39,17 @@ def _error(value: object) -> object:
     return None if value == "" else value
 
 
-@with_config(ConfigDict(coerce_numbers_to_str=True, extra="ignore"))
 class FineTuningJob(TypedDict, total=False):
     id: Required[
         Annotated[
-            str,
-            Field(min_length=1),
+            Id,
             Column("TEXT", "The object identifier, which can be referenced in the API endpoints."),
         ]
     ]
     created_at: Annotated[Time, Column("INTEGER", "When the job was created, in Unix seconds.")]
     error: Annotated[
         Any,
-        BeforeValidator(_error),
+        Rule(before=_error),
         Column("JSON", "For jobs that failed, the cause: code, message and param. NULL where there was no error."),
     ]
     estimated_finish: Annotated[
@@ -66,7 +62,7 @@ class FineTuningJob(TypedDict, total=False):
     ]
     finished_at: Annotated[
         Time,
-        Field(validation_alias=AliasChoices("finished_at", "completed_at")),  # Fireworks' name, through Portkey
+        Rule(names=("finished_at", "completed_at")),  # Fireworks' name, through Portkey
         Column("INTEGER", "When the job finished, in Unix seconds; NULL while it runs."),
     ]
     hyperparameters: Annotated[
@@ -98,7 +94,7 @@ class FineTuningJob(TypedDict, total=False):
     ]
     training_file: Annotated[Text, Column("TEXT", "The id of the file used for training.")]
     validation_file: Annotated[Text, Column("TEXT", "The id of the file used for validation.")]
-    suffix: Annotated[Text, Field(validation_alias=AliasChoices("suffix", "user_provided_suffix"))]
+    suffix: Annotated[Text, Rule(names=("suffix", "user_provided_suffix"))]
 
 
 FTSQL_KEY = "ftsql_key"  # our fingerprint in a job's metadata: never shown in the metadata column
@@ -134,9 +130,8 @@ JOB_ID = Column(
 )
 
 
-@with_config(ConfigDict(coerce_numbers_to_str=True, extra="ignore"))
 class Event(TypedDict, total=False):
-    id: Required[Annotated[str, Field(min_length=1), Column("TEXT", "The object identifier.")]]
+    id: Required[Annotated[Id, Column("TEXT", "The object identifier.")]]
     created_at: Annotated[Time, Column("INTEGER", "When the event was created, in Unix seconds.")]
     level: Annotated[Text, Column("TEXT", "The log level: info, warn or error.")]
     message: Annotated[Text, Column("TEXT", "The message of the event.")]
@@ -157,9 +152,8 @@ EVENTS = Resource(
 )
 
 
-@with_config(ConfigDict(coerce_numbers_to_str=True, extra="ignore"))
 class Checkpoint(TypedDict, total=False):
-    id: Required[Annotated[str, Field(min_length=1), Column("TEXT", "The checkpoint identifier.")]]
+    id: Required[Annotated[Id, Column("TEXT", "The checkpoint identifier.")]]
     created_at: Annotated[Time, Column("INTEGER", "When the checkpoint was created, in Unix seconds.")]
     fine_tuned_model_checkpoint: Annotated[
         Text, Column("TEXT", "The name of the fine-tuned checkpoint model that is created.")
@@ -184,9 +178,8 @@ CHECKPOINTS = Resource(
 )
 
 
-@with_config(ConfigDict(coerce_numbers_to_str=True, extra="ignore"))
 class Permission(TypedDict, total=False):
-    id: Required[Annotated[str, Field(min_length=1), Column("TEXT", "The permission identifier.")]]
+    id: Required[Annotated[Id, Column("TEXT", "The permission identifier.")]]
     created_at: Annotated[Time, Column("INTEGER", "When the permission was created, in Unix seconds.")]
     project_id: Annotated[Text, Column("TEXT", "The project identifier that the permission is for.")]
     object: Annotated[Text, Column("TEXT", "The object type, which is always checkpoint.permission.")]
@@ -207,9 +200,8 @@ PERMISSIONS = Resource(
 )
 
 
-@with_config(ConfigDict(coerce_numbers_to_str=True, extra="ignore"))
 class File(TypedDict, total=False):
-    id: Required[Annotated[str, Field(min_length=1), Column("TEXT", "The file identifier.")]]
+    id: Required[Annotated[Id, Column("TEXT", "The file identifier.")]]
     created_at: Annotated[Time, Column("INTEGER", "When the file was created, in Unix seconds.")]
     bytes: Annotated[Integer, Column("INTEGER", "The size of the file, in bytes.")]
     filename: Annotated[Text, Column("TEXT", "The name of the file.")]
@@ -235,9 +227,8 @@ FILES = Resource(
 )
 
 
-@with_config(ConfigDict(coerce_numbers_to_str=True, extra="ignore"))
 class Model(TypedDict, total=False):
-    id: Required[Annotated[str, Field(min_length=1), Column("TEXT", "The model identifier.")]]
+    id: Required[Annotated[Id, Column("TEXT", "The model identifier.")]]
     created: Annotated[Time, Column("INTEGER", "When the model was created, in Unix seconds.")]
     owned_by: Annotated[Text, Column("TEXT", "The organization that owns the model.")]
     shutdown_date: Annotated[Text, Column("TEXT", "The day on which the model is shut down, where that is known.")]
@@ -259,7 +250,6 @@ MODELS = Resource(
 )
 
 
-@with_config(ConfigDict(coerce_numbers_to_str=True, extra="ignore"))
 class Result(TypedDict, total=False):
     id: Required[str]
     fine_tuning_job_id: Annotated[Text, Column("TEXT", "The job whose result file it is a line of.")]
@@ -270,7 +260,7 @@ class Result(TypedDict, total=False):
     valid_loss: Annotated[Real, Column("REAL", "The loss on the validation batch.")]
     valid_mean_token_accuracy: Annotated[
         Real,
-        Field(validation_alias=AliasChoices("valid_mean_token_accuracy", "validation_mean_token_accuracy")),  # Azure
+        Rule(names=("valid_mean_token_accuracy", "validation_mean_token_accuracy")),  # Azure
         Column("REAL", "The share of validation tokens that the model predicted."),
     ]
     train_mean_token_accuracy: Annotated[Real, Column("REAL", "The share of training tokens that the model predicted.")]

@@ -14,20 +14,18 @@ import re
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Required
-
-from pydantic import Field
-from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
+from typing import Any, Required, TypedDict
 
 from ftsql import contents
 from ftsql.account import Account
 from ftsql.errors import DataError, Warning
+from ftsql.fields import Id, Text
 from ftsql.ids import in_url
 from ftsql.known import Known
 from ftsql.look import Look
 from ftsql.nested import AHEAD, Nested
 from ftsql.parents import Parent, heard
-from ftsql.resource import Resource, Row, Text
+from ftsql.resource import Resource, Row
 from ftsql.resources import RESULTS, is_finished
 
 RECENT = 64  # jobs whose rows a statement keeps at hand
@@ -42,7 +40,7 @@ NAMES = {
 
 
 class ResultFile(TypedDict, total=False):
-    id: Required[Annotated[str, Field(min_length=1)]]
+    id: Required[Id]
     content: Text
 
 

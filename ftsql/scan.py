@@ -9,7 +9,7 @@ import heapq
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 from ftsql import metadata
 from ftsql.account import Account
@@ -21,6 +21,7 @@ from ftsql.listing import Listing
 from ftsql.look import Look
 from ftsql.plan import Plan
 from ftsql.resource import SQLiteValue
+from ftsql.rows import Rows
 
 NUMERIC = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 
@@ -112,6 +113,7 @@ def _listed(
     """A listing's rows, some at a time: from one to the next is a step of Python's own, not one of ours."""
     account = listing.account
     got = look.got[account]
+    jobs = cast("Rows", listing.rows)
     index = 0
     while True:
         if in_order and not listing.ordered:
@@ -122,10 +124,10 @@ def _listed(
                 )
             while not listing.done:
                 listing.read()
-            yield sorted((cells(got.get(row.id) or row, columns) for row in listing.rows), key=_newest_first)
+            yield sorted((cells(got.get(row.id) or row, columns) for row in jobs), key=_newest_first)
             return
-        while index < len(listing.rows):
-            part = listing.rows.part(index)
+        while index < len(jobs):
+            part = jobs.part(index)
             index += len(part)
             yield [cells(got.get(row.id) or row, columns) for row in part]
         if listing.done or (choice.since is not None and listing.older_than(choice.since, inclusive=inclusive)):
@@ -133,10 +135,10 @@ def _listed(
         if listing.joined:
             yield from rest(look, account, choice, columns, in_order=in_order)
             return
-        read = len(listing.rows)
+        read = len(jobs)
         listing.eager = choice.since is None and not look.may_stop and (not in_order or listing.pages > 0)
         listing.read(size if not listing.pages else None)
-        look.compare(account, listing.rows[read:])
+        look.compare(account, jobs[read:])
         over = choice.since is not None and listing.older_than(choice.since, inclusive=inclusive)
         if not (look.may_stop or over) and (not in_order or listing.pages > 1):
             listing.ahead()

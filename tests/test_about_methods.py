@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict
 
 import pytest
 
@@ -11,6 +12,7 @@ import ftsql
 from ftsql.methods import ENTRIES, Entry, Method
 from ftsql.plan import WORDS
 from ftsql.providers import load
+from ftsql.reading import entry
 from ftsql.resources import JOBS
 
 # OpenAI's OpenAPI file, version 2.3.0, 2026-08-21: operationId, method, path, parameters in path and query.
@@ -99,3 +101,8 @@ def test_ftsql_columns_names_every_operator_that_the_plan_takes(db: ftsql.Connec
         assert operator.upper() in pushed[column]
     assert pushed["fine_tuning_job_id"] == pushed["id"]
     assert pushed["seed"] == [""]
+
+
+def test_the_packages_own_methods_are_what_their_types_say() -> None:
+    for each in ENTRIES:
+        assert entry(Entry, asdict(each), each.name) == each

@@ -216,7 +216,7 @@ CONFIGS = [
     ("[openai\n", "no valid TOML"),
     ("openai = 5", "is no provider entry"),
     ("[mine]\nbase = 'x'", "provider mine: base_url: Field required"),
-    ("[mine]\nbase_url = 'x'\nheader = {}", "provider mine: header: Extra inputs"),
+    ("[mine]\nbase_url = 'x'\nheader = {}", "provider mine: header: there is no such word"),
     ("[mine]\nextends = 'nobody'", "extends 'nobody'"),
     ("active = 5", "active should be a list"),
     ("active = ['nobody']", "unknown provider 'nobody'"),

@@ -218,7 +218,7 @@ def _page_of_ten(honest: Callable[..., None]) -> Callable[..., None]:
     """Small pages, so that few jobs make many."""
 
     def small(self: listing.Listing, account: Any, *arguments: Any) -> None:
-        account.provider = account.provider.model_copy(update={"page_size": 10})
+        account.provider = replace(account.provider, page_size=10)
         honest(self, account, *arguments)
 
     return small
