@@ -111,8 +111,7 @@ class Known(Shelf):
             except ValueError:
                 self._lacking = True
                 continue
-            time_, _ = place(row.created_at, row.id)
-            yield (time_, *stored, is_finished(row.status), at, listing, text)
+            yield (place(row.created_at, row.id)[0], *stored, is_finished(row.status), at, listing, text)
             if of_jobs:
                 row.compact(text, JOBS)
 

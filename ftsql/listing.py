@@ -120,10 +120,15 @@ class Listing:
         index = self.by_id.get(id)
         return None if index is None else self.rows[index]
 
-    def ahead(self, size: int | None = None) -> None:
-        """Send for the next page, where it takes a while to come: ``read`` will find it under way."""
+    def ahead(self, size: int | None = None, after: str | None = None) -> None:
+        """Send for the next page, where it takes a while to come: ``read`` will find it under way.
+
+        ``after``: the id on which it hangs, where that is not yet known to ``_query``.
+        """
         if self._ahead is None and not (self.done or self.joined) and (self._slow or not self.pages):
             query, _, _ = self._query(size)
+            if after is not None:
+                query["after"] = after
             call = self._ask.start(query, False)
             self._ahead = None if call is None else (query, call)
             if self._slow:
@@ -174,6 +179,10 @@ class Listing:
                 hint="Check base_url: most end with /v1",
             )
         objects, has_more = decoded(self.account.name, self._resource.noun, body)
+        if self.eager and self._cover is None and paged and has_more:
+            last = objects[-1].get("id") if objects and isinstance(objects[-1], dict) else None
+            if isinstance(last, str) and last and last not in self._seen:
+                self.ahead(after=last)  # before this page is checked and kept, which takes a while too
         rows = self._resource.rows(self.account.name, objects, self._parent)
         fresh = [row for row in rows if row.id not in self._seen]
         if self._cursor is not None and len(fresh) < max(len(rows), 1) and not self._cursor_checked:
@@ -198,8 +207,6 @@ class Listing:
         more = has_more if has_more is not None else paged and (len(rows) >= size or hinted)
         if more and fresh:
             self._cursor, self._cursor_checked = rows[-1].id, False
-            if self.eager and self._cover is None:
-                self.ahead()  # before this page is kept, which takes a while too
         known = self._known
         meets = known is not None and self._cover is not None and known.holds_any([row.id for row in rows])
         if known is not None:

@@ -47,7 +47,6 @@ class Store:
         self.complained = False  # that it cannot be used was said
         self.rolled_back = 0  # how often: what a transaction made may be gone since
         self._waiting: list[tuple[Work, Callable[[apsw.Error], None]]] = []  # what is to be kept soon
-        self._quick: apsw.Connection | None = None
         self.is_new = self.path == MEMORY or not os.path.exists(self.path)
         try:
             self.db = self._opened()
@@ -72,7 +71,8 @@ class Store:
                 if os.stat(self.path).st_mode & 0o077:
                     os.chmod(self.path, 0o600)
                 _log_ahead(db)
-                db.execute("PRAGMA synchronous = FULL")
+                # 16 MB of log, then it goes to the file and the disk: often enough, and not with every few pages.
+                db.execute("PRAGMA wal_autocheckpoint = 2000")
         except BaseException:
             db.close()
             raise
@@ -100,42 +100,41 @@ class Store:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[apsw.Connection]:
         """One write transaction, durable at its end. Raises StoreError where the file cannot take it."""
-        with self.lock, self._turn:
-            try:  # from the first line to the last: a Ctrl-C may come between any two
-                self.db.execute("BEGIN IMMEDIATE")
+        try:
+            with self.lock, self._begun("FULL"):
                 yield self.db
-                self.db.execute("COMMIT")
-            except BaseException as error:
-                self._roll_back(self.db)
-                if not isinstance(error, apsw.Error):
-                    raise
-                raise StoreError(f"cannot write to the store {self.path}: {reason(error)}. {ADVICE}") from None
+        except apsw.Error as error:
+            raise StoreError(f"cannot write to the store {self.path}: {reason(error)}. {ADVICE}") from None
 
     @contextlib.contextmanager
     def rows(self, *, writes: bool) -> Iterator[apsw.Connection]:
-        """A connection for what can be asked for again: a crash may cost its last changes. Raises apsw.Error."""
+        """The connection for what can be asked for again: a crash may cost its last changes. Raises apsw.Error."""
         with self.lock:
-            if self._quick is None:
-                self._quick = self.db
-                if self.path != MEMORY:
-                    self._quick = apsw.Connection(self.path, flags=apsw.SQLITE_OPEN_READWRITE)
-                    self._quick.set_busy_timeout(BUSY_MILLISECONDS)
-                    # 16 MB of log, then it goes to the file and the disk: often enough, and not with every few pages.
-                    self._quick.execute("PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 2000")
             if self._waiting:
-                self._keep(self._quick)
+                self._keep()
             if not writes:
-                yield self._quick
+                yield self.db
                 return
-            # At once a writer: one that reads first and writes then fails where another process wrote in between.
-            with self._turn:
-                try:
-                    self._quick.execute("BEGIN IMMEDIATE")
-                    yield self._quick
-                    self._quick.execute("COMMIT")
-                except BaseException:
-                    self._roll_back(self._quick)
-                    raise
+            with self._begun("NORMAL"):
+                yield self.db
+
+    @contextlib.contextmanager
+    def _begun(self, synchronous: str) -> Iterator[None]:
+        """A transaction that is at once a writer's: one that reads first fails where another process wrote meanwhile.
+
+        Only where it is FULL the disk has it before it ends.
+        """
+        with self._turn:
+            try:  # from the first line to the last: a Ctrl-C may come between any two
+                self.db.execute(f"PRAGMA synchronous = {synchronous}; BEGIN IMMEDIATE")
+                yield
+                self.db.execute("COMMIT")
+            except BaseException:
+                self.rolled_back += 1
+                with contextlib.suppress(apsw.Error):
+                    if self.db.in_transaction:
+                        self.db.execute("ROLLBACK")
+                raise
 
     def later(self, work: Work, failed: Callable[[apsw.Error], None]) -> None:
         """Have ``work`` done before anybody looks into the store, and soon: pages together take less than one by one.
@@ -151,28 +150,16 @@ class Store:
     def keep(self) -> None:
         """Do what was left for later."""
         with self.lock:
-            waiting = list(self._waiting)
-            if waiting:
-                try:
-                    with self.rows(writes=False):
-                        pass
-                except apsw.Error as error:  # it cannot even be opened
-                    self._waiting = []
-                    for _, failed in waiting:
-                        failed(error)
+            if self._waiting:
+                self._keep()
 
-    def _keep(self, db: apsw.Connection) -> None:
+    def _keep(self) -> None:
         waiting = list(self._waiting)
         try:
-            with self._turn:
-                db.execute("BEGIN IMMEDIATE")
+            with self._begun("NORMAL"):
                 for work, _ in waiting:
-                    work(db)
-                db.execute("COMMIT")
-        except BaseException as error:
-            self._roll_back(db)
-            if not isinstance(error, apsw.Error):
-                raise  # a Ctrl-C: whoever comes next does it
+                    work(self.db)
+        except apsw.Error as error:  # after a Ctrl-C whoever comes next does it
             for _, failed in waiting:
                 failed(error)
         del self._waiting[: len(waiting)]
@@ -230,12 +217,6 @@ class Store:
         with self.lock:
             self.db.execute("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
-    def _roll_back(self, db: apsw.Connection) -> None:
-        self.rolled_back += 1
-        with contextlib.suppress(apsw.Error):
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-
     def account(self, account: Account) -> str:
         """How the store knows ``account``: provider, address, routing and a hash of its credentials."""
         with self.lock:
@@ -250,8 +231,6 @@ class Store:
         self.keep()
         with self.lock:
             self.owner.release()
-            if self._quick is not None:
-                self._quick.close()
             self.db.close()
 
 
