@@ -51,6 +51,16 @@ def test_the_first_command_of_the_readme_works_with_no_key() -> None:
     assert done.stderr == ""
 
 
+def test_a_statement_that_asks_nobody_loads_no_client_and_no_models() -> None:
+    loaded = "print(sorted({'httpx', 'pydantic.fields', 'ftsql.transport', 'ftsql.reading'} & set(sys.modules)))"
+    code = f"import atexit, sys; atexit.register(lambda: {loaded}); from ftsql.command import main; main()"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")}
+    done = subprocess.run(
+        [sys.executable, "-c", code, "SELECT 1"], capture_output=True, text=True, env=environment, timeout=60
+    )
+    assert done.stdout.splitlines() == ["1", "1", "[]"], done.stderr
+
+
 def test_sql_comes_from_an_argument_a_file_or_a_pipe(
     sandbox: Sandbox, environment: dict[str, str], tmp_path: Path
 ) -> None:
