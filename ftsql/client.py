@@ -15,6 +15,7 @@ from ftsql.answers import Answer, Reply, is_not_found, refusal
 from ftsql.attempts import Attempts
 from ftsql.errors import APIError, ConfigError, DataError
 from ftsql.limiter import Limiter, limiter
+from ftsql.loading import loading
 from ftsql.multipart import Upload
 from ftsql.requests import Asker, Requests
 from ftsql.resource import Resource
@@ -167,12 +168,19 @@ class Client:
     def _limiter(self) -> Limiter:
         return limiter(self.account)
 
+    @staticmethod
+    def prepare() -> None:
+        """Load what requests need, before one is sent that must not be disturbed."""
+        with loading():
+            import ftsql.transport  # noqa: F401
+
     @property
     def _transport(self) -> Transport:
         """The connections, opened when they are first needed."""
         with self._lock:
             if self._opened is None:
-                from ftsql.transport import Transport  # with httpx
+                with loading():
+                    from ftsql.transport import Transport  # with httpx
 
                 self._opened = Transport(self.account, self.settings)
             return self._opened

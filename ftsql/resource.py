@@ -14,6 +14,7 @@ from pydantic_core import ValidationError, from_json, to_json
 
 from ftsql.errors import DataError
 from ftsql.fields import Column
+from ftsql.loading import loading
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -159,9 +160,10 @@ class Resource:
 
     @cached_property
     def _adapter(self) -> TypeAdapter[Any]:
-        from ftsql.reading import adapter  # with the better part of pydantic: only where there is something to read
+        with loading():
+            from ftsql.reading import adapter  # with the better part of pydantic: only where there is something to read
 
-        return adapter(self.model)
+            return adapter(self.model)
 
     def prepare(self) -> None:
         """Get ready to read rows, while a request is under way: the first time it takes a while."""

@@ -138,8 +138,9 @@ class Sender:
         answer = error if isinstance(error, APIError) else write.reply
         write.state = state
         write.error = error if isinstance(error, Exception) else None
-        self._noted(
-            lambda: self.journal.record(
+
+        def record() -> None:
+            self.journal.record(
                 [write.journal_id],
                 state,
                 job_id=write.row.id if write.row else None,
@@ -147,7 +148,8 @@ class Sender:
                 request_id=answer.request_id if answer else None,
                 error=None if error is None else str(error) or type(error).__name__,
             )
-        )
+
+        _undisturbed(write, lambda: self._noted(record))
 
     def _noted(self, record: Callable[[], object]) -> None:
         """Record what has happened already: where the file cannot take it, say so and go on."""
@@ -182,10 +184,7 @@ class Sender:
         sent_at = time.time()
         try:
             write.reply = self.wait(write, write.client.create(body, write))
-            row = JOBS.rows(write.provider, [write.reply.body])[0]
-            if not self._answers(write, row, sent_at):
-                raise DataError(f"it was answered with another job, {row.id}")
-            return row
+            return _undisturbed(write, lambda: self._made(write, sent_at))
         except DataError as error:
             reason = str(error)
         except APIError as error:
@@ -198,6 +197,14 @@ class Sender:
         if len(found.carriers) == 1:
             return found.carriers[0]
         raise self._unknown(write, reason, found.candidates, listed)
+
+    def _made(self, write: Write, sent_at: float) -> Row:
+        """The job that a create was answered with. Raises DataError where it can be none of its own."""
+        assert write.reply is not None
+        row = JOBS.rows(write.provider, [write.reply.body])[0]
+        if not self._answers(write, row, sent_at):
+            raise DataError(f"it was answered with another job, {row.id}")
+        return row
 
     def _answers(self, write: Write, row: Row, sent_at: float) -> bool:
         """Whether ``row`` can be the job that ``write`` creates, and none that was there before.
@@ -267,3 +274,12 @@ class Sender:
             candidates=ids,
             hint=hint,
         )
+
+
+def _undisturbed(write: Write, work: Callable[[], T]) -> T:
+    """What is done with an answer that has come; a Ctrl-C meanwhile stops further sends, and it is done again."""
+    try:
+        return work()
+    except KeyboardInterrupt as interrupt:
+        write.stopped = type(interrupt)
+    return work()

@@ -69,6 +69,9 @@ class Write:
                 )
         if self.resource.lacks in self.client.account.provider.without:
             raise NotSupportedError(f"{self.provider} does not serve {self.resource.noun}s")
+        # Now and not at COMMIT: between an answer and its record a Ctrl-C must find nothing to load.
+        self.resource.prepare()
+        self.client.prepare()
 
     @property
     def provider(self) -> str:

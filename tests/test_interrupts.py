@@ -122,6 +122,32 @@ def test_a_ctrl_c_while_sqlite_commits_leaves_nothing_to_the_next_transaction(
     assert db.execute("SELECT DISTINCT state FROM ftsql_writes").fetchall() == [("committed",)]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # no error leaves xCommit
+@pytest.mark.parametrize("function", ["_made", "rows", "_answers", "has_made", "record"])
+def test_a_ctrl_c_once_the_answer_is_there_cancels_the_job_and_leaves_nothing_open(
+    sandbox: Sandbox, db: ftsql.Connection, function: str
+) -> None:
+    came: list[str] = []
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        if event == "call" and frame.f_code.co_name == function and sandbox.jobs() and not came:
+            came.append(function)
+            raise KeyboardInterrupt
+        return None
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        with pytest.raises((KeyboardInterrupt, apsw.InterruptError), match="was created and is cancelled now"):
+            db.execute(THREE)
+    finally:
+        sys.settrace(before)
+    assert came
+    assert [job["status"] for job in sandbox.jobs()] == ["cancelled"]
+    states = db.execute("SELECT action, state FROM ftsql_writes").fetchall()
+    assert sorted(states) == [("cancel", "committed"), ("create", "cancelled"), *[("create", "refused")] * 2]
+
+
 @contextlib.contextmanager
 def _before_line(number: int) -> Any:
     """A KeyboardInterrupt before that line of the store's code: a signal may come between any two. Gives whether."""
