@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ftsql import ctrl_c
 from ftsql.account import Account, missing_key
 from ftsql.answers import Answer, Reply, is_not_found, refusal
 from ftsql.attempts import Attempts
 from ftsql.errors import APIError, ConfigError, DataError
 from ftsql.limiter import Limiter, limiter
-from ftsql.loading import loading
 from ftsql.multipart import Upload
 from ftsql.requests import Asker, Requests
 from ftsql.resource import Resource
@@ -171,7 +171,7 @@ class Client:
     @staticmethod
     def prepare() -> None:
         """Load what requests need, before one is sent that must not be disturbed."""
-        with loading():
+        with ctrl_c.heard():
             import ftsql.transport  # noqa: F401
 
     @property
@@ -179,7 +179,7 @@ class Client:
         """The connections, opened when they are first needed."""
         with self._lock:
             if self._opened is None:
-                with loading():
+                with ctrl_c.heard():
                     from ftsql.transport import Transport  # with httpx
 
                 self._opened = Transport(self.account, self.settings)

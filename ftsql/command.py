@@ -18,7 +18,7 @@ import apsw
 import apsw.shell
 
 import ftsql
-from ftsql import subcommands
+from ftsql import ctrl_c, subcommands
 from ftsql.connection import Connection, connect_with_usual_store
 from ftsql.errors import Error, ProgrammingError
 from ftsql.layout import RESOURCES, USUAL, short
@@ -127,7 +127,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _run(words: Sequence[str]) -> int:
     parser = _parser()
-    given = parser.parse_intermixed_args(words)
+    with ctrl_c.heard():
+        given = parser.parse_intermixed_args(words)
     chosen = None
     if given.words[:1] == ["queries"]:
         if len(given.words) == 1:

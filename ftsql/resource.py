@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Required, cast, get_type_hints
 
 from pydantic_core import ValidationError, from_json, to_json
 
+from ftsql import ctrl_c
 from ftsql.errors import DataError
 from ftsql.fields import Column
-from ftsql.loading import loading
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -160,7 +160,7 @@ class Resource:
 
     @cached_property
     def _adapter(self) -> TypeAdapter[Any]:
-        with loading():
+        with ctrl_c.heard():
             from ftsql.reading import adapter  # with the better part of pydantic: only where there is something to read
 
             return adapter(self.model)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import apsw
@@ -89,7 +89,8 @@ class Sender:
         try:
             back = write.undoing()
             self._noted(lambda: self.enlist([back]))
-            status = (self.send(back) if back.journal_id else self._sent(back)).status
+            sender = self._patient()
+            status = (sender.send(back) if back.journal_id else sender._sent(back)).status
             if is_finished(status) and status not in CANCELLED:
                 raise ProgrammingError(f"it is {status} already")
         except Exception as error:
@@ -101,6 +102,11 @@ class Sender:
         write.state = "cancelled"
         self._noted(lambda: self.journal.record([write.journal_id], "cancelled"))
         return f"{id} was created and is {status} now"
+
+    def _patient(self) -> Sender:
+        """One that goes on for a while after an interrupt: what takes back must leave, though a limit holds it back."""
+        until = time.monotonic() + IN_FLIGHT_SECONDS
+        return replace(self, interrupted=lambda: time.monotonic() > until and self.interrupted())
 
     def drop(self, writes: Iterable[Write], reason: str) -> None:
         """Record that enlisted ``writes`` are not sent after all."""

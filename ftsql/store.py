@@ -49,7 +49,10 @@ class Store:
         self._waiting: list[tuple[Work, Callable[[apsw.Error], None]]] = []  # what is to be kept soon
         self.is_new = self.path == MEMORY or not os.path.exists(self.path)
         try:
-            self.db = self._opened()
+            with (
+                self._turn
+            ):  # or a thread that makes the file would drop, as it closes it, the locks of another's SQLite
+                self.db = self._opened()
         except (apsw.Error, OSError) as error:
             raise StoreError(f"cannot use the store {self.path}: {reason(error)}. {ADVICE}") from None
 

@@ -13,7 +13,7 @@ import apsw
 import pytest
 
 import ftsql
-from ftsql import store
+from ftsql import ctrl_c, store
 from ftsql.sandbox import Fault, Sandbox
 from ftsql.store import Store
 from tests.conftest import Connect
@@ -43,6 +43,18 @@ def test_after_an_interrupt_the_connection_settles_what_is_open(sandbox: Sandbox
     assert db.is_interrupted
     (line,) = db.ftsql.settle()
     assert f"created {sandbox.jobs()[0]['id']}" in line
+
+
+def test_an_interrupted_create_is_cancelled_though_a_limit_holds_the_cancel_back(
+    sandbox: Sandbox, db: ftsql.Connection
+) -> None:
+    sandbox.fault(Fault(method="POST", path="jobs$", latency=0.4))
+    sandbox.fault(Fault(method="POST", path="cancel$", status=429, headers={"Retry-After": "1"}))
+    timer = interrupting(db, 0.2)
+    with pytest.raises(apsw.InterruptError, match="was created and is cancelled now; 2 more rows were not sent"):
+        db.execute(THREE)
+    timer.join()
+    assert [job["status"] for job in sandbox.jobs()] == ["cancelled"]
 
 
 @pytest.mark.parametrize("sql", [ONE, "SELECT create_job('gpt-4o-mini', 'file-a')"])
@@ -92,6 +104,19 @@ def test_a_ctrl_c_between_any_two_lines_leaves_no_transaction_open(tmp_path: Pat
     assert lines > 10
     one.close()
     other.close()
+
+
+def test_a_ctrl_c_of_which_others_make_another_error_is_one_all_the_same() -> None:
+    def cleaning_up() -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise AttributeError
+
+    with pytest.raises(KeyboardInterrupt), ctrl_c.heard():
+        cleaning_up()
+    with pytest.raises(AttributeError), ctrl_c.heard():
+        raise AttributeError
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # no error leaves xCommit
