@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import traceback
 import warnings
 from pathlib import Path
@@ -19,6 +20,7 @@ from ftsql.errors import ProgrammingError
 from ftsql.sandbox import Fault, Sandbox
 from ftsql.store import Store
 from tests.conftest import CANARY, Connect
+from tests.syncing import wait_for
 from tests.test_recovery import killed, told
 from tests.writing import ONE, alive
 
@@ -172,3 +174,26 @@ def test_a_key_that_is_echoed_with_escapes_is_redacted(
         (raw,) = connect().execute("SELECT raw FROM fine_tuning_jobs").fetchone() or ("",)
     assert "canary" not in str(raw)
     assert "***" in str(raw)
+
+
+def test_nobody_opens_a_store_while_another_thread_makes_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closing any descriptor of a file drops all locks that the process holds on it, also those of its SQLite."""
+    path, honest = tmp_path / "store.db", os.close
+    events: list[str] = []
+
+    def slow(descriptor: int) -> None:
+        events.append("made")
+        time.sleep(0.3)
+        honest(descriptor)
+        events.append("closed")
+
+    monkeypatch.setattr(os, "close", slow)
+    maker = threading.Thread(target=lambda: Store(path).close())
+    maker.start()
+    wait_for(lambda: bool(events))
+    Store(path).close()
+    events.append("opened")
+    maker.join()
+    assert events == ["made", "closed", "opened"]
