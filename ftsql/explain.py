@@ -21,7 +21,7 @@ from ftsql.resources import OTHERS
 from ftsql.session import Session
 from ftsql.tables import PARENTS, plan_name, without_parent
 
-NOTHING = re.compile(r"--[^\n]*|/\*.*?\*/|[\s;]+", re.DOTALL)
+NOTHING = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)|[\s;]+", re.DOTALL)
 SCAN = re.compile(r"(?P<how>SCAN|SEARCH) (?P<table>.+?) VIRTUAL TABLE INDEX \d+:(?P<words>[a-z][a-z -]*)")
 
 

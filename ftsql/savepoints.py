@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import re
 
-SPACE = r"(?:\s|--[^\n]*\n|/\*.*?\*/)"
-START = rf"\ufeff?(?:{SPACE}|;)*"
+# Atomic and possessive: else a row of comments could be read as one, in every way.
+SPACE = r"(?>\s+|--[^\n]*\n|/\*.*?\*/)"
+START = rf"\ufeff?(?:{SPACE}|;)*+"
 QUOTED = r"\"(?:[^\"]|\"\")*\"|'(?:[^']|'')*'|`[^`]*`|\[[^\]]*\]"
-NAME = rf"(?:{SPACE}*({QUOTED})|{SPACE}+([\w$]+))"
-WORD = rf"(?:{SPACE}+SAVEPOINT(?=[\s\"'`\[/-]))?"
+NAME = rf"(?:{SPACE}*+({QUOTED})|{SPACE}++([\w$]+))"
+WORD = rf"(?:{SPACE}++SAVEPOINT(?=[\s\"'`\[/-]))?"
 FLAGS = re.IGNORECASE | re.DOTALL
 OPENS = re.compile(rf"{START}SAVEPOINT{NAME}", FLAGS)
 RELEASES = re.compile(rf"{START}RELEASE{WORD}{NAME}", FLAGS)
-ROLLS_BACK_TO = re.compile(rf"{START}ROLLBACK(?:{SPACE}+TRANSACTION)?{SPACE}+TO{WORD}{NAME}", FLAGS)
+ROLLS_BACK_TO = re.compile(rf"{START}ROLLBACK(?:{SPACE}++TRANSACTION)?{SPACE}++TO{WORD}{NAME}", FLAGS)
 
 
 class Savepoints:

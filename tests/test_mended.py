@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -61,6 +62,16 @@ def test_a_savepoint_that_failed_does_not_count(sandbox: Sandbox, db: ftsql.Conn
         db.execute(INSERT + "('gpt-4o-mini', 'file-c'), ('gpt-4o-mini', NULL)")
     db.execute("COMMIT")
     assert posts(sandbox) == []
+
+
+@pytest.mark.parametrize("blank", ["/**/", "/* a */\n", "-- a\n", ";", " ", "/* "])
+def test_however_many_comments_are_read_once(db: ftsql.Connection, blank: str) -> None:
+    for sql in (blank * 200_000, blank * 200_000 + "SELECT 1", "SELECT 1;" + blank * 200_000):
+        began = time.monotonic()
+        assert db.execute(sql).fetchall() in ([], [(1,)])
+        with contextlib.suppress(ProgrammingError, apsw.SQLError):
+            db.ftsql.explain(sql)
+        assert time.monotonic() - began < 20  # it took hours
 
 
 def test_a_release_that_failed_forgets_no_savepoint(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
