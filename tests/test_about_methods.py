@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
@@ -106,3 +107,11 @@ def test_ftsql_columns_names_every_operator_that_the_plan_takes(db: ftsql.Connec
 def test_the_packages_own_methods_are_what_their_types_say() -> None:
     for each in ENTRIES:
         assert entry(Entry, asdict(each), each.name) == each
+
+
+def test_the_packages_own_providers_pass_the_check_that_users_entries_go_through(tmp_path: Path) -> None:
+    config = tmp_path / "providers.toml"
+    config.write_text('[mine]\nextends = "openai"\nbase_url = "http://127.0.0.1:1"\n')
+    known, (checked, _) = load(None, {})[0], load(config, {})
+    assert checked.pop("mine").page_size == known["openai"].page_size
+    assert checked == known

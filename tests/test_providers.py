@@ -225,14 +225,6 @@ def test_an_inactive_provider_names_the_variable_that_it_waits_for(monkeypatch: 
     assert found["azure"] == (0, "AZURE_OPENAI_ENDPOINT, AZURE_OPENAI_API_KEY")
 
 
-def test_the_packages_own_entries_pass_the_check_that_users_entries_go_through(tmp_path: Path) -> None:
-    config = tmp_path / "providers.toml"
-    config.write_text('[mine]\nextends = "openai"\nbase_url = "http://127.0.0.1:1"\n')
-    checked, _ = load(config, {})
-    assert checked.pop("mine").page_size == KNOWN["openai"].page_size
-    assert checked == KNOWN
-
-
 def test_an_entry_by_name_is_asked_only_when_it_is_named() -> None:
     db = ftsql.connect()
     active = {name for (name,) in db.execute("SELECT provider FROM ftsql_providers WHERE active")}
