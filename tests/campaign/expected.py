@@ -55,7 +55,7 @@ RESULT = {
     "valid_mean_token_accuracy": "real",
 }
 OTHER_NAMES = {"finished_at": "completed_at", "valid_mean_token_accuracy": "validation_mean_token_accuracy"}
-NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+NUMBER = re.compile(r"[+-]?+(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++)(?:[eE][+-]?+[0-9]++)?+")
 
 
 def listed(found: Found, body: bytes, columns: Mapping[str, str]) -> str:
