@@ -181,6 +181,8 @@ class _Cursor:
             if feed.row is None and (id, account.name) in feed.given:
                 # IN (SELECT id FROM fine_tuning_jobs …), whose values come in order.
                 before = self._last[1] if self._last is not None and self._last[0] is feed else None
+                if not isinstance(before, tuple):  # the feed had not ended then, and its rows were counted
+                    before = None
                 between = [] if before is None else feed.after(before, 1)
                 self._in_turn(feed, (id, account.name), before if between == [(id, account.name)] else None)
                 after = feed.after((id, account.name), min(self._streak, AHEAD))

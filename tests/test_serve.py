@@ -170,6 +170,11 @@ def test_what_is_about_the_session_is_answered(client: Client) -> None:
     assert client.query("SHOW transaction_read_only") == [("on",)]
 
 
+def test_explain_of_a_query_that_the_catalog_cannot_answer_says_why(client: Client) -> None:
+    with pytest.raises(Refused, match="42"):
+        client.query("EXPLAIN SELECT * FROM pg_catalog.pg_class AS a CROSS JOIN pg_attribute AS b USING (id)")
+
+
 def test_a_statement_ends_at_its_timeout_by_cancel_and_by_its_clients_word(served: Served, client: Client) -> None:
     forever = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT count(*) FROM r"
     client.query("SET statement_timeout = 200")

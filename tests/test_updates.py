@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 import ftsql
+from ftsql.errors import ProgrammingError
 from ftsql.sandbox import Sandbox
 from tests.conftest import fill
 from tests.writing import posts
@@ -65,3 +68,10 @@ def test_any_other_change_is_refused_by_name(sandbox: Sandbox, db: ftsql.Connect
     with pytest.raises(ftsql.Error, match=words):
         db.execute(sql)
     assert posts(sandbox) == []
+
+
+def test_an_update_that_reads_the_steps_of_every_job_is_one_like_any_other() -> None:
+    with contextlib.closing(ftsql.connect(sandbox=True)) as db:
+        with pytest.raises(ProgrammingError, match="more than max_writes"):
+            db.execute("UPDATE fine_tuning_jobs SET status = 'paused' FROM checkpoints WHERE 1")
+        assert db.execute("SELECT count(*) FROM ftsql_writes").get == 0

@@ -135,7 +135,7 @@ class Backend:
         except Exception as error:
             if isinstance(error, apsw.InterruptError):
                 raise
-            names = self._healing.empty(text, self.tables, error)
+            names = None if explain else self._healing.empty(text, self.tables, error)
             if names is None:
                 raise
             count = max([len(given), *(int(number) for number in NUMBERED.findall(text)[:1000])])

@@ -97,11 +97,19 @@ def similar(value: Value, pattern: Value) -> Value:
 def regexp_replace(value: Value, pattern: Value, replacement: Value, flags: Value = "") -> Value:
     if None in (value, pattern, replacement, flags):
         return None
-    made = re.sub(r"\\(.)", lambda found: {"&": r"\g<0>"}.get(found[1], f"\\g<{found[1]}>" if found[1].isdigit()
-                                                              else "\\\\"), str(replacement))  # fmt: skip
+    wanted = expression(str(pattern), str(flags))
+
+    def written(found: re.Match[str]) -> str:
+        word = found[1]
+        if word == "&" or word in tuple("123456789"):
+            number = 0 if word == "&" else int(word)
+            return f"\\g<{number}>" if number <= wanted.groups else ""
+        return "\\\\" + ("" if word == "\\" else word)  # of any other sign PostgreSQL keeps both
+
+    made = re.sub(r"\\(.|\Z)", written, str(replacement), flags=re.DOTALL)
     count = 0 if "g" in str(flags) else 1
     fits((len(str(value)) + 1 if count == 0 else 1) * len(made) + len(str(value)))
-    return str(bounded(expression(str(pattern), str(flags)).sub, made, str(value), count))
+    return str(bounded(wanted.sub, made, str(value), count))
 
 
 def regexp_substr(value: Value, pattern: Value) -> Value:

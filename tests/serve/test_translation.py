@@ -9,7 +9,7 @@ import apsw
 import pytest
 
 import ftsql
-from ftsql.serve import functions
+from ftsql.serve import functions, patterns
 from ftsql.serve.translation import translate
 from tests.serve.rows import TABLES
 
@@ -176,3 +176,14 @@ def test_a_long_list_is_quick() -> None:
     (found,) = translate(f"SELECT id FROM {JOBS} WHERE id IN ({ids})", TABLES)
     assert found.sql.count("ftjob-") == 5_000
     assert time.monotonic() - begun < 30
+
+
+@pytest.mark.parametrize(
+    ("replacement", "wanted"),
+    [
+        ("x\\", "ax\\c"), ("\\n", "a\\nc"), ("\\\\", "a\\c"), ("\\0", "a\\0c"), ("\\5", "ac"), ("[\\1\\&]", "a[bb]c"),
+        ("\\\n", "a\\\nc"), ("\\g<1>", "a\\g<1>c"),
+    ],
+)  # fmt: skip
+def test_a_backslash_in_a_replacement_is_postgresqls(replacement: str, wanted: str) -> None:
+    assert patterns.regexp_replace("abc", "(b)", replacement) == wanted
