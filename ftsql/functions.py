@@ -169,7 +169,8 @@ def _content(session: Session, id: SQLiteValue, provider: SQLiteValue = None) ->
         )
     content = contents.of(look).get(serving[0], id) if serving else None
     if content is None:
-        raise ProgrammingError(session.redact(f"file_content: no such file: {id!r:.80}"))
+        names = ", ".join(account.name for account in accounts)
+        raise ProgrammingError(session.redact(f"file_content: no such file at {names}: {id!r:.80}"))
     with contextlib.suppress(UnicodeDecodeError):
         return content if b"\0" in content else content.decode()  # a text of SQLite's ends at a zero
     return content
