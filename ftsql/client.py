@@ -170,7 +170,7 @@ class Client:
 
     @staticmethod
     def prepare() -> None:
-        """Load what requests need, before one is sent that must not be disturbed."""
+        """Load what requests need, httpx among it, before one is sent that must not be disturbed."""
         with ctrl_c.heard():
             import ftsql.transport  # noqa: F401
 
@@ -179,8 +179,8 @@ class Client:
         """The connections, opened when they are first needed."""
         with self._lock:
             if self._opened is None:
-                with ctrl_c.heard():
-                    from ftsql.transport import Transport  # with httpx
+                self.prepare()
+                from ftsql.transport import Transport
 
                 self._opened = Transport(self.account, self.settings)
             return self._opened

@@ -18,7 +18,7 @@ ENDED = 8  # feeds that came to their end and are remembered
 
 class Feed:
     """``row`` is the one that SQLite has now, None at the end; ``given``: the ids that it read so far, each
-    with its provider. ``passed`` counts the rows so far that pass; ``now`` gives a row as it is known by now.
+    with its provider. ``passed`` counts the rows so far that pass.
     """
 
     def __init__(
@@ -26,7 +26,6 @@ class Feed:
         rows: Iterator[Cells],
         provider: int,
         passes: Callable[[Cells], bool] = lambda row: True,
-        now: Callable[[Cells], Cells] = lambda row: row,
     ) -> None:
         self.row: Cells | None = None
         self.given: dict[tuple[str, str], None] = {}
@@ -34,7 +33,6 @@ class Feed:
         self._rows = rows
         self._provider = provider
         self._passes = passes
-        self._now = now
         self._ahead: deque[Cells] = deque()
         self._error: Error | None = None  # that reading ahead met: SQLite meets it where it stands
         self._sorted: list[tuple[str, str]] = []
@@ -42,7 +40,7 @@ class Feed:
     def next(self) -> None:
         """Go on to the next row. Raises what reading it raises."""
         if self._ahead:
-            self.row = self._now(self._ahead.popleft())
+            self.row = self._ahead.popleft()
         elif self._error is not None:
             raise self._error
         else:

@@ -30,7 +30,7 @@ ADD = (
     f"INSERT INTO kept (cover, {', '.join(FIELDS)}) VALUES ({{cover}}, {', '.join('?' * len(FIELDS))}) "
     "ON CONFLICT (cover, id) DO "
 )
-NEW = f"{ADD}NOTHING"  # half as long on its way as SAVE
+NEW = f"{ADD}NOTHING"  # takes two thirds of the time of SAVE
 SAVE = (
     f"{ADD}UPDATE SET "
     + ", ".join(f"{name} = iif({STAYS}, {name}, excluded.{name})" for name in ("place", *STORED[1:], "raw", "finished"))

@@ -6,7 +6,8 @@ It is imported where there is something to read, for it takes a third of a start
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Required, TypeVar, get_args, get_origin, get_type_hints
+from functools import cache
+from typing import Annotated, Any, Required, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from pydantic import AliasChoices, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
@@ -31,14 +32,18 @@ def adapter(model: type) -> TypeAdapter[Any]:
 
 def entry(kind: type[T], table: Mapping[str, Any], name: str) -> T:
     """A dataclass out of what a user wrote. Raises ConfigError for an unknown or wrong word of ``name``."""
-    adapter = TypeAdapter(with_config(ConfigDict(extra="forbid"))(kind))
     try:
-        return adapter.validate_python(dict(table))
+        return cast("T", _strict(cast("Any", kind)).validate_python(dict(table)))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         word = ".".join(str(part) for part in first["loc"])
         unknown = first["type"] == "unexpected_keyword_argument"
         raise ConfigError(f"{name}: {word}: {'there is no such word' if unknown else first['msg']}") from None
+
+
+@cache
+def _strict(kind: type) -> TypeAdapter[Any]:
+    return TypeAdapter(with_config(ConfigDict(extra="forbid"))(kind))
 
 
 def _field(hint: Any) -> Any:

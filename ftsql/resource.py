@@ -167,7 +167,7 @@ class Resource:
 
     def prepare(self) -> None:
         """Get ready to read rows, while a request is under way: the first time it takes a while."""
-        assert self._adapter
+        self._adapter  # noqa: B018 - which is made when it is first looked at
 
     def rows(self, provider: str, objects: Sequence[object], parent: str = "") -> list[Row]:
         """The rows of a decoded list of objects. Raises DataError naming provider, object and field."""

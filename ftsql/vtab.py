@@ -181,7 +181,6 @@ class Cursor:
                 self._rows,
                 place[PROVIDER],
                 lambda row: all(row[place] == value for place, value in exact.items()),
-                lambda row: look.now(row, columns),
             )
             look.feeds.add(feed)
             self._rows = feed.rows()
