@@ -10,6 +10,7 @@ from pydantic_core import to_json
 
 from ftsql import tables
 from ftsql.account import Account
+from ftsql.errors import redacted
 from ftsql.journal import COLUMNS, NAMES
 from ftsql.plan import pushed_down
 from ftsql.requests import COLUMNS as REQUEST_COLUMNS
@@ -69,7 +70,7 @@ def writes(session: Session) -> Rows:
                 "method": write.method,
                 "path": write.path,
                 "body": None if write.body is None else write.body.decode(),
-                "statement": session.redact(write.statement),
+                "statement": redacted(write.statement),
                 "open": 0,
             }
             yield tuple(known.get(name) for name in NAMES)

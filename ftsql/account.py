@@ -5,7 +5,6 @@ Headers and URLs stay templates until a request is built: no object here ever ho
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import re
@@ -13,12 +12,16 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
+from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
+from ftsql import errors
 from ftsql.errors import ConfigError
-from ftsql.providers import VARIABLE, Provider
+from ftsql.providers import VARIABLE, Provider, tells_of_a_credential
+from ftsql.resource import Echoed
 
 
 @dataclass(eq=False)
@@ -30,6 +33,9 @@ class Account:
     _named: str = ""  # the base_url that was checked last, and what came of it
     _base: str = ""
     broke_at: float = -math.inf  # when a page broke the declared newest-first order, which is trusted a day later
+
+    def __post_init__(self) -> None:
+        errors.accounts.add(self)
 
     @property
     def name(self) -> str:
@@ -101,27 +107,34 @@ class Account:
                 raise ConfigError(f"{self.name}: {names_} holds characters that no header can carry; set it again")
         return {header: value for header, value in built.items() if value}
 
-    def redact(self, text: str) -> str:
-        """``text`` without any credential of this account."""
-        for secret in self._secrets():
-            text = text.replace(secret, "***")
-        return text
+    def decoded(self, body: bytes) -> Any:
+        """A body of JSON, decoded; objects in which the server gave a credential back know how ``raw`` shows them.
 
-    def redact_body(self, body: bytes) -> bytes:
-        """``body`` without any credential of this account, which a server may echo, escaped or not."""
-        secrets = self._secrets()
-        if b"\\" in body:
-            with contextlib.suppress(ValueError):
-                plain = to_json(from_json(body), inf_nan_mode="constants")
-                body = plain if any(secret.encode() in plain for secret in secrets) else body
-        for secret in secrets:
-            body = body.replace(secret.encode(), b"***")
-        return body
+        Raises ValueError for what is no JSON.
+        """
+        value = from_json(body, allow_inf_nan=True, cache_strings="keys")  # values are mostly new ones
+        secrets = [secret for secret in self.secrets() if _may_hold(body, secret)]
+        return _marked(value, frozenset(secrets)) if secrets else value
 
-    def _secrets(self) -> list[str]:
-        names, literals = self.provider.secrets
-        found = {*literals, *(self.environment.get(name, "").strip() for name in names)}
-        return sorted((secret for secret in found if len(secret) >= 8), key=len, reverse=True)
+    def without_credentials(self, value: Any) -> Any:
+        """``value``, decoded from JSON, with *** for each text that is a credential of this account."""
+        return _hidden(value, frozenset(self.secrets()))
+
+    def secrets(self) -> set[str]:
+        """The credentials. Shorter ones than 8 characters are no secret: they are words such as "none"."""
+        found: set[str] = set()
+        templates = (self.provider.headers, self.provider.query, self.provider.body)
+        for name, template in chain.from_iterable(each.items() for each in templates):
+            secret = self.provider.is_secret(name)
+            for variable, default in VARIABLE.findall(template):
+                if secret or tells_of_a_credential(variable):
+                    found.add(self.environment.get(variable, "").strip() or default)
+            whole = VARIABLE.sub(lambda match: self.environment.get(match[1], "").strip() or match[2] or "", template)
+            if secret:
+                found.add(whole.strip().partition(" ")[2].strip() or whole.strip())  # after Bearer, Basic and the like
+            elif whole.lstrip().startswith("{"):
+                found |= _secrets_in(whole)  # x-portkey-config may be a whole config
+        return {secret for secret in found if len(secret) >= 8}
 
     def _expand(self, template: str) -> str:
         def value(match: re.Match[str]) -> str:
@@ -132,6 +145,50 @@ class Account:
             return found
 
         return VARIABLE.sub(value, template) if "$" in template else template
+
+
+def _may_hold(body: bytes, secret: str) -> bool:
+    """Whether a body of JSON may have ``secret`` among its texts, escaped or not."""
+    if secret.encode() in body:
+        return True
+    if b"\\" not in body:
+        return False
+    return b"\\u00" in body or ("/" in secret and b"\\/" in body) or any(each in secret for each in '"\\')
+
+
+def _marked(value: Any, secrets: frozenset[str]) -> Any:
+    """A decoded body whose objects, itself and those that it lists, are Echoed."""
+    if isinstance(value, list):
+        return [_marked(each, secrets) if isinstance(each, dict) else each for each in value]
+    if not isinstance(value, dict):
+        return value
+    data = value.get("data")
+    if isinstance(data, list):
+        value["data"] = _marked(data, secrets)
+    return Echoed(value, _hidden(value, secrets))
+
+
+def _hidden(value: Any, secrets: frozenset[str]) -> Any:
+    if isinstance(value, str):
+        return "***" if value in secrets or value.removeprefix("Bearer ") in secrets else value
+    if isinstance(value, dict):
+        return {_hidden(name, secrets): _hidden(each, secrets) for name, each in value.items()}
+    return [_hidden(each, secrets) for each in value] if isinstance(value, list) else value
+
+
+def _secrets_in(text: str) -> set[str]:
+    """The credentials inside a header that is JSON."""
+    try:
+        waiting = [from_json(text)]
+    except ValueError:
+        return set()
+    found: set[str] = set()
+    while waiting:
+        one = waiting.pop()
+        waiting += one if isinstance(one, list) else one.values() if isinstance(one, dict) else []
+        if isinstance(one, dict):
+            found |= {each for name, each in one.items() if isinstance(each, str) and tells_of_a_credential(name)}
+    return found
 
 
 def missing_key(provider: str, names: Iterable[str]) -> str:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic_core import from_json
 
 from ftsql.account import Account
-from ftsql.errors import APIError, AuthenticationError, DataError, RateLimitError
+from ftsql.errors import APIError, AuthenticationError, DataError, RateLimitError, redacted
 from ftsql.resource import Resource
 from ftsql.resources import JOBS
 
@@ -32,11 +32,11 @@ MAX_WORDS = 400  # characters of a provider's own words in a message
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer as it came: ``body`` is decoded from its transfer and content encodings."""
+    """An answer as it came: ``body`` is decoded from its transfer and content encodings, and may hold a credential."""
 
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes = field(repr=False)
     url: str
 
     @property
@@ -53,14 +53,15 @@ class Answer:
     def json(self, account: Account) -> Any:
         """The decoded body of an answer that succeeded. Raises DataError for anything but JSON."""
         try:
-            return from_json(self.body, allow_inf_nan=True, cache_strings="keys")  # values are mostly new ones
+            return account.decoded(self.body)
         except ValueError as error:
-            kind = "an HTML page" if self.body.lstrip()[:1] == b"<" else "no valid JSON"
-            reason = "" if kind == "an HTML page" else f": {str(error)[:120]}"
-            raise DataError(
-                f"{account.name}: answered {self.url} with {kind} (HTTP {self.status}{reason}). Check that "
-                "base_url is the API's, with its /v1 if it has one, and that no login page is in between"
-            ) from None
+            reason = str(error)[:120]
+        kind = "an HTML page" if self.body.lstrip()[:1] == b"<" else "no valid JSON"
+        reason = "" if kind == "an HTML page" else f": {reason}"
+        raise DataError(
+            f"{account.name}: answered {self.url} with {kind} (HTTP {self.status}{reason}). Check that "
+            "base_url is the API's, with its /v1 if it has one, and that no login page is in between"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def refusal(account: Account, answer: Answer, resource: Resource = JOBS) -> APIE
         text = answer.body[:MAX_WORDS].decode("utf-8", "replace").strip()
         html = text[:1] == "<"
         message = "answered with an HTML page" if html else text or "answered with an empty body"
-    message = account.redact(" ".join(message.split()))[:MAX_WORDS].rstrip(".")
+    message = redacted(" ".join(message.split()))[:MAX_WORDS].rstrip(".")
     kind: type[APIError] = APIError
     if answer.status in (401, 403):
         kind = AuthenticationError
@@ -90,10 +91,10 @@ def refusal(account: Account, answer: Answer, resource: Resource = JOBS) -> APIE
         message,
         provider=account.name,
         status=answer.status,
-        code=account.redact(code)[:100] if code else None,
-        param=account.redact(param)[:100] if param else None,
+        code=redacted(code)[:100] if code else None,
+        param=redacted(param)[:100] if param else None,
         request_id=answer.request_id,
-        hint="" if is_not_found(account, answer, resource) else account.redact(_hint(account, answer, code)),
+        hint="" if is_not_found(account, answer, resource) else redacted(_hint(account, answer, code)),
         ambiguous=answer.status >= 500 or answer.status in UNCLEAR,
     )
 

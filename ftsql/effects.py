@@ -40,8 +40,6 @@ class Waiter(Protocol):
     def settings(self) -> Settings: ...
     @property
     def interrupted(self) -> Callable[[], bool]: ...
-    @property
-    def redact(self) -> Callable[[str], str]: ...
     def wait(self, write: Write, call: Call[T]) -> T:
         """Wait for the answer; after an interrupt for a while longer."""
 
@@ -72,7 +70,7 @@ def delete(sender: Waiter, write: Write) -> Row:
             raise
         lost.message = f"nobody can say whether the {write.target} was deleted: {lost.message}"
         sql = query(write.resource, write.parent, write.job_id, None)
-        lost.hint = sender.redact(f"See whether it is still there: {sql}")
+        lost.hint = f"See whether it is still there: {sql}"
         raise lost from None
     if not still:
         return gone
@@ -112,10 +110,10 @@ def unknown(sender: Waiter, write: Write, reason: str, ids: Sequence[str] = (), 
     what = f"the {write.action} of {write.target}"
     sql = query(write.resource, write.parent, write.job_id, write.request)
     return OutcomeUnknown(
-        sender.redact(f"nobody can say what became of {what} that was sent: {reason.rstrip('.')}"),
+        f"nobody can say what became of {what} that was sent: {reason.rstrip('.')}",
         provider=write.provider,
         candidates=tuple(ids),
-        hint=sender.redact(f"{which}{once}Look before you repeat it: {sql}"),
+        hint=f"{which}{once}Look before you repeat it: {sql}",
     )
 
 

@@ -18,20 +18,52 @@
         ├── ProgrammingError
         └── NotSupportedError
 
-The first layer is PEP 249's. A message never holds a credential: the client redacts before it raises.
+The first layer is PEP 249's. A message never holds a credential, whoever wrote it: the classes here take it out.
 """
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterable
+from typing import Protocol
+
 import apsw
+
+
+class HasSecrets(Protocol):
+    """An account."""
+
+    def secrets(self) -> Iterable[str]:
+        """Its credentials."""
+
+
+accounts: weakref.WeakSet[HasSecrets] = weakref.WeakSet()  # every account of the process
+
+
+def redacted(text: str) -> str:
+    """``text``, of a message or a log, with *** for each credential of any account of the process."""
+    secrets = {secret for account in list(accounts) for secret in account.secrets()}
+    for secret in sorted(secrets, key=len, reverse=True):  # one may hold another
+        text = text.replace(secret, "***")
+    return text
+
+
+def _shown(argument: object) -> object:
+    return redacted(argument) if isinstance(argument, str) else argument
 
 
 class Warning(UserWarning):
     """Something that the user should know and that did not stop the statement."""
 
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*map(_shown, arguments))
+
 
 class Error(Exception):
     """The root of everything that ftsql raises by itself."""
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*map(_shown, arguments))
 
 
 class InterfaceError(Error):
@@ -97,13 +129,13 @@ class APIError(OperationalError):
         ambiguous: bool = False,
     ) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = redacted(message)
         self.provider = provider
         self.status = status
-        self.code = code
-        self.param = param
-        self.request_id = request_id
-        self.hint = hint
+        self.code = None if code is None else redacted(code)
+        self.param = None if param is None else redacted(param)
+        self.request_id = None if request_id is None else redacted(request_id)
+        self.hint = redacted(hint)
         self.ambiguous = ambiguous
 
     def __str__(self) -> str:
@@ -118,7 +150,7 @@ class APIError(OperationalError):
         if facts:
             text += f" ({', '.join(facts)})"
         hints = self.hint.strip()
-        return f"{text}. {hints}" if hints else text
+        return redacted(f"{text}. {hints}" if hints else text)  # message and hint may have grown since
 
 
 class RateLimitError(APIError):

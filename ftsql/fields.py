@@ -4,29 +4,61 @@ from __future__ import annotations
 
 import datetime
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 
+NUMERIC = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)  # a text that SQLite takes for a number
+INTEGER = re.compile(r"\s*[+-]?\d{1,4000}\s*", re.ASCII)
+LATEST = 7_258_118_400  # the year 2200: what is later is no time
+MOST = 2**63 - 1  # SQLite's largest integer
+
+
 def _seconds(value: object) -> object:
-    """Unix seconds from seconds, milliseconds (above 1e11) or ISO 8601; 0 and NaN mean unset."""
-    if value is None or value == 0 or value == "" or value != value:
+    """Unix seconds from seconds, milliseconds, micro- or nanoseconds, or ISO 8601; None where it is unset.
+
+    Unset is how servers say so: 0, -1, an empty text, the year 1. Raises ValueError for what is no time.
+    """
+    if value is None or value == "":
         return None
-    if isinstance(value, str):
-        try:
-            number = float(value)
-        except ValueError:
-            moment = datetime.datetime.fromisoformat(value)
-            if moment.tzinfo is None:
-                moment = moment.replace(tzinfo=datetime.UTC)
-            return int(moment.timestamp())
-        return _seconds(number)
+    if isinstance(value, str) and not NUMERIC.fullmatch(value):
+        moment = datetime.datetime.fromisoformat(value.strip())
+        value = int((moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp())
+    elif isinstance(value, str):
+        value = float(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError("should be Unix seconds or an ISO 8601 time")
-    if abs(value) > 1e17:
+    if value != value or value <= 0:
+        return None
+    for least, unit in ((1e17, 10**9), (1e14, 10**6), (1e11, 10**3)):
+        if least < value < 1000 * least:
+            value = value // unit
+            break
+    if value >= LATEST:
         raise ValueError("is no time: out of range")
-    return int(value / 1000) if abs(value) > 1e11 else int(value)
+    return int(value) or None
+
+
+def _integer(value: object) -> object:
+    """A whole number that SQLite has; None where it is unset. Raises ValueError for what is none, true and false too."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, str) and INTEGER.fullmatch(value):
+        value = int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError("should be a whole number")
+    if not -MOST - 1 <= value <= MOST:
+        raise ValueError("is out of range")
+    return value
+
+
+def _metric(value: object) -> object:
+    """A metric of a step: -1 is how Azure says that there is none."""
+    return None if value == -1 else _real(value)
 
 
 def _real(value: object) -> object:
@@ -59,21 +91,18 @@ class Rule:
     """How a field is read beside its type; reading.py has it checked.
 
     ``before``: what becomes of a value first, ``plain``: the most that an integer above 0 may be to need none of
-    that, as most do; ``least`` and ``most`` of a number; ``filled``: not empty; ``names``: those that servers have for
-    it.
+    that, as most do; ``filled``: not empty; ``names``: those that servers have for it.
     """
 
     before: Callable[[object], object] | None = None
     plain: int | None = None
-    least: int | None = None
-    most: int | None = None
     filled: bool = False
     names: tuple[str, ...] = ()
 
 
-Time = Annotated[int | None, Rule(before=_seconds, plain=10**11)]
-Real = Annotated[float | None, Rule(before=_real)]
+Time = Annotated[int | None, Rule(before=_seconds, plain=LATEST - 1)]
+Metric = Annotated[float | None, Rule(before=_metric)]
 Whole = Annotated[int | None, Rule(before=_whole)]
-Integer = Annotated[int | None, Rule(least=-(2**63), most=2**63 - 1)]
+Integer = Annotated[int | None, Rule(before=_integer, plain=MOST)]
 Id = Annotated[str, Rule(filled=True)]
 Text = str | None

@@ -100,7 +100,7 @@ def _page(look: Look, account: Account, call: Call[Any] | None) -> list[Row]:
             raise
         return []
     data = body.get("data") if isinstance(body, dict) else None
-    rows = JOBS.rows(account.name, data) if isinstance(data, list) else []
+    rows = JOBS.rows(account.name, data, tell=look.tell) if isinstance(data, list) else []
     known = look.known(account)
     if known is not None:
         known.save(rows, at=call.began)

@@ -84,7 +84,7 @@ def _act(session: Session, action: Any, id: SQLiteValue, provider: SQLiteValue =
             write.row = session.sender.send(write)
         except APIError as error:
             if error.status == 404 and write.row is None:
-                raise ProgrammingError(session.redact(f"{name}: no such job: {id!r:.80} ({error})")) from None
+                raise ProgrammingError(f"{name}: no such job: {id!r:.80} ({error})") from None
             if action != "cancel" or write.row is None or not is_finished(write.row.status):
                 raise
         session.learn(write)
@@ -170,7 +170,7 @@ def _content(session: Session, id: SQLiteValue, provider: SQLiteValue = None) ->
     content = contents.of(look).get(serving[0], id) if serving else None
     if content is None:
         names = ", ".join(account.name for account in accounts)
-        raise ProgrammingError(session.redact(f"file_content: no such file at {names}: {id!r:.80}"))
+        raise ProgrammingError(f"file_content: no such file at {names}: {id!r:.80}")
     with contextlib.suppress(UnicodeDecodeError):
         return content if b"\0" in content else content.decode()  # a text of SQLite's ends at a zero
     return content
@@ -206,8 +206,8 @@ def _wait(session: Session, id: SQLiteValue, seconds: SQLiteValue = None) -> SQL
     while True:
         body = client.get(f"/{id}", None, session.statement.look).wait(session.interrupted)
         if body is None:
-            raise ProgrammingError(session.redact(f"wait_job: no such job: {id!r:.80}"))
-        row = JOBS.rows(client.account.name, [body])[0]
+            raise ProgrammingError(f"wait_job: no such job: {id!r:.80}")
+        row = JOBS.one(client.account.name, body, id, session.statement.look.tell)
         session.statement.look.learn(client.account, row)
         left = end - time.monotonic()
         if is_finished(row.status) or row.status == "paused" or left <= 0:

@@ -34,12 +34,13 @@ Query = dict[str, str]
 class Ask:
     """How a listing asks. ``start`` sends a page's query unless the statement may send no more (None then),
     ``finish`` gives its decoded body, None for "not found"; ``exists`` says whether a job is still there,
-    True where the provider cannot tell.
+    True where the provider cannot tell. ``tell`` gets a sentence about what is odd.
     """
 
     start: Callable[[Query, bool], Call[Any] | None]
     finish: Callable[[Call[Any]], Any]
     exists: Callable[[str], bool]
+    tell: Callable[[str], None]
 
 
 class Listing:
@@ -183,7 +184,7 @@ class Listing:
             last = objects[-1].get("id") if objects and isinstance(objects[-1], dict) else None
             if isinstance(last, str) and last and last not in self._seen:
                 self.ahead(after=last)  # before this page is checked and kept, which takes a while too
-        rows = self._resource.rows(self.account.name, objects, self._parent)
+        rows = self._resource.rows(self.account.name, objects, self._parent, self._ask.tell)
         fresh = [row for row in rows if row.id not in self._seen]
         if self._cursor is not None and len(fresh) < max(len(rows), 1) and not self._cursor_checked:
             # An end, or a page that shows again what was seen: both are also what servers answer when

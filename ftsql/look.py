@@ -58,6 +58,7 @@ class Look:
         self._gets: dict[Account, int] = {}
         self.nested: dict[str, Any] = {}  # what belongs to jobs, by table
         self.feeds = Feeds()
+        self._told = False  # of an odd value
         self._calls: weakref.WeakSet[Call[Any]] = weakref.WeakSet()
 
     @property
@@ -131,6 +132,7 @@ class Look:
             lambda query, must: self.start(account, "", query, must),
             partial(self.finish, account),
             lambda id: not self.retrievable(account, id) or self._retrieve(account, id) is not None,
+            self.tell,
         )
 
     def now(self, row: Cells, columns: int) -> Cells:
@@ -140,6 +142,12 @@ class Look:
             if known is not None:
                 return cells(known, columns)
         return row
+
+    def tell(self, text: str) -> None:
+        """Warn of an odd value, and only once in a statement."""
+        if not self._told:
+            self._told = True
+            warnings.warn(text, Warning, stacklevel=2)
 
     def close(self) -> None:
         """The statement is over: nobody waits any more for what was asked for ahead, and others want what it read."""
@@ -225,7 +233,7 @@ class Look:
         """Wait for what a get of ``id`` is answered, and note it; gives its row."""
         assert call is not None
         body = self.finish(account, call)
-        row = None if body is None else JOBS.one(account.name, body, id)
+        row = None if body is None else JOBS.one(account.name, body, id, self.tell)
         self.got[account][id] = row
         known = self.known(account)
         if known is not None:

@@ -33,6 +33,7 @@ class Part:
             lambda query, must: look.start(account, path, query, must, kind="list", resource=resource),
             partial(look.finish, account),
             lambda id: not resource.kept or exists(look, parent),
+            look.tell,
         )
         self.known: Known | None = None
         if resource.kept and look.store is not None and look.known(account) is not None:
@@ -107,7 +108,7 @@ class Nested:
                 if in_url(*one) and (len(self._got) < 2 or listing.pages >= len(self._got)):
                     path = f"{self._resource.path}/{id}"
                     body = self._look.finish(account, self._look.start(account, path, resource=self._resource))
-                    self._got[one] = None if body is None else self._resource.one(account.name, body, id)
+                    self._got[one] = None if body is None else self._resource.one(account.name, body, id, self._look.tell)
                     return self._got[one]
                 listing.read()
             self._got[one] = listing.row(id)

@@ -16,7 +16,11 @@ from ftsql import packaged
 from ftsql.errors import ConfigError
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
-SECRET_HEADER = re.compile(r"auth|key|token|secret|config", re.IGNORECASE)
+# Words that tell that a header, a part of a query or a variable holds a credential. A slug, a region or a name is none:
+# x-portkey-virtual-key names a key that Portkey keeps.
+CREDENTIAL = {"authorization", "token", "secret", "password", "passphrase", "credential", "credentials", "cookie"}
+AT_THE_END = {"key", "keys", "auth"}
+WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+(?![a-z])")
 
 Lack = Literal[
     "retrieve", "create", "cancel", "pause", "resume", "events", "checkpoints", "permissions", "files", "models"
@@ -49,7 +53,8 @@ class Provider:
     list, which is checked all the same. ``without``: what it lacks. ``create_fields``: what a create
     takes; false takes an inherited one away. ``stores_metadata``: a job shows the metadata it was created
     with; ``filters_metadata``: its list can be asked for some. ``encoded_ids``: its ids are percent-encoded
-    already. ``not_found``: codes of its "no such job".
+    already. ``not_found``: codes of its "no such job". ``credentials``: headers, or names in ``query`` or ``body``,
+    whose values are secret though their own words do not say so, as Authorization, x-api-key and the like do.
     ``by_name``: asked only where it is named. ``allow_http``: http:// off this machine is the user's wish.
     """
 
@@ -68,6 +73,7 @@ class Provider:
     create_fields: dict[str, CreateField] = field(default_factory=dict)
     encoded_ids: bool = False
     not_found: frozenset[str] = frozenset()
+    credentials: frozenset[str] = frozenset()
     by_name: bool = False
     allow_http: bool = False
 
@@ -81,12 +87,21 @@ class Provider:
                 found[name] = found.get(name, False) or (required and not default)
         return found
 
-    @cached_property
-    def secrets(self) -> tuple[list[str], list[str]]:
-        """The variables that hold credentials, and what stands in the templates of secret headers besides."""
-        secret = [template for header, template in self.headers.items() if SECRET_HEADER.search(header)]
-        literals = [VARIABLE.sub("", template).strip().removeprefix("Bearer").strip() for template in secret]
-        return [name for template in secret for name, _ in VARIABLE.findall(template)], literals
+    def is_secret(self, name: str) -> bool:
+        """Whether the header (or the part of a query or body) of that name holds a credential."""
+        return tells_of_a_credential(name) or name.lower() in {each.lower() for each in self.credentials}
+
+
+def tells_of_a_credential(name: str) -> bool:
+    """Whether the words of a name say that it stands for a credential.
+
+    >>> tells_of_a_credential("x-portkey-api-key"), tells_of_a_credential("x-portkey-aws-region")
+    (True, False)
+    """
+    words = [word.lower() for word in WORD.findall(name)]
+    if CREDENTIAL & set(words) or name.lower().endswith("apikey"):
+        return True
+    return bool(words) and words[-1] in AT_THE_END and words[-2:-1] != ["virtual"]
 
 
 def user_file(environment: Mapping[str, str]) -> Path:
@@ -148,7 +163,7 @@ def _table(name: str, tables: Mapping[str, Any], above: tuple[str, ...] = ()) ->
 
 def _made(table: Mapping[str, Any]) -> Provider:
     """A provider of the package, whose entries are known to be right."""
-    sets = {word: frozenset(table[word]) for word in ("without", "not_found") if word in table}
+    sets = {word: frozenset(table[word]) for word in ("without", "not_found", "credentials") if word in table}
     fields = {name: CreateField(**limits) for name, limits in table.get("create_fields", {}).items()}
     return Provider(**{**table, **sets, "create_fields": fields})
 

@@ -63,8 +63,6 @@ def _ruled(kind: Any, rule: Rule) -> Any:
     if rule.plain is not None:
         plain = Annotated[int, Field(strict=True, gt=0, le=rule.plain)]
         kind = Annotated[plain | kind, Field(union_mode="left_to_right")]
-    if rule.least is not None or rule.most is not None:
-        kind = Annotated[kind, Field(ge=rule.least, le=rule.most)]
     if rule.filled:
         kind = Annotated[kind, Field(min_length=1)]
     if rule.names:

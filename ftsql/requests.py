@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from ftsql.errors import redacted
 
 KEPT = 10_000
 MAX_STATEMENT = 2_000  # characters of a statement's text that are kept with each of its requests
@@ -86,9 +87,8 @@ class Counts:
 class Requests:
     """The log of a connection. Safe to use from several threads."""
 
-    def __init__(self, redact: Callable[[str], str]) -> None:
+    def __init__(self) -> None:
         self.counts = Counts()
-        self._redact = redact
         self._lock = threading.Lock()
         self._records: deque[Request] = deque(maxlen=KEPT)
 
@@ -99,8 +99,8 @@ class Requests:
 
     def add(self, record: Request, kind: str, asker: Asker | None, counts: Counts) -> None:
         """Keep the record of a request that leaves now, and count it in ``counts``."""
-        record.path = self._redact(record.path)
-        record.statement = self._redact(asker.statement)[:MAX_STATEMENT] if asker is not None else ""
+        record.path = redacted(record.path)
+        record.statement = redacted(asker.statement)[:MAX_STATEMENT] if asker is not None else ""
         with self._lock:
             self._records.append(record)
             counts.kinds[kind] += 1

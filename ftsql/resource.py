@@ -5,15 +5,16 @@ A model is a TypedDict whose fields carry a ``Column``; the rest of ftsql reads 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Required, cast, get_type_hints
 
-from pydantic_core import ValidationError, from_json, to_json
+from pydantic_core import ErrorDetails, ValidationError, from_json, to_json
 
 from ftsql import ctrl_c
-from ftsql.errors import DataError
+from ftsql.errors import DataError, Warning, redacted
 from ftsql.fields import Column
 
 if TYPE_CHECKING:
@@ -21,6 +22,17 @@ if TYPE_CHECKING:
 
 SQLiteValue = None | int | float | str | bytes
 JSONObject = dict[str, Any]
+
+
+class Echoed(JSONObject):
+    """An object in which a server may have given a credential back. ``shown`` is what ``raw`` has instead."""
+
+    def __init__(self, received: JSONObject, shown: JSONObject) -> None:
+        super().__init__(received)
+        self.shown = shown
+
+    def __repr__(self) -> str:
+        return redacted(super().__repr__())  # for a traceback that shows its locals
 
 
 class Row:
@@ -169,19 +181,36 @@ class Resource:
         """Get ready to read rows, while a request is under way: the first time it takes a while."""
         self._adapter  # noqa: B018 - which is made when it is first looked at
 
-    def rows(self, provider: str, objects: Sequence[object], parent: str = "") -> list[Row]:
-        """The rows of a decoded list of objects. Raises DataError naming provider, object and field."""
-        try:
-            values = self._adapter.validate_python(objects)
-        except ValidationError as error:
-            raise DataError(self._complaint(provider, objects, error)) from None
+    def rows(
+        self, provider: str, objects: Sequence[object], parent: str = "", tell: Callable[[str], None] | None = None
+    ) -> list[Row]:
+        """The rows of a decoded list of objects. Raises DataError for what is no object, or has no id.
+
+        What is odd besides does not hide the rest: an optional value that does not fit its column is NULL. ``tell``
+        gets a sentence about each such value, and about a credential that the server gave back; without it they are
+        Warnings.
+        """
+        tell = tell or _warn
+        values, odd = self._read(objects)
+        if values is None:
+            complaint = f"{provider}: {odd[0]}"
+            objects = ()  # a traceback may show its locals, and these may hold a credential
+            raise DataError(complaint)
+        for text in odd:
+            tell(f"{provider}: {text}")
+        if any(isinstance(each, Echoed) and each.shown != each for each in objects):
+            tell(f"{provider}: a {self.noun} holds a credential of the account, and raw has *** there instead")
         for value in values if self.parent else ():
             value[self.parent] = parent
-        return [Row(provider, value, raw) for value, raw in zip(values, objects, strict=True) if isinstance(raw, dict)]
+        return [
+            Row(provider, value, raw.shown if isinstance(raw, Echoed) else raw)
+            for value, raw in zip(values, objects, strict=True)
+            if isinstance(raw, dict)
+        ]
 
-    def one(self, provider: str, body: object, id: str) -> Row:
+    def one(self, provider: str, body: object, id: str, tell: Callable[[str], None] | None = None) -> Row:
         """The row of an object that was asked for by its id. Raises DataError as ``rows`` does, and for another one."""
-        row = self.rows(provider, [body])[0]
+        row = self.rows(provider, [body], "", tell)[0]
         if row.id != id:
             raise DataError(
                 f"{provider}: asked for the {self.noun} {id[:80]!r} it answered with another one, {row.id[:80]!r}. "
@@ -189,20 +218,46 @@ class Resource:
             )
         return row
 
-    def _complaint(self, provider: str, objects: Sequence[object], error: ValidationError) -> str:
-        errors = error.errors(include_url=False)
-        first = [one for one in errors if one["loc"][:2] == errors[0]["loc"][:2]][-1]  # of a union the last says why
-        index = first["loc"][0] if first["loc"] and isinstance(first["loc"][0], int) else 0
+    def _read(self, objects: Sequence[object]) -> tuple[list[JSONObject] | None, list[str]]:
+        """The fields of each object, and what is odd about some, in words; no fields where one cannot be read."""
+        odd: list[str] = []
+        left = list(objects)
+        while True:
+            try:
+                return self._adapter.validate_python(left), odd
+            except ValidationError as error:
+                errors = {each["loc"][:2]: each for each in error.errors(include_url=False)}  # of a union the last
+            for place, each in errors.items():
+                if len(place) < 2 or place[1] == "id":
+                    return None, [self._complaint(objects, each)]
+                index, field = int(place[0]), str(place[1])
+                read = left[index]
+                assert isinstance(read, dict)
+                left[index] = {name: value for name, value in read.items() if name != field}
+                name = next((read[word] for word in ("id", "name") if isinstance(read.get(word), str)), index + 1)
+                value = redacted(f"{read[field]!r:.60}")
+                odd.append(
+                    f"{field} of the {self.noun} {name!r:.80} is {value}, which does not fit the column: "
+                    "it is NULL here, and raw has it as it was sent"
+                )
+
+    def _complaint(self, objects: Sequence[object], error: ErrorDetails) -> str:
+        place = error["loc"]
+        index = place[0] if place and isinstance(place[0], int) else 0
         culprit = objects[index]
         name = culprit.get("id") if isinstance(culprit, dict) else None
-        field = str(first["loc"][1]) if len(first["loc"]) > 1 else "the object"
-        message = first["msg"].removeprefix("Value error, ")[:120]
+        field = str(place[1]) if len(place) > 1 else "the object"
+        message = error["msg"].removeprefix("Value error, ")[:120]
         return (
-            f"{provider}: sent a {self.noun} that does not follow the API's schema "
+            f"sent a {self.noun} that does not follow the API's schema "
             f"({'id ' + repr(name)[:80] if name else f'number {index + 1} of the answer, without an id'}): "
-            f"{field}: {message}, got {repr(first['input'])[:80]}. "
+            f"{field}: {message}, got {repr(error['input'])[:80]}. "
             f"Look at the server behind this provider's base_url, or leave it out with FTSQL_PROVIDERS"
         )
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, Warning, stacklevel=2)
 
 
 def _markers(hint: Any) -> list[Column]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Required, TypedDict
 
-from ftsql.fields import Column, Id, Integer, Real, Rule, Text, Time, Whole
+from ftsql.fields import Column, Id, Integer, Metric, Rule, Text, Time, Whole
 from ftsql.resource import Resource
 
 # A status is an open set; these end a job at any provider (api-facts: OpenAI, Azure, Together, Mistral, LocalAI).
@@ -255,17 +255,17 @@ class Result(TypedDict, total=False):
     fine_tuning_job_id: Annotated[Text, Column("TEXT", "The job whose result file it is a line of.")]
     file_id: Annotated[Text, Column("TEXT", "The result file.")]
     step: Annotated[Whole, Column("INTEGER", "The training step.")]
-    train_loss: Annotated[Real, Column("REAL", "The loss on the training batch.")]
-    train_accuracy: Annotated[Real, Column("REAL", "The accuracy on the training batch.")]
-    valid_loss: Annotated[Real, Column("REAL", "The loss on the validation batch.")]
+    train_loss: Annotated[Metric, Column("REAL", "The loss on the training batch.")]
+    train_accuracy: Annotated[Metric, Column("REAL", "The accuracy on the training batch.")]
+    valid_loss: Annotated[Metric, Column("REAL", "The loss on the validation batch.")]
     valid_mean_token_accuracy: Annotated[
-        Real,
+        Metric,
         Rule(names=("valid_mean_token_accuracy", "validation_mean_token_accuracy")),  # Azure
         Column("REAL", "The share of validation tokens that the model predicted."),
     ]
-    train_mean_token_accuracy: Annotated[Real, Column("REAL", "The share of training tokens that the model predicted.")]
-    full_valid_loss: Annotated[Real, Column("REAL", "The loss on the whole validation file, at an epoch's end.")]
-    full_valid_mean_token_accuracy: Annotated[Real, Column("REAL", "The accuracy on it, at an epoch's end.")]
+    train_mean_token_accuracy: Annotated[Metric, Column("REAL", "The share of training tokens that the model predicted.")]
+    full_valid_loss: Annotated[Metric, Column("REAL", "The loss on the whole validation file, at an epoch's end.")]
+    full_valid_mean_token_accuracy: Annotated[Metric, Column("REAL", "The accuracy on it, at an epoch's end.")]
 
 
 RESULTS = Resource(

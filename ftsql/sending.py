@@ -16,7 +16,15 @@ import apsw
 from pydantic_core import to_json
 
 from ftsql import effects, fingerprint
-from ftsql.errors import APIConnectionError, APIError, DataError, OutcomeUnknown, ProgrammingError, StoreError
+from ftsql.errors import (
+    APIConnectionError,
+    APIError,
+    DataError,
+    OutcomeUnknown,
+    ProgrammingError,
+    StoreError,
+    redacted,
+)
 from ftsql.journal import Entry, Journal, State
 from ftsql.resource import Row
 from ftsql.resources import JOBS, is_finished
@@ -32,15 +40,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Sender:
-    """What sending needs besides the write: journal, limits, interrupt flag, who takes what cannot be raised.
-
-    ``redact`` takes every credential that the connection knows out of a text.
-    """
+    """What sending needs besides the write: journal, limits, interrupt flag, who takes what cannot be raised."""
 
     journal: Journal
     settings: Settings
     interrupted: Callable[[], bool]
-    redact: Callable[[str], str]
     note: Callable[[str], None]
 
     def enlist(self, writes: Sequence[Write]) -> None:
@@ -131,11 +135,11 @@ class Sender:
         return Entry(
             action=write.action,
             provider=write.provider,
-            job_id=None if write.job_id is None else self.redact(write.job_id),
+            job_id=None if write.job_id is None else _id(write.job_id),
             method=write.method,
-            path=self.redact(write.path),
-            body=None if body is None else self.redact(body.decode()),
-            statement=self.redact(write.statement),
+            path="/".join(map(_id, write.path.split("/"))),
+            body=None if body is None else redacted(body.decode()),
+            statement=redacted(write.statement),
             account=self.journal.store.account(account),
             fingerprint=None if write.fingerprint is None else to_json(write.fingerprint).decode(),
         )
@@ -280,6 +284,11 @@ class Sender:
             candidates=ids,
             hint=hint,
         )
+
+
+def _id(text: str) -> str:
+    """An id for the journal, which must find the job again: only one that is a credential itself is hidden."""
+    return "***" if redacted(text) == "***" else text
 
 
 def _undisturbed(write: Write, work: Callable[[], T]) -> T:

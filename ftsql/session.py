@@ -10,8 +10,7 @@ import contextlib
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import apsw
@@ -54,13 +53,13 @@ class Session:
         self.environment = environment
         self.settings = settings
         self.read_only = read_only
-        self.requests = Requests(partial(_redacted, accounts))  # holds nothing that holds the connection
+        self.requests = Requests()
         self.clients = {account: Client(account, settings, self.requests) for account in accounts}
         self.created: list[Row] = []  # jobs that stand, since somebody last took them
         self.notes: list[str] = []  # what became of writes, in words: what the shell prints
         self.confirm: Callable[[str], bool] | None = None  # asks a person about more than one write at once
         self.journal = Journal(store)
-        self.sender = Sender(self.journal, settings, self.interrupted, self.redact, self.note)
+        self.sender = Sender(self.journal, settings, self.interrupted, self.note)
         self.queue = Queue(self.sender, self.learn, self.stands, self.approve, self.acted)
         self._held = threading.Event()  # a Ctrl-C that came while the last write of a transaction was under way
         self.last_job_id: str | None = None
@@ -91,10 +90,6 @@ class Session:
 
     def interrupted(self) -> bool:
         return self.connection.is_interrupted
-
-    def redact(self, text: str) -> str:
-        """``text`` without any credential of any account."""
-        return _redacted(self.accounts, text)
 
     def acted(self) -> int:
         """The writes that functions sent already, in this transaction or else in this statement."""
@@ -235,12 +230,6 @@ class Session:
 
     def _from_store(self, rows: int) -> None:
         self.counts.from_store += rows
-
-
-def _redacted(accounts: Iterable[Account], text: str) -> str:
-    for account in accounts:
-        text = account.redact(text)
-    return text
 
 
 def _interrupt_later(held: threading.Event, statements: Statements) -> None:

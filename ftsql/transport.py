@@ -9,10 +9,8 @@ import contextlib
 import logging
 import re
 import ssl
-import weakref
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import ClassVar
 from urllib.parse import urlencode
 from urllib.request import getproxies
 
@@ -22,7 +20,7 @@ from pydantic_core import to_json
 from ftsql import deadline
 from ftsql.account import Account
 from ftsql.answers import Answer
-from ftsql.errors import APIConnectionError, APIError, ConfigError, Error
+from ftsql.errors import APIConnectionError, APIError, ConfigError, Error, redacted
 from ftsql.multipart import Unsent, Upload
 from ftsql.settings import Settings
 from ftsql.unpacking import ACCEPTED, unpacked
@@ -43,13 +41,8 @@ class _Unreadable(Exception):
 class _Redacting(logging.Filter):
     """Keeps the keys of all accounts out of what httpx and httpcore log of a server's answers."""
 
-    accounts: ClassVar[weakref.WeakSet[Account]] = weakref.WeakSet()
-
     def filter(self, record: logging.LogRecord) -> bool:
-        text = record.getMessage()
-        for account in list(self.accounts):
-            text = account.redact(text)
-        record.msg, record.args = text, ()
+        record.msg, record.args = redacted(record.getMessage()), ()
         return True
 
 
@@ -70,7 +63,6 @@ class Transport:
         self.settings = settings
         self._closed = False
         self._timeout = httpx.Timeout(settings.timeout, connect=settings.connect_timeout).as_dict()
-        _Redacting.accounts.add(account)
         self._http = self.new()
 
     def close(self) -> None:
@@ -137,11 +129,11 @@ class Transport:
             except ValueError as error:
                 raise _Unreadable(str(error)) from None
             headers = {
-                name.lower(): self.account.redact(value)[:MAX_HEADER]
+                name.lower(): redacted(value)[:MAX_HEADER]
                 for name, value in response.headers.items()
                 if TOLD.fullmatch(name.lower())
             }
-            return Answer(response.status_code, headers, self.account.redact_body(bytes(received)), url)
+            return Answer(response.status_code, headers, bytes(received), url)
 
     def tried(self, once: Callable[[], Answer], body: object = None) -> Answer | APIConnectionError:
         """One try. Its error is returned and not raised, so that no frame of httpx hangs on it.
@@ -170,7 +162,7 @@ class Transport:
 
     def _connection_error(self, fault: httpx.HTTPError) -> APIConnectionError:
         sent = not isinstance(fault, NOT_SENT)
-        host = self.account.redact(self.account.url().split("/")[2])
+        host = redacted(self.account.url().split("/")[2])
         if isinstance(fault, httpx.TimeoutException):
             what = f"no answer from {host} in time" if sent else f"no connection to {host} in time"
             hint = "Check the network and the base_url, or allow more time with the setting timeout"
@@ -181,5 +173,5 @@ class Transport:
             what = f"the connection to {host} broke off: {str(fault)[:200] or type(fault).__name__}"
             hint = "Try again; if it goes on, the trouble is at the provider or in between"
         return APIConnectionError(
-            self.account.redact(what).rstrip("."), provider=self.account.name, hint=hint, ambiguous=sent
+            redacted(what).rstrip("."), provider=self.account.name, hint=hint, ambiguous=sent
         )

@@ -52,8 +52,8 @@ def test_a_hostile_answer_is_right_rows_or_a_clear_error() -> None:
 
 
 def _dropping(rows: Callable[..., Any]) -> Callable[..., Any]:
-    def dropping(self: Resource, provider: str, objects: Any, parent: str = "") -> Any:
-        return rows(self, provider, objects[:5] if self is not RESULTS else objects, parent)
+    def dropping(self: Resource, provider: str, objects: Any, *rest: Any, **more: Any) -> Any:
+        return rows(self, provider, objects[:5] if self is not RESULTS else objects, *rest, **more)
 
     return dropping
 

@@ -156,8 +156,7 @@ def test_a_wrong_key_is_an_authentication_error_of_that_provider(
 def test_no_key_of_any_provider_shows_in_an_error_a_table_or_the_journal(
     sandbox: Sandbox, tmp_path: Path, name: str
 ) -> None:
-    keys = [os.environ[variable] for variable, needed in KNOWN[name].variables.items() if needed]
-    keys = [key for key in keys if any(key in header for header in _header_values(name))]
+    keys = sorted(Account(KNOWN[name], os.environ).secrets())
     fill(sandbox, 1, status="running")
     with asking(sandbox, tmp_path, name, settle_seconds=0.1) as db:
         told: list[Any] = []

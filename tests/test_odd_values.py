@@ -1,0 +1,176 @@
+"""One odd value never hides a table: of an object only the id must be right."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+import pytest
+
+import ftsql
+from ftsql.resource import Resource
+from ftsql.resources import CHECKPOINTS, EVENTS, FILES, JOBS, MODELS, PERMISSIONS
+from tests.answering import PATH, Answering, Asked, Server, job
+
+At = Callable[[Answering], ftsql.Connection]
+
+# What does not fit a column of each type. The same value may be right elsewhere: a text takes a number.
+TEXTS = ["", "auto", "1,234", "N/A", "1e", "0x1F", "٣"]
+ODD: dict[str, list[Any]] = {
+    "TEXT": [[], {}, True, ["a"], {"id": "x"}],
+    "INTEGER": [*TEXTS[1:], 1234.5, "1234.5", True, [], {}, [5], 2**63, -(2**80), math.nan, math.inf],
+}
+ODD_TIMES = [
+    *TEXTS[1:], True, [], {}, [1_790_000_000], 10**11 - 1, 10**30, "Thu, 01 Jan 2026 00:00:00 GMT", "2026-13-45", "01/02/2026",
+    "2026-01-01 25:00", "tomorrow", 1e300, "9" * 30,
+]  # fmt: skip
+UNSET_TIMES = [0, -1, "", "0", "-1", 0.0, math.nan, "0001-01-01T00:00:00Z", -62135596800, None]
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> Iterator[At]:
+    """Makes a connection to a server that answers so."""
+    with ExitStack() as stack:
+
+        def made(answering: Answering, **options: Any) -> ftsql.Connection:
+            server = stack.enter_context(Server(answering))
+            monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+            monkeypatch.setenv("OPENAI_API_KEY", "k" * 20)
+            db = ftsql.connect(**options)
+            stack.callback(db.close)
+            return db
+
+        yield made
+
+
+def _types(resource: Resource) -> dict[str, str]:
+    """The optional fields of a resource's model that have a plain column, with its type; time is one of its own."""
+    found = {}
+    for name, hint in get_type_hints(resource.model, include_extras=True).items():
+        column = next((each for each in resource.documented if each.name == name), None)
+        if column is not None and name not in ("id", resource.parent) and column.type != "JSON":
+            time = "seconds" in repr(get_args(hint)) and "_seconds" in repr(hint)
+            found[name] = "TIME" if time else column.type
+    assert found
+    assert get_origin(hint) is not None
+    return found
+
+
+def _cases() -> Iterator[tuple[Resource, str, Any]]:
+    for resource in (JOBS, EVENTS, CHECKPOINTS, PERMISSIONS, FILES, MODELS):
+        for name, kind in _types(resource).items():
+            for value in ODD_TIMES if kind == "TIME" else ODD[kind]:
+                yield resource, name, value
+
+
+CASES = list(_cases())
+
+
+def _serving(resource: Resource, objects: list[Any]) -> Answering:
+    def answering(asked: Asked) -> Any:
+        if resource is not JOBS and asked.path == f"{PATH}/ftjob-00000":
+            return job()
+        if resource is not JOBS and asked.path == PATH:
+            return {"data": [job()], "has_more": False}
+        return {"data": objects, "has_more": False}
+
+    return answering
+
+
+def _all(db: ftsql.Connection, resource: Resource, columns: str) -> list[Any]:
+    where = {
+        "fine_tuning_job_id": " WHERE fine_tuning_job_id = 'ftjob-00000'",
+        "fine_tuned_model_checkpoint": " WHERE fine_tuned_model_checkpoint = 'ft:x'",
+    }.get(resource.parent, "")
+    return db.execute(f"SELECT {columns} FROM {resource.table}{where}").fetchall()
+
+
+def _thing(resource: Resource, number: int) -> dict[str, Any]:
+    if resource is JOBS:
+        return job(number)
+    values = {"TEXT": "a text", "INTEGER": 7, "TIME": 1_790_000_000}
+    return {"id": f"one-{number}", **{name: values[kind] for name, kind in _types(resource).items()}}
+
+
+def test_the_odd_values_are_many_and_of_every_resource() -> None:
+    assert len(CASES) > 60
+    assert {resource.table for resource, _, _ in CASES} == {
+        each.table for each in (JOBS, EVENTS, CHECKPOINTS, PERMISSIONS, FILES, MODELS)
+    }
+
+
+@pytest.mark.parametrize(
+    ("resource", "name", "value"), CASES, ids=[f"{each.table}.{name}={value!r:.20}" for each, name, value in CASES]
+)
+def test_an_odd_optional_value_is_null_with_one_warning_and_raw_has_it(
+    at: At, resource: Resource, name: str, value: Any
+) -> None:
+    things = [_thing(resource, number) for number in range(3)]
+    honest = [dict(each) for each in things]
+    things[1][name] = value
+    db = at(_serving(resource, things))
+    with pytest.warns(ftsql.Warning, match=rf"^openai: {name} of the .* does not fit the column: it is NULL") as told:
+        rows = _all(db, resource, f"id, {name}, raw ->> '$.{name}'")
+    assert len(told) == 1
+    assert [row[0] for row in rows] == [each["id"] for each in honest]
+    assert rows[1][1] is None
+    assert [row[1] for row in (rows[0], rows[2])] == [honest[0].get(name), honest[2].get(name)]
+    if isinstance(value, str):
+        assert rows[1][2] == value
+
+
+@pytest.mark.parametrize("value", UNSET_TIMES, ids=repr)
+def test_a_time_that_is_not_set_is_null_without_a_word(at: At, value: Any) -> None:
+    db = at(_serving(JOBS, [job(finished_at=value)]))
+    assert db.execute("SELECT finished, minutes > 0 FROM jobs").fetchall() == [(None, 1)]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        1_790_000_000,
+        1_790_000_000.9,
+        1_790_000_000_900,
+        1_790_000_000_900_000,
+        1_790_000_000_900_000_000,
+        "1790000000",
+        " 1790000000.5 ",
+        "1790000000900",
+        "2026-09-21T14:13:20Z",
+        "2026-09-21T14:13:20.999999+00:00",
+        "2026-09-21 14:13:20",
+        "2026-09-21T10:13:20-04:00",
+    ],
+    ids=repr,
+)
+def test_a_time_is_the_same_second_however_it_is_said(at: At, value: Any) -> None:
+    db = at(_serving(JOBS, [job(created_at=value)]))
+    assert db.execute("SELECT created_at FROM fine_tuning_jobs").fetchall() == [(1_790_000_000,)]
+
+
+@pytest.mark.parametrize("object", [{"status": "running"}, {"id": ""}, {"id": None}, {"id": []}, "x", None, 5, []])
+def test_an_object_without_an_id_is_an_error(at: At, object: Any) -> None:
+    db = at(_serving(JOBS, [job(0), object]))
+    with pytest.raises(ftsql.Error, match="openai: sent a fine-tuning job that does not follow"):
+        db.execute("SELECT id FROM fine_tuning_jobs").fetchall()
+
+
+def test_many_odd_values_are_one_warning_and_sync_goes_on(
+    at: At, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ftsql.sync import sync
+
+    things = [job(number, seed="auto", finished_at="N/A", trained_tokens=[number]) for number in range(5)]
+    with pytest.warns(ftsql.Warning, match="does not fit the column") as told:
+        db = at(_serving(JOBS, things))
+        assert db.execute("SELECT count(*), count(seed), count(finished_at) FROM fine_tuning_jobs").fetchall() == [
+            (5, 0, 0)
+        ]
+    assert len(told) == 1
+    with pytest.warns(ftsql.Warning, match="does not fit the column"):
+        (done,) = sync(tmp_path / "jobs.db", tables=["jobs"])
+    assert not done.failed
+    assert done.changes[0].rows == 5
