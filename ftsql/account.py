@@ -20,6 +20,7 @@ from pydantic_core import from_json
 
 from ftsql import errors
 from ftsql.errors import ConfigError
+from ftsql.habits import Habits
 from ftsql.providers import VARIABLE, Provider, tells_of_a_credential
 from ftsql.resource import Echoed
 
@@ -33,6 +34,8 @@ class Account:
     _named: str = ""  # the base_url that was checked last, and what came of it
     _base: str = ""
     broke_at: float = -math.inf  # when a page broke the declared newest-first order, which is trusted a day later
+    in_one: bool = False  # the user said that one answer of a server of theirs holds a whole list: paging="none"
+    habits: dict[str, Habits] = field(default_factory=dict)  # of its lists, by table
 
     def __post_init__(self) -> None:
         errors.accounts.add(self)
@@ -40,6 +43,21 @@ class Account:
     @property
     def name(self) -> str:
         return self.provider.name
+
+    @property
+    def at_home(self) -> bool:
+        """Whether it is asked at the address that the package has for its provider, and not at one of the user's."""
+        return bool(self.provider.home) and self.url(root=True) == self.provider.home
+
+    @property
+    def pages(self) -> bool:
+        """Whether its lists have pages."""
+        return self.provider.paging == "after" and not self.whole
+
+    @property
+    def whole(self) -> bool:
+        """Whether one answer holds a whole list by the user's word."""
+        return self.in_one and not self.at_home
 
     @property
     def newest_first(self) -> bool:
@@ -112,6 +130,7 @@ class Account:
 
         Raises ValueError for what is no JSON.
         """
+        body = body.removeprefix(b"\xef\xbb\xbf")
         value = from_json(body, allow_inf_nan=True, cache_strings="keys")  # values are mostly new ones
         secrets = [secret for secret in self.secrets() if _may_hold(body, secret)]
         return _marked(value, frozenset(secrets)) if secrets else value

@@ -24,10 +24,20 @@ MISSING = re.compile(
     re.IGNORECASE,
 )
 OF_AN_ADDRESS = re.compile(r"\b(url|uri|route|path|page|endpoint)\b|cannot (get|post)", re.IGNORECASE)
+GONE = (404, 410)
 # Statuses of a write that may have been accepted all the same: a wait or a client that was given up in between,
 # and redirects that send on to the result of what was accepted.
 UNCLEAR = frozenset({301, 302, 303, 408, 499})
+# Statuses above 500, and words, of a server that does not do such a thing: nothing can have come of it.
+NEVER_DONE = frozenset({501, 505})
+NOT_LICENSED = re.compile(r"\b(premium|enterprise) (user|feature|only|licen[cs]e)|\blicen[cs]e", re.IGNORECASE)
 MAX_WORDS = 400  # characters of a provider's own words in a message
+# An error's text by the names that servers have for it, the fullest first.
+MESSAGES = (
+    *("message", "Message", "msg", "detail", "details", "description", "error_description", "faultstring"),
+    *("title", "reason", "error"),
+)
+INSIDE = ("error", "errors", "detail", "details", "innererror", "fault", "message")  # where an error's words may be
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +66,14 @@ class Answer:
             return account.decoded(self.body)
         except ValueError as error:
             reason = str(error)[:120]
+        named = self.headers.get("content-type", "").partition(";")[0].strip()
         kind = "an HTML page" if self.body.lstrip()[:1] == b"<" else "no valid JSON"
+        said = f", {named}" if named and "json" not in named and "html" not in named else ""
         reason = "" if kind == "an HTML page" else f": {reason}"
+        between = ", and that no login page is in between" if kind == "an HTML page" else ""
         raise DataError(
-            f"{account.name}: answered {self.url} with {kind} (HTTP {self.status}{reason}). Check that "
-            "base_url is the API's, with its /v1 if it has one, and that no login page is in between"
+            f"{account.name}: answered {self.url} with {kind} (HTTP {self.status}{said}{reason}). Check that "
+            f"base_url is the API's, with its /v1 if it has one{between}"
         )
 
 
@@ -75,45 +88,52 @@ class Reply:
 
 def refusal(account: Account, answer: Answer, resource: Resource = JOBS) -> APIError:
     """The error of an answer that did not succeed, redacted, with the next step."""
-    body = _decoded(answer.body)
-    message, code, param = _words(body)
+    message, code, param = words(_decoded(answer.body))
     if not message:
         text = answer.body[:MAX_WORDS].decode("utf-8", "replace").strip()
         html = text[:1] == "<"
-        message = "answered with an HTML page" if html else text or "answered with an empty body"
+        empty = "answered with an empty body" if text in ("", "{}", "[]", "null") else ""
+        message = "answered with an HTML page" if html else empty or text
     message = redacted(" ".join(message.split()))[:MAX_WORDS].rstrip(".")
     kind: type[APIError] = APIError
     if answer.status in (401, 403):
         kind = AuthenticationError
     elif answer.status == 429:
         kind = RateLimitError
-    return kind(
+    done = answer.status not in NEVER_DONE and not NOT_LICENSED.search(message)
+    missing = is_not_found(account, answer, resource)
+    error = kind(
         message,
         provider=account.name,
         status=answer.status,
         code=redacted(code)[:100] if code else None,
         param=redacted(param)[:100] if param else None,
         request_id=answer.request_id,
-        hint="" if is_not_found(account, answer, resource) else redacted(_hint(account, answer, code)),
-        ambiguous=answer.status >= 500 or answer.status in UNCLEAR,
+        hint="" if missing else _hint(account, answer, code),
+        ambiguous=(answer.status >= 500 and done) or answer.status in UNCLEAR,
     )
+    error.no_such = missing
+    return error
 
 
 def is_not_found(account: Account, answer: Answer, resource: Resource = JOBS) -> bool:
     """Whether a 404 is the API's own "no such job" (or file, …): anything else is an error about the URL."""
-    if answer.status != 404:
+    if answer.status not in GONE:
         return False
-    message, code, param = _words(_decoded(answer.body))
+    message, code, param = words(_decoded(answer.body))
+    if code is not None and (code in account.provider.not_found or NO_SUCH_CODE.fullmatch(code)):
+        return True
     if not message:
         return False
-    if code is not None and (code in account.provider.not_found or NO_SUCH_CODE.fullmatch(code)):
+    pattern = account.provider.not_found_message
+    if pattern and re.search(pattern, message, re.IGNORECASE):
         return True
     if param in ("fine_tune_id", "fine_tuning_job_id"):
         return True
     # An address in a message names fine_tuning and jobs too.
-    words = " ".join(word for word in message.split() if "/" not in word)
-    named = re.search(resource.missing, words, re.IGNORECASE) is not None and OF_AN_ADDRESS.search(words) is None
-    return named and MISSING.search(words) is not None
+    plain = " ".join(word for word in message.split() if "/" not in word)
+    named = re.search(resource.missing, plain, re.IGNORECASE) is not None and OF_AN_ADDRESS.search(plain) is None
+    return named and MISSING.search(plain) is not None
 
 
 def _decoded(body: bytes) -> Any:
@@ -123,34 +143,53 @@ def _decoded(body: bytes) -> Any:
         return None
 
 
-def _words(body: Any) -> tuple[str, str | None, str | None]:
-    """Message, code and param out of an error body of any known shape."""
-    if isinstance(body, list) and len(body) == 1:
-        body = body[0]
-    if not isinstance(body, dict):
-        return "", None, None
-    if isinstance(body.get("detail"), dict):
-        return _words(body["detail"])
-    error = body.get("error", body)
-    if isinstance(error, str):
-        return error, None, None
-    if isinstance(body.get("errors"), list) and body["errors"] and isinstance(body["errors"][0], dict):
-        error = body["errors"][0]  # Telnyx
-    if not isinstance(error, dict):
-        return "", None, None
-    message = error.get("message") or error.get("detail") or error.get("title") or ""
-    if isinstance(message, list):  # FastAPI: [{loc, msg, type}]
-        message = "; ".join(
-            f"{'.'.join(str(part) for part in item.get('loc', []) if part != 'body')}: {item.get('msg')}"
-            for item in message
-            if isinstance(item, dict) and isinstance(item.get("loc", []), list)
-        )
-    code, param = error.get("code"), error.get("param")
-    return (
-        message if isinstance(message, str) else "",
-        str(code) if isinstance(code, (str, int)) else None,
-        param if isinstance(param, str) else None,
+def words(body: Any) -> tuple[str, str | None, str | None]:
+    """Message, code and param out of an error body of any known shape.
+
+    >>> words({"errors": [{"code": "10005", "title": "Not found", "detail": "no such job"}]})
+    ('no such job', '10005', None)
+    """
+    return _told(body), _first(body, "code"), _first(body, "param", (str,))
+
+
+def _told(body: Any, depth: int = 0, *, fields: bool = False) -> str:
+    """The text of an error: what stands there under one of the usual names, outer words before inner ones.
+
+    ``fields``: it may be {field: ["is too long"]}, as Rails, Django and ASP.NET have it.
+    """
+    if isinstance(body, str):
+        return body
+    if isinstance(body, list):
+        return "; ".join(dict.fromkeys(filter(None, (_told(each, depth + 1) for each in body[:10]))))
+    if not isinstance(body, dict) or depth > 5:
+        return ""
+    if isinstance(body.get("loc"), list) and isinstance(body.get("msg"), str):  # FastAPI: {loc, msg, type}
+        place = ".".join(str(part) for part in body["loc"] if part != "body")
+        return f"{place}: {body['msg']}" if place else str(body["msg"])
+    outer = next((body[name] for name in MESSAGES if isinstance(body.get(name), str) and body[name]), "")
+    inner = (
+        _told(body[name], depth + 1, fields=name == "errors")
+        for name in INSIDE
+        if isinstance(body.get(name), (dict, list))
     )
+    told = list(dict.fromkeys(filter(None, (outer, *inner))))
+    if told or not fields:
+        return ": ".join(told[:2])
+    named = {name: _told(value, depth + 1) for name, value in body.items()}
+    return "; ".join(f"{name}: {text}" for name, text in named.items() if text)
+
+
+def _first(body: Any, name: str, kinds: tuple[type, ...] = (str, int), depth: int = 0) -> str | None:
+    """The ``name`` of an error, that of the error inside where there is one."""
+    if isinstance(body, list):
+        body = body[0] if body else None
+    if not isinstance(body, dict) or depth > 5:
+        return None
+    for inside in ("error", "errors", "detail"):
+        if (found := _first(body.get(inside), name, kinds, depth + 1)) is not None:
+            return found
+    value = body.get(name)
+    return str(value) if isinstance(value, kinds) and not isinstance(value, bool) else None
 
 
 def _hint(account: Account, answer: Answer, code: str | None) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from ftsql.account import Account
-from ftsql.answers import Answer, refusal
+from ftsql.answers import NEVER_DONE, Answer, refusal
 from ftsql.errors import APIConnectionError, DataError, Error, RateLimitError
 from ftsql.limiter import LIMITED, MAX_RETRY_AFTER, Limiter
 from ftsql.requests import Asker, Request, Requests
@@ -74,7 +74,7 @@ class Attempts:
                 quota = error is not None and error.code == "daily_rate_limit_exceeded"
                 # A day's quota is one of creates: it says nothing of other requests.
                 asked = None if quota else self._limiter.heard(outcome.status, outcome.headers)
-                again = outcome.status == 429 or (safe and (outcome.status in RETRY_STATUS or outcome.status >= 500))
+                again = outcome.status == 429 or (safe and _passes(outcome.status))
                 if error is None or not again:
                     return outcome
                 if quota:
@@ -138,3 +138,8 @@ class Attempts:
         else:
             record.error = outcome.message
         return outcome
+
+
+def _passes(status: int) -> bool:
+    """Whether the same request may succeed later."""
+    return status in RETRY_STATUS or (status >= 500 and status not in NEVER_DONE)

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from pydantic_core import from_json
 
 from ftsql.account import Account
 from ftsql.errors import IntegrityError
 from ftsql.providers import CreateField
-from ftsql.resources import JOBS
+from ftsql.resource import Row
+from ftsql.resources import FTSQL_KEY, JOBS
 
 # What INSERT may name; every other column is the API's to fill.
 WRITABLE = (
@@ -27,6 +29,7 @@ WRITABLE = (
     "metadata",
     "integrations",
 )
+COMPARED = ("method", "hyperparameters", "metadata", "validation_file", "seed", "suffix")  # what a server may drop
 JSON_COLUMNS = {column.name for column in JOBS.columns if column.type == "JSON"}
 ARRAYS = {"integrations"}
 
@@ -59,16 +62,72 @@ def body(account: Account, values: Mapping[str, Any]) -> dict[str, Any]:
             raise IntegrityError(f"extra_body has {name}, which the row has too: give it once")
         request[name] = value
     for name, field in fields.items():
-        holder, _, member = name.partition(".")
-        value = request.get(holder)
-        if member:
-            value = value.get(member) if isinstance(value, dict) else None
-        if value is None or (field.required and value == ""):
-            if field.required:
-                raise IntegrityError(f"{account.name}: {name} is missing: a {JOBS.noun} needs {_required(account)}")
-        else:
+        holder, _, member = name.rpartition(".")
+        within = _member(request, holder)
+        value = within.get(member) if isinstance(within, dict) else None
+        if value is not None and not (field.required and value == ""):
             _check(account.name, name, value, field)
+        elif field.required and isinstance(within, dict):
+            needs = f"{holder} needs {member}" if holder else f"a {JOBS.noun} needs {_required(account)}"
+            raise IntegrityError(f"{account.name}: {name} is missing: {needs}")
     return request
+
+
+def _member(value: Any, path: str) -> Any:
+    """What stands at a dotted path of an object."""
+    for name in path.split(".") if path else ():
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def unlike(account: Account, request: Mapping[str, Any], row: Row) -> list[str]:
+    """What of ``request`` the job that a create was answered with does not show, or shows otherwise, in words.
+
+    An answer that is not a whole job says nothing.
+    """
+    if row.status is None:
+        return []
+    shown = {**row.values, **{name: row.nested(name) for name in JSON_COLUMNS if name in row.values}}
+    found = []
+    for name in COMPARED:
+        field = account.provider.create_fields.get(name)
+        sent = request.get(name)
+        if name == "metadata" and isinstance(sent, dict):
+            sent = {key: value for key, value in sent.items() if key != FTSQL_KEY}
+        if field is None or not field.shown or sent in (None, {}, "") or _is_shown(name, sent, shown):
+            continue
+        found.append(f"{name} was sent and the answer does not show it: the server may have dropped it")
+    for name, same in (("model", _same_model), ("training_file", _same_file), ("method", _same_method)):
+        sent, answered = request.get(name), shown.get(name)
+        if sent is not None and answered not in (None, "", {}) and not same(sent, answered):
+            found.append(f"{name} was sent as {brief(sent)}, and the answer says {brief(answered)}")
+    return found
+
+
+def _is_shown(name: str, sent: Any, shown: Mapping[str, Any]) -> bool:
+    if name == "hyperparameters":  # which a job of today shows inside its method
+        method = shown.get("method")
+        return bool(shown.get(name)) or (isinstance(method, dict) and any(isinstance(m, dict) for m in method.values()))
+    if name == "metadata":
+        answered = shown.get(name)
+        return isinstance(answered, dict) and isinstance(sent, dict) and sent.items() <= answered.items()
+    return shown.get(name) not in (None, "", {})
+
+
+def _same_model(sent: Any, answered: Any) -> bool:
+    """Whether an answer's model is the one that was sent, dated or below a path: an alias is none that we can tell."""
+    sent, answered = (str(each).rpartition("/")[2] for each in (sent, answered))
+    return bool(answered.startswith(sent))
+
+
+def _same_file(sent: Any, answered: Any) -> bool:
+    sent, answered = unquote(str(sent)), unquote(str(answered))
+    return bool(sent == answered or answered.endswith(f"/{sent}"))
+
+
+def _same_method(sent: Any, answered: Any) -> bool:
+    kinds = [each.get("type") if isinstance(each, dict) else each for each in (sent, answered)]
+    return None in kinds or kinds[0] == kinds[1]
 
 
 def brief(value: Any) -> str:
@@ -85,7 +144,8 @@ def _takes(account: Account) -> str:
 
 
 def _required(account: Account) -> str:
-    return " and ".join(name for name, field in account.provider.create_fields.items() if field.required)
+    fields = account.provider.create_fields.items()
+    return " and ".join(name for name, field in fields if field.required and "." not in name)
 
 
 def _plain(name: str, value: Any) -> Any:
@@ -119,6 +179,15 @@ def _check(provider: str, name: str, value: Any, field: CreateField) -> None:
         return IntegrityError(f"{provider}: {name} {limit}, not {brief(value)}")
 
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if field.auto and value == "auto":
+        return
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    right = {"integer": number and whole, "number": number, "text": isinstance(value, str), None: True}
+    if not right[field.kind]:
+        article = "an" if field.kind == "integer" else "a"
+        raise refuse(f"""is {article} {field.kind}{' or "auto"' if field.auto else ""}""")
+    if field.values and value not in field.values:
+        raise refuse(f"is one of {', '.join(map(repr, field.values))}")
     if number and _outside(value, field.minimum, field.maximum):
         raise refuse(f"is a number {_range(field.minimum, field.maximum)}")
     low, high = field.exclusive_minimum, field.exclusive_maximum

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ftsql import ctrl_c
 from ftsql.account import Account, missing_key
-from ftsql.answers import Answer, Reply, is_not_found, refusal
+from ftsql.answers import GONE, Answer, Reply, is_not_found, refusal
 from ftsql.attempts import Attempts
 from ftsql.errors import APIError, ConfigError, DataError
+from ftsql.ids import in_url
 from ftsql.limiter import Limiter, limiter
 from ftsql.multipart import Upload
+from ftsql.pages import decoded
 from ftsql.requests import Asker, Requests
 from ftsql.resource import Resource
 from ftsql.resources import JOBS
@@ -42,6 +44,9 @@ class Client:
         self._workers = Workers(8)
         self._lock = threading.Lock()
         self._opened: Transport | None = None
+        self._single: dict[
+            str, bool
+        ] = {}  # by table, whether its objects have addresses of their own: once it was asked
 
     def get(
         self,
@@ -60,13 +65,24 @@ class Client:
         """
         path = path if resource.root else self.account.provider.path + path
 
+        listed = path == (resource.path if resource.root else self.account.provider.path)
+        single = kind is None and not (plain or listed)
+
         def run(call: Call[Any], attempts: Attempts) -> Any:
             once = partial(self._transport.tried, lambda: self._transport.send("GET", path, query))
             answer = attempts.answer(call, once, safe=True)
             if is_not_found(self.account, answer, resource):
                 return None
+            if single and answer.status in GONE and self._gives_single(call, resource, asker):
+                return None
             if not answer.ok:
-                raise refusal(self.account, answer)
+                error = refusal(self.account, answer)
+                if single and self._single.get(resource.table) is False:
+                    error.hint = (
+                        f"{self.account.url(path, root=True)} answers nothing, and neither does the address of a "
+                        f'{resource.noun} that is in the list: say so in its entry, without = ["retrieve"]'
+                    )
+                raise error
             if plain and answer.status != 200:
                 words = f"answered {answer.url} with HTTP {answer.status}, which is no whole file"
                 raise DataError(f"{self.account.name}: {words}")
@@ -75,8 +91,34 @@ class Client:
                 raise DataError(f"{self.account.name}: answered {answer.url} with null where an object belongs")
             return value
 
-        listed = path == self.account.provider.path
         return self._start(run, kind or ("list" if listed else "get"), path, query, asker)
+
+    def _gives_single(self, call: Call[Any], resource: Resource, asker: Asker | None) -> bool:
+        """Whether the server has the address of a single job (or file, …), so that a 404 there means the id.
+
+        Many gateways say neither: one object of the list is asked for, once. Without any there is none to miss.
+        """
+        if resource.table in self._single:
+            return self._single[resource.table]
+        path = resource.path if resource.root else self.account.provider.path
+
+        def asked(kind: str, path: str, query: Mapping[str, str] | None) -> Any:
+            attempts = Attempts(self.account, self._limiter, self._log, kind, path, query, asker)
+            once = partial(self._transport.tried, lambda: self._transport.send("GET", path, query))
+            answer = attempts.answer(call, once, safe=True)
+            return attempts.value(answer) if answer.ok else None
+
+        try:
+            data = decoded(self.account.name, resource.noun, asked("list", path, {"limit": "1"})).objects
+            ids = [each["id"] for each in data if isinstance(each, dict) and isinstance(each.get("id"), str)]
+            known = next((id for id in ids if in_url(self.account, id)), None)
+            one = None if known is None else asked("get", f"{path}/{known}", None)
+            found = not data or (isinstance(one, dict) and one.get("id") == known)
+        except (APIError, DataError):
+            return False
+        if data:
+            self._single[resource.table] = found
+        return found
 
     def act(self, path: str, asker: Asker | None = None) -> Call[Reply]:
         """POST without a body to ``path`` below the jobs' URL (cancel, pause, resume).

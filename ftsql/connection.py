@@ -206,9 +206,9 @@ def register(
         else:
             known, listed = load(config, environment)
             active = accounts(known, names, listed, environment)
-        if chosen.verify_order:
-            for account in active:
-                account.broke_at = math.inf
+        for account in active:
+            account.broke_at = math.inf if chosen.verify_order else account.broke_at
+            account.in_one = chosen.paging == "none"
         session = Session(connection, active, known, environment, chosen, kept, read_only=read_only)
         undo.callback(session.close)
         _tables(connection, session)
@@ -263,7 +263,7 @@ def _sandbox(names: Iterable[str] | None, sandbox: object) -> tuple[Sandbox, dic
             if started is not sandbox:
                 started.stop()
             raise ConfigError(f"the sandbox has no face {name!r}; it has {', '.join(sorted(faces))}")
-        provider = replace(known[name], base_url=faces[name])
+        provider = replace(known[name], base_url=faces[name], home=faces[name])
         environment = {variable: SANDBOX_KEY for variable, needed in provider.variables.items() if needed}
         active.append(Account(provider, environment))
     return started, known, active

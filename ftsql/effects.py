@@ -12,8 +12,9 @@ from typing import Any, Protocol, TypeVar
 
 import apsw
 
+from ftsql.answers import GONE, words
 from ftsql.client import Client
-from ftsql.errors import APIError, DataError, OperationalError, OutcomeUnknown
+from ftsql.errors import APIError, DataError, OperationalError, OutcomeUnknown, warn
 from ftsql.ids import in_url
 from ftsql.journal import Journal
 from ftsql.look import Look
@@ -52,9 +53,10 @@ def delete(sender: Waiter, write: Write) -> Row:
     try:
         write.reply = sender.wait(write, write.client.delete(write.path, write.resource, write))
         answer = write.reply.body
-        if not (isinstance(answer, dict) and answer.get("deleted") is False):
+        if _is_deleted(write, answer, write.reply.status):
             return gone
-        refusal = APIError("it was not deleted", provider=write.provider, status=write.reply.status)
+        text = words(answer)[0] if isinstance(answer, dict) else ""
+        refusal = APIError(text or "it was not deleted", provider=write.provider, status=write.reply.status)
     except DataError:
         pass  # a body that is none of the API's: what counts is whether it is still there
     except APIError as error:
@@ -75,6 +77,13 @@ def delete(sender: Waiter, write: Write) -> Row:
     if not still:
         return gone
     raise refusal or APIError(f"the {write.target} is still there", provider=write.provider)
+
+
+def _is_deleted(write: Write, answer: Any, status: int) -> bool:
+    """Whether an answer says that it is gone: nothing but the object's own word, or no content, does."""
+    if status == 204 or (status in GONE and answer is None):
+        return True
+    return isinstance(answer, dict) and answer.get("deleted") is True and answer.get("id") in (None, write.job_id)
 
 
 def make(sender: Waiter, write: Write) -> Row:
@@ -177,9 +186,9 @@ def _likeness(resource: Resource, request: Mapping[str, Any]) -> dict[str, Any]:
 def _made(sender: Waiter, write: Write, answer: Any, sent_at: float) -> Row:
     """The object out of the answer to a POST. Raises DataError where it shows none that can be it."""
     if write.resource is not PERMISSIONS:
-        return write.resource.rows(write.provider, [answer])[0]
+        return write.resource.rows(write.provider, [answer], tell=warn)[0]
     data = answer.get("data") if isinstance(answer, dict) else None
-    rows = write.resource.rows(write.provider, data if isinstance(data, list) else [answer], write.parent)
+    rows = write.resource.rows(write.provider, data if isinstance(data, list) else [answer], write.parent, warn)
     rows = alike(write.resource, write.request or {}, rows)
     if not rows:
         raise DataError(f"the answer shows no {write.resource.noun} for that project")

@@ -23,6 +23,8 @@ The first layer is PEP 249's. A message never holds a credential, whoever wrote 
 
 from __future__ import annotations
 
+import contextlib
+import warnings
 import weakref
 from collections.abc import Iterable
 from typing import Protocol
@@ -57,6 +59,12 @@ class Warning(UserWarning):
 
     def __init__(self, *arguments: object) -> None:
         super().__init__(*map(_shown, arguments))
+
+
+def warn(text: str) -> None:
+    """Warn, and never raise, though warnings were errors: what the text is about has happened, and was paid."""
+    with contextlib.suppress(Warning):
+        warnings.warn(text, Warning, stacklevel=3)
 
 
 class Error(Exception):
@@ -113,8 +121,11 @@ class APIError(OperationalError):
     """What a provider answered instead of a result.
 
     ``status`` is the HTTP status (None when no answer came), ``code`` and ``param`` are the API's own
-    words, ``hint`` is the next step, ``ambiguous`` says that a write may have been accepted all the same.
+    words, ``hint`` is the next step, ``ambiguous`` says that a write may have been accepted all the same,
+    ``no_such`` that the API has no job (or file, …) of that id.
     """
+
+    no_such = False
 
     def __init__(
         self,

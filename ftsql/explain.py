@@ -19,7 +19,7 @@ from ftsql.plan import Access, Plan
 from ftsql.program import calls
 from ftsql.resources import OTHERS
 from ftsql.session import Session
-from ftsql.tables import PARENTS, plan_name, without_parent
+from ftsql.tables import PARENTS, without_parent
 
 NOTHING = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)|[\s;]+", re.DOTALL)
 SCAN = re.compile(r"(?P<how>SCAN|SEARCH) (?P<table>.+?) VIRTUAL TABLE INDEX \d+:(?P<words>[a-z][a-z -]*)")
@@ -69,7 +69,7 @@ def explain(session: Session, sql: str) -> list[Cost]:
                 listed.add(account.name)
             costs.append(Cost(f"{match['table']}, {words} ({account.name})", cost.low, cost.high, cost.why))
     program = session.statements.program_of(sql)
-    if any(opcode == "VUpdate" for _, opcode, *_ in program) or calls(program, EFFECTS):
+    if any(step.opcode == "VUpdate" for step in program) or calls(program, EFFECTS):
         why = f"for each row that it writes 1, at most max_writes = {session.settings.max_writes} rows"
         costs.append(Cost("writes", 0, None, why))
     low = sum(cost.low for cost in costs)
@@ -79,7 +79,7 @@ def explain(session: Session, sql: str) -> list[Cost]:
 
 def _other(what: str, words: list[str], *, inner: bool) -> Cost:
     """The cost of a scan of another resource than the jobs."""
-    resource = next(resource for resource in OTHERS if plan_name(resource) == words[0])
+    resource = next(resource for resource in OTHERS if resource.plan_name == words[0])
     if resource.parent:
         if not set(words) & set(PARENTS):
             raise without_parent(resource)

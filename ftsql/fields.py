@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-
-NUMERIC = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)  # a text that SQLite takes for a number
+NUMERIC = re.compile(
+    r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII
+)  # a text that SQLite takes for a number
 INTEGER = re.compile(r"\s*[+-]?\d{1,4000}\s*", re.ASCII)
 LATEST = 7_258_118_400  # the year 2200: what is later is no time
 MOST = 2**63 - 1  # SQLite's largest integer
@@ -42,7 +43,7 @@ def _seconds(value: object) -> object:
 
 
 def _integer(value: object) -> object:
-    """A whole number that SQLite has; None where it is unset. Raises ValueError for what is none, true and false too."""
+    """A whole number that SQLite has; None where it is unset. Raises ValueError for what is none, such as true."""
     if value is None or value == "":
         return None
     if isinstance(value, str) and INTEGER.fullmatch(value):
@@ -78,12 +79,13 @@ def _whole(value: object) -> object:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its declared SQL type, what it means, and whether ``SELECT *`` shows it."""
+    """One column: its declared SQL type, what it means, whether ``SELECT *`` shows it, and whether it is a time."""
 
     type: Literal["TEXT", "INTEGER", "REAL", "JSON"]
     description: str
     name: str = ""
     hidden: bool = False
+    time: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,10 @@ class Rule:
     plain: int | None = None
     filled: bool = False
     names: tuple[str, ...] = ()
+
+    @property
+    def is_time(self) -> bool:
+        return self.before is _seconds
 
 
 Time = Annotated[int | None, Rule(before=_seconds, plain=LATEST - 1)]

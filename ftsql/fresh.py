@@ -15,6 +15,7 @@ from ftsql.cells import CREATED_AT, ID, Cells, cells
 from ftsql.errors import APIError
 from ftsql.known import CHUNK, Choice, place
 from ftsql.look import Look
+from ftsql.pages import decoded
 from ftsql.resource import Row
 from ftsql.resources import JOBS
 from ftsql.workers import Call
@@ -99,8 +100,9 @@ def _page(look: Look, account: Account, call: Call[Any] | None) -> list[Row]:
         if error.status not in (400, 404, 410, 422):
             raise
         return []
-    data = body.get("data") if isinstance(body, dict) else None
-    rows = JOBS.rows(account.name, data, tell=look.tell) if isinstance(data, list) else []
+    rows = (
+        [] if body is None else JOBS.rows(account.name, decoded(account.name, JOBS.noun, body).objects, tell=look.tell)
+    )
     known = look.known(account)
     if known is not None:
         known.save(rows, at=call.began)

@@ -83,12 +83,12 @@ def _act(session: Session, action: Any, id: SQLiteValue, provider: SQLiteValue =
         try:
             write.row = session.sender.send(write)
         except APIError as error:
-            if error.status == 404 and write.row is None:
+            if error.no_such:
                 raise ProgrammingError(f"{name}: no such job: {id!r:.80} ({error})") from None
             if action != "cancel" or write.row is None or not is_finished(write.row.status):
                 raise
         session.learn(write)
-        _stop(write, f"{write.job_id} is {write.row.status} now")
+        _stop(write, f"{write.job_id} is {write.row.state} now")
         return write.row.status
 
     return _once(session, name, (id, provider), act)

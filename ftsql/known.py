@@ -15,17 +15,24 @@ import apsw
 from pydantic_core import from_json
 
 from ftsql.cells import NAMES, NESTED, Cells, layout, whole
-from ftsql.resource import Row, SQLiteValue
+from ftsql.habits import is_recent
+from ftsql.resource import EQUAL, Row, SQLiteValue
 from ftsql.resources import JOBS, is_finished
+from ftsql.schema import STORED
 from ftsql.shelf import Shelf
 
 NEVER = -(2**62)
 CHUNK = 1000  # rows read at once
-STORED = (*(column.name for column in JOBS.documented), "suffix")  # the columns that the store keeps
+MOST = 2**63 - 1
 PLAIN = tuple(name for name in STORED if name not in NESTED)
-FIELDS = ("place", *STORED, "finished", "checked_at", "listing", "raw")
-# An answer that comes late must not make a finished job run again, nor take the place of a younger one.
-STAYS = "(finished OR checked_at > excluded.checked_at) AND NOT excluded.finished"
+FIELDS = ("place", *STORED, "finished", "terminal_at", "checked_at", "listing", "rank", "raw")
+FINAL_AFTER = 300  # seconds after which a job in a terminal status changes no more, whatever it lacks
+SUCCEEDED = frozenset({"succeeded", "completed", "success"})
+NOW = f"?{len(FIELDS) + 1}"
+# An answer that comes late must not make a finished job run again, nor take the place of a younger one. A time of
+# the future was noted by a clock that was wrong: nothing was looked at then.
+STAYS = f"(finished OR (checked_at > excluded.checked_at AND checked_at <= {NOW})) AND NOT excluded.finished"
+LONG_ENDED = f"excluded.terminal_at IS NOT NULL AND terminal_at <= excluded.checked_at - {FINAL_AFTER}"
 ADD = (
     f"INSERT INTO kept (cover, {', '.join(FIELDS)}) VALUES ({{cover}}, {', '.join('?' * len(FIELDS))}) "
     "ON CONFLICT (cover, id) DO "
@@ -33,9 +40,23 @@ ADD = (
 NEW = f"{ADD}NOTHING"  # takes two thirds of the time of SAVE
 SAVE = (
     f"{ADD}UPDATE SET "
-    + ", ".join(f"{name} = iif({STAYS}, {name}, excluded.{name})" for name in ("place", *STORED[1:], "raw", "finished"))
-    + ", checked_at = max(checked_at, excluded.checked_at), listing = coalesce(excluded.listing, listing)"
+    + ", ".join(f"{name} = iif({STAYS}, {name}, excluded.{name})" for name in ("place", *STORED[1:], "raw", "rank"))
+    + f", finished = iif({STAYS}, finished, excluded.finished OR ({LONG_ENDED})), "
+    f"terminal_at = iif(excluded.terminal_at IS NULL, NULL, iif(terminal_at <= {NOW}, terminal_at, "
+    "excluded.terminal_at)), "
+    f"checked_at = iif(checked_at <= {NOW}, max(checked_at, excluded.checked_at), excluded.checked_at), "
+    "listing = coalesce(excluded.listing, listing)"
 )
+
+
+def is_final(row: Row) -> bool:
+    """Whether a job never changes again: it has ended, and all that its end brings is filled in."""
+    status = (row.status or "").lower()
+    return (
+        is_finished(status)
+        and row.values.get("finished_at") is not None
+        and (status not in SUCCEEDED or row.values.get("fine_tuned_model") is not None)
+    )
 
 
 def place(created_at: Any, id: Any) -> tuple[int, str]:
@@ -63,32 +84,39 @@ class Known(Shelf):
 
     def is_fresh(self, looked_at: float) -> bool:
         """Whether something seen then is young enough to be shown again without asking."""
-        return looked_at > time.time() - self._max_age
+        return is_recent(looked_at, self._max_age)
 
-    def row(self, id: str) -> Row | None:
-        """The row of a job that need not be asked for again."""
+    def row(self, id: str, *, ended: bool = False) -> Row | None:
+        """The row of a job that need not be asked for again; ``ended``: or that was seen in a status which ends it."""
 
         def read(db: apsw.Connection) -> Row | None:
+            now = time.time()
             row = db.execute(
-                f"SELECT {', '.join(PLAIN)}, raw FROM kept WHERE cover = ? AND id = ? AND (finished OR checked_at > ?)",
-                (self._cover(db), id, time.time() - self._max_age),
+                f"SELECT {', '.join(PLAIN)}, raw FROM kept WHERE cover = ? AND id = ? "
+                "AND (finished OR (checked_at > ? AND checked_at <= ?) OR (? AND terminal_at <= ?))",
+                (self._cover(db), id, now - self._max_age, now, ended, now),
             ).fetchone()
             return None if row is None else self._row(row)
 
         return self._safe(read, None)
 
-    def save(self, rows: Sequence[Row], listing: str | None = None, at: float | None = None) -> None:
-        """Keep what the API showed when it was asked ``at`` (now); what is finished, or was asked later, stays."""
-        values = list(self._values(rows, time.time() if at is None else at, listing))
+    def save(
+        self, rows: Sequence[Row], listing: str | None = None, at: float | None = None, rank: int | None = None
+    ) -> None:
+        """Keep what the API showed when it was asked ``at`` (now); what is finished, or was asked later, stays.
+
+        ``rank``: that of the first row; those after it have lower ones.
+        """
+        values = list(self._values(rows, time.time() if at is None else at, listing, rank))
 
         def write(db: apsw.Connection) -> None:
             cover = self._cover(db, make=True)
             before = db.total_changes()
             try:
                 # The last is the likeliest to be new: a list grows at its other end.
-                db.execute(NEW.format(cover=cover), values[-1])
+                db.execute(NEW.format(cover=cover), values[-1][:-1])
                 if db.total_changes() > before:
-                    db.executemany(NEW.format(cover=cover), values[:-1])
+                    db.executemany(NEW.format(cover=cover), [value[:-1] for value in values[:-1]])
                 if db.total_changes() - before < len(values):
                     db.executemany(SAVE.format(cover=cover), values)
             except (UnicodeError, OverflowError):
@@ -101,17 +129,24 @@ class Known(Shelf):
         if values:
             self._later(write)
 
-    def _values(self, rows: Sequence[Row], at: float, listing: str | None) -> Iterator[tuple[Any, ...]]:
-        """What is kept of each row that JSON can say; the row itself keeps no more than that."""
+    def _values(
+        self, rows: Sequence[Row], at: float, listing: str | None, rank: int | None
+    ) -> Iterator[tuple[Any, ...]]:
+        """What is kept of each row that JSON can say, and the time; the row itself keeps no more than that."""
         of_jobs = self._resource is JOBS
-        for row in rows:
+        now = time.time()
+        for number, row in enumerate(rows):
             try:
                 stored = _stored(whole(row)) if of_jobs else self._plain(row)
                 text = row.text
             except ValueError:
                 self._lacking = True
                 continue
-            yield (place(row.created_at, row.id)[0], *stored, is_finished(row.status), at, listing, text)
+            ended = is_finished(row.status)
+            final = is_final(row) if of_jobs else ended
+            behind = None if rank is None else rank - number
+            first = place(row.created_at, row.id)[0]
+            yield (first, *stored, final, at if ended else None, at, listing, behind, text, now)
             if of_jobs:
                 row.compact(text, JOBS)
 
@@ -160,25 +195,52 @@ class Known(Shelf):
 
         return self._read(read)
 
-    def rest(self, choice: Choice, tail: float, after: tuple[int, str] | None, count: int) -> list[Row]:
-        """The next ``count`` rows created at ``tail`` or before, newest first, ``after`` the last one."""
-        return [self._row(row) for row in self._rest((*PLAIN, "raw"), choice, tail, after, count)]
+    def ranked(self, tail: float, below: int | None, count: int) -> list[tuple[int, Row]]:
+        """The next ``count`` objects created at ``tail`` or before, in the order of their list, ``below`` that rank."""
+
+        def read(db: apsw.Connection) -> list[tuple[int, Row]]:
+            sql = (
+                "SELECT rank, id, raw FROM kept WHERE cover = ? AND place <= ? AND rank < ? ORDER BY rank DESC LIMIT ?"
+            )
+            values = (self._cover(db), tail, MOST if below is None else below, count)
+            found: list[Any] = db.execute(sql, values).fetchall()
+            return [(rank, self._of(id, raw)) for rank, id, raw in found]
+
+        return self._read(read)
+
+    def top(self) -> int:
+        """The highest rank of all that is kept."""
+
+        def read(db: apsw.Connection) -> int:
+            return db.execute("SELECT max(rank) FROM kept WHERE cover = ?", (self._cover(db),)).get or 0
+
+        return self._safe(read, 0)
+
+    def counts_equals(self) -> bool:
+        """Whether objects without an id of their own are among them."""
+
+        def read(db: apsw.Connection) -> bool:
+            sql = "SELECT 1 FROM kept WHERE cover = ? AND id GLOB ? LIMIT 1"
+            return db.execute(sql, (self._cover(db), f"{EQUAL}*")).fetchone() is not None
+
+        return self._safe(read, False)
 
     def cells(
         self, choice: Choice, tail: float, after: tuple[int, str] | None, count: int, columns: int
     ) -> list[Cells]:
-        """The same of jobs, as their cells; see cells.py."""
-        return self._rest(_selected(columns), choice, tail, after, count)
-
-    def _rest(
-        self, columns: Sequence[str], choice: Choice, tail: float, after: tuple[int, str] | None, count: int
-    ) -> list[Any]:
+        """The next ``count`` jobs created at ``tail`` or before, newest first, ``after`` the last one; see cells.py."""
         conditions, values = self._conditions(choice, tail)
         if after is not None:
             conditions += " AND (place < :before OR (place = :before AND id > :id))"
             values |= {"before": after[0], "id": after[1]}
-        sql = f"SELECT {', '.join(columns)} FROM kept WHERE {conditions} ORDER BY place DESC, id LIMIT {count}"
-        return self._read(lambda db: db.execute(sql, {**values, "cover": self._cover(db)}).fetchall())
+        names = ", ".join(_selected(columns))
+        sql = f"SELECT {names} FROM kept WHERE {conditions} ORDER BY place DESC, id LIMIT {count}"
+
+        def read(db: apsw.Connection) -> list[Cells]:
+            found: list[Any] = db.execute(sql, {**values, "cover": self._cover(db)}).fetchall()
+            return found
+
+        return self._read(read)
 
     def active(self, tail: float, since: float | None) -> list[tuple[int, str]]:
         """The places of the jobs whose state must be asked for, newest first."""
@@ -186,11 +248,13 @@ class Known(Shelf):
 
         def read(db: apsw.Connection) -> list[tuple[int, str]]:
             sql = (
-                f"SELECT place, id FROM kept WHERE {conditions} AND NOT finished AND checked_at <= :seen "
+                f"SELECT place, id FROM kept WHERE {conditions} AND NOT finished "
+                "AND (checked_at <= :seen OR checked_at > :now) "
                 "ORDER BY place DESC, id"
             )
-            seen = time.time() - self._max_age
-            found: list[Any] = db.execute(sql, {**values, "cover": self._cover(db), "seen": seen}).fetchall()
+            now = time.time()
+            times = {"seen": now - self._max_age, "now": now}
+            found: list[Any] = db.execute(sql, {**values, **times, "cover": self._cover(db)}).fetchall()
             return found
 
         return self._read(read)
@@ -260,9 +324,15 @@ class Known(Shelf):
                 values[name] = value
         return conditions, values
 
+    def _of(self, id: str, text: str) -> Row:
+        """The row of another resource, of which the store has the object."""
+        row = self._resource.rows(self.name, [from_json(text)], self._parent, lambda _: None)[0]
+        row.id = id
+        return row
+
     def _row(self, values: tuple[Any, ...]) -> Row:
         if self._resource is not JOBS:  # which have the one plain column that the store has names for
-            return self._resource.rows(self.name, [from_json(values[-1])], self._parent)[0]
+            return self._of(values[0], values[-1])
         return Row(self.name, dict(zip(PLAIN, values, strict=False)), values[-1], bare=JOBS)
 
     def _plain(self, row: Row) -> list[SQLiteValue]:

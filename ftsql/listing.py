@@ -6,17 +6,21 @@ lies or breaks off is never taken for the end.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 import uuid
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ftsql.account import Account
 from ftsql.errors import APIError, OperationalError
+from ftsql.habits import SHOWS_AN_ORDER, Habits, is_recent, may_be_cut
 from ftsql.known import Known
-from ftsql.pages import decoded, hints_at_more, token
-from ftsql.resource import Resource, Row
+from ftsql.pages import Page, decoded
+from ftsql.resource import EQUAL, Resource, Row
 from ftsql.resources import JOBS
 from ftsql.rows import Rows
 from ftsql.workers import Call
@@ -26,6 +30,10 @@ MAX_MISSING = 3  # covered jobs that a list no longer shows and that are asked f
 SLOW_PAGE = 0.01  # seconds; below that two threads cost more than reading ahead gains
 HAND_OVER = 0.001  # seconds for a request to leave while this thread stands still: at work it holds it up for longer
 EVERYTHING = float(2**62)
+LIMITS = (1000, 100, 20)  # tried one after the other where a server refuses a larger limit
+AT_LEAST = 20  # rows of a first page that has to show its order
+REMEMBERED = 86_400.0  # seconds for which what a server's pages showed is believed
+RANKS = 2**24  # more than the objects of any job: those that are new stand above what is known
 
 Query = dict[str, str]
 
@@ -46,8 +54,8 @@ class Ask:
 class Listing:
     """``rows`` grows page by page until ``done``, or until ``joined``: then the store has the rest.
 
-    ``ordered``: every page so far kept newest-first. With a ``filter``, which goes into every query, it is a
-    list of some jobs only.
+    ``ordered``: every page so far kept newest-first; ``trusted``: so that it may be relied on. With a ``filter``,
+    which goes into every query, it is a list of some jobs only.
     """
 
     def __init__(
@@ -69,17 +77,24 @@ class Listing:
         self.wanted = False  # the statement reads all of it, so that no job need be asked for by itself
         self.eager = False  # it will read the next page whatever this one shows
         self._of_jobs = resource is JOBS
-        self.ordered = account.newest_first if self._of_jobs else account.provider.newest_first
-        if known is not None and self.ordered and not known.trusts_order():
-            self._order_broke()
-        self.pages = 0
-        self.began = time.time()
         self._ask = ask
         self._known = known
         self._filter = filter or {}
+        if resource.table not in account.habits:
+            account.habits[resource.table] = Habits() if known is None else known.habits()
+        self._habits = account.habits[resource.table]
+        self.ordered = account.newest_first if self._of_jobs else account.provider.newest_first
+        if known is not None and self.ordered and not known.trusts_order():
+            self._order_broke()
+        self._shown_before = account.at_home or is_recent(self._habits.ordered_at, REMEMBERED)
+        self._falls = 0  # different falling times on the pages so far
+        self.pages = 0
+        self.began = time.time()
         cover = None if known is None or filter else known.cover()
         can_ask = not self._of_jobs or "retrieve" not in account.provider.without
         self._cover = cover if self.ordered and can_ask else None
+        if cover is not None and known is not None and not self._of_jobs and known.counts_equals():
+            self._cover = None  # which of its equal objects are new shows only in the whole list
         self._ahead: tuple[Query, Call[Any]] | None = None
         self._slow = False
         self._passes = 0
@@ -88,8 +103,19 @@ class Listing:
         if known is not None and cover is not None and known.is_fresh(cover.looked_at):
             self.joined = True  # all of it was looked at within max_age
 
+    @property
+    def trusted(self) -> bool:
+        """Whether its order may be relied on: by the provider's word at its own address, or since pages showed it."""
+        return self.ordered and (self._shown_before or self._falls >= SHOWS_AN_ORDER or self.done)
+
+    def enough(self, size: int | None) -> int | None:
+        """The size of a first page that is to give ``size`` rows in the list's order, which it may have to show."""
+        return size if size is None or not self.ordered or self._shown_before else max(size, AT_LEAST)
+
     def _order_broke(self) -> None:
         self.ordered = False
+        if self._habits.ordered_at:
+            self._notice(ordered_at=0.0)
         if self._of_jobs:
             self.account.broke_at = time.time()
 
@@ -104,11 +130,15 @@ class Listing:
         self._seen = self.by_id if self._passes == 1 else {}  # in this pass
         self._cursor: str | None = None
         self._tail: int | None = None  # created_at of the last row read in this pass
+        self._falls = 0
         self._cursor_checked = False
+        self._last: tuple[int, int] = (0, 0)  # rows of the last page, and how many were asked for
+        self._pages = 0  # of this pass
+        self._rank = 0
 
     def older_than(self, time: float, *, inclusive: bool) -> bool:
         """Whether nothing that is still unread can be at or after ``time`` (after it, when ``inclusive``)."""
-        if not self.ordered or self._tail is None:
+        if not self.trusted or self._tail is None:
             return False
         return self._tail <= time if inclusive else self._tail < time
 
@@ -136,12 +166,16 @@ class Listing:
                 time.sleep(HAND_OVER)
 
     def _query(self, size: int | None) -> tuple[Query, bool, int]:
-        """The next page's query, whether the provider has pages, and how many rows a full one has."""
+        """The next page's query, whether the list has pages, and how many rows a full one has."""
         provider = self.account.provider
         largest = provider.page_size if self._resource.page_size is None else self._resource.page_size
+        paged = self.account.pages and largest > 0
+        if self.account.whole and largest > 0:
+            largest = max(largest, LIMITS[0])
+        largest = min(largest, self._habits.limit or largest)
         size = min(size or largest, largest)
-        paged = provider.paging == "after" and largest > 0
-        query = {**self._filter, "limit": str(size)} if paged else dict(self._filter)
+        limited = paged or (self.account.whole and largest > 0)
+        query = {**self._filter, "limit": str(size)} if limited else dict(self._filter)
         if self._cursor is not None:
             query["after"] = self._cursor
         return query, paged, size
@@ -152,78 +186,226 @@ class Listing:
         Raises APIError, DataError, and OperationalError for a list that contradicts itself.
         """
         query, paged, size = self._query(size)
-        ahead, self._ahead = self._ahead, None
-        self.pages += 1
-        call = ahead[1] if ahead is not None and ahead[0] == query else self._ask.start(query, True)
-        assert call is not None
-        try:
-            body = self._ask.finish(call)
-            self._slow = call.seconds > SLOW_PAGE
-        except APIError as error:
-            if error.status not in (400, 404, 410, 422) or not self._cursor_is_gone():
-                raise
+        answer = self._asked(query, size)
+        if answer is None:
             self._begin_pass()
             return
+        began, body, size = answer
         if body is None:
-            if self._cursor_is_gone():
+            self._missing()
+            return
+        page = decoded(self.account.name, self._resource.noun, body)
+        answer = body = None  # a traceback may show its locals
+        if self.eager and self._cover is None and paged and page.has_more:
+            last = page.objects[-1].get("id") if page.objects and isinstance(page.objects[-1], dict) else None
+            if isinstance(last, str) and last and last not in self._seen:
+                self.ahead(after=last)  # before this page is checked and kept, which takes a while too
+        rows = self._resource.rows(self.account.name, page.objects, self._parent, self._ask.tell)
+        if self._resource.kept:
+            self._identify(rows)
+        self._pages += 1
+        fresh = [row for row in rows if row.id not in self._seen]
+        if self._moved(page, rows, fresh):
+            self._begin_pass()
+            return
+        if self._cursor is None and self._known is not None and not self._of_jobs:
+            self._rank = self._known.top() + RANKS
+        self._add(fresh)
+        if page.has_more is None and not fresh and {row.id for row in rows} - {self._cursor}:
+            if not self._is_whole(page, rows, size):
                 self._begin_pass()
                 return
-            if self._parent:
-                if self._cursor is not None or self._ask.exists(self._parent):
-                    raise self._contradiction(f'says "not found", but {self._parent} exists')
-                self.done = True
-                return
+            more = False
+        else:
+            more = self._has_more(page, rows, fresh, size, paged=paged)
+        self._last = (len(rows), size)
+        if more:
+            self._advance(rows)
+        known = self._known
+        meets = known is not None and self._cover is not None and known.holds_any([row.id for row in rows])
+        if known is not None:
+            known.save(rows, self._token, began, self._rank if not self._of_jobs else None)
+            self._rank -= len(rows)
+        if not more:
+            self._end()
+        elif meets:
+            self._join()
+
+    def _asked(self, query: Query, size: int) -> tuple[float, Any, int] | None:
+        """Since when the next page's body is so, the body (None: "not found"), and how many rows were asked for.
+
+        None where the pass has to begin again. If a server refuses the limit, a smaller one is tried and remembered.
+        Raises what the request raises.
+        """
+        ahead, self._ahead = self._ahead, None
+        refused: APIError | None = None
+        while True:
+            self.pages += 1
+            call = ahead[1] if ahead is not None and ahead[0] == query else self._ask.start(query, True)
+            assert call is not None
+            try:
+                body = self._ask.finish(call)
+            except APIError as error:
+                refused = refused or error
+                smaller = next((limit for limit in LIMITS if limit < size), None)
+                if error.status in (400, 422) and self._cursor is None and "limit" in query and smaller is not None:
+                    size = smaller
+                    query = {**query, "limit": str(size)}
+                    continue
+                if error.status in (400, 404, 410, 422) and self._cursor_is_gone():
+                    return None
+                raise refused from None
+            self._slow = call.seconds > SLOW_PAGE
+            if refused is not None:
+                self._notice(limit=size)
+            return call.began, body, size
+
+    def _missing(self) -> None:
+        """A page was "not found". Raises where that cannot be."""
+        if self._cursor_is_gone():
+            self._begin_pass()
+        elif not self._parent:
             raise APIError(
                 f"has no list of {self._resource.noun}s at {self._url()}",
                 provider=self.account.name,
                 status=404,
                 hint="Check base_url: most end with /v1",
             )
-        objects, has_more = decoded(self.account.name, self._resource.noun, body)
-        if self.eager and self._cover is None and paged and has_more:
-            last = objects[-1].get("id") if objects and isinstance(objects[-1], dict) else None
-            if isinstance(last, str) and last and last not in self._seen:
-                self.ahead(after=last)  # before this page is checked and kept, which takes a while too
-        rows = self._resource.rows(self.account.name, objects, self._parent, self._ask.tell)
-        fresh = [row for row in rows if row.id not in self._seen]
+        elif self._cursor is not None or self._ask.exists(self._parent):
+            raise self._contradiction(f'says "not found", but {self._parent} exists')
+        else:
+            self.done = True
+
+    def _moved(self, page: Page, rows: Sequence[Row], fresh: Sequence[Row]) -> bool:
+        """Whether the list changed between two pages, so that what stood between them may be lost."""
+        ids = {row.id for row in rows}
         if self._cursor is not None and len(fresh) < max(len(rows), 1) and not self._cursor_checked:
             # An end, or a page that shows again what was seen: both are also what servers answer when
             # the job that the page hangs on was deleted.
             self._cursor_checked = True
-            if self._cursor_is_gone():
-                self._begin_pass()
-                return
+            # A page that was asked for only because nobody said that there is none has to be empty.
+            plain_end = page.has_more is None and not rows and not may_be_cut(*self._last)
+            if not plain_end and self._cursor not in ids and self._cursor_is_gone():
+                return True
         again = len(fresh) < len(rows) and any(row.id in self._seen and row.id != self._cursor for row in rows)
-        if again and (fresh or has_more is False):
-            self._begin_pass()  # its order changed between two pages: what stood between them may be lost
-            return
-        self._add(fresh)
-        hinted = hints_at_more(body, len(self._seen))
-        if not paged and (has_more or hinted or token(body, rows)):
+        return again and bool(fresh or page.has_more is False)
+
+    def _has_more(self, page: Page, rows: Sequence[Row], fresh: Sequence[Row], size: int, *, paged: bool) -> bool:
+        """Whether there is a next page. Raises OperationalError where the page contradicts itself."""
+        has_more, shown = page.has_more, len(self._seen)
+        counted = page.total > shown if page.total is not None else (page.pages or 0) > self._pages
+        hinted = counted or page.hints
+        if not paged and (has_more or hinted or page.is_token(rows)):
             raise self._contradiction("has more than one answer holds, and no way to ask for the rest")
         if has_more and not fresh:
             raise self._contradiction("says that there is more, but shows nothing new: it would lack rows")
         if hinted and (has_more is False or not fresh):
             raise self._contradiction(f"counts more {self._resource.noun.split()[-1]}s than it shows")
-        more = has_more if has_more is not None else paged and (len(rows) >= size or hinted)
-        if more and fresh:
-            self._cursor, self._cursor_checked = rows[-1].id, False
-        known = self._known
-        meets = known is not None and self._cover is not None and known.holds_any([row.id for row in rows])
-        if known is not None:
-            known.save(rows, self._token, call.began)
-        if more and fresh and meets:
-            self._join()
-        elif not (more and fresh):
-            self._check_end()
-            self.done = True
-            if self._known is not None and not self._filter:
-                self._known.reached(self._token, self._newest, self._pass_began, full=True, shown=self._seen)
+        if has_more is not None:
+            return has_more
+        if not paged:
+            self._check_whole(rows, size)
+            return False
+        if not fresh:
+            if not rows and self._last[0] < self._last[1]:
+                self._notice(ends_at=time.time())
+            return False
+        goes_on = self._cursor is not None and self._last[0] < self._last[1]
+        if len(rows) > self._habits.largest or goes_on > self._habits.goes_on:
+            self._notice(largest=max(len(rows), self._habits.largest), goes_on=goes_on or self._habits.goes_on)
+        return hinted or not self._is_known_to_end(page, len(rows), size)
+
+    def _is_known_to_end(self, page: Page, rows: int, size: int) -> bool:
+        """Whether a page whose server says nothing of more is the last one all the same."""
+        if self._habits.ends_with(rows, size, REMEMBERED):
+            return True
+        if may_be_cut(rows, size):
+            return False
+        whole = self._cursor is None and is_recent(self._habits.whole_at, REMEMBERED)
+        return page.ends or whole or page.total is not None
+
+    def _is_whole(self, page: Page, rows: Sequence[Row], size: int) -> bool:
+        """Whether a list whose second page is the first one again is whole; False: it changed meanwhile.
+
+        Such a server ignores ``after``. If it gives fewer rows where fewer are asked for, it may have more than those.
+        """
+        again = self._first_objects(max(size // 2, 1))
+        hint = 'If one answer holds all of them, say so: paging = "none" in its entry, or FTSQL_PAGING=none'
+        if len(again) < len(rows):
+            raise self._contradiction(
+                f"shows its first page again and again, and fewer rows if asked for fewer. {hint}"
+            )
+        if len(again) > len(rows):
+            return False
+        if may_be_cut(len(rows), size) and page.total is None:
+            raise self._contradiction(
+                f"shows its first page again, and {len(rows)} rows may be as many as it gives at once. {hint}"
+            )
+        if not self._habits.whole_at:
+            self._ask.tell(
+                f"{self.account.name}: its list of {self._resource.noun}s has no pages: one answer, of {len(rows)}, is "
+                'taken for all of it. paging = "none" in its entry, or FTSQL_PAGING=none, saves two requests'
+            )
+        self._notice(whole_at=time.time())
+        return True
+
+    def _check_whole(self, rows: Sequence[Row], size: int) -> None:
+        """Raise OperationalError if an answer that holds all by the user's word was cut at the limit all the same."""
+        if self.account.whole and len(rows) == size and len(self._first_objects(size - 1)) < size:
+            raise self._contradiction(
+                f'shows {size} rows, as many as it was asked for: paging = "none" (FTSQL_PAGING) cannot be right'
+            )
+
+    def _first_objects(self, limit: int) -> Sequence[object]:
+        """The objects of the first page, if that has so many rows at most."""
+        self.pages += 1
+        call = self._ask.start({**self._filter, "limit": str(limit)}, True)
+        assert call is not None
+        return decoded(self.account.name, self._resource.noun, self._ask.finish(call)).objects
+
+    def _advance(self, rows: Sequence[Row]) -> None:
+        """Have the next page asked for after the last row of this one."""
+        last = rows[-1].values.get("id")
+        if not last:
+            raise self._contradiction(
+                f"goes on after {self._resource.noun}s without an id, and cannot be asked for more"
+            )
+        self._cursor, self._cursor_checked = str(last), False
+
+    def _end(self) -> None:
+        """Everything was read."""
+        self._check_end()
+        self.done = True
+        if self._known is not None and not self._filter:
+            self._known.reached(self._token, self._newest, self._pass_began, full=True, shown=self._seen)
+
+    def _notice(self, **shown: Any) -> None:
+        """Remember something of how the server's lists behave."""
+        for name, value in shown.items():
+            setattr(self._habits, name, value)
+        if self._known is not None:
+            self._known.keep_habits(self._habits)
+
+    def _identify(self, rows: Sequence[Row]) -> None:
+        """Give an identity to each object of a page that has no id of its own: none, or one that others have too.
+
+        It is a hash of the object, and its number among equal ones, counted from the oldest.
+        """
+        counts = Counter(row.id for row in rows)
+        equal: Counter[str] = Counter()
+        for row in reversed(rows):
+            before = self.row(row.id) if row.id and counts[row.id] == 1 else None
+            if row.id and counts[row.id] == 1 and (before is None or _digest(before) == _digest(row)):
+                continue
+            digest = _digest(row)
+            row.id = f"{EQUAL}{digest}-{equal[digest]}"
+            equal[digest] += 1
+            self._cover = None  # which of them are new shows only in the whole list
 
     def _join(self) -> None:
         """Whether the pages reach back to where the store knows every job: then it has the rest."""
         known, cover = self._known, self._cover
-        if known is None or cover is None or not self.ordered or self._passes > 1 or self.tail >= cover.horizon:
+        if known is None or cover is None or not self.trusted or self._passes > 1 or self.tail >= cover.horizon:
             return
         missing = [id for id in known.missing(self._token, self.tail) if id not in self.by_id]
         if len(missing) > (MAX_MISSING if self._of_jobs else 0):
@@ -245,6 +427,10 @@ class Listing:
                     f"ends before the {self._resource.noun} {id}, which it showed and which still exists"
                 )
 
+    def forget(self) -> None:
+        """Let go of the rows, which are kept elsewhere."""
+        self.rows, self.by_id, self._seen = [], {}, {}
+
     def replace(self, row: Row) -> None:
         """Show ``row`` as our own write left it."""
         if row.id in self.by_id:
@@ -258,6 +444,8 @@ class Listing:
                 if self.ordered and self._known is not None:
                     self._known.order_broke()
                 self._order_broke()
+            elif created_at != self._tail:
+                self._falls += 1
             self._tail = created_at
             if again:
                 self._seen[row.id] = 0
@@ -270,6 +458,9 @@ class Listing:
             if created_at is not None and (self._newest is None or created_at > self._newest):
                 self._newest = created_at
 
+        if self.ordered and self._falls >= SHOWS_AN_ORDER and not is_recent(self._habits.ordered_at, REMEMBERED / 2):
+            self._notice(ordered_at=time.time())
+
     def _cursor_is_gone(self) -> bool:
         return self._cursor is not None and not self._parent and not self._ask.exists(self._cursor)
 
@@ -281,3 +472,7 @@ class Listing:
             f"{self.account.name}: its list of {self._resource.noun}s {what}. Nothing is shown rather than a short "
             "list: try again, and if it stays so the server does not follow the API"
         )
+
+
+def _digest(row: Row) -> str:
+    return hashlib.sha256(json.dumps(row.raw, sort_keys=True).encode()).hexdigest()[:32]

@@ -5,20 +5,26 @@ What a job has left behind is read once and stays in the store; of a job at work
 
 from __future__ import annotations
 
+import marshal
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
 
+from pydantic_core import from_json
+
 from ftsql.account import Account
 from ftsql.ids import in_url
-from ftsql.known import CHUNK, Choice, Known, place
+from ftsql.known import CHUNK, Known
 from ftsql.listing import Ask, Listing
 from ftsql.look import Look
 from ftsql.parents import Parent, exists, heard, lacks
 from ftsql.resource import Resource, Row
+from ftsql.rows import Spill
 from ftsql.shelf import SKEW, SLACK
 
 AHEAD = 32  # parents that are asked for before they are read
+RECENT = 64  # parents whose rows a statement keeps at hand
 
 
 class Part:
@@ -43,28 +49,64 @@ class Part:
             self.listing.ordered = False
         self.looked_at = 0.0 if self.known is None else self.known.looked_at()
         self.job: Row | None = None  # where it had finished before it was asked what it has
+        self._resource = resource
+        self._away: tuple[int, int] | None = None  # where in the file its listing's rows are
+        self._spill: Spill | None = None
+        self._shown: set[str] = set()  # the ids of those, where the store has the rest
 
-    def rows(self) -> Iterator[Row]:
-        """All objects of the parent."""
+    def rows(self, *, placed: bool = False) -> Iterator[Row]:
+        """All objects of the parent; ``placed``: with their positions, for which all have to be read first."""
+        if placed:
+            rows = list(self._all())
+            for number, row in enumerate(rows):
+                row.position = len(rows) - 1 - number
+            return iter(rows)
+        return self._all()
+
+    def put_away(self, spill: Spill) -> None:
+        """Move what was read in full into the file: the statement hardly comes back to it."""
+        listing = self.listing
+        if self._away is not None or not (listing.done or listing.joined):
+            return
+        self._shown = {*listing.by_id} if listing.joined else set()
+        self._away = spill.write(marshal.dumps([(row.id, row.text) for row in listing.rows]))
+        if self._away is not None:
+            self._spill = spill
+            listing.forget()
+
+    def _all(self) -> Iterator[Row]:
         listing, read = self.listing, 0
-        while True:
+        if self._away is not None:
+            yield from self._back(self._away)
+        while self._away is None:
             yield from islice(listing.rows, read, None)
             read = len(listing.rows)
-            if listing.done:
-                return
-            if listing.joined:
+            if listing.done or listing.joined:
                 break
             listing.read()
             self._keep_end()
             if not self._look.may_stop:
                 listing.ahead()
+        if not listing.joined:
+            return
         assert self.known is not None
-        after: tuple[int, str] | None = None
-        while rows := self.known.rest(Choice(), listing.tail, after, CHUNK):
-            after = place(rows[-1].created_at, rows[-1].id)
-            rest = [row for row in rows if row.id not in listing.by_id]
+        below: int | None = None
+        while found := self.known.ranked(listing.tail, below, CHUNK):
+            below = found[-1][0]
+            shown = self._shown if self._away is not None else listing.by_id
+            rest = [row for _, row in found if row.id not in shown]
             self._look.count(len(rest))
             yield from rest
+
+    def _back(self, place: tuple[int, int]) -> Iterator[Row]:
+        account, parent = self._parent
+        assert self._spill is not None
+        kept = marshal.loads(self._spill.read(place))  # noqa: S302 - what we wrote ourselves
+        objects = [from_json(text) for _, text in kept]
+        rows = self._resource.rows(account.name, objects, parent, lambda _: None)
+        for row, (id, _) in zip(rows, kept, strict=True):
+            row.id = id
+        return iter(rows)
 
     def _keep_end(self) -> None:
         """Note that nothing more will come, where the job had finished and its lists no longer lag behind."""
@@ -84,10 +126,12 @@ class Nested:
         self._look = look
         self._resource = resource
         self._parts: dict[Parent, Part] = {}
+        self._recent: OrderedDict[Parent, Part] = OrderedDict()  # whose rows are in memory
+        self._spill = Spill()
         self._got: dict[Parent, Row | None] = {}
 
-    def rows(self, parents: Sequence[Parent]) -> Iterator[Row]:
-        """The objects of each parent in turn; of several they are asked for side by side."""
+    def rows(self, parents: Sequence[Parent], *, placed: bool = False) -> Iterator[Row]:
+        """The objects of each parent in turn; of several they are asked for side by side. ``placed``: see Part."""
         parents = [parent for parent in parents if self._in_url(parent)]
         for number, parent in enumerate(parents):
             if number % AHEAD == 0 and not self._look.may_stop:
@@ -96,7 +140,11 @@ class Nested:
             if part is None:
                 self.ask([parent])
                 part = self._parts[parent]
-            yield from part.rows()
+            yield from part.rows(placed=placed)
+            self._recent[parent] = part
+            self._recent.move_to_end(parent)
+            if len(self._recent) > RECENT:
+                self._recent.popitem(last=False)[1].put_away(self._spill)
 
     def get(self, account: Account, id: str) -> Row | None:
         """One object by its id; None where there is none. From the third on pages of the list are read in turn."""
@@ -108,7 +156,9 @@ class Nested:
                 if in_url(*one) and (len(self._got) < 2 or listing.pages >= len(self._got)):
                     path = f"{self._resource.path}/{id}"
                     body = self._look.finish(account, self._look.start(account, path, resource=self._resource))
-                    self._got[one] = None if body is None else self._resource.one(account.name, body, id, self._look.tell)
+                    self._got[one] = (
+                        None if body is None else self._resource.one(account.name, body, id, self._look.tell)
+                    )
                     return self._got[one]
                 listing.read()
             self._got[one] = listing.row(id)

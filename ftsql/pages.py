@@ -1,41 +1,96 @@
-"""What a page of a list says: its objects, and whether there is more, in the words that servers have for it."""
+"""What a page of a list says, in the words that servers have for it."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from ftsql.answers import words
 from ftsql.errors import DataError
 from ftsql.resource import Row
 
-
-def decoded(provider: str, noun: str, body: Any) -> tuple[list[object], bool | None]:
-    """The objects of a list body and its ``has_more``; DataError for anything that is no list body."""
-    if not isinstance(body, dict) or not isinstance(body.get("data"), list):
-        kind = "an array" if isinstance(body, list) else "an object without data"
-        kind = kind if isinstance(body, (dict, list)) else f"a {type(body).__name__}"
-        raise DataError(
-            f"{provider}: answered the list of {noun}s with {kind} where an object "
-            "with an array named data belongs. Check that base_url is the API's"
-        )
-    has_more = body.get("has_more")
-    if has_more is not None and not isinstance(has_more, bool):
-        raise DataError(
-            f"{provider}: has_more is {str(has_more)[:40]!r} where true or false belongs, so the "
-            "end of the list is unknown"
-        )
-    return body["data"], has_more
+TOTALS = frozenset({"total", "totalcount", "totalresults", "totalsize", "totalitems", "totalrecords", "totalelements"})
+PAGES = frozenset({"totalpages", "pagecount"})
+NEXT = frozenset(
+    {"next", "nextpage", "nextcursor", "nextpagetoken", "nexttoken", "nexturl", "nextlink", "hasnext", "hasnextpage"}
+)
+TRUTH = {"true": True, "false": False, "1": True, "0": False}
 
 
-def hints_at_more(body: Any, shown: int) -> bool:
-    """Whether a list body, which need not have has_more, tells of more jobs than ``shown``."""
-    meta = body.get("meta") if isinstance(body.get("meta"), dict) else {}
-    totals = [body.get("total_count"), body.get("total"), meta.get("total_results")]
-    if any(isinstance(total, int) and total > shown for total in totals):
-        return True
-    return any(body.get(name) for name in ("next", "next_page", "next_cursor", "nextPageToken"))
+@dataclass(frozen=True)
+class Page:
+    """One page. ``has_more`` is None where the server does not say; ``total`` (of objects) and ``pages`` are the
+    envelope's counts. ``hints``: it has a way of its own to the next page. ``ends``: it is of a form that has no more.
+    """
+
+    objects: Sequence[object] = field(repr=False)
+    has_more: bool | None = None
+    total: int | None = None
+    pages: int | None = None
+    hints: bool = False
+    ends: bool = False
+    last_id: object = field(default=None, repr=False)
+
+    def is_token(self, rows: Sequence[Row]) -> bool:
+        """Whether last_id is no id of the list: Portkey's gateway has a token of Amazon's there if Bedrock has more."""
+        return bool(self.last_id) and (not rows or self.last_id != rows[-1].id)
 
 
-def token(body: Any, rows: list[Row]) -> bool:
-    """Whether last_id is no id of the list: Portkey's gateway puts a token of Amazon's there where Bedrock has more."""
-    last_id = body.get("last_id")
-    return bool(last_id) and (not rows or last_id != rows[-1].id)
+def decoded(provider: str, noun: str, body: Any) -> Page:
+    """The page that a list's body is. Raises DataError for what is none, in the server's own words if it has any."""
+    if isinstance(body, list):
+        return Page(body, ends=True)
+    if not isinstance(body, dict):
+        raise _no_list(provider, noun, f"a {type(body).__name__}")
+    data, has_more = body.get("data"), _truth(provider, body.get("has_more", body.get("hasMore")))
+    if data is None and (has_more is False or "data" in body) and not (body.get("error") or body.get("errors")):
+        return Page([], has_more, ends=True)
+    if not isinstance(data, list):
+        if text := words(body)[0]:
+            raise DataError(f"{provider}: answered the list of {noun}s with an error: {' '.join(text.split())[:400]}")
+        raise _no_list(provider, noun, "an object without data")
+    told = list(_told(body))
+    totals = [number for name, number in told if name in TOTALS]
+    pages = [number for name, number in told if name in PAGES]
+    return Page(
+        data,
+        has_more,
+        max(totals, default=None),
+        max(pages, default=None),
+        any(name in NEXT for name, _ in told),
+        "last_id" in body and body["last_id"] is None,
+        body.get("last_id"),
+    )
+
+
+def _no_list(provider: str, noun: str, kind: str) -> DataError:
+    return DataError(
+        f"{provider}: answered the list of {noun}s with {kind} where an object "
+        "with an array named data belongs. Check that base_url is the API's"
+    )
+
+
+def _truth(provider: str, value: Any) -> bool | None:
+    if value is None or isinstance(value, bool):
+        return value
+    if (text := str(value).lower()) in TRUTH:
+        return TRUTH[text]
+    raise DataError(
+        f"{provider}: has_more is {str(value)[:40]!r} where true or false belongs, so the end of the list is unknown"
+    )
+
+
+def _told(envelope: dict[str, Any], depth: int = 0) -> Iterator[tuple[str, int]]:
+    """The counts and the ways to a next page that an envelope has anywhere, by their names without case and dashes."""
+    for name, value in envelope.items():
+        plain = re.sub(r"[^a-z]", "", name.lower())
+        if isinstance(value, dict) and depth < 3 and name not in ("data", "error"):
+            yield from _told(value, depth + 1)
+        if plain in NEXT and value:
+            yield plain, 1
+        elif isinstance(value, int) and not isinstance(value, bool):
+            yield plain, value
+        elif isinstance(value, str) and re.fullmatch(r"\d{1,15}", value):
+            yield plain, int(value)

@@ -10,12 +10,21 @@ from ftsql.resources import is_finished
 Parent = tuple[Account, str]
 
 
-def heard(look: Look, parent: Parent) -> Row | bool:
-    """What is known of a job: its row where it has finished, else whether it was heard of."""
+def seen(look: Look, parent: Parent) -> Row | None:
+    """A job as this statement was told of it, or as the store has it for good."""
     account, id = parent
     known, listing = look.known(account), look.listings.get(account)
     row = look.got[account].get(id) or (None if listing is None else listing.row(id))
-    row = row or (None if known is None else known.row(id))
+    return row or (None if known is None else known.row(id))
+
+
+def heard(look: Look, parent: Parent) -> Row | bool:
+    """What is known of a job: its row where it has ended, which may lack what is filled in late, else whether it was
+    heard of.
+    """
+    account, id = parent
+    known = look.known(account)
+    row = seen(look, parent) or (None if known is None else known.row(id, ended=True))
     if row is not None:
         return row if is_finished(row.status) else True
     return known is not None and known.holds_any([id])

@@ -7,8 +7,19 @@ out, with no test, sort, limit or loop in between.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
 
-Step = tuple[int, str, int, int, str]  # address, opcode, P1, P2, P4
+
+class Step(NamedTuple):
+    """One instruction, at its address."""
+
+    address: int
+    opcode: str
+    p1: int
+    p2: int
+    p3: int
+    p4: str
+
 
 # Opcodes that stand on a row of a table or of another result.
 ROWS = frozenset(
@@ -38,10 +49,8 @@ def calls(program: Sequence[Step], functions: Collection[str]) -> dict[str, bool
 
 def misplaced(program: Sequence[Step], functions: Collection[str]) -> frozenset[str]:
     """Those of ``functions`` that ``program`` calls where a call may not stand."""
-    coroutines = [
-        (address, end, register) for address, opcode, register, end, _ in program if opcode == "InitCoroutine"
-    ]
-    gives_rows = any(opcode == "ResultRow" for _, opcode, *_ in program)
+    coroutines = [(step.address, step.p2, step.p1) for step in program if step.opcode == "InitCoroutine"]
+    gives_rows = any(step.opcode == "ResultRow" for step in program)
     found = set()
     for address, name in _steps(program, functions):
         if not _over_rows(program, address):
@@ -58,36 +67,36 @@ def misplaced(program: Sequence[Step], functions: Collection[str]) -> frozenset[
 
 def _steps(program: Sequence[Step], functions: Collection[str]) -> Iterator[tuple[int, str]]:
     """Address and name of each call of ``functions``."""
-    for address, opcode, _, _, p4 in program:
-        name = p4.partition("(")[0]
-        if opcode in ("Function", "PureFunc") and name in functions:
-            yield address, name
+    for step in program:
+        name = step.p4.partition("(")[0]
+        if step.opcode in ("Function", "PureFunc") and name in functions:
+            yield step.address, name
 
 
 def _over_rows(program: Sequence[Step], address: int) -> bool:
     """Whether a call comes after a row was looked up, or in a loop; every program ends with a jump to 1."""
-    if any(opcode in ROWS for _, opcode, *_ in program[:address]):
+    if any(step.opcode in ROWS for step in program[:address]):
         return True
-    return any(opcode in JUMPS and 1 < jump <= address for _, opcode, _, jump, _ in program[address:])
+    return any(step.opcode in JUMPS and 1 < step.p2 <= address for step in program[address:])
 
 
 def _straight(program: Sequence[Step], address: int, end: str, register: int | None = None) -> bool:
     """Whether every path from ``address`` leads to the next ``end`` (of ``register``)."""
     targets: list[int] = []
-    for number, opcode, first, jump, _ in program[address + 1 :]:
-        if opcode == end and register in (None, first):
-            return all(address < target <= number for target in targets)
-        if opcode in ("Halt", "EndCoroutine"):
+    for step in program[address + 1 :]:
+        if step.opcode == end and register in (None, step.p1):
+            return all(address < target <= step.address for target in targets)
+        if step.opcode in ("Halt", "EndCoroutine"):
             break
-        if opcode in JUMPS:
-            targets.append(jump)
+        if step.opcode in JUMPS:
+            targets.append(step.p2)
     return False
 
 
 def _sorted(program: Sequence[Step], address: int) -> bool:
     """Whether the row goes into a sorter that gives every one of its rows: ORDER BY without LIMIT."""
-    limited = any(opcode in ("IfNotZero", "DecrJumpZero") for _, opcode, *_ in program[address:])
-    sorts = [number for number, opcode, *_ in program[address:] if opcode == "SorterSort"]
-    if limited or len(sorts) != 1 or any(opcode == "OpenEphemeral" for _, opcode, *_ in program[address:]):
+    after = {step.opcode for step in program[address:]}
+    sorts = [step.address for step in program[address:] if step.opcode == "SorterSort"]
+    if after & {"IfNotZero", "DecrJumpZero", "OpenEphemeral"} or len(sorts) != 1:
         return False
     return _straight(program, address, "SorterInsert") and _straight(program, sorts[0], "ResultRow")

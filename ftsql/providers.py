@@ -29,9 +29,18 @@ Lack = Literal[
 
 @dataclass(frozen=True)
 class CreateField:
-    """One field that a provider's create takes, with the limits that it documents."""
+    """One field that a provider's create takes, with the limits that it documents.
+
+    A dotted name is a member of an object, and ``required`` where that object is given. ``kind``: what it must be,
+    and ``auto``: or the text "auto". ``values``: the only texts that it may be. ``shown``: the answer to a create
+    has it, so that one which lacks it tells that it was dropped.
+    """
 
     required: bool = False
+    kind: Literal["integer", "number", "text"] | None = None
+    auto: bool = False
+    values: tuple[str, ...] = ()
+    shown: bool = True
     minimum: float | None = None
     maximum: float | None = None
     exclusive_minimum: float | None = None
@@ -48,14 +57,20 @@ class CreateField:
 class Provider:
     """One provider's entry.
 
-    ``path`` is its jobs' below ``base_url``. ``query`` goes with every request, ``body`` with every POST.
-    ``paging``: by the last id of a page (after), or not at all (none). ``newest_first``: the order of its
-    list, which is checked all the same. ``without``: what it lacks. ``create_fields``: what a create
-    takes; false takes an inherited one away. ``stores_metadata``: a job shows the metadata it was created
-    with; ``filters_metadata``: its list can be asked for some. ``encoded_ids``: its ids are percent-encoded
-    already. ``not_found``: codes of its "no such job". ``credentials``: headers, or names in ``query`` or ``body``,
-    whose values are secret though their own words do not say so, as Authorization, x-api-key and the like do.
-    ``by_name``: asked only where it is named. ``allow_http``: http:// off this machine is the user's wish.
+    - ``path`` is its jobs' below ``base_url``; ``query`` goes with every request, ``body`` with every POST.
+    - ``paging``: by the last id of a page (after), or not at all (none).
+    - ``newest_first``: the order of its list at ``home``, the address that the package has for it. At any other address
+      the list has to show it. It is checked all the same.
+    - ``without``: what it lacks.
+    - ``create_fields``: what a create takes; false takes an inherited one away, and the name of another provider is
+      the field as that one has it.
+    - ``stores_metadata``: a job shows the metadata it was created with; ``filters_metadata``: its list can be asked
+      for some.
+    - ``encoded_ids``: its ids are percent-encoded already.
+    - ``not_found``: codes of its "no such job"; ``not_found_message``: a regular expression for its words.
+    - ``credentials``: headers, or names in ``query`` or ``body``, whose values are secret though their words do not say
+      so, as those of Authorization and x-api-key do.
+    - ``by_name``: asked only where it is named. ``allow_http``: http:// off this machine is the user's wish.
     """
 
     name: str
@@ -73,7 +88,9 @@ class Provider:
     create_fields: dict[str, CreateField] = field(default_factory=dict)
     encoded_ids: bool = False
     not_found: frozenset[str] = frozenset()
+    not_found_message: str = ""
     credentials: frozenset[str] = frozenset()
+    home: str = ""
     by_name: bool = False
     allow_http: bool = False
 
@@ -117,12 +134,15 @@ def load(config: str | Path | None, environment: Mapping[str, str]) -> tuple[dic
     Raises ConfigError for a file that cannot be read, is no TOML, or has a wrong entry.
     """
     tables = tomllib.loads(packaged.text("providers.toml"))
+    for table in tables.values():
+        if "base_url" in table:
+            table["home"] = _home(table["base_url"])
     path = Path(config).expanduser() if config else user_file(environment)
     active: object = []
     own: dict[str, Any] = {}
     if config or "FTSQL_CONFIG" in environment or path.exists():
         try:
-            own = tomllib.loads(path.read_text("utf-8"))
+            own = tomllib.loads(path.read_text("utf-8-sig"))
         except OSError as error:
             raise ConfigError(f"cannot read the provider file {path}: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -131,6 +151,8 @@ def load(config: str | Path | None, environment: Mapping[str, str]) -> tuple[dic
         for name, table in own.items():
             if not isinstance(table, dict):
                 raise ConfigError(f"{path}: {name} is no provider entry; write [{name}] and its lines below it")
+            if "home" in table:
+                raise ConfigError(f"provider {name}: home: there is no such word")
             tables[name] = _merged(tables.get(name, {}), table)
     if not isinstance(active, list) or not all(isinstance(name, str) for name in active):
         raise ConfigError(f'{path}: active should be a list of names, such as active = ["openai"]')
@@ -138,14 +160,37 @@ def load(config: str | Path | None, environment: Mapping[str, str]) -> tuple[dic
     return {name: _checked(name, table) if own else _made(table) for name, table in made.items()}, active
 
 
+def _home(template: str) -> str:
+    """An entry's own address; none where a variable has to say it."""
+    if any(not default for _, default in VARIABLE.findall(template)):
+        return ""
+    return VARIABLE.sub(lambda match: match[2], template).rstrip("/")
+
+
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for word, value in over.items():
         both = isinstance(value, dict) and isinstance(merged.get(word), dict)
         merged[word] = merged[word] | value if both else value
-        if word == "create_fields" and isinstance(value, dict):
-            merged[word] = {name: field for name, field in merged[word].items() if field is not False}
     return merged
+
+
+def _fields(name: str, fields: Mapping[str, Any], tables: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a create, with those that are as another provider has them, without those taken away."""
+    found: dict[str, Any] = {}
+    for word, limits in fields.items():
+        if isinstance(limits, str):
+            if limits not in tables or word not in (others := tables[limits].get("create_fields", {})):
+                raise ConfigError(f"provider {name}: create_fields: {word} is as {limits!r} has it, which has none")
+            found |= {each: value for each, value in others.items() if each == word or each.startswith(f"{word}.")}
+        elif limits is not False and not any(fields.get(above) is False for above in _above(word)):
+            found[word] = limits
+    return {word: limits for word, limits in found.items() if fields.get(word) is not False}
+
+
+def _above(field: str) -> list[str]:
+    parts = field.split(".")
+    return [".".join(parts[:length]) for length in range(1, len(parts))]
 
 
 def _table(name: str, tables: Mapping[str, Any], above: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -158,13 +203,18 @@ def _table(name: str, tables: Mapping[str, Any], above: tuple[str, ...] = ()) ->
         table = _merged(_table(parent, tables, (*above, name)), {"by_name": False, **table})
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
         raise ConfigError(f"provider {name!r}: a name has letters, digits, '_', '.' and '-' only")
+    if not above and isinstance(table.get("create_fields"), dict):
+        table["create_fields"] = _fields(name, table["create_fields"], tables)
     return {**table, "name": name}
 
 
 def _made(table: Mapping[str, Any]) -> Provider:
     """A provider of the package, whose entries are known to be right."""
     sets = {word: frozenset(table[word]) for word in ("without", "not_found", "credentials") if word in table}
-    fields = {name: CreateField(**limits) for name, limits in table.get("create_fields", {}).items()}
+    fields = {
+        name: CreateField(**{**limits, "values": tuple(limits.get("values", ()))})
+        for name, limits in table.get("create_fields", {}).items()
+    }
     return Provider(**{**table, **sets, "create_fields": fields})
 
 

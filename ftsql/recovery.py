@@ -104,7 +104,7 @@ def decide(session: Session, write_id: int, decision: Decision, job_id: str | No
     )
     row = session.sender.send(back)
     session.journal.record([write_id], "cancelled")
-    return f"write {write_id} is cancelled: {row.id} is {row.status} now"
+    return f"write {write_id} is cancelled: {row.id} is {row.state} now"
 
 
 def _begin(session: Session) -> None:
@@ -188,7 +188,7 @@ def _act(session: Session, entry: Entry, look: Look, exact: bool) -> str:
     row, proves = _job(entry, look)
     if row is None and not (exact and proves):
         return "stays open: no such job is to be seen, which here does not prove that it is gone"
-    status = "gone" if row is None else row.status
+    status = "gone" if row is None else row.state
     if row is not None and leaves(entry.action, row.status):
         _close(session, entry, "committed")
         return f"took effect: the job is {status}"
@@ -204,7 +204,7 @@ def _created(session: Session, entry: Entry, look: Look) -> str:
         return f"created {entry.job_id}, which the list does not show now, and its transaction did not end"
     if row is None or row.status in CANCELLED:
         _close(session, entry, "cancelled")
-        return f"is closed: {entry.job_id} is {'gone' if row is None else row.status}"
+        return f"is closed: {entry.job_id} is {'gone' if row is None else row.state}"
     _close(session, entry, "created")
     return _undecided(entry, row)
 
@@ -220,7 +220,7 @@ def _sent(session: Session, entry: Entry, look: Look, exact: bool) -> str:
         row = found.carriers[0]
         if row.status in CANCELLED:
             _close(session, entry, "cancelled", job_id=row.id)
-            return f"is closed: {row.id} is {row.status}"
+            return f"is closed: {row.id} is {row.state}"
         _close(session, entry, "created", job_id=row.id)
         return _undecided(entry, row)
     made = session.journal.made(entry.provider)
@@ -292,6 +292,6 @@ def _to_keep(entry: Entry, noun: str, id: str) -> str:
 def _undecided(entry: Entry, row: Row) -> str:
     over = " (it is over)" if is_finished(row.status) else ""
     return (
-        f"created {row.id}, which is {row.status}{over}, and its transaction did not end: to cancel it, SELECT "
+        f"created {row.id}, which is {row.state}{over}, and its transaction did not end: to cancel it, SELECT "
         f"cancel_job('{row.id}'); to keep it, ftsql writes settle {entry.write_id} --keep"
     )

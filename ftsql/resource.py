@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails, ValidationError, from_json, to_json
 
 from ftsql import ctrl_c
 from ftsql.errors import DataError, Warning, redacted
-from ftsql.fields import Column
+from ftsql.fields import Column, Rule
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -42,14 +42,15 @@ class Row:
     nested field is asked for. ``cells``: see cells.py; None until they are asked for.
     """
 
-    __slots__ = ("_bare", "_raw", "_values", "cells", "id", "provider")
+    __slots__ = ("_bare", "_raw", "_values", "cells", "id", "position", "provider")
 
     def __init__(
         self, provider: str, values: JSONObject, raw: JSONObject | str, *, bare: Resource | None = None
     ) -> None:
         self.provider = provider
         self._values: JSONObject | None = values
-        self.id = str(values["id"])
+        self.id = str(values.get("id") or "")  # of what belongs to a job an API may say none: see listing.py
+        self.position: int | None = None  # among what belongs to the same job, in the order of its list, oldest first
         self._raw = raw
         self._bare = bare
         self.cells: tuple[SQLiteValue, ...] | None = None
@@ -101,10 +102,17 @@ class Row:
         return value
 
     @property
+    def state(self) -> str:
+        """The status for a sentence."""
+        return self.status or "of no status that its server says"
+
+    @property
     def key(self) -> str:
         return f"{self.provider}/{self.id}"
 
 
+EQUAL = "="  # begins the identity of an object that the API gives no id of its own
+POSITION = "position"
 PROVIDER = Column("TEXT", "The name of the provider that serves it.", "provider")
 RAW = Column("JSON", "The object as it was received, with fields that have no column.", "raw", True)
 
@@ -142,8 +150,20 @@ class Resource:
         """The model's columns."""
         hints = get_type_hints(self.model, include_extras=True)
         return tuple(
-            Column(marker.type, marker.description, name) for name, hint in hints.items() for marker in _markers(hint)
+            Column(marker.type, marker.description, name, time=_is_time(hint))
+            for name, hint in hints.items()
+            for marker in _markers(hint)
         )
+
+    @property
+    def times(self) -> tuple[str, ...]:
+        """The names of the columns that are Unix seconds."""
+        return tuple(column.name for column in self.documented if column.time)
+
+    @property
+    def plan_name(self) -> str:
+        """What a plan of it begins with."""
+        return self.noun.replace(" ", "-") + "s"
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
@@ -228,7 +248,7 @@ class Resource:
             except ValidationError as error:
                 errors = {each["loc"][:2]: each for each in error.errors(include_url=False)}  # of a union the last
             for place, each in errors.items():
-                if len(place) < 2 or place[1] == "id":
+                if len(place) < 2 or (place[1] == "id" and not self.kept):
                     return None, [self._complaint(objects, each)]
                 index, field = int(place[0]), str(place[1])
                 read = left[index]
@@ -264,6 +284,10 @@ def _markers(hint: Any) -> list[Column]:
     if getattr(hint, "__origin__", None) is Required:
         hint = hint.__args__[0]
     return [marker for marker in getattr(hint, "__metadata__", ()) if isinstance(marker, Column)]
+
+
+def _is_time(hint: Any) -> bool:
+    return any(isinstance(marker, Rule) and marker.is_time for marker in getattr(hint, "__metadata__", ()))
 
 
 def json_text(value: object) -> SQLiteValue:

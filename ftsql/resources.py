@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Required, TypedDict
 
 from ftsql.fields import Column, Id, Integer, Metric, Rule, Text, Time, Whole
-from ftsql.resource import Resource
+from ftsql.resource import POSITION, Resource
 
 # A status is an open set; these end a job at any provider (api-facts: OpenAI, Azure, Together, Mistral, LocalAI).
 FINISHED = frozenset(
@@ -125,13 +125,16 @@ JOBS = Resource(
     ),
 )
 
+PLACE = Column(
+    "INTEGER", "Its place among those of the same job, in the order of the API's list: 0 is the oldest.", POSITION, True
+)
 JOB_ID = Column(
     "TEXT", "The same as fine_tuning_job_id; an array of ids asks for several jobs at once.", "job_id", True
 )
 
 
 class Event(TypedDict, total=False):
-    id: Required[Annotated[Id, Column("TEXT", "The object identifier.")]]
+    id: Annotated[Text, Column("TEXT", "The object identifier.")]
     created_at: Annotated[Time, Column("INTEGER", "When the event was created, in Unix seconds.")]
     level: Annotated[Text, Column("TEXT", "The log level: info, warn or error.")]
     message: Annotated[Text, Column("TEXT", "The message of the event.")]
@@ -146,14 +149,14 @@ EVENTS = Resource(
     model=Event,
     path="/{}/events",
     parent="fine_tuning_job_id",
-    extra=(JOB_ID,),
+    extra=(JOB_ID, PLACE),
     lacks="events",
     kept=True,
 )
 
 
 class Checkpoint(TypedDict, total=False):
-    id: Required[Annotated[Id, Column("TEXT", "The checkpoint identifier.")]]
+    id: Annotated[Text, Column("TEXT", "The checkpoint identifier.")]
     created_at: Annotated[Time, Column("INTEGER", "When the checkpoint was created, in Unix seconds.")]
     fine_tuned_model_checkpoint: Annotated[
         Text, Column("TEXT", "The name of the fine-tuned checkpoint model that is created.")
@@ -172,7 +175,7 @@ CHECKPOINTS = Resource(
     model=Checkpoint,
     path="/{}/checkpoints",
     parent="fine_tuning_job_id",
-    extra=(JOB_ID,),
+    extra=(JOB_ID, PLACE),
     lacks="checkpoints",
     kept=True,
 )
@@ -263,7 +266,9 @@ class Result(TypedDict, total=False):
         Rule(names=("valid_mean_token_accuracy", "validation_mean_token_accuracy")),  # Azure
         Column("REAL", "The share of validation tokens that the model predicted."),
     ]
-    train_mean_token_accuracy: Annotated[Metric, Column("REAL", "The share of training tokens that the model predicted.")]
+    train_mean_token_accuracy: Annotated[
+        Metric, Column("REAL", "The share of training tokens that the model predicted.")
+    ]
     full_valid_loss: Annotated[Metric, Column("REAL", "The loss on the whole validation file, at an epoch's end.")]
     full_valid_mean_token_accuracy: Annotated[Metric, Column("REAL", "The accuracy on it, at an epoch's end.")]
 
@@ -273,7 +278,7 @@ RESULTS = Resource(
     noun="result",
     model=Result,
     parent="fine_tuning_job_id",
-    extra=(JOB_ID,),
+    extra=(JOB_ID, PLACE),
     lacks="files",
     kept=True,
 )

@@ -13,27 +13,28 @@ import io
 import re
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Required, TypedDict
+
+from pydantic_core import from_json
 
 from ftsql import contents
 from ftsql.account import Account
-from ftsql.errors import DataError, Warning
+from ftsql.errors import Warning
 from ftsql.fields import Id, Text
 from ftsql.ids import in_url
 from ftsql.known import Known
 from ftsql.look import Look
-from ftsql.nested import AHEAD, Nested
-from ftsql.parents import Parent, heard
+from ftsql.nested import AHEAD, RECENT, Nested
+from ftsql.parents import Parent, seen
 from ftsql.resource import Resource, Row
 from ftsql.resources import RESULTS, is_finished
 
-RECENT = 64  # jobs whose rows a statement keeps at hand
 MAX_KEPT = 8 * 1024 * 1024  # characters of a file that the store keeps
 BASE64 = re.compile(rb"[A-Za-z0-9+/\s]++={0,2}\s*+")
 INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-NAMES = {
+METRICS = {
     *(column.name for column in RESULTS.documented if column.name not in ("file_id", RESULTS.parent)),
     "validation_mean_token_accuracy",
 }
@@ -55,7 +56,7 @@ class Results(Nested):
         self._rows: OrderedDict[Parent, list[Row]] = OrderedDict()  # of late, for a join that comes back to them
         self._files: dict[Account, Known | None] = {}
 
-    def rows(self, parents: Sequence[Parent]) -> Iterator[Row]:
+    def rows(self, parents: Sequence[Parent], *, placed: bool = False) -> Iterator[Row]:
         for number, parent in enumerate(parents):
             if number % AHEAD == 0 and not self._look.may_stop:
                 self.ask(parents[number : number + 2 * AHEAD])
@@ -68,16 +69,17 @@ class Results(Nested):
     def ask(self, parents: Sequence[Parent], *, ahead: bool = True) -> None:
         """Send for the result files of those jobs of which nothing need be asked first."""
         for account, id in dict.fromkeys(parents):
-            job = heard(self._look, (account, id)) if (account, id) not in self._rows else None
+            job = seen(self._look, (account, id)) if (account, id) not in self._rows else None
             known = self._known(account)
-            for file in _files(job) if isinstance(job, Row) else ():
+            for file in _files(job) if job is not None and is_finished(job.status) else ():
                 if in_url(account, file) and not (known is not None and known.holds_any([file])):
                     contents.of(self._look).ask(account, file, must=False)
 
     def _read(self, account: Account, id: str) -> list[Row]:
         """The results of one job, in the order of its files."""
-        told = heard(self._look, (account, id))
-        job = told if isinstance(told, Row) else self._look.get(account, id)
+        job = seen(self._look, (account, id))
+        if job is None or not is_finished(job.status):
+            job = self._look.get(account, id)
         if job is None:
             return []
         found: list[Row] = []
@@ -85,7 +87,7 @@ class Results(Nested):
         for file in _files(job):
             kept = None if known is None else known.row(file)
             if kept is not None:
-                rows = parsed(account.name, id, file, str(kept.raw.get("content")))
+                rows = parsed(account, id, file, str(kept.raw.get("content")), self._look.tell)
                 self._look.count(len(rows))
                 found += rows
                 continue
@@ -93,13 +95,25 @@ class Results(Nested):
             if content is None:
                 warnings.warn(f"{account.name}: the result file {file} of {id} is gone", Warning, stacklevel=2)
                 continue
-            text = decoded(account.name, file, content)
-            found += parsed(account.name, id, file, text)
+            text, why = decoded(content), "its first line names no metric"
+            try:
+                rows = [] if text is None else parsed(account, id, file, text, self._look.tell)
+            except csv.Error as error:
+                text, why = None, str(error)
+            if text is None:
+                self._look.tell(
+                    f"{account.name}: the result file {file} of {id} is no CSV of metrics ({why}), and is left out. "
+                    f"See what it is: SELECT file_content('{file}')"
+                )
+                continue
+            found += rows
             if known is not None and is_finished(job.status) and len(text) <= MAX_KEPT:
                 raw = {"id": file, "content": text}
                 known.save([Row(account.name, {"id": file, "status": job.status}, raw)])
                 if known.holds_any([file]):
                     contents.of(self._look).forget(account, file)
+        for number, row in enumerate(found):
+            row.position = number
         return found
 
     def _known(self, account: Account) -> Known | None:
@@ -119,57 +133,70 @@ def _files(job: Row) -> list[str]:
     return [file for file in dict.fromkeys(files) if isinstance(file, str) and file]
 
 
-def decoded(provider: str, file: str, content: bytes) -> str:
-    """The CSV text of a result file. Raises DataError where it is none."""
-    candidates = [content]
-    if BASE64.fullmatch(content):
-        with contextlib.suppress(binascii.Error):
-            candidates.append(base64.b64decode(b"".join(content.split()), validate=True))
-    for candidate in candidates:
-        try:
-            text = candidate.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            continue
-        header = text.lstrip("\r\n").partition("\n")[0].strip()
-        if NAMES & {name.strip().strip('"') for name in header[:10_000].split(",")}:
-            return text
+def decoded(content: bytes) -> str | None:
+    """The CSV text of a result file: as it is, in base64, or a JSON text of either. None where it is no such CSV."""
     if not content.strip():
         return ""
-    raise _no_csv(provider, file, "its first line names no metric")
+    for candidate in _candidates(content):
+        with contextlib.suppress(UnicodeDecodeError):
+            text = candidate.decode("utf-8-sig")
+            header = text.lstrip("\r\n").partition("\n")[0][:10_000]
+            if METRICS & {_name(name) for name in header.strip().split(_delimiter(header))}:
+                return text
+    return None
 
 
-def parsed(provider: str, job: str, file: str, text: str) -> list[Row]:
-    """The lines of a result file as rows. Raises DataError for what is no CSV."""
+def _candidates(content: bytes) -> Iterator[bytes]:
+    yield content
+    if content.lstrip()[:1] == b'"':
+        with contextlib.suppress(ValueError):
+            text = from_json(content)
+            content = text.encode() if isinstance(text, str) else content
+            yield content
+    if BASE64.fullmatch(content):
+        with contextlib.suppress(binascii.Error):
+            yield base64.b64decode(b"".join(content.split()), validate=True)
+
+
+def _delimiter(header: str) -> str:
+    """What stands between the names of a header: a comma, a semicolon or a tab, whichever there are more of."""
+    return max(",;\t", key=header.count)
+
+
+def _name(name: str) -> str:
+    """A column's name as ours are: Train Loss and "train_loss" are the same."""
+    return re.sub(r"[ -]+", "_", name.strip().strip('"').strip().lower())
+
+
+def parsed(account: Account, job: str, file: str, text: str, tell: Callable[[str], None]) -> list[Row]:
+    """The lines of a result file as rows. Raises csv.Error for what is no CSV."""
+    text = text.lstrip("\r\n")
+    delimiter = _delimiter(text.partition("\n")[0][:10_000])
     reader = csv.DictReader(
-        io.StringIO(text.lstrip("\r\n"), newline=""), restkey="extra", skipinitialspace=True, strict=True
+        io.StringIO(text, newline=""),
+        restkey="extra",
+        skipinitialspace=True,
+        strict=True,
+        delimiter=delimiter,
     )
-    lines: list[dict[str, Any]] = []
-    try:
-        if reader.fieldnames is not None:
-            reader.fieldnames = [name.strip() for name in reader.fieldnames]
-        for line in reader:
-            lines.append({name: _value(cell) for name, cell in line.items() if name})
-    except csv.Error as error:
-        raise _no_csv(provider, file, f"line {reader.line_num}: {error}") from None
+    if reader.fieldnames is not None:
+        reader.fieldnames = [_name(name) if _name(name) in METRICS else name.strip() for name in reader.fieldnames]
+    decimal = "," if delimiter == ";" else "."
+    lines = [{name: _value(cell, decimal) for name, cell in line.items() if name} for line in reader]
     objects = [{**line, "id": f"{file}:{number:08}", "file_id": file} for number, line in enumerate(lines, 1)]
-    rows = RESULTS.rows(provider, objects, job)
-    return [Row(provider, row.values, line) for row, line in zip(rows, lines, strict=True)]
+    rows = RESULTS.rows(account.name, objects, job, tell)
+    shown = account.without_credentials(lines)
+    return [Row(account.name, row.values, line) for row, line in zip(rows, shown, strict=True)]
 
 
-def _value(cell: Any) -> Any:
+def _value(cell: Any, decimal: str) -> Any:
     """A cell as JSON has it: a number where it is one, null where it is empty, else its text."""
     if not isinstance(cell, str):
         return cell
     text = cell.strip()
     if INTEGER.fullmatch(text):
         return int(text)
-    if NUMBER.fullmatch(text) and abs(float(text)) != float("inf"):
-        return float(text)
+    number = text.replace(decimal, ".")
+    if NUMBER.fullmatch(number) and abs(float(number)) != float("inf"):
+        return float(number)
     return cell if text else None
-
-
-def _no_csv(provider: str, file: str, why: str) -> DataError:
-    return DataError(
-        f"{provider}: the result file {file} is no CSV of metrics: {why}. See what it is: SELECT "
-        f"file_content('{file}'), and leave its job out"
-    )

@@ -22,6 +22,51 @@ MOST = 40  # such parts in memory
 _Place = tuple[int, int]  # in the file: where, and how many bytes
 
 
+class Spill:
+    """A temporary file for what is read again only seldom. Only the thread of its statement may use it."""
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] | None = None
+        self._end = 0
+        self._full = False  # the disk
+
+    def write(self, data: bytes) -> _Place | None:
+        """Where ``data`` stands now; None where the disk does not take it."""
+        if self._full:
+            return None
+        try:
+            if self._file is None:
+                import tempfile  # few lists are that long
+
+                self._file = tempfile.TemporaryFile(prefix="ftsql-", buffering=0)  # noqa: SIM115 - until this object ends
+            self._file.seek(self._end)
+            self._full = self._file.write(data) != len(data)
+        except OSError:
+            self._full = True
+        if self._full:
+            return None
+        self._end += len(data)
+        return self._end - len(data), len(data)
+
+    def read(self, place: _Place) -> bytes:
+        """What stands there. Raises OperationalError where the file broke."""
+        assert self._file is not None
+        data = b""
+        with contextlib.suppress(OSError):
+            self._file.seek(place[0])
+            data = self._file.read(place[1])
+        if len(data) != place[1]:
+            raise OperationalError(
+                "a temporary file that holds the first rows of a long list broke: see that the disk for "
+                "temporary files (TMPDIR) has room and works, and run the statement again"
+            )
+        return data
+
+    def __del__(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
 class Rows(Sequence[Row]):
     """A list of jobs that grows at its end. Only the thread of its statement may use it.
 
@@ -33,9 +78,7 @@ class Rows(Sequence[Row]):
         self._parts: list[list[Row] | _Place] = []
         self._length = 0
         self._next = 0  # the first part that may be written
-        self._file: IO[bytes] | None = None
-        self._end = 0
-        self._full = False  # the disk
+        self._spill = Spill()
         self._read: tuple[int, list[Row]] = (-1, [])  # the part that was read last
         self._changed: dict[int, Row] = {}
 
@@ -92,42 +135,19 @@ class Rows(Sequence[Row]):
 
     def _write(self, number: int) -> None:
         part = self._parts[number]
-        if self._full or not isinstance(part, list):
-            return
+        assert isinstance(part, list)
         try:
             data = marshal.dumps([(row.provider, whole(row), row.text) for row in part])
-            if self._file is None:
-                import tempfile  # few lists are that long
-
-                self._file = tempfile.TemporaryFile(prefix="ftsql-", buffering=0)  # noqa: SIM115 - until this object ends
-            self._file.seek(self._end)
-            self._full = self._file.write(data) != len(data)
         except ValueError:  # what JSON cannot say
             return
-        except OSError:
-            self._full = True
-        if not self._full:
-            self._parts[number] = (self._end, len(data))
-            self._end += len(data)
+        place = self._spill.write(data)
+        self._parts[number] = part if place is None else place
 
     def _loaded(self, number: int, place: _Place) -> list[Row]:
         if self._read[0] != number:
-            assert self._file is not None
-            data = b""
-            with contextlib.suppress(OSError):
-                self._file.seek(place[0])
-                data = self._file.read(place[1])
-            if len(data) != place[1]:
-                raise OperationalError(
-                    "a temporary file that holds the first rows of a long list broke: see that the disk for "
-                    "temporary files (TMPDIR) has room and works, and run the statement again"
-                )
-            self._read = (number, [_row(*kept) for kept in marshal.loads(data)])  # noqa: S302 - what we wrote ourselves
+            kept = marshal.loads(self._spill.read(place))  # noqa: S302 - what we wrote ourselves
+            self._read = (number, [_row(*each) for each in kept])
         return self._read[1]
-
-    def __del__(self) -> None:
-        if self._file is not None:
-            self._file.close()
 
 
 def _row(provider: str, made: tuple[Any, ...], text: str) -> Row:

@@ -6,7 +6,6 @@ A scan may yield more rows than the statement wants and never misses one that it
 from __future__ import annotations
 
 import heapq
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, cast
@@ -15,6 +14,7 @@ from ftsql import metadata
 from ftsql.account import Account
 from ftsql.cells import CREATED_AT, Cells, cells
 from ftsql.errors import OperationalError
+from ftsql.fields import NUMERIC
 from ftsql.fresh import rest
 from ftsql.known import Choice
 from ftsql.listing import Listing
@@ -22,8 +22,6 @@ from ftsql.look import Look
 from ftsql.plan import Plan
 from ftsql.resource import SQLiteValue
 from ftsql.rows import Rows
-
-NUMERIC = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 
 
 def scan(look: Look, plan: Plan, arguments: Sequence[Any], columns: int) -> Iterator[Cells]:
@@ -50,7 +48,7 @@ def scan(look: Look, plan: Plan, arguments: Sequence[Any], columns: int) -> Iter
         listing.wanted = listing.wanted or (choice.since is None and not look.may_stop)
     if len(accounts) > 1 and (plan.newest_first or not look.may_stop):
         for listing in listings:
-            listing.ahead(size)
+            listing.ahead(listing.enough(size) if plan.newest_first else size)
     parts = [_listed(look, listing, choice, inclusive, size, plan.newest_first, columns) for listing in listings]
     if plan.newest_first and len(parts) > 1:
         return heapq.merge(*map(chain.from_iterable, parts), key=_newest_first)
@@ -126,7 +124,8 @@ def _listed(
                 listing.read()
             yield sorted((cells(got.get(row.id) or row, columns) for row in jobs), key=_newest_first)
             return
-        while index < len(jobs):
+        waits = in_order and not index and not listing.trusted and not listing.joined
+        while index < len(jobs) and not waits:
             part = jobs.part(index)
             index += len(part)
             yield [cells(got.get(row.id) or row, columns) for row in part]
@@ -137,7 +136,8 @@ def _listed(
             return
         read = len(jobs)
         listing.eager = choice.since is None and not look.may_stop and (not in_order or listing.pages > 0)
-        listing.read(size if not listing.pages else None)
+        first = listing.enough(size) if in_order else size
+        listing.read(first if not listing.pages else None)
         look.compare(account, jobs[read:])
         over = choice.since is not None and listing.older_than(choice.since, inclusive=inclusive)
         if not (look.may_stop or over) and (not in_order or listing.pages > 1):

@@ -1,9 +1,13 @@
-"""What stands in a store's file, version by version."""
+"""What stands in a store's file. What is kept of the APIs has the columns of the jobs' model, whatever these are."""
 
 from __future__ import annotations
 
+import hashlib
+
+from ftsql.resources import JOBS
+
 APPLICATION_ID = 0x66747371  # "ftsq" in the file's header
-VERSION = 2
+VERSION = 3
 
 SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
@@ -18,25 +22,28 @@ CREATE INDEX writes_by_time ON writes (at);
 CREATE INDEX writes_by_job ON writes (provider, job_id);
 CREATE TABLE covers (
     cover INTEGER PRIMARY KEY, provider TEXT, account TEXT, resource TEXT, horizon REAL, looked_at REAL DEFAULT 0,
-    full_at REAL, broke_at REAL, generation INTEGER DEFAULT 0, UNIQUE (account, resource)
+    full_at REAL, broke_at REAL, generation INTEGER DEFAULT 0, habits TEXT, UNIQUE (account, resource)
 );
 """
-# What was read of the APIs: it can be asked for again.
-KEPT = """
+MADE = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}"
+# What is kept of an older version can be asked for again.
+OLDER = f"DROP TABLE IF EXISTS objects; ALTER TABLE covers ADD COLUMN habits TEXT; PRAGMA user_version = {VERSION}"
+
+STORED = (*(column.name for column in JOBS.documented), "suffix")
+# What was read of the APIs. ``terminal_at``: when a job was first seen in a status that ends it; ``rank``: among
+# what belongs to one job the order in which its list has it, oldest first.
+KEPT = f"""
 CREATE TABLE kept (
-    cover INTEGER, place INTEGER, id, created_at, error, estimated_finish, fine_tuned_model, finished_at,
-    hyperparameters, integrations, metadata, method, model, object, organization_id, result_files, seed, status,
-    trained_tokens, training_file, validation_file, suffix, finished INTEGER, checked_at REAL, listing TEXT, raw,
-    UNIQUE (cover, id)
+    cover INTEGER, place INTEGER, {", ".join(STORED)},
+    finished INTEGER, terminal_at REAL, checked_at REAL, listing TEXT, rank INTEGER, raw, UNIQUE (cover, id)
 );
 CREATE INDEX kept_by_time ON kept (cover, place DESC, id, status);
 CREATE INDEX kept_by_status ON kept (cover, status, place DESC, id);
 CREATE INDEX kept_active ON kept (cover, place DESC, id) WHERE NOT finished;
 """
-MADE = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}"
-# A process of the older version that still runs finds no table of its own, and asks for everything.
-FROM_1 = f"""
-DROP TABLE objects;
+KEPT_OF = hashlib.sha256(KEPT.encode()).hexdigest()[:16]
+ANEW = f"""
+DROP TABLE IF EXISTS kept;
 UPDATE covers SET horizon = NULL, looked_at = 0, full_at = NULL, broke_at = NULL, generation = generation + 1;
-{KEPT}{MADE}
+{KEPT}INSERT OR REPLACE INTO meta VALUES ('kept', '{KEPT_OF}');
 """

@@ -16,6 +16,8 @@ import apsw
 from pydantic_core import to_json
 
 from ftsql import effects, fingerprint
+from ftsql.answers import words
+from ftsql.checks import unlike
 from ftsql.errors import (
     APIConnectionError,
     APIError,
@@ -24,6 +26,7 @@ from ftsql.errors import (
     ProgrammingError,
     StoreError,
     redacted,
+    warn,
 )
 from ftsql.journal import Entry, Journal, State
 from ftsql.resource import Row
@@ -211,9 +214,15 @@ class Sender:
     def _made(self, write: Write, sent_at: float) -> Row:
         """The job that a create was answered with. Raises DataError where it can be none of its own."""
         assert write.reply is not None
-        row = JOBS.rows(write.provider, [write.reply.body])[0]
+        body = write.reply.body
+        if isinstance(body, dict) and not body.get("id") and (text := words(body)[0]):
+            raise DataError(f"it was answered with an error: {text}")
+        row = JOBS.rows(write.provider, [body], tell=warn)[0]
         if not self._answers(write, row, sent_at):
             raise DataError(f"it was answered with another job, {row.id}")
+        sent = {name: value for name, value in (write.request or {}).items() if (name, value) != write.fingerprint}
+        for text in unlike(write.client.account, sent, row):
+            warn(f"{write.provider}: {row.id}: {text}")
         return row
 
     def _answers(self, write: Write, row: Row, sent_at: float) -> bool:
@@ -228,11 +237,10 @@ class Sender:
 
     def _act(self, write: Write) -> Row:
         """Cancel, pause or resume; gives the job afterwards. Refused, but already so: no error."""
-        client = write.client
         refusal: APIError | None = None
         answer: Any = None
         try:
-            write.reply = self.wait(write, client.act(f"/{write.job_id}/{write.action}", write))
+            write.reply = self.wait(write, write.client.act(f"/{write.job_id}/{write.action}", write))
             answer = write.reply.body
         except DataError:
             pass  # a body that is none of the API's: what counts is how the job is now
@@ -240,30 +248,40 @@ class Sender:
             if error.status in (401, 403, 429) or isinstance(error, OutcomeUnknown):
                 raise
             refusal = error
-        if isinstance(answer, dict) and answer.get("id") == write.job_id and answer.get("status"):
-            with contextlib.suppress(DataError):
-                return JOBS.rows(write.provider, [answer])[0]
+        with contextlib.suppress(DataError):
+            row = JOBS.one(write.provider, answer, str(write.job_id), warn)
+            if row.status is not None:
+                return row
+        if refusal is None and isinstance(answer, dict) and not answer.get("id") and (text := words(answer)[0]):
+            status = write.reply.status if write.reply else None
+            refusal = APIError(text, provider=write.provider, status=status)
         # An empty or foreign body, a refusal, a lost answer: what counts is how the job is now.
-        row = None
-        if "retrieve" not in client.account.provider.without:
-            try:
-                found = self.wait(write, client.get(f"/{write.job_id}", None, write))
-            except APIError as error:
-                write.unsure = refusal is None or refusal.ambiguous
-                raise refusal or error from None
-            row = None if found is None else JOBS.rows(write.provider, [found])[0]
-        if refusal is not None and (row is None or not leaves(write.action, row.status)):
-            if row is not None and is_finished(row.status):
-                refusal.hint = f"The job is {row.status} already"
-                write.row = row
-            raise refusal
-        if row is None:
-            values = {
-                "id": write.job_id,
-                "status": {action: status for status, action in STATUS.items()}[write.action],
-            }
+        if "retrieve" in write.client.account.provider.without:
+            if refusal is not None:
+                raise refusal
+            values = {"id": write.job_id, "status": {action: status for status, action in STATUS.items()}[write.action]}
             return Row(write.provider, values, dict(values))
-        return row
+        return self._now(write, refusal)
+
+    def _now(self, write: Write, refusal: APIError | None) -> Row:
+        """The job as it is after a write to it. Raises the refusal of one, unless the job is so already."""
+        id = str(write.job_id)
+        try:
+            found = self.wait(write, write.client.get(f"/{id}", None, write))
+            job = None if found is None else JOBS.one(write.provider, found, id, warn)
+        except (APIError, DataError) as error:
+            write.unsure = refusal is None or refusal.ambiguous
+            raise refusal or error from None
+        if job is None:
+            refusal = refusal or APIError(f"there is no such job: {id}", provider=write.provider, status=404)
+            refusal.no_such, refusal.hint = True, ""
+            raise refusal
+        if refusal is not None and not leaves(write.action, job.status):
+            if is_finished(job.status):
+                refusal.hint = f"The job is {job.status} already"
+                write.row = job
+            raise refusal
+        return job
 
     def _unknown(self, write: Write, reason: str, candidates: Sequence[Row], listed: str = "") -> OutcomeUnknown:
         ids = tuple(row.id for row in candidates)

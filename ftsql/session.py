@@ -167,12 +167,11 @@ class Session:
         elif write.action == "create":
             self.last_job_id = write.row.id
             self.created.append(write.row)
-            model = write.row.values.get("model")
-            self.notes.append(
-                f"created {write.row.id} (provider {write.provider}, model {model}, status {write.row.status})"
-            )
+            known = {"model": write.row.values.get("model"), "status": write.row.status}
+            facts = "".join(f", {name} {value}" for name, value in known.items() if value is not None)
+            self.notes.append(f"created {write.row.id} (provider {write.provider}{facts})")
         else:
-            self.notes.append(f"{write.row.id} is {write.row.status} now (provider {write.provider})")
+            self.notes.append(f"{write.row.id} is {write.row.state} now (provider {write.provider})")
 
     def begin(self, table: int) -> None:
         if not self.queue.writes:  # the first table of a transaction

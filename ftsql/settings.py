@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 from ftsql.errors import ConfigError
 
@@ -21,7 +21,7 @@ class Settings:
     that it was never accepted, ``max_creates_per_day``: creates in 24 hours by everything that shares the
     store (None: any number), ``max_age``: how old what is shown may be (0: every statement asks),
     ``refresh_seconds``: how often a list is read in full, ``max_body``: bytes of an answer that are read
-    before it is refused.
+    before it is refused, ``paging``: "none" where one answer of a server whose address you gave holds all.
     """
 
     timeout: float = 60.0
@@ -36,6 +36,7 @@ class Settings:
     max_age: float = 0.0
     refresh_seconds: float = 86_400.0
     max_body: int = 256 * 1024 * 1024
+    paging: Literal["after", "none"] = "after"
 
     @classmethod
     def chosen(cls, given: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
@@ -53,6 +54,11 @@ class Settings:
             if value is None:
                 value, source = environment.get(f"FTSQL_{name.upper()}") or None, f"FTSQL_{name.upper()}"
             if value is None:
+                continue
+            if name == "paging":
+                if value not in ("after", "none"):
+                    raise ConfigError(f"setting paging: {value!r} should be 'after' or 'none' (from {source})")
+                values[name] = value
                 continue
             try:
                 values[name] = value in (True, "1", "true", "yes", "on") if kind is bool else kind(value)

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import apsw
+from pydantic_core import from_json, to_json
 
 from ftsql.account import Account
 from ftsql.errors import StoreError, Warning
+from ftsql.habits import Habits, is_recent
 from ftsql.resource import Resource
 from ftsql.resources import JOBS
 from ftsql.settings import Settings
@@ -67,7 +69,7 @@ class Shelf:
             sql = "SELECT horizon, looked_at, full_at, generation FROM covers WHERE cover = ?"
             row: Any = db.execute(sql, (self._cover(db),)).fetchone() or (None, 0, None, 0)
             self._generation = row[3]
-            due = row[0] is None or not row[2] or row[2] <= time.time() - self._refresh_seconds
+            due = row[0] is None or not row[2] or not is_recent(row[2], self._refresh_seconds)
             return None if due else Cover(row[0], row[1])
 
         return self._safe(read, None)
@@ -76,8 +78,8 @@ class Shelf:
         """When all was last known to be as the API has it, however long ago; 0 where there is no cover."""
 
         def read(db: apsw.Connection) -> float:
-            sql = "SELECT looked_at FROM covers WHERE cover = ? AND horizon IS NOT NULL"
-            row: Any = db.execute(sql, (self._cover(db),)).fetchone()
+            sql = "SELECT looked_at FROM covers WHERE cover = ? AND horizon IS NOT NULL AND looked_at <= ?"
+            row: Any = db.execute(sql, (self._cover(db), time.time())).fetchone()
             return 0.0 if row is None else float(row[0])
 
         return self._safe(read, 0.0)
@@ -86,6 +88,7 @@ class Shelf:
         """Whether the provider's order was not seen to break since the last time for a full listing."""
 
         def read(db: apsw.Connection) -> bool:
+            # Two-sided as all of them, but a break that a wrong clock noted in the future is a break.
             sql = "SELECT 1 FROM covers WHERE cover = ? AND broke_at > ?"
             return db.execute(sql, (self._cover(db), time.time() - self._refresh_seconds)).fetchone() is None
 
@@ -129,8 +132,9 @@ class Shelf:
 
         def write(db: apsw.Connection) -> None:
             db.execute(
-                "UPDATE covers SET looked_at = max(looked_at, ?) WHERE cover = ? AND generation = ?",
-                (at, self._cover(db), self._generation),
+                "UPDATE covers SET looked_at = iif(looked_at <= ?1, max(looked_at, ?2), ?2) "
+                "WHERE cover = ?3 AND generation = ?4",
+                (time.time(), at, self._cover(db), self._generation),
             )
 
         self._safe(write, None, writes=True, whole=True)
@@ -150,17 +154,36 @@ class Shelf:
         """Whether nothing more will come."""
 
         def read(db: apsw.Connection) -> bool:
-            sql = "SELECT 1 FROM covers WHERE cover = ? AND horizon >= ?"
-            return db.execute(sql, (self._cover(db), FOREVER)).fetchone() is not None
+            sql = "SELECT 1 FROM covers WHERE cover = ? AND horizon >= ? AND looked_at <= ?"
+            return db.execute(sql, (self._cover(db), FOREVER, time.time())).fetchone() is not None
 
         return self._safe(read, False)
+
+    def habits(self) -> Habits:
+        """How the account's lists of this resource behave, as far as they have shown."""
+
+        def read(db: apsw.Connection) -> Habits:
+            cover = self._store.cover(db, self._account, self._resource.table, make=False)
+            text: Any = db.execute("SELECT habits FROM covers WHERE cover = ?", (cover,)).get
+            return Habits(**from_json(text)) if text else Habits()
+
+        return self._safe(read, Habits())
+
+    def keep_habits(self, habits: Habits) -> None:
+        """Remember them."""
+
+        def write(db: apsw.Connection) -> None:
+            cover = self._store.cover(db, self._account, self._resource.table, make=True)
+            db.execute("UPDATE covers SET habits = ? WHERE cover = ?", (to_json(habits).decode(), cover))
+
+        self._safe(write, None, writes=True)
 
     def refresh(self) -> None:
         """Have the next listing read everything, and take nothing for finished that it does not show so."""
 
         def write(db: apsw.Connection) -> None:
             cover = (self._cover(db),)
-            db.execute("UPDATE covers SET full_at = 0, looked_at = 0 WHERE cover = ?", cover)
+            db.execute("UPDATE covers SET full_at = 0, looked_at = 0, habits = NULL WHERE cover = ?", cover)
             db.execute("UPDATE kept SET finished = 0, checked_at = 0 WHERE cover = ?", cover)
 
         self._safe(write, None, writes=True)

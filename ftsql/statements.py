@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import apsw
 import apsw.ext
 
-from ftsql.errors import ProgrammingError
+from ftsql import comparisons
+from ftsql.errors import ProgrammingError, Warning
 from ftsql.look import Look
 from ftsql.program import Step, calls
 from ftsql.savepoints import Savepoints
 from ftsql.writes import Queue
 
+EFFECT = re.compile(r"\b(create_job|cancel_job|pause_job|resume_job|upload_file)\b", re.IGNORECASE)
 STOPS = re.compile(r"\b(LIMIT|EXISTS)\b", re.IGNORECASE)  # such a statement may not read all that it reads from
 READS = re.compile(r"\s*(SELECT|VALUES|EXPLAIN)\b", re.IGNORECASE)  # such a statement has no savepoint of its own
 
@@ -31,6 +34,8 @@ class Statement:
 
     sql: str = field(repr=False)  # a traceback's locals are no place for what users write into SQL
     look: Look
+    of: Statements | None = field(default=None, repr=False)
+    parameters: Any = field(default=None, repr=False)  # as they were bound, where that was seen
     in_transaction: bool = False  # when it began
     reads: bool = True  # and writes nothing, as SQLite has it
     parent: Statement | None = None  # the one under way when it began, which may hold a savepoint of its own
@@ -42,10 +47,26 @@ class Statement:
     savepoints: set[tuple[int, int]] = field(default_factory=set)  # (table, level) opened, not released
     failed: bool = False  # a row was refused by us, which ends it
     keeps: bool = False  # it failed under OR FAIL: what it wrote before stays
+    inspected: bool = False  # its comparisons of times were looked at
 
     def __post_init__(self) -> None:
         self.look.may_stop = STOPS.search(self.sql) is not None
         self.look.statement = self.sql
+
+    def check(self, words: str, arguments: Sequence[Any]) -> None:
+        """Raise ProgrammingError if a scan of that plan compares a time with what is none; see comparisons.py."""
+        if not self.inspected and self.of is not None:
+            self.inspected = True
+            self.of.inspect(self)
+        comparisons.check(words, arguments, self._gives)
+
+    def _gives(self, value: object) -> bool:
+        """Whether ``value`` stands in the statement, or among its parameters."""
+        bound = self.parameters.values() if isinstance(self.parameters, dict) else self.parameters or ()
+        if value in list(bound):
+            return True
+        program = self.of.program_of(self.sql) if self.of is not None else []
+        return value in list(comparisons.literals(program))
 
 
 class Statements:
@@ -59,6 +80,8 @@ class Statements:
         self._ended: list[Statement] = []  # whose savepoints are still open: see settle
         self._savepoints = Savepoints()
         self._announced: str | None = None
+        self._bound: Any = None  # the parameters of the announced statement
+        self.is_sure: Callable[[str], bool] = lambda _: False  # asks a person to confirm what cannot be decided
         self._silent = False
         self.acted = 0  # writes that functions sent in the transaction under way
         self._loose = Statement("", look())  # before any trace event, or after the last
@@ -93,6 +116,39 @@ class Statements:
             )
         return callers[0]
 
+    def inspect(self, statement: Statement) -> None:
+        """Look for comparisons of times in a statement's bytecode, where SQLite shows them to no table.
+
+        Raises ProgrammingError if the statement writes to an API; in any other a mistaken one is a warning.
+        """
+        sql = statement.sql
+        acts = EFFECT.search(sql) is not None
+        if not comparisons.NAMES_A_TIME.search(sql) or not (acts or not statement.reads or "'" in sql):
+            return
+        program = self.program_of(sql)
+        doubts = comparisons.read(program, self._parameters(statement))
+        if not (acts or any(step.opcode == "VUpdate" for step in program)):
+            for error in doubts.mistakes[:1]:
+                warnings.warn(str(error), Warning, stacklevel=2)
+        elif doubts.mistakes:
+            raise doubts.mistakes[0]
+        elif doubts.undecided and not self.is_sure(comparisons.doubtful(doubts.undecided)):
+            raise ProgrammingError(f"refused: {comparisons.doubtful(doubts.undecided)}")
+
+    def _parameters(self, statement: Statement) -> dict[int, Any] | None:
+        """The parameters by number; None where they were not seen."""
+        bound = statement.parameters
+        if bound is None:
+            return None
+        if not isinstance(bound, dict):
+            return dict(enumerate(bound, 1))
+        self._silent = True
+        try:
+            names = apsw.ext.query_info(self._connection, statement.sql).bindings_names
+        finally:
+            self._silent = False
+        return {number: bound.get(name) for number, name in enumerate(names, 1) if name in bound}
+
     def announce(self, sql: str) -> None:
         """The next statement that begins is the user's, whatever its text looks like."""
         self._announced = sql
@@ -111,7 +167,14 @@ class Statements:
         try:
             steps = apsw.ext.query_info(self._connection, sql, explain=True).explain or []
             return [
-                (number, step.opcode, step.p1 or 0, step.p2 or 0, str(step.p4 or ""))
+                Step(
+                    number,
+                    step.opcode,
+                    step.p1 or 0,
+                    step.p2 or 0,
+                    step.p3 or 0,
+                    "" if step.p4 is None else str(step.p4),
+                )
                 for number, step in enumerate(steps)
             ]
         except apsw.Error:
@@ -160,7 +223,7 @@ class Statements:
 
     def _executes(self, cursor: Any, sql: str, bindings: Any) -> bool:
         if not self._silent:
-            self._announced = sql
+            self._announced, self._bound = sql, bindings
         return True if self._before is None else bool(self._before(cursor, sql, bindings))
 
     def _trace(self, event: dict[str, object]) -> None:
@@ -174,6 +237,7 @@ class Statements:
             return
         if event["code"] == apsw.SQLITE_TRACE_STMT:
             announced, self._announced = self._announced, None
+            bound, self._bound = self._bound, None
             # Without an announcement (a cursor with a trace of its own) only what is surely the user's counts.
             users = _same(announced, sql) or not event.get("trigger") or not self._running
             if users and (id not in self._running or not event.get("trigger")):
@@ -184,6 +248,8 @@ class Statements:
                 self._running[id] = Statement(
                     text,
                     self._look(),
+                    self,
+                    bound if announced is not None and _same(announced, sql) else None,
                     self._connection.in_transaction,
                     bool(event.get("readonly", READS.match(sql))),
                     next((other for other in reversed(self.running) if not READS.match(other.sql)), None),
@@ -204,6 +270,10 @@ class Statements:
             in_transaction_after=self._connection.in_transaction,
             beside_writes=any(not other.reads for other in self._running.values()),
         )
+
+
+def _text(operand: object) -> str:
+    return "" if operand is None else str(operand)
 
 
 def _same(known: str | None, sql: str) -> bool:

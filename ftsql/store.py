@@ -23,7 +23,7 @@ from pydantic_core import to_json
 from ftsql.account import Account
 from ftsql.errors import StoreError
 from ftsql.owner import ADVICE, BUSY_MILLISECONDS, MEMORY, Owner, reason
-from ftsql.schema import APPLICATION_ID, FROM_1, KEPT, MADE, SCHEMA, VERSION
+from ftsql.schema import ANEW, APPLICATION_ID, KEPT_OF, MADE, OLDER, SCHEMA, VERSION
 from ftsql.turns import turn_at
 
 PAGES = 8  # that may wait to be kept
@@ -64,7 +64,9 @@ class Store:
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             if not stat.S_ISREG(os.stat(self.path).st_mode):
                 raise StoreError(f"{self.path} is no file: name another one (store=, --store)")
-        db = apsw.Connection(self.path, flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
+        # In memory as far as it has room there: a long list goes into a temporary file.
+        name = "" if self.path == MEMORY else self.path
+        db = apsw.Connection(name, flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
         try:
             db.set_busy_timeout(BUSY_MILLISECONDS)
             db.execute("PRAGMA page_size = 8192")  # of a new file: rows are long
@@ -86,7 +88,7 @@ class Store:
             with contextlib.closing(db.execute("BEGIN IMMEDIATE")):
                 tables = db.execute("SELECT count(*) FROM sqlite_schema").get
                 if db.pragma("application_id") == 0 and not tables:
-                    db.execute(SCHEMA + KEPT + MADE)
+                    db.execute(SCHEMA + ANEW + MADE)
                 db.execute("COMMIT")
         if db.pragma("application_id") != APPLICATION_ID:
             raise StoreError(
@@ -94,10 +96,13 @@ class Store:
             )
         if db.pragma("user_version") > VERSION:
             raise StoreError(f"the store {self.path} was made by a newer ftsql: update ftsql, or name another file")
-        if db.pragma("user_version") < VERSION:
+        kept = "SELECT value FROM meta WHERE name = 'kept'"
+        if db.pragma("user_version") < VERSION or db.execute(kept).get != KEPT_OF:
             with contextlib.closing(db.execute("BEGIN IMMEDIATE")):
                 if db.pragma("user_version") < VERSION:
-                    db.execute(FROM_1)
+                    db.execute(OLDER)
+                if db.execute(kept).get != KEPT_OF:
+                    db.execute(ANEW)
                 db.execute("COMMIT")
 
     @contextlib.contextmanager

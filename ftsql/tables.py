@@ -11,6 +11,7 @@ from typing import Any
 import apsw
 from pydantic_core import from_json
 
+from ftsql import comparisons
 from ftsql.account import Account
 from ftsql.errors import NotSupportedError, ProgrammingError
 from ftsql.feed import Feed
@@ -18,7 +19,7 @@ from ftsql.ids import in_url
 from ftsql.nested import AHEAD, Nested
 from ftsql.parents import Parent, heard, lacks
 from ftsql.plan import GET, LISTING
-from ftsql.resource import Resource, Row, SQLiteValue, json_text
+from ftsql.resource import POSITION, Resource, Row, SQLiteValue, json_text
 from ftsql.resources import RESULTS
 from ftsql.results import Results
 from ftsql.session import Session
@@ -28,6 +29,8 @@ OPERATORS = {
     apsw.SQLITE_INDEX_CONSTRAINT_IS: "=",
     apsw.SQLITE_INDEX_CONSTRAINT_NE: "<>",
 }
+DEAD_END = 1e90
+UNSERVED = "without-parent"
 PARENTS = ("parents", "parent", "key", "id")  # what a plan calls the ways to say which objects are wanted
 
 
@@ -70,16 +73,20 @@ class Table:
                 waiting.add(word)
         found = [word for word in PARENTS if word in taken]
         # Another order of the tables has the parent's id. What a table-valued function is given may be an array,
-        # with which no row compares: only the function itself can answer for it.
-        if self._resource.parent and ((waiting and not found) or "parents" in waiting - taken.keys()):
-            return False
+        # with which no row compares: only the function itself can answer for it. Such a plan is dear, and fails if it
+        # runs. It takes what the others take: where BestIndex refuses it, SQLite does not ask for all others.
+        dead_end = self._resource.parent and ((waiting and not found) or "parents" in waiting - taken.keys())
         chosen = [*found[:1], *(word for word in taken if word not in PARENTS)]
-        for position, word in enumerate(chosen, 1):
-            info.set_aConstraintUsage_argvIndex(taken[word], position)
+        times, late = comparisons.constraints(info, self._names, self._resource.table)
+        for position, slot in enumerate((*(taken[word] for word in chosen), *(slot for slot, _ in times)), 1):
+            info.set_aConstraintUsage_argvIndex(slot, position)
         without = LISTING * LISTING if self._resource.parent else LISTING
         info.estimatedCost = (GET if found else without) / (2 if "provider" in taken else 1)
+        info.estimatedCost = DEAD_END if dead_end else comparisons.LAST if late else info.estimatedCost
         info.estimatedRows = 50
-        info.idxStr = " ".join([plan_name(self._resource), *chosen])
+        words_of_plan = [self._resource.plan_name, *([UNSERVED] if dead_end else []), *chosen]
+        info.idxStr = " ".join(words_of_plan) + comparisons.said(words for _, words in times)
+        info.idxNum = int(any(self._names[number] == POSITION for number in info.colUsed if number < len(self._names)))
         return True
 
     def Open(self) -> _Cursor:
@@ -95,6 +102,8 @@ class _Cursor:
     """One scan. It keeps the look of the statement in which SQLite opened it."""
 
     def __init__(self, session: Session, resource: Resource) -> None:
+        self._session = session
+        self._placed = False  # the statement reads the objects' positions
         self._look = session.statement.look
         self._resource = resource
         view = Results if resource is RESULTS else Nested
@@ -106,9 +115,14 @@ class _Cursor:
         self._last: tuple[Feed, Any] | None = None  # the scan of jobs that the last parent came from, and where
         self._streak = 0  # parents that came in turn
 
-    def Filter(self, number: int, words: str, arguments: Sequence[Any]) -> None:
-        values = dict(zip(words.split(" ")[1:], arguments, strict=True))
-        self._rows = self._scan(values)
+    def Filter(self, placed: int, words: str, arguments: Sequence[Any]) -> None:
+        self._session.statement.check(words, arguments)
+        plan, checks = comparisons.heard(words)
+        if UNSERVED in plan:
+            raise without_parent(self._resource)
+        arguments = arguments[: len(arguments) - len(checks)]
+        self._placed = bool(placed)
+        self._rows = self._scan(dict(zip(plan.split(" ")[1:], arguments, strict=True)))
         self.Next()
 
     def _scan(self, values: dict[str, Any]) -> Iterator[Row]:
@@ -135,7 +149,7 @@ class _Cursor:
         parents = [parent for name in names for parent in self._served(name, accounts)]
         if len(parents) == 1 and not self._look.may_stop:
             self._nested.ask([parents[0], *self._likely(parents[0], accounts)])
-        return self._nested.rows(parents)
+        return self._nested.rows(parents, placed=self._placed)
 
     def _all(self, accounts: Sequence[Account]) -> Iterator[Row]:
         return self._nested.rows([(account, "") for account in accounts])
@@ -222,6 +236,7 @@ class _Cursor:
             ),
             "raw": lambda row: row.text,
             "key": resource.key,
+            POSITION: lambda row: row.position,
         }
         if name in special:
             return special[name]
@@ -237,11 +252,6 @@ def without_parent(resource: Resource) -> ProgrammingError:
         f"or JOIN it with fine_tuning_jobs AS job ON {resource.table}.{resource.parent} = "
         f"job.{'id' if resource.kept else 'fine_tuned_model'}"
     )
-
-
-def plan_name(resource: Resource) -> str:
-    """What a plan of this resource begins with."""
-    return resource.noun.replace(" ", "-") + "s"
 
 
 def _words(resource: Resource) -> dict[tuple[str, str], str]:

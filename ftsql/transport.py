@@ -26,7 +26,9 @@ from ftsql.settings import Settings
 from ftsql.unpacking import ACCEPTED, unpacked
 
 # The response headers that anybody needs; the rest is dropped, whatever a server echoes in it.
-TOLD = re.compile(r"retry-after(-ms)?|x-ratelimit-.*|x-request-id|apim-request-id|x-portkey-trace-id|location")
+TOLD = re.compile(
+    r"retry-after(-ms)?|x-ratelimit-.*|x-request-id|apim-request-id|x-portkey-trace-id|location|content-type"
+)
 HEADERS = {"User-Agent": "ftsql", "Accept": "application/json", "Accept-Encoding": ACCEPTED}
 MAX_HEADER = 1000  # characters of one: what is longer says nothing, and would take long to read
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
@@ -172,6 +174,4 @@ class Transport:
         else:
             what = f"the connection to {host} broke off: {str(fault)[:200] or type(fault).__name__}"
             hint = "Try again; if it goes on, the trouble is at the provider or in between"
-        return APIConnectionError(
-            redacted(what).rstrip("."), provider=self.account.name, hint=hint, ambiguous=sent
-        )
+        return APIConnectionError(redacted(what).rstrip("."), provider=self.account.name, hint=hint, ambiguous=sent)

@@ -12,8 +12,15 @@ SELECT
   (coalesce(finished_at, unixepoch()) - created_at + 3) / 6 / 10.0 AS minutes,
   trained_tokens,
   training_file,
-  coalesce(method ->> '$.type', 'supervised') AS method,
-  error ->> '$.message' AS error_message,
+  CASE json_type(method) WHEN 'text' THEN method ->> '$' ELSE method ->> '$.type' END AS method,
+  CASE json_type(error)
+    WHEN 'object' THEN coalesce(
+      error ->> '$.message', error ->> '$.Message', error ->> '$.detail', error ->> '$.msg', error ->> '$.description',
+      error ->> '$.reason', error ->> '$.error', error ->> '$.code', error
+    )
+    WHEN 'array' THEN coalesce(error ->> '$[0].message', error ->> '$[0].msg', error ->> '$[0].detail', error ->> '$[0]')
+    ELSE error ->> '$'
+  END AS error_message,
   metadata
 FROM fine_tuning_jobs;
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import apsw
 
-from ftsql import metadata
+from ftsql import comparisons, metadata
 from ftsql.cells import ALWAYS, NAMES, PROVIDER, Cells, layout, runs, whole
 from ftsql.checks import brief
 from ftsql.errors import IntegrityError, InternalError, NotSupportedError, ProgrammingError
@@ -68,14 +68,17 @@ class Table(Joining):
             if info.get_aOrderBy_iColumn(term) >= 0
         ]
         newest_first = all(account.newest_first for account in self._session.accounts)
+        times, waiting = comparisons.constraints(info, NAMES, JOBS.table)
         chosen = plan(constraints, order if len(order) == info.nOrderBy else [], newest_first=newest_first)
-        for position, slot in enumerate(chosen.slots, 1):
+        more = [(slot, words) for slot, words in times if slot not in chosen.slots]
+        slots = (*chosen.slots, *(slot for slot, _ in more))
+        for position, slot in enumerate(slots, 1):
             info.set_aConstraintUsage_argvIndex(slot, position)
         info.orderByConsumed = chosen.newest_first
-        info.estimatedCost = chosen.cost
+        info.estimatedCost = comparisons.LAST if waiting else chosen.cost
         info.estimatedRows = chosen.rows
-        info.idxStr = chosen.words
-        self._session.considered[chosen.words] = [info.get_aConstraint_rhs(slot) for slot in chosen.slots]
+        info.idxStr = chosen.words + comparisons.said(words for _, words in more)
+        self._session.considered[info.idxStr] = [info.get_aConstraint_rhs(slot) for slot in slots]
         info.idxNum = sum(1 << number for number in info.colUsed if number < len(NAMES))
         return True
 
@@ -155,6 +158,7 @@ class Cursor:
     """
 
     def __init__(self, session: Session) -> None:
+        self._session = session
         self._look = session.statement.look
         self._feed: Feed | None = None
         self._rows: Iterator[Cells] = iter(())
@@ -166,7 +170,10 @@ class Cursor:
         self.Column: Callable[[int], SQLiteValue] = self._now.__getitem__
 
     def Filter(self, columns: int, words: str, arguments: Sequence[Any]) -> None:
-        look, plan = self._look, Plan.from_words(words)
+        look = self._look
+        self._session.statement.check(words, arguments)
+        plan = Plan.from_words(comparisons.heard(words)[0])
+        arguments = arguments[: len(plan.arguments)]
         self.Close()
         self._runs = runs(columns)
         self._columns = columns = columns | ALWAYS

@@ -137,7 +137,7 @@ class Queue:
         if self._synced:  # a COMMIT that could not be ended: what cannot be taken back is at least said
             for write in self.writes:
                 if not write.makes and write.row is not None:
-                    self.sender.note(f"{write.job_id} is {write.row.status} all the same (provider {write.provider})")
+                    self.sender.note(f"{write.job_id} is {write.row.state} all the same (provider {write.provider})")
         self._clear()
         for text in self._cancel(created):
             self.sender.note(text)
@@ -163,7 +163,7 @@ class Queue:
             fates = [f"{write.row.id} was created and stays" for write in done if write.row]
         else:
             fates = self._cancel(done)
-        fates += [f"{write.job_id} is {write.row.status} now" for write in changed if write.row]
+        fates += [f"{write.job_id} is {write.row.state} now" for write in changed if write.row]
         unsent = sum(1 for write in queued if write.state == "queued")
         self.sender.drop(queued, "a row before it failed")
         if unsent:
@@ -184,7 +184,7 @@ class Queue:
             return refused[0].error
         reasons = [f"{write.job_id}: {str(write.error).rstrip('.')}" for write in refused]
         done = [
-            f"{write.job_id} is {write.row.status} now"
+            f"{write.job_id} is {write.row.state} now"
             for write in queued
             if not write.makes and write.state == "committed" and write.row
         ]

@@ -16,6 +16,7 @@ import pytest
 
 import ftsql
 from ftsql.sandbox import Sandbox
+from tests.answering import Answering, Server
 
 # For processes that tests start: pytest does not put the checkout on the path, and ftsql is the installed one.
 sys.path.append(str(Path(__file__).parent.parent))
@@ -26,6 +27,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 CANARY = "sk-canary-7f3a9b52c4d1e860"
 
 Connect = Callable[..., ftsql.Connection]
+At = Callable[..., tuple[Server, ftsql.Connection]]
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +81,22 @@ def connect(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Conne
 @pytest.fixture
 def db(connect: Connect) -> ftsql.Connection:
     return connect()
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> Iterator[At]:
+    """Makes a server that answers so, and a connection to it by OPENAI_BASE_URL alone."""
+    with ExitStack() as stack:
+
+        def made(answering: Answering, **options: Any) -> tuple[Server, ftsql.Connection]:
+            server = stack.enter_context(Server(answering))
+            monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+            monkeypatch.setenv("OPENAI_API_KEY", CANARY)
+            db = ftsql.connect(**options)
+            stack.callback(db.close)
+            return server, db
+
+        yield made
 
 
 @pytest.fixture

@@ -43,20 +43,14 @@ BODIES: list[tuple[Any, str]] = [
     ('{"object": "list", "data": [', "no valid JSON"),
     ("", "no valid JSON"),
     (b"\xff\xfe\x00", "no valid JSON"),
-    ([], "an array where an object"),
-    ([{"id": "x"}], "an array where an object"),
     ("null", "openai: "),
     ("5", "a int where"),
     ({}, "an object without data"),
-    ({"data": None}, "an object without data"),
     ({"data": {}}, "an object without data"),
     ({"data": [5]}, "the object: "),
     ({"data": [{"object": "fine_tuning.job"}]}, "id: Field required"),
     ({"data": [{"id": None}]}, "id: "),
     ({"data": [{"id": ""}]}, "id: "),
-    ({"data": [{"id": "x", "created_at": "banana"}]}, "created_at: "),
-    ({"data": [{"id": "x", "seed": 10**30}]}, "seed: "),
-    ({"data": [{"id": "x", "status": {}}]}, "status: "),
     ({"data": [], "has_more": "perhaps"}, "has_more is 'perhaps'"),
     ('{"data": [{"id": "\\ud800"}]}', "no valid JSON"),
     ("[" * 100_000, "no valid JSON|recursion"),
@@ -203,13 +197,6 @@ def test_retry_after_is_obeyed_up_to_a_limit(sandbox: Sandbox, db: ftsql.Connect
     sandbox.fault(Fault(status=status, headers={"Retry-After": "3600"}))
     with pytest.raises(ftsql.APIError, match="asks to wait 3600 s"):
         db.execute(ALL).fetchall()
-
-
-def test_a_404_that_is_not_the_apis_own_is_an_error(sandbox: Sandbox, db: ftsql.Connection) -> None:
-    for body in ("<html>nginx</html>", {"detail": "Not Found"}, {"error": {"message": "Invalid URL (GET /v2/x)"}}):
-        sandbox.fault(Fault(status=404, body=body))
-        with pytest.raises(ftsql.APIError, match="404"):
-            db.execute(ALL + " WHERE id = 'ftjob-x'").fetchall()
 
 
 CONFIGS = [

@@ -21,7 +21,10 @@ import ftsql
 from ftsql import listing, plan, scan, vtab
 from ftsql.resources import JOBS
 from ftsql.sandbox import Sandbox
-from tests.statements import PLAIN_COLUMNS, STATUSES, Statement, World, statements
+from tests.statements import PLAIN_COLUMNS, STATUSES, Statement, World, is_right_to_refuse, statements
+
+# A comparison that SQLite shows to no table is a warning in a SELECT.
+pytestmark = pytest.mark.filterwarnings("ignore:.*is a Unix time in seconds:ftsql.errors.Warning")
 
 COUNT = int(os.environ.get("FTSQL_DIFFERENTIAL", "1200"))
 SEED = int(os.environ.get("FTSQL_SEED", "20261121"))
@@ -42,7 +45,8 @@ class Bench:
             try:
                 live = self.db.execute(case.sql.replace("{jobs}", "live.fine_tuning_jobs")).fetchall()
             except (ftsql.Error, apsw.Error, AssertionError) as error:
-                failed.append(f"{case.sql}: {error}")
+                if not is_right_to_refuse(case.sql, error):
+                    failed.append(f"{case.sql}: {error}")
                 continue
             plain = self.db.execute(case.sql.replace("{jobs}", "plain")).fetchall()
             same = live == plain if case.ordered else Counter(live) == Counter(plain)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import ftsql
 from ftsql.sandbox import Fault, Sandbox
+from tests.answering import PATH, Answer, Asked, api, jobs
+from tests.conftest import At
 
 NO_SUCH_JOB: list[Any] = [
     {"error": {"message": "Could not find fine tune: ftjob-1", "param": "fine_tune_id", "code": "fine_tune_not_found"}},
@@ -45,6 +48,65 @@ def test_an_unknown_job_is_no_row(sandbox: Sandbox, db: ftsql.Connection, body: 
 
 @pytest.mark.parametrize("body", ANOTHER_ADDRESS, ids=lambda body: str(body)[:70])
 def test_an_unknown_address_is_an_error(sandbox: Sandbox, db: ftsql.Connection, body: Any) -> None:
-    sandbox.fault(Fault(status=404, body=body))
-    with pytest.raises(ftsql.APIError, match="404.*base_url"):
-        db.execute(SQL).fetchall()
+    sandbox.fault(Fault(status=404, body=body, times=None))
+    for sql in (SQL, "SELECT wait_job('ftjob-1')", "SELECT cancel_job('ftjob-1')", "SELECT id FROM fine_tuning_jobs"):
+        with pytest.raises(ftsql.Error, match=r"404.*base_url") as caught:
+            db.execute(sql).fetchall()
+        assert "no such job" not in str(caught.value)
+
+
+@pytest.mark.parametrize("body", [{}, *ANOTHER_ADDRESS], ids=lambda body: str(body)[:70])
+def test_a_404_of_any_words_is_no_such_job_where_single_jobs_have_addresses(at: At, body: Any) -> None:
+    found = jobs(30, status="running", finished_at=None, fine_tuned_model=None)
+    serving = api(found)
+
+    def answering(asked: Asked) -> Any:
+        answer = serving(asked)
+        content = body.encode() if isinstance(body, str) else body
+        return Answer(content, 404) if answer is None or asked.path.endswith("/cancel") else answer
+
+    server, db = at(answering)
+    assert db.execute(SQL).fetchall() == []
+    assert server.requests == ["/ftjob-1", "?limit=1", "/ftjob-00000"]
+    server.asked.clear()
+    listed = "SELECT id FROM fine_tuning_jobs WHERE id IN ('ftjob-00003', 'ftjob-none')"
+    assert db.execute(listed).fetchall() == [("ftjob-00003",)]
+    assert server.requests == ["/ftjob-00003", "/ftjob-none"]  # what was found out is remembered
+    with pytest.raises(ftsql.Error, match="cancel_job: no such job"):
+        db.execute("SELECT cancel_job('ftjob-none')").fetchall()
+    with pytest.raises(
+        ftsql.Error, match=r"HTTP 404.*No such address"
+    ) as caught:  # the job exists, its cancel does not
+        db.execute("SELECT cancel_job('ftjob-00003')").fetchall()
+    assert "no such job" not in str(caught.value)
+
+
+def test_a_server_that_lists_jobs_and_gives_none_by_its_id_is_said_to_lack_retrieve(at: At) -> None:
+    serving = api(jobs(30))
+    server, db = at(lambda asked: serving(asked) if asked.path == PATH else Answer({"detail": "Not Found"}, 404))
+    with pytest.raises(ftsql.APIError, match=r'HTTP 404.*without = \["retrieve"\]'):
+        db.execute("SELECT id FROM fine_tuning_jobs WHERE id = 'ftjob-00003'").fetchall()
+    assert server.requests == ["/ftjob-00003", "?limit=1", "/ftjob-00000"]
+
+
+def test_an_entry_may_say_how_its_server_words_it(at: At, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tmp_path / "providers.toml"
+    config.write_text("[openai]\nnot_found_message = 'kein Auftrag'\n")
+    monkeypatch.setenv("FTSQL_CONFIG", str(config))
+    server, db = at(lambda asked: Answer({"fehler": {}, "message": "Kein Auftrag dieser Nummer"}, 404))
+    assert db.execute(SQL).fetchall() == []
+    assert server.requests == ["/ftjob-1"]
+
+
+@pytest.mark.parametrize("table", ["files", "models"])
+def test_files_and_models_are_missed_by_the_same_test(at: At, table: str) -> None:
+    def answering(asked: Asked) -> Any:
+        if asked.path == f"/{table}":
+            return {"data": [{"id": "one"}], "has_more": False}
+        return {"id": "one"} if asked.path == f"/{table}/one" else Answer({}, 404)
+
+    _, db = at(answering)
+    assert db.execute(f"SELECT id FROM {table} WHERE id = 'none'").fetchall() == []
+    _, db = at(lambda asked: Answer({}, 404))
+    with pytest.raises(ftsql.APIError, match=f"404.*No such address.*/{table}/none"):
+        db.execute(f"SELECT id FROM {table} WHERE id = 'none'").fetchall()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -13,9 +12,8 @@ import pytest
 import ftsql
 from ftsql.resource import Resource
 from ftsql.resources import CHECKPOINTS, EVENTS, FILES, JOBS, MODELS, PERMISSIONS
-from tests.answering import PATH, Answering, Asked, Server, job
-
-At = Callable[[Answering], ftsql.Connection]
+from tests.answering import PATH, Answering, Asked, job
+from tests.conftest import At
 
 # What does not fit a column of each type. The same value may be right elsewhere: a text takes a number.
 TEXTS = ["", "auto", "1,234", "N/A", "1e", "0x1F", "٣"]
@@ -30,25 +28,9 @@ ODD_TIMES = [
 UNSET_TIMES = [0, -1, "", "0", "-1", 0.0, math.nan, "0001-01-01T00:00:00Z", -62135596800, None]
 
 
-@pytest.fixture
-def at(monkeypatch: pytest.MonkeyPatch) -> Iterator[At]:
-    """Makes a connection to a server that answers so."""
-    with ExitStack() as stack:
-
-        def made(answering: Answering, **options: Any) -> ftsql.Connection:
-            server = stack.enter_context(Server(answering))
-            monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
-            monkeypatch.setenv("OPENAI_API_KEY", "k" * 20)
-            db = ftsql.connect(**options)
-            stack.callback(db.close)
-            return db
-
-        yield made
-
-
 def _types(resource: Resource) -> dict[str, str]:
     """The optional fields of a resource's model that have a plain column, with its type; time is one of its own."""
-    found = {}
+    found: dict[str, str] = {}
     for name, hint in get_type_hints(resource.model, include_extras=True).items():
         column = next((each for each in resource.documented if each.name == name), None)
         if column is not None and name not in ("id", resource.parent) and column.type != "JSON":
@@ -111,7 +93,7 @@ def test_an_odd_optional_value_is_null_with_one_warning_and_raw_has_it(
     things = [_thing(resource, number) for number in range(3)]
     honest = [dict(each) for each in things]
     things[1][name] = value
-    db = at(_serving(resource, things))
+    _, db = at(_serving(resource, things))
     with pytest.warns(ftsql.Warning, match=rf"^openai: {name} of the .* does not fit the column: it is NULL") as told:
         rows = _all(db, resource, f"id, {name}, raw ->> '$.{name}'")
     assert len(told) == 1
@@ -124,7 +106,7 @@ def test_an_odd_optional_value_is_null_with_one_warning_and_raw_has_it(
 
 @pytest.mark.parametrize("value", UNSET_TIMES, ids=repr)
 def test_a_time_that_is_not_set_is_null_without_a_word(at: At, value: Any) -> None:
-    db = at(_serving(JOBS, [job(finished_at=value)]))
+    _, db = at(_serving(JOBS, [job(finished_at=value)]))
     assert db.execute("SELECT finished, minutes > 0 FROM jobs").fetchall() == [(None, 1)]
 
 
@@ -147,28 +129,25 @@ def test_a_time_that_is_not_set_is_null_without_a_word(at: At, value: Any) -> No
     ids=repr,
 )
 def test_a_time_is_the_same_second_however_it_is_said(at: At, value: Any) -> None:
-    db = at(_serving(JOBS, [job(created_at=value)]))
+    _, db = at(_serving(JOBS, [job(created_at=value)]))
     assert db.execute("SELECT created_at FROM fine_tuning_jobs").fetchall() == [(1_790_000_000,)]
 
 
 @pytest.mark.parametrize("object", [{"status": "running"}, {"id": ""}, {"id": None}, {"id": []}, "x", None, 5, []])
 def test_an_object_without_an_id_is_an_error(at: At, object: Any) -> None:
-    db = at(_serving(JOBS, [job(0), object]))
+    _, db = at(_serving(JOBS, [job(0), object]))
     with pytest.raises(ftsql.Error, match="openai: sent a fine-tuning job that does not follow"):
         db.execute("SELECT id FROM fine_tuning_jobs").fetchall()
 
 
-def test_many_odd_values_are_one_warning_and_sync_goes_on(
-    at: At, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_odd_values_are_one_warning_and_sync_goes_on(at: At, tmp_path: Path) -> None:
     from ftsql.sync import sync
 
     things = [job(number, seed="auto", finished_at="N/A", trained_tokens=[number]) for number in range(5)]
+    _, db = at(_serving(JOBS, things))
     with pytest.warns(ftsql.Warning, match="does not fit the column") as told:
-        db = at(_serving(JOBS, things))
-        assert db.execute("SELECT count(*), count(seed), count(finished_at) FROM fine_tuning_jobs").fetchall() == [
-            (5, 0, 0)
-        ]
+        found = db.execute("SELECT count(*), count(seed), count(finished_at) FROM fine_tuning_jobs").fetchall()
+    assert found == [(5, 0, 0)]
     assert len(told) == 1
     with pytest.warns(ftsql.Warning, match="does not fit the column"):
         (done,) = sync(tmp_path / "jobs.db", tables=["jobs"])

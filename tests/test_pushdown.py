@@ -34,8 +34,13 @@ def spread(count: int, size: int) -> list[int]:
 
 
 @contextmanager
-def account(size: int, active: Sequence[int] = (), providers: int = 1) -> Iterator[tuple[Sandbox, ftsql.Connection]]:
-    """``size`` jobs a minute apart, those at the ``active`` places running, at each of so many providers."""
+def account(
+    size: int, active: Sequence[int] = (), providers: int = 1, *, home: bool = True
+) -> Iterator[tuple[Sandbox, ftsql.Connection]]:
+    """``size`` jobs a minute apart, those at the ``active`` places running, at each of so many providers.
+
+    ``home``: asked as at the providers' own addresses, of which the order of their lists is known.
+    """
     with Sandbox(jobs=0, speed=0) as sandbox, pytest.MonkeyPatch.context() as patch:
         fill(sandbox, size)
         for number in active:
@@ -46,7 +51,7 @@ def account(size: int, active: Sequence[int] = (), providers: int = 1) -> Iterat
         patch.setenv("PORTKEY_API_KEY", "k" * 20)
         patch.setenv("PORTKEY_VIRTUAL_KEY", "v" * 20)
         patch.setenv("PORTKEY_BASE_URL", sandbox.base_url("portkey"))
-        db = ftsql.connect(providers=["openai", "portkey"][:providers])
+        db = ftsql.connect(providers=["openai", "portkey"][:providers], sandbox=sandbox if home else False)
         try:
             yield sandbox, db
         finally:
@@ -152,6 +157,23 @@ def test_every_statement_sends_exactly_these_requests_cold_and_warm(size: int, c
             assert sorted(found) == sorted(case.warm(active, size)), (case.sql, "warm")
 
 
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("count", [0, 3])
+def test_at_an_address_of_the_users_a_first_page_has_20_jobs_at_least_until_the_order_was_shown(
+    size: int, count: int
+) -> None:
+    active = spread(min(count, size), size)
+    newest = f"{JOBS} ORDER BY created_at DESC LIMIT {{}}"
+    for case in CASES:
+        with account(size, active, home=False) as (sandbox, db):
+            assert asked(sandbox, db, case.sql) == case.cold(size), (case.sql, "cold")
+    for limit, page in ((1, 20), (19, 20), (20, 20), (25, 25)):
+        with account(size, active, home=False) as (sandbox, db):
+            assert asked(sandbox, db, newest.format(limit)) == [f"?limit={page}"]
+            # Six falling times show an order; fewer only the list's end.
+            assert asked(sandbox, db, newest.format(3)) == [f"?limit={3 if size >= 6 else 20}"]
+
+
 @pytest.mark.parametrize("size", [0, 20, 101])
 def test_two_providers_cost_what_each_costs(size: int) -> None:
     for case in CASES[2:8]:
@@ -225,7 +247,7 @@ def test_metadata_has_asks_the_api_for_those_jobs_alone() -> None:
 def test_max_age_answers_many_statements_with_one_look() -> None:
     with account(250, [3, 120]) as (sandbox, db):
         db.close()
-        db = ftsql.connect(providers="openai", max_age=60)
+        db = ftsql.connect(providers="openai", max_age=60, sandbox=sandbox)
         asked(sandbox, db, "SELECT count(*) FROM fine_tuning_jobs")
         for case in CASES[:5]:
             assert asked(sandbox, db, case.sql) == []

@@ -139,7 +139,7 @@ def test_no_key_shows_in_the_log(sandbox: Sandbox, db: ftsql.Connection) -> None
 
 
 def test_the_last_ten_thousand_are_kept() -> None:
-    kept = Requests(lambda text: text)
+    kept = Requests()
     for number in range(KEPT + 5):
         kept.add(Request(0.0, "openai", "GET", f"/{number}", 1, 0.0), "get", None, kept.counts)
     records = kept.records()
@@ -148,7 +148,7 @@ def test_the_last_ten_thousand_are_kept() -> None:
 
 
 def test_what_a_statement_left_under_way_does_not_count_for_the_next_one() -> None:
-    requests = Requests(lambda text: text)
+    requests = Requests()
     first = requests.counts
     record = Request(0.0, "openai", "GET", "", 1, 0.0)
     requests.add(record, "list", None, first)

@@ -89,8 +89,8 @@ def test_without_room_for_a_temporary_file_the_rows_stay_in_memory(
 
 def test_a_file_that_breaks_is_an_error_and_not_a_short_list(made: tuple[Rows, list[Row]]) -> None:
     rows, _ = made
-    assert rows._file is not None
-    rows._file.truncate(100)
+    assert rows._spill._file is not None
+    rows._spill._file.truncate(100)
     with pytest.raises(OperationalError, match="TMPDIR"):
         list(rows)
 

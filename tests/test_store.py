@@ -241,8 +241,9 @@ OBJECTS_1 = """
 """
 
 
-def test_a_store_of_version_1_keeps_its_writes_and_asks_again_for_the_rest(
-    sandbox: Sandbox, connect: Connect, files: None, tmp_path: Path
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_store_of_an_older_version_keeps_its_writes_and_asks_again_for_the_rest(
+    sandbox: Sandbox, connect: Connect, files: None, tmp_path: Path, version: int
 ) -> None:
     path = tmp_path / "store.db"
     db = connect(store=path)
@@ -250,7 +251,10 @@ def test_a_store_of_version_1_keeps_its_writes_and_asks_again_for_the_rest(
     db.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall()
     db.close()
     older = apsw.Connection(str(path))
-    older.execute(f"DROP TABLE kept; CREATE TABLE objects ({OBJECTS_1}); PRAGMA user_version = 1")
+    older.execute("DELETE FROM meta WHERE name = 'kept'; ALTER TABLE covers DROP COLUMN habits")
+    if version == 1:
+        older.execute(f"DROP TABLE kept; CREATE TABLE objects ({OBJECTS_1})")
+    older.pragma("user_version", version)
     older.close()
     db = connect(store=path)
     sandbox.requests.clear()

@@ -13,7 +13,13 @@ JOBS = """
 SELECT id, provider, model, status, fine_tuned_model, to_timestamp(created_at) AT TIME ZONE 'UTC' AS created,
   to_timestamp(finished_at) AT TIME ZONE 'UTC' AS finished,
   ((coalesce(finished_at, unixepoch()) - created_at + 3) / 6 / 10.0)::float8 AS minutes, trained_tokens, training_file,
-  coalesce(method ->> 'type', 'supervised') AS method, error ->> 'message' AS error_message, metadata
+  CASE json_typeof(method) WHEN 'string' THEN method #>> '{}' ELSE method ->> 'type' END AS method,
+  CASE json_typeof(error)
+    WHEN 'object' THEN coalesce(error ->> 'message', error ->> 'Message', error ->> 'detail', error ->> 'msg',
+      error ->> 'description', error ->> 'reason', error ->> 'error', error ->> 'code', error::text)
+    WHEN 'array' THEN coalesce(error -> 0 ->> 'message', error -> 0 ->> 'msg', error -> 0 ->> 'detail', error ->> 0)
+    ELSE error #>> '{}'
+  END AS error_message, metadata
 FROM fine_tuning_jobs
 """
 COLUMNS = ("id", "provider", "model", "status", "fine_tuned_model", "created", "finished", "minutes", "trained_tokens",

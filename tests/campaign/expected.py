@@ -132,7 +132,9 @@ def _number(cell: str | None, *, whole: bool) -> float | None:
 
 def _row(row: Sequence[Any], sent: Mapping[str, Any], columns: Mapping[str, str]) -> str:
     for (name, kind), shown in zip(columns.items(), row, strict=True):
-        value = _hidden(sent) if kind == "raw" else sent[name] if name in sent else sent.get(OTHER_NAMES.get(name, name))
+        value = (
+            _hidden(sent) if kind == "raw" else sent[name] if name in sent else sent.get(OTHER_NAMES.get(name, name))
+        )
         if not _right(kind, shown, value):
             return f"{row[0]!r:.80}: {name} is {shown!r:.200} and not {value!r:.200}"
     return ""

@@ -1,0 +1,337 @@
+"""What was sent is compared with what came back: a write is believed by nothing but its object."""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from typing import Any
+
+import pytest
+
+import ftsql
+from tests.answering import PATH, Answer, Asked, job
+from tests.conftest import At, Connect
+
+CREATE = "INSERT INTO fine_tuning_jobs ({}) VALUES ({})"
+DPO = '{"type": "dpo", "dpo": {"hyperparameters": {"beta": 0.1}}}'
+SUPERVISED = '{"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 2}}}'
+
+
+def creating(**over: Any) -> Any:
+    """A server that answers a create with a running job as it was asked for, but for ``over``; ... leaves one out."""
+
+    def answering(asked: Asked) -> Any:
+        if asked.method != "POST":
+            return {"data": [], "has_more": False}
+        sent = json.loads(asked.body)
+        plain = {"status": "running", "finished_at": None, "fine_tuned_model": None, "created_at": int(time.time())}
+        return job(1, **{**plain, **sent, **over})
+
+    return answering
+
+
+def create(db: ftsql.Connection, **values: Any) -> list[str]:
+    """The warnings of an INSERT of these values."""
+    values = {"model": "gpt-4o-mini", "training_file": "file-abc", **values}
+    holes = ", ".join("?" * len(values))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        db.execute(CREATE.format(", ".join(values), holes), tuple(values.values()))
+    assert db.ftsql.last_job_id == "ftjob-00001"
+    return [str(warning.message) for warning in told]
+
+
+@pytest.mark.parametrize(
+    ("column", "sent", "answered"),
+    [
+        ("method", DPO, ...),
+        ("method", DPO, None),
+        ("method", SUPERVISED, {}),
+        ("hyperparameters", '{"n_epochs": 2}', ...),
+        ("metadata", '{"team": "ads"}', ...),
+        ("metadata", '{"team": "ads"}', {}),
+        ("metadata", '{"team": "ads"}', {"ftsql_key": "x"}),
+        ("validation_file", "file-val", None),
+        ("validation_file", "file-val", ...),
+        ("seed", 7, ...),
+        ("seed", 7, None),
+    ],
+)
+def test_what_was_sent_and_is_missing_in_the_answer_is_named(at: At, column: str, sent: Any, answered: Any) -> None:
+    _, db = at(creating(**{column: answered}))
+    assert create(db, **{column: sent}) == [
+        f"openai: ftjob-00001: {column} was sent and the answer does not show it: the server may have dropped it"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("column", "sent", "answered"),
+    [
+        ("training_file", "file-abc", "file-other"),
+        ("model", "gpt-4o-mini", "gpt-4.1-2025-04-14"),
+        ("model", "llama", "accounts/fireworks/models/qwen"),
+        ("method", DPO, {"type": "supervised"}),
+        ("method", DPO, "supervised"),
+    ],
+)
+def test_an_answer_that_contradicts_the_request_is_named(at: At, column: str, sent: Any, answered: Any) -> None:
+    _, db = at(creating(**{column: answered}))
+    (told,) = create(db, **{column: sent})
+    assert told.startswith(f"openai: ftjob-00001: {column} was sent as ")
+    assert "and the answer says" in told
+
+
+@pytest.mark.parametrize(
+    ("column", "sent", "answered"),
+    [
+        ("model", "gpt-4o-mini", "gpt-4o-mini-2024-07-18"),
+        ("model", "llama", "accounts/fireworks/models/llama"),
+        ("model", "@openai-prod/gpt-4o-mini", "gpt-4o-mini-2024-07-18"),
+        ("model", "gpt-4o-mini", None),
+        ("training_file", "file-abc", None),
+        ("training_file", "s3%3A%2F%2Fbucket%2Ftrain.jsonl", "s3://bucket/train.jsonl"),
+        ("method", DPO, "dpo"),
+        ("method", SUPERVISED, json.loads(SUPERVISED)),
+        ("hyperparameters", '{"n_epochs": 2}', {"n_epochs": 2}),
+        ("metadata", '{"team": "ads"}', {"team": "ads", "more": "1"}),
+        ("suffix", "mine", ...),
+        ("seed", 7, 7),
+    ],
+)
+def test_another_form_of_the_same_is_no_warning(at: At, column: str, sent: Any, answered: Any) -> None:
+    _, db = at(creating(**{column: answered}))
+    assert create(db, **{column: sent}) == []
+
+
+def test_hyperparameters_may_be_shown_inside_the_method(at: At) -> None:
+    _, db = at(creating(hyperparameters=..., method=json.loads(SUPERVISED)))
+    assert create(db, hyperparameters='{"n_epochs": 2}') == []
+
+
+def test_our_own_seed_may_be_dropped_without_a_word(at: At) -> None:
+    _, db = at(creating(seed=...))
+    assert create(db) == []
+
+
+def creating_only_an_id(asked: Asked) -> Any:
+    return {"id": "ftjob-00001"} if asked.method == "POST" else {"data": []}
+
+
+def test_an_answer_that_is_only_an_id_says_nothing(at: At) -> None:
+    _, db = at(creating_only_an_id)
+    assert create(db, method=DPO, seed=7) == []
+    assert db.ftsql.take_notes() == ["created ftjob-00001 (provider openai)"]
+
+
+def test_a_warning_about_a_paid_write_never_raises(at: At) -> None:
+    _, db = at(creating(method=...))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        db.execute(CREATE.format("model, training_file, method", f"'gpt-4o-mini', 'file-abc', '{DPO}'"))
+    assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("committed",)]
+
+
+FILES: list[dict[str, Any]] = [{"id": "file-1", "filename": "a.jsonl"}, {"id": "file-2"}]
+
+
+def deleting(answer: Any, *, gone: bool) -> Any:
+    asked_for: list[str] = []
+
+    def answering(asked: Asked) -> Any:
+        if asked.method == "DELETE":
+            asked_for.append(asked.path)
+            return answer
+        if asked.path == "/files":
+            return {"data": FILES, "has_more": False}
+        here = next((file for file in FILES if asked.path == f"/files/{file['id']}"), None)
+        away = here is None or (gone and asked.path in asked_for)
+        return Answer({"error": {"message": "No such file: x"}}, 404) if away else here
+
+    return answering
+
+
+DELETE = "DELETE FROM files WHERE id = 'file-1'"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"error": {"message": "The file is in use", "code": "file_in_use"}},
+        {"error": "The file is in use"},
+        {"message": "The file is in use"},
+        {"id": "file-1", "object": "file", "deleted": False, "message": "The file is in use"},
+    ],
+    ids=str,
+)
+def test_a_delete_answered_200_with_an_error_is_refused_in_its_words(at: At, answer: Any) -> None:
+    _, db = at(deleting(answer, gone=False))
+    with pytest.raises(ftsql.APIError, match="openai: The file is in use"):
+        db.execute(DELETE)
+    assert db.execute("SELECT state, error FROM ftsql_writes").fetchall()[0][0] == "refused"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"deleted": "true"},
+        {"deleted": 1},
+        {"id": "file-2", "deleted": True},
+        [],
+        None,
+        Answer(b""),
+        Answer(b"gone"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_delete_is_believed_by_the_objects_absence(at: At, answer: Any, gone: bool) -> None:
+    server, db = at(deleting(Answer(b"null") if answer is None else answer, gone=gone))
+    if gone:
+        db.execute(DELETE)
+    else:
+        with pytest.raises(ftsql.APIError, match="was not deleted|still there"):
+            db.execute(DELETE)
+    state = "committed" if gone else "refused"
+    assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [(state,)]
+    assert server.requests.count("/files/file-1") == 2  # what DELETE found, and whether it is still there
+
+
+@pytest.mark.parametrize("answer", [{"id": "file-1", "deleted": True}, {"deleted": True}, Answer(b"", 204)], ids=str)
+def test_a_delete_that_says_so_is_not_looked_at_again(at: At, answer: Any) -> None:
+    server, db = at(deleting(answer, gone=False))
+    db.execute(DELETE)
+    assert server.requests.count("/files/file-1") == 1
+
+
+def acting(answer: Any, after: Any) -> Any:
+    """A server with the running job ftjob-00001, which ``after`` a cancel answered so shows that."""
+    state = {"shown": running()}
+
+    def answering(asked: Asked) -> Any:
+        if asked.method == "POST":
+            state["shown"] = after
+            return answer
+        if asked.path == PATH:
+            return {"data": [running()], "has_more": False}
+        return state["shown"] if asked.path.startswith(f"{PATH}/ftjob-00001") else None
+
+    return answering
+
+
+def running(**over: Any) -> dict[str, Any]:
+    return job(1, **{"status": "running", "finished_at": None, "fine_tuned_model": None, **over})
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        job(2, status="cancelled"),
+        {"id": "ftjob-00001"},
+        {"id": "ftjob-00001", "status": None},
+        {"id": "ftjob-00001", "status": {"a": 1}},
+        {},
+        [],
+        Answer(b""),
+        Answer(b"<html>"),
+        {"data": [running(status="cancelled")]},
+    ],
+    ids=str,
+)
+def test_a_cancel_answered_with_anything_but_its_job_is_looked_at(at: At, answer: Any) -> None:
+    server, db = at(acting(answer, running(status="cancelling")))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert db.execute("SELECT cancel_job('ftjob-00001')").fetchall() == [("cancelling",)]
+    assert server.requests == ["POST /ftjob-00001/cancel", "/ftjob-00001"]
+
+
+def test_another_job_is_never_taken_for_the_one_that_was_asked_for(at: At) -> None:
+    _, db = at(acting(job(2), job(2, status="cancelled")))
+    with pytest.raises(ftsql.Error, match="asked for the fine-tuning job 'ftjob-00001' it answered with another one"):
+        db.execute("SELECT cancel_job('ftjob-00001')").fetchall()
+    assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("unknown",)]
+    with pytest.raises(ftsql.Error, match="answered with another one, 'ftjob-00002'"):
+        db.execute("SELECT wait_job('ftjob-00001')").fetchall()
+
+
+def test_a_cancel_answered_200_with_an_error_is_refused_in_its_words(at: At) -> None:
+    _, db = at(acting({"error": {"message": "Cancelling is not enabled"}}, running()))
+    with pytest.raises(ftsql.APIError, match="openai: Cancelling is not enabled"):
+        db.execute("SELECT cancel_job('ftjob-00001')").fetchall()
+    _, db = at(acting({"error": {"message": "It was cancelled before"}}, running(status="cancelled")))
+    assert db.execute("SELECT cancel_job('ftjob-00001')").fetchall() == [("cancelled",)]
+
+
+REFUSED = [
+    Answer({"error": {"message": "Fine-tuning is not implemented"}}, 501),
+    Answer(b"HTTP Version Not Supported", 505),
+    Answer({"error": {"message": "You must be a LiteLLM Enterprise user to use this feature. Get a license"}}, 500),
+    Answer({"detail": {"error": "Only premium users can do this"}}, 500),
+]
+
+
+@pytest.mark.parametrize("answer", REFUSED, ids=lambda answer: str(answer.status))
+def test_a_refusal_that_cannot_have_been_accepted_is_never_unknown(at: At, answer: Answer) -> None:
+    server, db = at(lambda asked: answer)
+    began = time.monotonic()
+    with pytest.raises(ftsql.APIError) as caught:
+        db.execute(CREATE.format("model, training_file", "'m', 'f'"))
+    assert not isinstance(caught.value, ftsql.OutcomeUnknown)
+    assert time.monotonic() - began < 5
+    assert server.requests == ["POST "]
+    assert db.execute("SELECT state, open FROM ftsql_writes").fetchall() == [("refused", 0)]
+
+
+def test_a_create_answered_200_with_an_error_is_looked_for_and_says_the_servers_words(connect: Connect, at: At) -> None:
+    error = {"error": {"message": "The dataset is being scanned", "code": "scan"}}
+    _, db = at(lambda asked: error if asked.method == "POST" else {"data": [], "has_more": False}, settle_seconds=0.2)
+    with pytest.raises(ftsql.OutcomeUnknown, match="answered with an error: The dataset is being scanned"):
+        db.execute(CREATE.format("model, training_file", "'m', 'f'"))
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("method", '{"type": "banana"}', "method.type is one of 'supervised', 'dpo', 'reinforcement', not 'banana'"),
+        ("method", "{}", "method.type is missing"),
+        (
+            "method",
+            SUPERVISED.replace("2", '"banana"'),
+            "hyperparameters.n_epochs is an integer or \"auto\", not 'banana'",
+        ),
+        ("method", SUPERVISED.replace("2", "0"), "n_epochs is a number from 1 to 50"),
+        ("method", DPO.replace("0.1", "true"), 'beta is a number or "auto", not True'),
+        ("hyperparameters", '{"n_epochs": 1.5}', 'n_epochs is an integer or "auto", not 1.5'),
+    ],
+)
+def test_what_the_documentation_excludes_is_not_sent(at: At, column: str, value: str, words: str) -> None:
+    server, db = at(lambda asked: None)
+    with pytest.raises(ftsql.Error) as caught:
+        db.execute(CREATE.format(f"model, training_file, {column}", f"'m', 'f', '{value}'"))
+    assert words in str(caught.value)
+    assert server.requests == []
+
+
+def test_telnyx_takes_no_auto(at: At, monkeypatch: pytest.MonkeyPatch) -> None:
+    server, _ = at(lambda asked: None)
+    monkeypatch.setenv("TELNYX_API_KEY", "k" * 20)
+    monkeypatch.setenv("TELNYX_BASE_URL", server.base_url)
+    db = ftsql.connect(providers="telnyx")
+    sql = CREATE.format("model, training_file, hyperparameters", "'m', 'f', '{\"n_epochs\": \"auto\"}'")
+    with pytest.raises(ftsql.Error, match="telnyx: hyperparameters.n_epochs is an integer, not 'auto'"):
+        db.execute(sql)
+    db.close()
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("provider", ["portkey_bedrock", "portkey_fireworks", "portkey_azure", "azure", "telnyx"])
+def test_a_method_that_a_gateway_drops_is_refused(provider: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PORTKEY_API_KEY", "PORTKEY_VIRTUAL_KEY", "AZURE_OPENAI_API_KEY", "TELNYX_API_KEY"):
+        monkeypatch.setenv(name, "k" * 20)
+    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", "https://example.invalid")
+    db = ftsql.connect(providers=provider)
+    with pytest.raises(ftsql.Error, match=f"{provider} does not take method"):
+        db.execute(CREATE.format("model, training_file, method", f"'m', 'f', '{SUPERVISED}'"))
+    db.close()

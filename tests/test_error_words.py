@@ -1,0 +1,106 @@
+"""The server's own words reach the user, out of every common shape of an error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import ftsql
+from tests.answering import Answer
+from tests.conftest import At
+
+WORDS = "the training file is too small"
+SHAPES: list[Any] = [
+    {"error": {"message": WORDS, "type": "invalid_request_error", "param": "training_file", "code": "small"}},
+    {"error": {"message": f"openai error: {WORDS}", "code": None}, "provider": "openai"},
+    {"error": {"Message": WORDS}},
+    {"error": WORDS},
+    {"error": {"code": "Bad", "message": "", "details": [{"code": "Small", "message": WORDS}]}},
+    {"error": {"code": "Bad", "message": "Invalid", "details": [{"code": "Small", "target": "x", "message": WORDS}]}},
+    {"error": {"code": "Bad", "innererror": {"code": "Small", "message": WORDS}}},
+    {"error": {"message": "Invalid", "innererror": {"innererror": {"message": WORDS}}}},
+    {"errors": [{"code": "10011", "title": "Invalid", "detail": WORDS}]},
+    {"errors": [{"title": WORDS}]},
+    {"errors": {"training_file": [WORDS]}},
+    {"errors": {"training_file": WORDS}, "title": "One or more validation errors occurred."},
+    {"errors": [WORDS]},
+    {"error": [{"message": WORDS}]},
+    {"detail": WORDS},
+    {"detail": {"message": WORDS}},
+    {"detail": {"error": WORDS}},
+    {"detail": {"error": {"message": WORDS}}},
+    {"detail": [{"loc": ["body", "training_file"], "msg": WORDS, "type": "value_error"}]},
+    {"detail": [{"msg": WORDS}]},
+    {"details": WORDS},
+    {"details": [{"message": WORDS}]},
+    {"message": WORDS},
+    {"message": {"error": WORDS}},
+    {"Message": WORDS},
+    {"msg": WORDS},
+    {"status": "failure", "message": WORDS},
+    {"error": "Bad Request", "message": WORDS, "status": 400, "path": "/v1/fine_tuning/jobs"},
+    {"error": "invalid_request", "error_description": WORDS},
+    {"type": "about:blank", "title": "Bad Request", "detail": WORDS},
+    {"fault": {"faultstring": WORDS}},
+    {"code": 400, "reason": WORDS},
+    [{"error": {"message": WORDS}}],
+    WORDS,
+]
+SQL = "SELECT id FROM fine_tuning_jobs"
+CREATE = "INSERT INTO fine_tuning_jobs (model, training_file) VALUES ('m', 'f')"
+
+
+@pytest.mark.parametrize("body", SHAPES, ids=lambda body: str(body)[:80])
+@pytest.mark.parametrize("sql", [SQL, CREATE])
+def test_the_words_of_a_refusal(at: At, body: Any, sql: str) -> None:
+    _, db = at(lambda asked: Answer(body, 400))
+    with pytest.raises(ftsql.APIError, match=f"^openai: .*{WORDS}.*HTTP 400"):
+        db.execute(sql).fetchall()
+
+
+@pytest.mark.parametrize(
+    "body", [shape for shape in SHAPES if isinstance(shape, dict)], ids=lambda body: str(body)[:80]
+)
+def test_the_words_of_a_list_answered_200_with_an_error(at: At, body: Any) -> None:
+    _, db = at(lambda asked: body)
+    with pytest.raises(ftsql.Error, match=f"^openai: answered the list of fine-tuning jobs with an error: .*{WORDS}"):
+        db.execute(SQL).fetchall()
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "param"),
+    [
+        (SHAPES[0], "small", "training_file"),
+        ({"error": {"code": "Bad", "innererror": {"code": "Inner"}}, "code": 400}, "Bad", None),
+        ({"errors": [{"code": "10011"}]}, "10011", None),
+        ({"code": 7, "message": "x"}, "7", None),
+        ({"error": {"code": True, "param": ["x"]}}, None, None),
+    ],
+    ids=str,
+)
+def test_the_code_and_the_parameter_of_a_refusal(at: At, body: Any, code: str | None, param: str | None) -> None:
+    _, db = at(lambda asked: Answer(body, 400))
+    with pytest.raises(ftsql.APIError) as caught:
+        db.execute(SQL).fetchall()
+    assert (caught.value.code, caught.value.param) == (code, param)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (Answer({}, 400), "answered with an empty body"),
+        (Answer(b"", 500), "answered with an empty body"),
+        (Answer(b"<html>Bad gateway", 502), "answered with an HTML page"),
+        (Answer(b"<html>login", 200), "an HTML page .HTTP 200.*login page"),
+        (Answer(b"data: {}\n\n", 200, {"Content-Type": "text/event-stream"}), "no valid JSON .HTTP 200, text/event-stream"),
+        (Answer(b"PK\x03\x04", 200, {"Content-Type": "application/zip"}), "no valid JSON .HTTP 200, application/zip"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_has_no_words_is_described(at: At, monkeypatch: pytest.MonkeyPatch, answer: Answer, words: str) -> None:
+    monkeypatch.setattr("ftsql.attempts.RETRY_SECONDS", 0.01)
+    _, db = at(lambda asked: answer)
+    with pytest.raises(ftsql.Error, match=words) as caught:
+        db.execute(SQL).fetchall()
+    assert ("login page" in str(caught.value)) == (answer.body == b"<html>login")
