@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 import uuid
 from collections import Counter
@@ -31,6 +32,12 @@ SLOW_PAGE = 0.01  # seconds; below that two threads cost more than reading ahead
 HAND_OVER = 0.001  # seconds for a request to leave while this thread stands still: at work it holds it up for longer
 EVERYTHING = float(2**62)
 LIMITS = (1000, 100, 20)  # tried one after the other where a server refuses a larger limit
+LIMIT_PARAMETERS = ("limit", "page_size", "pageSize", "size")
+LIMIT_WORDS = re.compile(
+    r"limit|page.?size|per.?page|too (large|big|high|many)|maxim|at most|less than|exceed|range|bad request|validation"
+    r"|unprocessable|invalid (query|request|param|input|value)|empty body|HTML page",
+    re.IGNORECASE,
+)
 AT_LEAST = 20  # rows of a first page that has to show its order
 REMEMBERED = 86_400.0  # seconds for which what a server's pages showed is believed
 RANKS = 2**24  # more than the objects of any job: those that are new stand above what is known
@@ -248,7 +255,7 @@ class Listing:
             except APIError as error:
                 refused = refused or error
                 smaller = next((limit for limit in LIMITS if limit < size), None)
-                if error.status in (400, 422) and self._cursor is None and "limit" in query and smaller is not None:
+                if smaller is not None and self._cursor is None and "limit" in query and _is_about_the_limit(error):
                     size = smaller
                     query = {**query, "limit": str(size)}
                     continue
@@ -472,6 +479,13 @@ class Listing:
             f"{self.account.name}: its list of {self._resource.noun}s {what}. Nothing is shown rather than a short "
             "list: try again, and if it stays so the server does not follow the API"
         )
+
+
+def _is_about_the_limit(error: APIError) -> bool:
+    """Whether a refusal may be for the limit that was asked for: many do not say."""
+    return error.status in (400, 422) and (
+        error.param in LIMIT_PARAMETERS or LIMIT_WORDS.search(error.message) is not None
+    )
 
 
 def _digest(row: Row) -> str:

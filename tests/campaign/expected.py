@@ -57,16 +57,30 @@ RESULT = {
     "valid_mean_token_accuracy": "real",
 }
 OTHER_NAMES = {"finished_at": "completed_at", "valid_mean_token_accuracy": "validation_mean_token_accuracy"}
+MORE_METRICS = {"train_mean_token_accuracy", "full_valid_loss", "full_valid_mean_token_accuracy"}
 NUMBER = re.compile(r"[+-]?+(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++)(?:[eE][+-]?+[0-9]++)?+")
 
 
 def listed(found: Found, body: bytes, columns: Mapping[str, str]) -> str:
-    """Every object of a list is a row and every row an object, each id once, all values as they were sent."""
+    """Every object of a list is a row and every row an object, each id once, all values as they were sent.
+
+    Events and checkpoints need no id, and each object is a row.
+    """
     decoded = _decoded(body)
-    if not isinstance(decoded, dict) or not isinstance(decoded.get("data"), list):
+    if isinstance(decoded, list):
+        decoded = {"data": decoded}
+    if not isinstance(decoded, dict):
         return "rows out of a body that is no list"
+    empty = decoded.get("data") is None and ("data" in decoded or decoded.get("has_more") in (False, "false", 0, "0"))
+    data = [] if empty else decoded.get("data")
+    if not isinstance(data, list):
+        return "rows out of a body that is no list"
+    if columns in (EVENT, CHECKPOINT):
+        if len(found) < len(data) or not all(isinstance(sent, dict) for sent in data):
+            return f"{len(found)} rows of {len(data)} objects"
+        return next(filter(None, (_row(row, sent, columns) for row, sent in zip(found, data, strict=False))), "")
     objects: dict[str, Any] = {}
-    for sent in reversed(decoded["data"]):
+    for sent in reversed(data):
         if not isinstance(sent, dict) or "id" not in sent:
             return "rows out of a list of something else"
         objects[_text(sent["id"])] = sent
@@ -88,10 +102,17 @@ def single(found: Found, body: bytes, columns: Mapping[str, str], id: str) -> st
 
 
 def results(found: Found, content: bytes) -> str:
-    """Every line of a CSV, plain or in base64, is a row with its numbers, in order."""
-    texts = [content.decode("utf-8-sig", "replace")]
-    with contextlib.suppress(binascii.Error, UnicodeDecodeError):
-        texts.append(base64.b64decode(b"".join(content.split()), validate=True).decode("utf-8-sig"))
+    """Every line of a CSV, plain, in base64 or as a JSON text, is a row with its numbers; what is none has no rows."""
+    texts = []
+    with contextlib.suppress(UnicodeError):
+        texts.append(content.decode("utf-8-sig"))
+    with contextlib.suppress(ValueError):
+        inner = json.loads(content)
+        texts += [inner] if isinstance(inner, str) else []
+    with contextlib.suppress(binascii.Error, UnicodeError, IndexError):
+        texts.append(base64.b64decode(b"".join(texts[-1].encode().split()), validate=True).decode("utf-8-sig"))
+    if not texts:
+        return f"{len(found)} rows of what is no text" if found else ""
     tried = [_lines(found, text) for text in texts]
     return "" if "" in tried else tried[-1]
 
@@ -105,12 +126,17 @@ def content(found: Found, sent: bytes) -> str:
 
 
 def _lines(found: Found, text: str) -> str:
-    reader = csv.reader(io.StringIO(text.lstrip("\r\n"), newline=""), skipinitialspace=True, strict=True)
+    text = text.lstrip("\r\n")
+    first = text.partition("\n")[0]
+    delimiter = max(",;\t", key=first.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
     try:
         header, *lines = [line for line in reader if line] or [[]]
     except csv.Error as error:
-        return f"{len(found)} rows out of no CSV: {error}"
-    names = [name.strip() for name in header]
+        return f"{len(found)} rows out of no CSV: {error}" if found else ""
+    names = [re.sub("[ -]+", "_", name.strip().strip('"').strip().lower()) for name in header]
+    if not {*names} & {*RESULT, *OTHER_NAMES.values(), *MORE_METRICS}:
+        return f"{len(found)} rows of what has no metric" if found else ""
     if len(found) != len(lines):
         return f"{len(found)} rows of {len(lines)} lines"
     for row, cells in zip(found, lines, strict=True):
@@ -127,6 +153,8 @@ def _number(cell: str | None, *, whole: bool) -> float | None:
     if cell is None or not NUMBER.fullmatch(cell.strip()) or not math.isfinite(float(cell)):
         return None
     value = float(cell)
+    if not whole and value == -1:
+        return None
     return None if whole and (not value.is_integer() or abs(value) >= 2**63) else value
 
 
