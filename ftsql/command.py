@@ -75,7 +75,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--max-requests", type=int, metavar="N", help="requests allowed in one statement (10000)")
     add("--timeout", type=float, metavar="SECONDS", help="how long an answer may take to come (60)")
     add("--store", metavar="FILE", help="what keeps the record of writes (FTSQL_STORE, else a file of the platform's)")
-    add("--yes", action="store_true", help="at the prompt, do not ask before several creates or cancels")
+    add(
+        "--yes",
+        action="store_true",
+        help="do not ask before several creates or cancels, nor where a comparison is in doubt",
+    )
     syncing = parser.add_argument_group("to keep a plain SQLite file like the live tables: ftsql sync FILE")
     add = syncing.add_argument
     add(

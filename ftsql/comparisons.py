@@ -18,13 +18,13 @@ from ftsql.checks import brief
 from ftsql.errors import ProgrammingError
 from ftsql.fields import NUMERIC
 from ftsql.plan import Access
-from ftsql.program import Step
+from ftsql.program import Step, follow
 from ftsql.resource import Resource, SQLiteValue
 from ftsql.resources import JOBS, OTHERS
 
 LAST = 1e30  # the cost of a plan in which a comparison of an order has to wait for another table
 MILLISECONDS = 1e11  # from here on a number is no time in seconds
-PATTERN = re.compile(r"[0-9%_*?\[\]^.]+")  # of LIKE or GLOB, for the digits of a number
+PATTERN = re.compile(r"(?:[0-9%_*?.]|\[[0-9^-]+\])+")  # of LIKE or GLOB, for the digits of a number
 EQUALITY = {
     apsw.SQLITE_INDEX_CONSTRAINT_EQ: "=",  # also each value of an IN
     apsw.SQLITE_INDEX_CONSTRAINT_IS: "is",
@@ -43,6 +43,7 @@ OPERATORS = {**EQUALITY, **ORDERS}
 TAKEN = {"at": "created_at =", "since": "created_at >=", "newer": "created_at >"}  # which narrow what is asked for
 TIMES = {resource.table: frozenset(resource.times) for resource in (JOBS, *OTHERS)}
 EVERY_TIME = frozenset().union(*TIMES.values())
+MAY_MISTAKE = re.compile(r"'|\d{12}|\de\+?\d", re.IGNORECASE)  # a text, or a large number, stands in the statement
 NAMES_A_TIME = re.compile(rf"\b({'|'.join(sorted(EVERY_TIME))})\b", re.IGNORECASE)
 
 
@@ -128,93 +129,99 @@ Kind = Literal["time", "value", "number", "text", "unknown"]
 
 @dataclass(frozen=True)
 class Source:
-    """What a register holds: a time of the column ``name``, a known ``value``, a number, a time as text, or unknown."""
+    """What a register may hold: a time of the column ``name``, a ``value``, a number, a date's text, or unknown."""
 
     kind: Kind
     name: str = ""
     value: SQLiteValue = None
 
 
-UNKNOWN, NUMBER, TEXT = Source("unknown"), Source("number"), Source("text")
+Sources = frozenset[Source]
+State = dict[int, Sources]  # by register
+
+UNKNOWN, NUMBER, TEXT = (frozenset({Source(kind)}) for kind in ("unknown", "number", "text"))
 COMPARE = frozenset({"Lt", "Le", "Gt", "Ge", "Eq", "Ne"})
 ARITHMETIC = frozenset({"Add", "Subtract", "Multiply", "Divide", "Remainder"})
-NUMBERS = frozenset({"BitAnd", "BitOr", "ShiftLeft", "ShiftRight", "Count", "Rowid", "Sequence", "NewRowid"})
+BITS = frozenset({"BitAnd", "BitOr", "ShiftLeft", "ShiftRight"})
+COUNTS = frozenset({"Count", "Rowid", "Sequence", "NewRowid"})
+CONSTANTS = frozenset({"Integer", "Int64", "Real", "String8", "Blob", "Null", "Variable"})
 TEXTS = frozenset({"date", "datetime", "time", "strftime"})
 PLAIN_NUMBERS = frozenset({"unixepoch", "julianday", "length", "count", "row_number", "rank", "random"})
 SAME = frozenset({"max", "min", "coalesce", "ifnull", "iif", "nullif", "sum", "total", "avg", "abs", "round", "likely"})
+VARIADIC = 4  # the arguments that are looked at of a function that takes any number
+MOST_STEPS = 20_000  # of a fixpoint that is not reached before, the rest is undecided
 
 
 @dataclass
 class Doubts:
-    """What a statement's bytecode shows: mistaken comparisons, and columns whose comparison cannot be decided."""
+    """What a statement's bytecode shows: mistaken comparisons and those that cannot be decided, each by its place.
 
-    mistakes: list[ProgrammingError] = field(default_factory=list)
-    undecided: list[str] = field(default_factory=list)
+    ``seen``: columns of the comparisons that are checked as the statement runs.
+    """
+
+    mistakes: dict[int, tuple[str, ProgrammingError]] = field(default_factory=dict)
+    undecided: dict[int, str] = field(default_factory=dict)
+    seen: list[str] = field(default_factory=list)
+
+    def hidden(self) -> list[ProgrammingError]:
+        """The mistakes beyond those that are checked."""
+        left, found = list(self.seen), []
+        for column, error in self.mistakes.values():
+            if column in left:
+                left.remove(column)
+            else:
+                found.append(error)
+        return found
+
+    def in_doubt(self) -> list[str]:
+        """The columns of undecided comparisons beyond those that are checked."""
+        left, found = list(self.seen), []
+        for column in self.undecided.values():
+            if column in left:
+                left.remove(column)
+            else:
+                found.append(column)
+        return found
 
 
 def read(program: Sequence[Step], parameters: Mapping[int, SQLiteValue] | None) -> Doubts:
     """What is wrong with the comparisons of a program. ``parameters`` by number; None where they are not known."""
-    return _Reader(parameters).read(program)
+    return _Reader(program, parameters).read()
 
 
 class _Reader:
-    """Walks a program in the order of its addresses, and remembers what the registers and cursors hold."""
+    """Follows a program along all its paths, and notes what the registers may hold and what is compared."""
 
-    def __init__(self, parameters: Mapping[int, SQLiteValue] | None) -> None:
+    def __init__(self, program: Sequence[Step], parameters: Mapping[int, SQLiteValue] | None) -> None:
+        self._program = program
         self._parameters = parameters
-        self._registers: dict[int, Source] = {}
-        self._records: dict[int, list[Source]] = {}  # by the register of the record
-        self._columns: dict[int, list[Source]] = {}  # of ephemeral tables and sorters, by cursor
+        self._records: dict[int, list[Sources]] = {}  # by the register of the record
+        self._columns: dict[int, list[Sources]] = {}  # of ephemeral tables and sorters, by cursor
+        self._pseudo: dict[int, int] = {}  # cursors over the record in a register
         self._tables: dict[int, Resource] = {}  # of ours, by cursor
-        self._checked: list[str] = []  # columns of comparisons that are checked as the statement runs
         self._found = Doubts()
+        for step in program:
+            if step.opcode == "VFilter":
+                self._opened(step.p1, step.p4)
 
-    def read(self, program: Sequence[Step]) -> Doubts:
-        begin = next((step.p2 for step in program if step.opcode == "Init"), 0)
-        for step in (*program[begin:], *program[:begin]):
-            self._step(step)
-        for column in self._checked:
-            if column in self._found.undecided:
-                self._found.undecided.remove(column)
+    def read(self) -> Doubts:
+        states: dict[int, State] = {0: {}}
+        waiting = [0]
+        for _ in range(MOST_STEPS):
+            if not waiting:
+                break
+            address = waiting.pop()
+            state = dict(states[address])
+            grew = self._step(self._program[address], state)
+            for target in follow(self._program, address):
+                known = states.get(target)
+                joined = state if known is None else {**known, **{r: known.get(r, NONE) | state[r] for r in state}}
+                if known is None or joined != known:
+                    states[target] = joined
+                    waiting.append(target)
+            if grew:  # what a table holds changed: whoever reads it looks again
+                waiting += [step.address for step in self._program if step.opcode in READS and step.address in states]
         return self._found
-
-    def _step(self, step: Step) -> None:
-        opcode, p1, p2, p3, p4 = step.opcode, step.p1, step.p2, step.p3, step.p4
-        if opcode == "VFilter":
-            self._opened(p1, p4)
-        elif opcode in ("VColumn", "Column"):
-            self._registers[p3] = self._column(p1, p2)
-        elif opcode in ("Integer", "Int64", "Real", "String8", "Blob", "Null", "Variable"):
-            self._registers[p2] = self._constant(step)
-        elif opcode in ("SCopy", "IntCopy", "Copy", "Move"):
-            count = {"Copy": p3 + 1, "Move": p3}.get(opcode, 1)
-            for number in range(count):
-                self._registers[p2 + number] = self._registers.get(p1 + number, UNKNOWN)
-        elif opcode in ("Function", "PureFunc", "AggStep", "AggStep1"):
-            self._called(p4.partition("(")[0].lower(), p2, p3, _count(p4))
-        elif opcode in ARITHMETIC:
-            times = [each for each in (self._at(p1), self._at(p2)) if each.kind == "time"]
-            self._registers[p3] = times[0] if times else NUMBER
-        elif opcode in NUMBERS:
-            self._registers[p3 if opcode.startswith(("Bit", "Shift")) else p2] = NUMBER
-        elif opcode == "Cast" and p2 in (67, 68, 69) and self._at(p1).kind != "time":  # to numeric, integer, real
-            self._registers[p1] = NUMBER
-        elif opcode == "MakeRecord":
-            self._records[p3] = [self._at(p1 + number) for number in range(p2)]
-        elif opcode in ("Insert", "IdxInsert", "SorterInsert") and p2 in self._records:
-            self._stored(p1, self._records[p2])
-        elif opcode == "SorterData":
-            self._columns[p3] = self._columns.get(p1, [])
-        elif opcode == "OpenPseudo":
-            self._columns.setdefault(p1, self._records.get(p2, []))
-        elif opcode in COMPARE:
-            self._compared(self._at(p1), self._at(p3))
-        elif opcode in ("Found", "NotFound", "NoConflict"):
-            for number, held in enumerate(self._columns.get(p1, [])):
-                self._compared(held, self._at(p3 + number))
-
-    def _at(self, register: int) -> Source:
-        return self._registers.get(register, UNKNOWN)
 
     def _opened(self, cursor: int, words: str) -> None:
         first = words.partition(";")[0].partition(" ")[0]
@@ -224,13 +231,47 @@ class _Reader:
             if first == resource.plan_name:
                 self._tables[cursor] = resource
         if cursor in self._tables:
-            self._checked += [comparison.partition(" ")[0] for _, comparison in compared(words)]
+            self._found.seen += [comparison.partition(" ")[0] for _, comparison in compared(words)]
 
-    def _column(self, cursor: int, number: int) -> Source:
+    def _step(self, step: Step, state: State) -> bool:
+        """Carry one instruction out on ``state``; whether what a table holds grew."""
+        opcode, p1, p2, p3 = step.opcode, step.p1, step.p2, step.p3
+        if opcode in ("VColumn", "Column"):
+            state[p3] = self._column(p1, p2)
+        elif opcode in CONSTANTS:
+            state[p2] = frozenset({self._constant(step)})
+        elif opcode in ("SCopy", "IntCopy", "Copy", "Move"):
+            for number in range({"Copy": p3 + 1, "Move": p3}.get(opcode, 1)):
+                state[p2 + number] = state.get(p1 + number, UNKNOWN)
+        elif opcode in ("Function", "PureFunc", "AggStep", "AggStep1"):
+            self._called(step, state)
+        elif opcode in ARITHMETIC:
+            times = _times(state.get(p1, UNKNOWN) | state.get(p2, UNKNOWN))
+            state[p3] = times or NUMBER
+        elif opcode in BITS:
+            state[p3] = NUMBER
+        elif opcode in COUNTS:
+            state[p2] = NUMBER
+        elif opcode == "Cast" and p2 in (67, 68, 69):  # to numeric, integer, real
+            state[p1] = _times(state.get(p1, UNKNOWN)) or NUMBER
+        elif opcode == "MakeRecord":
+            self._records[p3] = [state.get(p1 + number, UNKNOWN) for number in range(p2)]
+        elif opcode in ("Insert", "IdxInsert", "SorterInsert"):
+            return self._stored(p1, self._records.get(p2, []))
+        elif opcode == "SorterData":
+            return self._stored(p3, self._columns.get(p1, []))
+        elif opcode in COMPARE:
+            self._compared(step.address, state.get(p1, UNKNOWN), state.get(p3, UNKNOWN))
+        elif opcode in ("Found", "NotFound", "NoConflict"):
+            for number, held in enumerate(self._columns.get(p1, [])):
+                self._compared(step.address, held, state.get(p3 + number, UNKNOWN))
+        return False
+
+    def _column(self, cursor: int, number: int) -> Sources:
         if cursor in self._tables:
             resource = self._tables[cursor]
             name = resource.columns[number].name if number < len(resource.columns) else ""
-            return Source("time", name) if name in TIMES[resource.table] else UNKNOWN
+            return frozenset({Source("time", name)}) if name in TIMES[resource.table] else UNKNOWN
         held = self._columns.get(cursor, [])
         return held[number] if number < len(held) else UNKNOWN
 
@@ -249,57 +290,64 @@ class _Reader:
         if step.opcode == "Blob":
             return Source("value", value=b"")
         if self._parameters is None or step.p1 not in self._parameters:
-            return UNKNOWN
+            return Source("unknown")
         return Source("value", value=self._parameters[step.p1])
 
-    def _called(self, name: str, first: int, result: int, count: int) -> None:
-        arguments = [self._at(first + number) for number in range(count)]
+    def _called(self, step: Step, state: State) -> None:
+        name, count = _function(step.p4)
+        arguments = [state.get(step.p2 + number, NONE) for number in range(count) if step.p2 + number != step.p3]
         if name in ("like", "glob") and count >= 2:
-            self._compared(arguments[0], arguments[1], name)
+            self._compared(step.address, arguments[0], arguments[1], name)
+        every: Sources = frozenset().union(*arguments)
         made = UNKNOWN
         if name in TEXTS:
-            numeric = name == "strftime" and arguments and arguments[0].value in ("%s", "%J")
-            made = NUMBER if numeric else TEXT
+            formats = {source.value for source in arguments[0]} if arguments else set()
+            made = NUMBER if name == "strftime" and formats <= {"%s", "%J"} else TEXT
         elif name in PLAIN_NUMBERS:
             made = NUMBER
         elif name in SAME:
-            times = [each for each in arguments if each.kind == "time"]
-            known = all(each.kind == "number" for each in arguments)
-            made = times[0] if times else NUMBER if known else UNKNOWN
-        before = self._registers.get(result)
-        keeps = before is not None and before.kind == "time" and name in SAME  # an aggregate's register
-        self._registers[result] = before if keeps and before is not None else made
+            known = bool(every) and all(source.kind in ("number", "value") for source in every)
+            made = _times(every) or (NUMBER if known else UNKNOWN)
+        before = state.get(step.p3, NONE) if step.opcode.startswith("Agg") else NONE
+        state[step.p3] = _times(before) | made
 
-    def _stored(self, cursor: int, record: Sequence[Source]) -> None:
-        """Note what a cursor's columns hold; a time, or a text beside it, outlives what else stands there."""
+    def _stored(self, cursor: int, record: Sequence[Sources]) -> bool:
         held = self._columns.setdefault(cursor, [])
-        for number, source in enumerate(record):
+        grew = False
+        for number, sources in enumerate(record):
             if number >= len(held):
-                held.append(source)
-            elif held[number].kind != "time" and not _is_wrong(held[number]):
-                held[number] = source
+                held.append(NONE)
+            if not sources <= held[number]:
+                held[number] |= sources
+                grew = True
+        return grew
 
-    def _compared(self, one: Source, other: Source, operator: str = "=") -> None:
-        for time, value in ((one, other), (other, one)):
-            if time.kind != "time" or value.kind in ("time", "number"):
-                continue
-            if value.kind == "text":
-                self._found.mistakes.append(_of_a_function(time.name))
-            elif value.kind == "value":
-                error = mistake(time.name, value.value, operator)
-                self._found.mistakes += [error] if error is not None else []
-            else:
-                self._found.undecided.append(time.name)
-
-
-def _is_wrong(source: Source) -> bool:
-    return source.kind == "text" or (source.kind == "value" and mistake("", source.value) is not None)
+    def _compared(self, address: int, one: Sources, other: Sources, operator: str = "=") -> None:
+        for times, values in ((_times(one), other), (_times(other), one)):
+            for time in times:
+                for value in values or UNKNOWN:
+                    error = _of_a_function(time.name) if value.kind == "text" else None
+                    if value.kind == "value":
+                        error = mistake(time.name, value.value, operator)
+                    if error is not None:
+                        self._found.mistakes[address] = time.name, error
+                    elif value.kind == "unknown":
+                        self._found.undecided[address] = time.name
 
 
-def _count(p4: str) -> int:
-    """How many arguments ``name(2)`` takes; an aggregate without a number has none."""
-    match = re.search(r"\((-?\d+)\)$", p4)
-    return max(int(match[1]), 0) if match else 0
+NONE: Sources = frozenset()
+READS = frozenset({"Column", "Found", "NotFound", "NoConflict", "SorterData"})
+
+
+def _times(sources: Sources) -> Sources:
+    return frozenset(source for source in sources if source.kind == "time")
+
+
+def _function(p4: str) -> tuple[str, int]:
+    """The name in ``name(2)``, and how many arguments to look at."""
+    name, _, rest = p4.partition("(")
+    count = int(rest.rstrip(")")) if re.fullmatch(r"-?\d+\)", rest) else 0
+    return name.lower(), VARIADIC if count < 0 else count
 
 
 def _of_a_function(column: str) -> ProgrammingError:

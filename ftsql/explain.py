@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, get_args
 
+from ftsql import comparisons
 from ftsql.account import Account
 from ftsql.errors import ProgrammingError
 from ftsql.functions import EFFECTS
@@ -19,10 +20,11 @@ from ftsql.plan import Access, Plan
 from ftsql.program import calls
 from ftsql.resources import OTHERS
 from ftsql.session import Session
+from ftsql.statements import Statement
 from ftsql.tables import PARENTS, without_parent
 
 NOTHING = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)|[\s;]+", re.DOTALL)
-SCAN = re.compile(r"(?P<how>SCAN|SEARCH) (?P<table>.+?) VIRTUAL TABLE INDEX \d+:(?P<words>[a-z][a-z -]*)")
+SCAN = re.compile(r"(?P<how>SCAN|SEARCH) (?P<table>.+?) VIRTUAL TABLE INDEX \d+:(?P<words>[a-z][^\n]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +57,15 @@ def explain(session: Session, sql: str) -> list[Cost]:
     costs: list[Cost] = []
     listed: set[str] = set()
     for number, match in enumerate(found):
-        words = match["words"].strip()
+        words, checks = comparisons.heard(match["words"].strip())
+        constants = session.considered.get(match["words"].strip(), [])
+        if constants:
+            comparisons.check(match["words"].strip(), constants, lambda _: True)
         plan = Plan.from_words(words)
         if plan.access not in get_args(Access):
             costs.append(_other(f"{match['table']}, {words}", words.split(), inner=number > 0))
             continue
-        values = dict(zip(plan.arguments, session.considered.get(words, []), strict=False))
+        values = dict(zip(plan.arguments, constants[: len(constants) - len(checks)], strict=False))
         for account in _asked(session, values):
             # Within a statement all scans of an account share one listing.
             shared = plan.access == "list" and account.name in listed
@@ -69,6 +74,7 @@ def explain(session: Session, sql: str) -> list[Cost]:
                 listed.add(account.name)
             costs.append(Cost(f"{match['table']}, {words} ({account.name})", cost.low, cost.high, cost.why))
     program = session.statements.program_of(sql)
+    session.statements.inspect(Statement(sql, session.statement.look, reads=False))
     if any(step.opcode == "VUpdate" for step in program) or calls(program, EFFECTS):
         why = f"for each row that it writes 1, at most max_writes = {session.settings.max_writes} rows"
         costs.append(Cost("writes", 0, None, why))

@@ -210,8 +210,8 @@ class Listing:
         rows = self._resource.rows(self.account.name, page.objects, self._parent, self._ask.tell)
         if self._resource.kept:
             self._identify(rows)
-        self._pages += 1
         fresh = [row for row in rows if row.id not in self._seen]
+        self._pages += bool(fresh)
         if self._moved(page, rows, fresh):
             self._begin_pass()
             return
@@ -299,15 +299,13 @@ class Listing:
 
     def _has_more(self, page: Page, rows: Sequence[Row], fresh: Sequence[Row], size: int, *, paged: bool) -> bool:
         """Whether there is a next page. Raises OperationalError where the page contradicts itself."""
-        has_more, shown = page.has_more, len(self._seen)
-        counted = page.total > shown if page.total is not None else (page.pages or 0) > self._pages
-        hinted = counted or page.hints
+        has_more, hinted = page.has_more, self._is_hinted(page)
         if not paged and (has_more or hinted or page.is_token(rows)):
             raise self._contradiction("has more than one answer holds, and no way to ask for the rest")
         if has_more and not fresh:
             raise self._contradiction("says that there is more, but shows nothing new: it would lack rows")
         if hinted and (has_more is False or not fresh):
-            raise self._contradiction(f"counts more {self._resource.noun.split()[-1]}s than it shows")
+            raise self._counts_more()
         if has_more is not None:
             return has_more
         if not paged:
@@ -322,6 +320,14 @@ class Listing:
             self._notice(largest=max(len(rows), self._habits.largest), goes_on=goes_on or self._habits.goes_on)
         return hinted or not self._is_known_to_end(page, len(rows), size)
 
+    def _is_hinted(self, page: Page) -> bool:
+        """Whether the envelope tells of more than was shown so far."""
+        counted = page.total > len(self._seen) if page.total is not None else (page.pages or 0) > self._pages
+        return counted or page.hints
+
+    def _counts_more(self) -> OperationalError:
+        return self._contradiction(f"counts more {self._resource.noun.split()[-1]}s than it shows")
+
     def _is_known_to_end(self, page: Page, rows: int, size: int) -> bool:
         """Whether a page whose server says nothing of more is the last one all the same."""
         if self._habits.ends_with(rows, size, REMEMBERED):
@@ -329,13 +335,15 @@ class Listing:
         if may_be_cut(rows, size):
             return False
         whole = self._cursor is None and is_recent(self._habits.whole_at, REMEMBERED)
-        return page.ends or whole or page.total is not None
+        return page.ends or whole or page.is_counted
 
     def _is_whole(self, page: Page, rows: Sequence[Row], size: int) -> bool:
         """Whether a list whose second page is the first one again is whole; False: it changed meanwhile.
 
         Such a server ignores ``after``. If it gives fewer rows where fewer are asked for, it may have more than those.
         """
+        if self._is_hinted(page):
+            raise self._counts_more()
         again = self._first_objects(max(size // 2, 1))
         hint = 'If one answer holds all of them, say so: paging = "none" in its entry, or FTSQL_PAGING=none'
         if len(again) < len(rows):
@@ -344,7 +352,7 @@ class Listing:
             )
         if len(again) > len(rows):
             return False
-        if may_be_cut(len(rows), size) and page.total is None:
+        if may_be_cut(len(rows), size) and not page.is_counted:
             raise self._contradiction(
                 f"shows its first page again, and {len(rows)} rows may be as many as it gives at once. {hint}"
             )

@@ -33,6 +33,11 @@ class Page:
     ends: bool = False
     last_id: object = field(default=None, repr=False)
 
+    @property
+    def is_counted(self) -> bool:
+        """Whether the envelope says how many objects or pages there are."""
+        return self.total is not None or self.pages is not None
+
     def is_token(self, rows: Sequence[Row]) -> bool:
         """Whether last_id is no id of the list: Portkey's gateway has a token of Amazon's there if Bedrock has more."""
         return bool(self.last_id) and (not rows or self.last_id != rows[-1].id)

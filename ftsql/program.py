@@ -34,9 +34,35 @@ JUMPS = (ROWS - {"AggFinal"}) | frozenset(
         *("Next", "Prev", "VNext", "SorterNext", "Goto", "Gosub", "Once", "If", "IfNot", "IfNullRow", "IfPos"),
         *("IfNotZero", "DecrJumpZero", "IfNoHope", "Eq", "Ne", "Lt", "Le", "Gt", "Ge", "ElseEq", "IsNull", "NotNull"),
         *("IsType", "MustBeInt", "Jump", "Filter", "IfSmaller", "IfEmpty", "IfSizeBetween", "RowSetRead"),
-        *("RowSetTest", "InitCoroutine", "FkIfZero", "IncrVacuum"),
+        *("RowSetTest", "InitCoroutine", "FkIfZero", "IncrVacuum", "VInitIn", "IfNullRow", "SeekHit", "SeekScan"),
     ]
 )
+
+
+def follow(program: Sequence[Step], address: int) -> list[int]:
+    """The addresses at which a program may go on after the instruction at ``address``, and maybe some more."""
+    step = program[address]
+    after = [address + 1] if address + 1 < len(program) else []
+    if step.opcode in ("Init", "Goto"):
+        return [step.p2]
+    if step.opcode in ("Halt", "EndCoroutine"):
+        return [
+            other.p2 for other in program if step.opcode != "Halt" and other.opcode == "Yield" and other.p1 == step.p1
+        ]
+    if step.opcode == "Jump":
+        return [step.p1, step.p2, step.p3]
+    if step.opcode == "Gosub":
+        return [step.p2]
+    if step.opcode == "Return":
+        calls = [other.address + 1 for other in program if other.opcode == "Gosub" and other.p1 == step.p1]
+        return calls + after
+    if step.opcode == "InitCoroutine":
+        return [step.p2 or address + 1]
+    if step.opcode == "Yield":
+        starts = [other.p3 for other in program if other.opcode == "InitCoroutine" and other.p1 == step.p1]
+        others = [other.address + 1 for other in program if other.opcode == "Yield" and other.p1 == step.p1]
+        return [*starts, *others, step.p2, *after]
+    return [step.p2, *after] if step.opcode in JUMPS else after
 
 
 def calls(program: Sequence[Step], functions: Collection[str]) -> dict[str, bool]:

@@ -99,6 +99,13 @@ class Registration:
         """What ``sql`` would cost in requests, part by part and last in all. Nothing is sent."""
         return explain.explain(self._session, sql)
 
+    def when_in_doubt(self, is_sure: Callable[[str], bool] | None) -> None:
+        """Have ``is_sure`` confirm a write whose comparison of a time nothing shows to be one with a number.
+
+        Without it such a write is refused.
+        """
+        self._session.statements.is_sure = is_sure or (lambda _: False)
+
     def ask_before(self, confirm: Callable[[str], bool] | None) -> None:
         """Have ``confirm`` answer before a statement or transaction sends more than one write."""
         self._session.confirm = confirm

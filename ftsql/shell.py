@@ -59,6 +59,7 @@ class Shell(apsw.shell.Shell):
         self._counting = False
         self._progress = Progress(self.stderr)
         registration.ask_before(self._confirmed)
+        registration.when_in_doubt(self._sure)
         self.prompt = "ftsql> "
         self.moreprompt = "   ..> "
         home = os.path.expanduser("~")
@@ -86,8 +87,16 @@ class Shell(apsw.shell.Shell):
 
     def _confirmed(self, question: str) -> bool:
         """Ask the person at the prompt; whoever is no terminal is not asked."""
-        if not (self._ask and self.interactive and self._using_a_terminal()):
-            return True
+        return self._answer(question) if self._asks() else True
+
+    def _sure(self, question: str) -> bool:
+        """Ask the person at the prompt; whoever is no terminal has to say --yes."""
+        return self._answer(f"{question}. Go on?") if self._asks() else not self._ask
+
+    def _asks(self) -> bool:
+        return bool(self._ask and self.interactive and self._using_a_terminal())
+
+    def _answer(self, question: str) -> bool:
         shown = self._progress.stop()
         try:
             return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
@@ -169,6 +178,7 @@ class Shell(apsw.shell.Shell):
         super().command_open(cmd)
         self._registration = register(self.db, **self._options)
         self._registration.ask_before(self._confirmed)
+        self._registration.when_in_doubt(self._sure)
         before.close()
         notice(self.db)
 

@@ -123,17 +123,20 @@ class Statements:
         """
         sql = statement.sql
         acts = EFFECT.search(sql) is not None
-        if not comparisons.NAMES_A_TIME.search(sql) or not (acts or not statement.reads or "'" in sql):
+        if not comparisons.NAMES_A_TIME.search(sql) or not (
+            acts or not statement.reads or comparisons.MAY_MISTAKE.search(sql)
+        ):
             return
         program = self.program_of(sql)
         doubts = comparisons.read(program, self._parameters(statement))
         if not (acts or any(step.opcode == "VUpdate" for step in program)):
-            for error in doubts.mistakes[:1]:
+            for error in doubts.hidden()[:1]:
                 warnings.warn(str(error), Warning, stacklevel=2)
-        elif doubts.mistakes:
-            raise doubts.mistakes[0]
-        elif doubts.undecided and not self.is_sure(comparisons.doubtful(doubts.undecided)):
-            raise ProgrammingError(f"refused: {comparisons.doubtful(doubts.undecided)}")
+            return
+        for _, error in doubts.mistakes.values():
+            raise error
+        if (columns := doubts.in_doubt()) and not self.is_sure(comparisons.doubtful(columns)):
+            raise ProgrammingError(f"refused: {comparisons.doubtful(columns)}")
 
     def _parameters(self, statement: Statement) -> dict[int, Any] | None:
         """The parameters by number; None where they were not seen."""

@@ -78,7 +78,8 @@ class Table:
         dead_end = self._resource.parent and ((waiting and not found) or "parents" in waiting - taken.keys())
         chosen = [*found[:1], *(word for word in taken if word not in PARENTS)]
         times, late = comparisons.constraints(info, self._names, self._resource.table)
-        for position, slot in enumerate((*(taken[word] for word in chosen), *(slot for slot, _ in times)), 1):
+        slots = (*(taken[word] for word in chosen), *(slot for slot, _ in times))
+        for position, slot in enumerate(slots, 1):
             info.set_aConstraintUsage_argvIndex(slot, position)
         without = LISTING * LISTING if self._resource.parent else LISTING
         info.estimatedCost = (GET if found else without) / (2 if "provider" in taken else 1)
@@ -86,6 +87,7 @@ class Table:
         info.estimatedRows = 50
         words_of_plan = [self._resource.plan_name, *([UNSERVED] if dead_end else []), *chosen]
         info.idxStr = " ".join(words_of_plan) + comparisons.said(words for _, words in times)
+        self._session.considered[info.idxStr] = [info.get_aConstraint_rhs(slot) for slot in slots]
         info.idxNum = int(any(self._names[number] == POSITION for number in info.colUsed if number < len(self._names)))
         return True
 

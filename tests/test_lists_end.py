@@ -1,0 +1,311 @@
+"""Lists end complete or with an error, whatever a server does with limit, after, has_more and totals."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import pytest
+
+import ftsql
+from tests.answering import PATH, Answer, Answering, Asked, Server, job, jobs
+from tests.conftest import At
+
+COUNT = "SELECT count(*), count(DISTINCT id) FROM fine_tuning_jobs"
+
+
+def count(db: ftsql.Connection) -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ((total, distinct),) = db.execute(COUNT).fetchall()
+    assert total == distinct
+    assert isinstance(total, int)
+    return total
+
+
+def serving(
+    total: int,
+    *,
+    cap: int | None = 100,
+    after: bool = True,
+    limit: bool = True,
+    inclusive: bool = False,
+    envelope: Any = lambda page, found: {"object": "list", "data": page},
+) -> Answering:
+    """A server of so many jobs that gives at most ``cap`` at once, and may ignore ``after`` or ``limit``."""
+    found = jobs(total)
+    ids = [each["id"] for each in found]
+
+    def answering(asked: Asked) -> Any:
+        if asked.path != PATH:
+            return next((each for each in found if asked.path == f"{PATH}/{each['id']}"), None)
+        cursor = asked.query.get("after")
+        begin = ids.index(cursor) + (not inclusive) if after and cursor in ids else 0
+        size = int(asked.query.get("limit", 20)) if limit else total
+        page = found[begin : begin + min(size, total if cap is None else cap)]
+        return envelope(page, found)
+
+    return answering
+
+
+SIZES = [0, 1, 7, 19, 20, 21, 45, 99, 100, 101, 200, 250]
+
+
+@pytest.mark.parametrize("total", SIZES)
+@pytest.mark.parametrize("cap", [10, 20, 37, 50, 100, None])
+@pytest.mark.parametrize("inclusive", [False, True])
+def test_without_has_more_a_list_is_read_to_its_end_whatever_the_server_caps(
+    at: At, total: int, cap: int | None, inclusive: bool
+) -> None:
+    server, db = at(serving(total, cap=cap, inclusive=inclusive))
+    for _ in range(2):
+        assert count(db) == total
+    assert len(server.asked) < 2 * (total / min(cap or 100, 100) + 4) + total / 8
+
+
+@pytest.mark.parametrize("total", [0, 1, 7, 19, 21, 45, 99, 101])
+def test_a_server_that_ignores_after_is_asked_twice_more_and_its_list_is_whole(at: At, total: int) -> None:
+    server, db = at(serving(total, cap=None, after=False, limit=False))
+    if total <= 1:
+        assert count(db) == total
+        return
+    with pytest.warns(ftsql.Warning, match=rf"has no pages: one answer, of {total}, is taken for all.*FTSQL_PAGING"):
+        assert db.execute("SELECT count(*) FROM fine_tuning_jobs").get == total
+    last = f"ftjob-{total - 1:05}"
+    assert server.requests == ["?limit=100", f"?limit=100&after={last}", "?limit=50"]
+    server.asked.clear()
+    assert count(db) == total  # without a word: it is remembered
+    assert server.requests == ["?limit=100"]
+
+
+@pytest.mark.parametrize("total", [20, 100, 250])
+@pytest.mark.parametrize("limit", [False, True])
+def test_a_whole_list_that_may_be_cut_is_an_error_that_names_the_setting_that_mends_it(
+    at: At, total: int, limit: bool
+) -> None:
+    _, db = at(serving(total, cap=None, after=False, limit=limit))
+    with pytest.raises(ftsql.Error, match=r"shows its first page again.*FTSQL_PAGING=none"):
+        count(db)
+    _, db = at(serving(total, cap=None, after=False, limit=limit), paging="none")
+    assert count(db) == total
+
+
+@pytest.mark.parametrize("cap", [20, 50, 100])
+def test_a_server_that_caps_and_ignores_after_is_an_error(at: At, cap: int) -> None:
+    _, db = at(serving(250, cap=cap, after=False))
+    with pytest.raises(ftsql.Error, match="shows its first page again"):
+        count(db)
+
+
+def test_the_setting_works_with_the_variables_alone(at: At, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FTSQL_PAGING", "none")
+    server, db = at(serving(20, cap=None, after=False, limit=False))
+    assert count(db) == 20
+    assert server.requests == ["?limit=1000"]
+
+
+def test_the_setting_does_not_make_a_cut_list_whole(at: At) -> None:
+    _, db = at(serving(1200, cap=None, after=False), paging="none")
+    with pytest.raises(ftsql.Error, match="shows 1000 rows, as many as it was asked for"):
+        count(db)
+
+
+@pytest.mark.parametrize("value", ["x", "", "cursor"])
+def test_the_setting_takes_two_words(value: str) -> None:
+    if value:
+        with pytest.raises(ftsql.ConfigError, match="setting paging: .* should be 'after' or 'none'"):
+            ftsql.connect(paging=value)
+
+
+def _in_meta(name: str, value: Any) -> Any:
+    return lambda page, found: {"data": page, "meta": {name: value(found)}}
+
+
+TOTALS: list[Any] = [
+    lambda page, found: {"data": page, "total": len(found)},
+    lambda page, found: {"data": page, "total_count": len(found)},
+    lambda page, found: {"data": page, "totalCount": str(len(found))},
+    lambda page, found: {"data": page, "pagination": {"total_results": len(found), "page_size": len(page)}},
+    lambda page, found: {"data": page, "meta": {"page": {"total_items": len(found)}}},
+    lambda page, found: {"data": page, "meta": {"total_pages": -(-len(found) // 20) if found else 0}},
+]
+
+
+@pytest.mark.parametrize("total", [21, 45, 60])
+def test_a_count_of_pages_is_not_reached_by_a_page_that_repeats(at: At, total: int) -> None:
+    envelope = _in_meta("total_pages", lambda found: -(-len(found) // 20))
+    _, db = at(serving(total, cap=20, after=False, envelope=envelope))
+    with pytest.raises(ftsql.Error, match="counts more jobs than it shows"):
+        count(db)
+
+
+@pytest.mark.parametrize("envelope", TOTALS, ids=range(len(TOTALS)))
+@pytest.mark.parametrize("total", [0, 7, 20, 45, 120])
+def test_totals_are_read_wherever_the_envelope_has_them(at: At, envelope: Any, total: int) -> None:
+    _, db = at(serving(total, cap=20, envelope=envelope))
+    assert count(db) == total
+    _, db = at(serving(total, cap=20, after=False, envelope=envelope))
+    if total <= 20:
+        assert count(db) == total
+    else:
+        with pytest.raises(ftsql.Error, match="counts more jobs than it shows"):
+            count(db)
+
+
+def test_a_total_that_equals_the_rows_costs_no_second_request_but_where_the_page_may_be_cut(at: At) -> None:
+    envelope: Any = lambda page, found: {"data": page, "total": len(page)}  # noqa: E731 - it counts the page alone
+    server, db = at(serving(47, envelope=envelope))
+    assert count(db) == 47
+    assert server.requests == ["?limit=100"]
+    _, db = at(serving(47, cap=20, envelope=envelope))
+    assert count(db) == 47
+
+
+@pytest.mark.parametrize(
+    ("body", "ids"),
+    [
+        ({"data": None}, 0),
+        ({"object": "list", "data": None, "has_more": False}, 0),
+        ({"code": 0, "message": "success", "data": None}, 0),
+        ({"has_more": False}, 0),
+        ([], 0),
+        (jobs(7), 7),
+        ({"data": jobs(7), "first_id": "ftjob-00000", "last_id": None}, 7),
+        ({"data": jobs(7), "has_more": "false"}, 7),
+        ({"data": jobs(7), "hasMore": False}, 7),
+        (b'\xef\xbb\xbf{"data": [], "has_more": false}', 0),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_a_list_of_an_odd_form_is_read_in_one_request(at: At, body: Any, ids: int) -> None:
+    server, db = at(lambda asked: Answer(body) if isinstance(body, bytes) else body)
+    assert count(db) == ids
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("total", [7, 20, 45, 120])
+@pytest.mark.parametrize("cap", [20, 100, None])
+def test_a_bare_array_that_may_be_cut_is_read_on(at: At, total: int, cap: int | None) -> None:
+    _, db = at(serving(total, cap=cap, envelope=lambda page, found: page))
+    assert count(db) == total
+
+
+@pytest.mark.parametrize("body", [{"object": "list"}, {}, {"jobs": []}, {"data": {}}, {"data": "x"}, 5, "x", None])
+def test_what_is_no_list_is_an_error(at: At, body: Any) -> None:
+    _, db = at(lambda asked: Answer(b"null") if body is None else body)
+    with pytest.raises(ftsql.Error, match="^openai: "):
+        count(db)
+
+
+@pytest.mark.parametrize("allowed", [20, 50, 99])
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Answer({"error": {"message": "limit must be at most 50", "param": "limit"}}, 400),
+        Answer({"detail": [{"loc": ["query", "limit"], "msg": "Input should be less than or equal to 50"}]}, 422),
+        Answer({}, 400),
+        Answer(b"<html>Bad Request</html>", 400),
+    ],
+    ids=str,
+)
+def test_a_refused_limit_is_made_smaller_and_remembered(at: At, allowed: int, refusal: Answer) -> None:
+    honest = serving(45, envelope=lambda page, found: {"data": page, "has_more": page[-1:] != found[-1:]})
+
+    def answering(asked: Asked) -> Any:
+        return refusal if int(asked.query.get("limit", 20)) > allowed else honest(asked)
+
+    server, db = at(answering)
+    assert count(db) == 45
+    assert server.requests == ["?limit=100", "?limit=20", "?limit=20&after=ftjob-00019", "?limit=20&after=ftjob-00039"]
+    server.asked.clear()
+    assert count(db) == 45
+    assert "?limit=100" not in server.requests
+
+
+def test_the_limit_of_files_is_made_smaller_too(at: At) -> None:
+    def answering(asked: Asked) -> Any:
+        if int(asked.query["limit"]) > 100:
+            return Answer({"error": {"message": "limit is out of range"}}, 400)
+        return {"data": [{"id": "file-1"}], "has_more": False}
+
+    server, db = at(answering)
+    assert db.execute("SELECT id FROM files").fetchall() == [("file-1",)]
+    assert server.requests == ["/files?limit=10000", "/files?limit=1000", "/files?limit=100"]
+
+
+def test_a_refusal_of_another_kind_is_not_asked_again(at: At) -> None:
+    server, db = at(lambda asked: Answer({"error": {"message": "This project is archived"}}, 400))
+    with pytest.raises(ftsql.APIError, match="archived"):
+        count(db)
+    assert len(server.asked) == 1
+
+
+def test_a_limit_in_the_statement_is_satisfied_without_another_page(at: At) -> None:
+    server, db = at(serving(100, cap=20))
+    assert len(db.execute("SELECT id FROM fine_tuning_jobs LIMIT 10").fetchall()) == 10
+    assert server.requests == ["?limit=10"]
+
+
+def test_a_page_that_is_smaller_than_the_largest_ends_a_list_once_an_empty_page_has_shown_it(at: At) -> None:
+    """A server of few events a job, and of more than it gives at once."""
+    events = {f"ftjob-{number:05}": number for number in (5, 30, 7, 29, 30, 45, 3)}
+
+    def answering(asked: Asked) -> Any:
+        path = asked.path.removeprefix(PATH)
+        if not path:
+            return {"data": [job(number) for number in (3, 5, 7, 29, 30, 45)], "has_more": False}
+        parent, _, kind = path.lstrip("/").partition("/")
+        if kind != "events":
+            return job(int(parent[-5:]))
+        ids = [f"{parent}-{number}" for number in range(events[parent])]
+        begin = ids.index(asked.query["after"]) + 1 if "after" in asked.query else 0
+        return {"data": [{"id": id, "created_at": 1_790_000_000} for id in ids[begin : begin + 30]]}
+
+    server, db = at(answering)
+    for number, requests in ((5, 2), (30, 2), (7, 1), (29, 1), (45, 3), (3, 1)):
+        server.asked.clear()
+        sql = f"SELECT count(*) FROM fine_tuning_job_events WHERE fine_tuning_job_id = 'ftjob-{number:05}'"
+        assert db.execute(sql).get == number
+        asked = [request for request in server.requests if "/events" in request]
+        assert len(asked) == requests, (number, asked)
+        if number == 45:
+            break  # a short page was followed by more: from now on none is believed
+
+
+def test_pages_that_were_short_and_went_on_are_never_believed(at: At) -> None:
+    server, db = at(serving(45, cap=20))
+    assert count(db) == 45
+    server.asked.clear()
+    db.ftsql.store.db.execute("UPDATE covers SET full_at = 0")
+    assert count(db) == 45
+    assert server.requests[-1] == "?limit=100&after=ftjob-00044"
+
+
+def test_has_more_that_never_ends_is_an_error(at: At) -> None:
+    _, db = at(serving(45, after=False, envelope=lambda page, found: {"data": page, "has_more": True}))
+    with pytest.raises(ftsql.Error, match="says that there is more, but shows nothing new"):
+        count(db)
+
+
+@pytest.mark.parametrize(
+    "link",
+    [{"next": "/x?page=2"}, {"next_cursor": "abc"}, {"links": {"next": "/x"}}, {"paging": {"has_next": True}},
+     {"meta": {"next_page": 2}}],
+)  # fmt: skip
+def test_a_way_of_its_own_to_the_next_page_is_an_error_where_after_is_ignored(at: At, link: dict[str, Any]) -> None:
+    _, db = at(serving(45, cap=19, after=False, envelope=lambda page, found: {"data": page, **link}))
+    with pytest.raises(ftsql.Error, match="counts more jobs than it shows"):
+        count(db)
+
+
+def test_what_was_found_out_is_kept_in_the_store(at: At, tmp_path: Any) -> None:
+    answering = serving(45, cap=None, after=False, limit=False)
+    with Server(answering) as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENAI_BASE_URL", server.base_url)
+        patch.setenv("OPENAI_API_KEY", "k" * 20)
+        for requests in (3, 1):
+            db = ftsql.connect(store=tmp_path / "store.db")
+            server.asked.clear()
+            assert count(db) == 45
+            assert len(server.asked) == requests
+            db.close()
