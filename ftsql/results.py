@@ -147,12 +147,11 @@ def decoded(content: bytes) -> str | None:
 
 
 def _candidates(content: bytes) -> Iterator[bytes]:
-    yield content
     if content.lstrip()[:1] == b'"':
         with contextlib.suppress(ValueError):
             text = from_json(content)
             content = text.encode() if isinstance(text, str) else content
-            yield content
+    yield content
     if BASE64.fullmatch(content):
         with contextlib.suppress(binascii.Error):
             yield base64.b64decode(b"".join(content.split()), validate=True)

@@ -136,8 +136,8 @@ def jobs(count: int, **fields: Any) -> list[dict[str, Any]]:
 
 def listed(found: list[dict[str, Any]], query: Mapping[str, str], *, cap: int = 100, default: int = 20) -> list[Any]:
     """The page of ``found`` that OpenAI's API gives for this query."""
-    ids = [each["id"] for each in found]
-    begin = ids.index(query["after"]) + 1 if query.get("after") in ids else 0
+    ids = [each.get("id") for each in found]
+    begin = ids.index(query["after"]) + 1 if "after" in query and query["after"] in ids else 0
     return found[begin : begin + min(int(query.get("limit", default)), cap)]
 
 

@@ -199,3 +199,34 @@ def test_nothing_of_it_can_be_written(sandbox: Sandbox, db: ftsql.Connection) ->
     ):
         with pytest.raises(Exception, match="may not be modified"):
             db.execute(sql)
+
+
+LINES = [(1, 0.5, None), (2, 0.25, 0.75)]
+OTHER_FORMS = {
+    "plain": b"step,train_loss,valid_loss\n1,0.5,\n2,0.25,0.75\n",
+    "a JSON text": b'"step,train_loss,valid_loss\\n1,0.5,\\n2,0.25,0.75\\n"',
+    "a JSON text of base64": b'"' + base64.b64encode(b"step,train_loss,valid_loss\n1,0.5,\n2,0.25,0.75\n") + b'"',
+    "other cases": b"Step,Train_Loss,Valid Loss\n1,0.5,\n2,0.25,0.75\n",
+    "semicolons": b"step;train_loss;valid_loss\n1;0.5;\n2;0.25;0.75\n",
+    "semicolons and decimal commas": b"step;train_loss;valid_loss\n1;0,5;\n2;0,25;0,75\n",
+    "tabs": b"step\ttrain_loss\tvalid_loss\n1\t0.5\t\n2\t0.25\t0.75\n",
+    "minus one for no value": b"step,train_loss,valid_loss\n1,0.5,-1\n2,0.25,0.75\n",
+    "minus one as a real": b"step,train_loss,valid_loss\n1,0.5,-1.0\n2,0.25,0.75\n",
+    "quoted, with a BOM": b'\xef\xbb\xbf"step", "train_loss", "valid_loss"\r\n"1","0.5",""\r\n2,0.25,0.75\r\n',
+}
+
+
+@pytest.mark.parametrize("form", OTHER_FORMS)
+def test_a_result_file_is_read_in_each_of_its_forms(sandbox: Sandbox, db: ftsql.Connection, form: str) -> None:
+    job(sandbox, content=OTHER_FORMS[form])
+    for _ in range(2):  # and out of the store
+        assert db.execute("SELECT step, train_loss, valid_loss FROM fine_tuning_results('ftjob-a')").fetchall() == LINES
+
+
+def test_one_file_of_two_that_is_no_csv_is_left_out_with_a_warning(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    sandbox.add_file(id="file-b", content=b"<html>not here</html>", purpose="fine-tune-results")
+    job(sandbox, content=OTHER_FORMS["plain"], result_files=["file-b", "file-a"])
+    for _ in range(2):
+        with pytest.warns(ftsql.Warning, match="the result file file-b of ftjob-a is no CSV of metrics"):
+            found = db.execute("SELECT step, train_loss, valid_loss FROM fine_tuning_results('ftjob-a')").fetchall()
+        assert found == LINES

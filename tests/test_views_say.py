@@ -1,0 +1,60 @@
+"""The view jobs says what there is of an error and of a method, in whatever form a server has them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ftsql.sync import sync
+from tests.answering import api, job
+from tests.conftest import At
+
+ERRORS: list[tuple[Any, str | None]] = [
+    (None, None),
+    ({}, None),
+    ("", None),
+    ({"code": None, "message": None, "param": None}, None),
+    ({"code": "x", "message": "it broke", "param": None}, "it broke"),
+    ("it broke", "it broke"),
+    ({"Message": "it broke"}, "it broke"),
+    ({"detail": "it broke"}, "it broke"),
+    ({"msg": "it broke"}, "it broke"),
+    ({"description": "it broke"}, "it broke"),
+    ({"reason": "it broke"}, "it broke"),
+    ({"error": "it broke"}, "it broke"),
+    ({"code": "out_of_memory", "message": None}, "out_of_memory"),
+    ({"other": "it broke"}, '{"other":"it broke"}'),
+    ([{"message": "it broke"}], "it broke"),
+    ([{"msg": "it broke", "loc": ["a"]}], "it broke"),
+    (["it broke", "twice"], "it broke"),
+]
+METHODS: list[tuple[Any, str | None]] = [
+    (..., None),
+    (None, None),
+    ({}, None),
+    ({"type": "dpo", "dpo": {}}, "dpo"),
+    ({"type": "supervised"}, "supervised"),
+    ("dpo", "dpo"),
+    ({"supervised": {}}, None),
+    (["dpo"], None),
+]
+
+
+@pytest.mark.parametrize(("error", "message"), ERRORS, ids=str)
+def test_the_message_of_an_error_is_the_text_there_is(at: At, error: Any, message: str | None) -> None:
+    _, db = at(api([job(0, status="failed", error=error)]))
+    for _ in range(2):
+        assert db.execute("SELECT error_message FROM jobs").fetchall() == [(message,)]
+
+
+@pytest.mark.parametrize(("method", "word"), METHODS, ids=str)
+def test_the_method_is_null_where_nobody_said_which(at: At, tmp_path: Any, method: Any, word: str | None) -> None:
+    _, db = at(api([job(0, method=method)]))
+    assert db.execute("SELECT method FROM jobs").fetchall() == [(word,)]
+    import sqlite3
+
+    sync(tmp_path / "jobs.db", tables=["jobs"])
+    with sqlite3.connect(tmp_path / "jobs.db") as plain:
+        assert plain.execute("SELECT method FROM jobs").fetchall() == [(word,)]
+    plain.close()
