@@ -5,13 +5,13 @@ Headers and URLs stay templates until a request is built: no object here ever ho
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import os
 import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import chain
 from typing import Any
 from urllib.parse import urlsplit
@@ -87,9 +87,15 @@ class Account:
 
     def _checked(self, named: str) -> str:
         base = re.sub(r"(?<!:)//+", "/", named).rstrip("/")
-        parts = urlsplit(base)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(f"{self.name}: base_url is no http:// or https:// address; correct it")
+        try:
+            parts = urlsplit(base)
+            usable = parts.scheme in ("http", "https") and is_host(parts.hostname or "") and parts.port != 0
+        except ValueError:  # a port that is no number, or half a pair of brackets
+            usable = False
+        if not usable:
+            variables = [name for name, _ in VARIABLE.findall(self.provider.base_url) if self.environment.get(name)]
+            where = f" (from {' and '.join(variables)})" if variables else ""
+            raise ConfigError(f"{self.name}: base_url{where} is no http:// or https:// address; correct it")
         if parts.username is not None or parts.query or parts.fragment:
             raise ConfigError(
                 f"{self.name}: base_url may hold neither a user nor a query: they would show in messages. "
@@ -110,10 +116,10 @@ class Account:
         """What goes into the body of every POST."""
         return {name: self._expand(template) for name, template in self.provider.body.items()}
 
-    @cached_property
+    @property
     def loopback(self) -> bool:
-        host = urlsplit(self._expand(self.provider.base_url)).hostname or ""
-        return host in ("localhost", "::1") or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
+        """Whether its address is this machine."""
+        return is_this_machine(urlsplit(self._expand(self.provider.base_url)).hostname or "")
 
     def headers(self) -> dict[str, str]:
         """The headers of a request, credentials and all: for the client alone. Empty ones are left out."""
@@ -208,6 +214,36 @@ def _secrets_in(text: str) -> set[str]:
         if isinstance(one, dict):
             found |= {each for name, each in one.items() if isinstance(each, str) and tells_of_a_credential(name)}
     return found
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether a host is the machine itself, by its name or its address.
+
+    >>> is_this_machine("127.0.0.1"), is_this_machine("127.0.0.1.example.com")
+    (True, False)
+    """
+    name = host.lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_loopback or address.is_unspecified
+
+
+def is_host(host: str) -> bool:
+    """Whether a host can be looked up: no label of it is empty, or too long."""
+    try:
+        ipaddress.ip_address(host)
+        return True
+    except ValueError:
+        labels = host.removesuffix(".").split(".")
+    try:
+        return all(0 < len(label.encode("idna")) <= 63 for label in labels) and not re.search(r"[\s/\\]", host)
+    except UnicodeError:
+        return False
 
 
 def missing_key(provider: str, names: Iterable[str]) -> str:

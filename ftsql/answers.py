@@ -196,6 +196,8 @@ def _hint(account: Account, answer: Answer, code: str | None) -> str:
     variables = [name for name, required in account.provider.variables.items() if required]
     if answer.status in (401, 403):
         return f"Check {' and '.join(variables) or 'the headers of its entry'}"
+    if answer.status == 407:
+        return "A proxy wants a user and a password: put them into HTTPS_PROXY; see ftsql guide proxies"
     if answer.status == 402:
         return "The account is out of credits"
     if answer.status == 404:
@@ -204,5 +206,7 @@ def _hint(account: Account, answer: Answer, code: str | None) -> str:
         daily = code == "daily_rate_limit_exceeded"
         return "The day's quota is used up: try again tomorrow" if daily else "Try again later"
     if 300 <= answer.status < 400:
-        return "It redirects, and a key is never sent after a redirect: set base_url to the address meant"
+        location = answer.headers.get("location", "")[:200]
+        where = f" to {location}" if location else ""
+        return f"It redirects{where}, and a key is never sent after a redirect: set base_url to the address meant"
     return "The trouble is at the provider: try again later" if answer.status >= 500 else ""

@@ -5,6 +5,7 @@ A GET is retried; a create is sent once and tells by ``ambiguous`` whether it ma
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
@@ -14,7 +15,7 @@ from ftsql import ctrl_c
 from ftsql.account import Account, missing_key
 from ftsql.answers import GONE, Answer, Reply, is_not_found, refusal
 from ftsql.attempts import Attempts
-from ftsql.errors import APIError, ConfigError, DataError
+from ftsql.errors import APIError, ConfigError, DataError, InterfaceError
 from ftsql.ids import in_url
 from ftsql.limiter import Limiter, limiter
 from ftsql.multipart import Upload
@@ -43,6 +44,7 @@ class Client:
         self._log = log
         self._workers = Workers(8)
         self._lock = threading.Lock()
+        self._process = os.getpid()
         self._opened: Transport | None = None
         self._single: dict[
             str, bool
@@ -210,19 +212,23 @@ class Client:
     def _limiter(self) -> Limiter:
         return limiter(self.account)
 
-    @staticmethod
-    def prepare() -> None:
-        """Load what requests need, httpx among it, before one is sent that must not be disturbed."""
-        with ctrl_c.heard():
-            import ftsql.transport  # noqa: F401
+    def prepare(self) -> None:
+        """Load what requests need, httpx among it, before one is sent that must not be disturbed.
+
+        Raises ConfigError where nothing can be sent: an address, a proxy or certificates that cannot be used.
+        """
+        if not self.account.missing():
+            self._transport  # noqa: B018 - which is made when it is first looked at
 
     @property
     def _transport(self) -> Transport:
         """The connections, opened when they are first needed."""
+        if os.getpid() != self._process:
+            raise InterfaceError("this connection was made before a fork, which takes no threads along: connect again")
         with self._lock:
             if self._opened is None:
-                self.prepare()
-                from ftsql.transport import Transport
+                with ctrl_c.heard():
+                    from ftsql.transport import Transport
 
                 self._opened = Transport(self.account, self.settings)
             return self._opened

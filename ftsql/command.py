@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import io
 import math
 import os
 import sys
@@ -105,6 +106,7 @@ def _warn(message: Warning | str, *_: object, **__: object) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command; ends the process with 0, 1 for an error, 2 for a wrong option, 130 for Ctrl-C."""
+    _open_streams()
     warnings.showwarning = _warn
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -127,6 +129,16 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             raise
         code = 1
     sys.exit(code)
+
+
+def _open_streams() -> None:
+    """Have a stdout and a stderr, also if the caller closed them, and write what their encoding lacks as escapes."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - until the process ends
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run(words: Sequence[str]) -> int:

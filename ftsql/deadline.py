@@ -22,22 +22,34 @@ class Late(Exception):
 class _Due(threading.local):
     seconds = 0.0
     end: float | None = None
+    handshakes = 0  # of TLS, that a new connection needs before a request can leave on it
+    left = 0  # of those, on the connection that this exchange opened
 
 
 _due = _Due()  # an exchange is one thread's from its first byte to its last
 
 
-def begin(seconds: float) -> None:
-    """From now on this thread's reads end after ``seconds``, in Late."""
+def begin(seconds: float, handshakes: int = 0) -> None:
+    """From now on this thread's reads end after ``seconds``, in Late.
+
+    ``handshakes``: how many of TLS a new connection needs before a request can leave on it: with a proxy, and with the
+    server behind it.
+    """
     _due.seconds = seconds
     _due.end = time.monotonic() + seconds
+    _due.handshakes, _due.left = handshakes, 0
+
+
+def is_connecting() -> bool:
+    """Whether this thread's exchange opened a connection on which no byte of the request can have left."""
+    return _due.left > 0
 
 
 def after(body: Iterable[bytes]) -> Iterator[bytes]:
     """``body`` as it is sent, which may take long: the seconds begin anew when it has left."""
     _due.end = None
     yield from body
-    begin(_due.seconds)
+    _due.end = time.monotonic() + _due.seconds
 
 
 class _Stream(httpcore.NetworkStream):
@@ -67,7 +79,9 @@ class _Stream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, timeout))
+        stream = _Stream(self._stream.start_tls(ssl_context, server_hostname, timeout))
+        _due.left = max(_due.left - 1, 0)
+        return stream
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
@@ -76,5 +90,9 @@ class _Stream(httpcore.NetworkStream):
 class Backend(httpcore.SyncBackend):
     """Opens connections that keep the deadline of the thread that reads from them."""
 
-    def connect_tcp(self, *arguments: Any, **named: Any) -> httpcore.NetworkStream:
-        return _Stream(super().connect_tcp(*arguments, **named))
+    def connect_tcp(self, host: str, *arguments: Any, **named: Any) -> httpcore.NetworkStream:
+        _due.left = _due.handshakes
+        name = host.lower().rstrip(".")
+        if name.endswith(".localhost") or name == "localhost":  # not every system looks these up
+            host = "localhost"
+        return _Stream(super().connect_tcp(host, *arguments, **named))

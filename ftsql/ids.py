@@ -7,8 +7,8 @@ from urllib.parse import unquote
 
 from ftsql.account import Account
 
-PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._~:@-]{0,511}")
-ENCODED = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9._~:@-]|%[0-9A-Fa-f]{2}){0,511}")
+PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._~:@=+,-]{0,2047}")
+ENCODED = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9._~:@=+,-]|%[0-9A-Fa-f]{2}){0,2047}")
 
 
 def in_url(account: Account, id: str) -> bool:

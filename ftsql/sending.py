@@ -21,6 +21,7 @@ from ftsql.checks import unlike
 from ftsql.errors import (
     APIConnectionError,
     APIError,
+    ConfigError,
     DataError,
     OutcomeUnknown,
     ProgrammingError,
@@ -76,7 +77,7 @@ class Sender:
         except OutcomeUnknown as error:
             self._record(write, "unknown", error)
             raise
-        except (APIError, DataError) as error:
+        except (APIError, ConfigError, DataError) as error:
             self._record(write, "unknown" if write.unsure else "refused", error)
             if write.stopped is not None and isinstance(error, APIConnectionError) and not error.ambiguous:
                 raise apsw.InterruptError("interrupted before it was sent") from None

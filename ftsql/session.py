@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import os
 import threading
 import time
 import weakref
@@ -17,7 +18,7 @@ import apsw
 
 from ftsql.account import Account
 from ftsql.client import Client
-from ftsql.errors import ConfigError, IntegrityError, ProgrammingError
+from ftsql.errors import ConfigError, IntegrityError, InterfaceError, ProgrammingError
 from ftsql.journal import Journal
 from ftsql.look import Look
 from ftsql.providers import Provider
@@ -49,6 +50,7 @@ class Session:
     ) -> None:
         # Weak: the connection holds the tables, functions and traces that hold the session.
         self.connection: apsw.Connection = weakref.proxy(connection)
+        self._process = os.getpid()
         self.known = known
         self.environment = environment
         self.settings = settings
@@ -85,7 +87,9 @@ class Session:
 
     @property
     def statement(self) -> Statement:
-        """The statement that SQLite works on."""
+        """The statement that SQLite works on. Raises InterfaceError in a process that was forked off since."""
+        if os.getpid() != self._process:
+            raise InterfaceError("this connection was made before a fork, which takes no threads along: connect again")
         return self.statements.current
 
     def interrupted(self) -> bool:

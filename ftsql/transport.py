@@ -12,12 +12,11 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from urllib.parse import urlencode
-from urllib.request import getproxies
 
 import httpx
 from pydantic_core import to_json
 
-from ftsql import deadline
+from ftsql import deadline, network
 from ftsql.account import Account
 from ftsql.answers import Answer
 from ftsql.errors import APIConnectionError, APIError, ConfigError, Error, redacted
@@ -30,10 +29,10 @@ TOLD = re.compile(
     r"retry-after(-ms)?|x-ratelimit-.*|x-request-id|apim-request-id|x-portkey-trace-id|location|content-type"
 )
 HEADERS = {"User-Agent": "ftsql", "Accept": "application/json", "Accept-Encoding": ACCEPTED}
+PROXY_REFUSES = re.compile(r"\b40[37]\b")  # asking again could lock an account of the user's
+PROXY_HINT = "Not sent. Check the user and password in HTTPS_PROXY; see ftsql guide proxies"
 MAX_HEADER = 1000  # characters of one: what is longer says nothing, and would take long to read
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
-
-Http = httpx.Client | httpx.HTTPTransport
 
 
 class _Unreadable(Exception):
@@ -50,11 +49,6 @@ class _Redacting(logging.Filter):
 
 for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy"):
     logging.getLogger(_name).addFilter(_Redacting())
-
-
-def _keep_deadline(transport: object) -> None:
-    if isinstance(transport, httpx.HTTPTransport):
-        transport._pool._network_backend = deadline.Backend()  # httpx has no word for it
 
 
 class Transport:
@@ -74,23 +68,26 @@ class Transport:
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
-        return httpx.create_ssl_context()
+        return network.certificates(self.account.name) or httpx.create_ssl_context(trust_env=False)
 
-    def new(self) -> Http:
-        """Connections of their own; close them.
+    def new(self) -> httpx.HTTPTransport:
+        """Connections of their own; close them. Raises ConfigError where a variable of the network is wrong.
 
-        httpx.Client knows how to read a proxy from the environment. Without one it takes half as long to do
-        without: what else it does (cookies, redirects, credentials) is not wanted here.
+        Of httpx this is enough: what its Client does besides (cookies, redirects, credentials) is not wanted here.
         """
-        tls = False if self.account.url().startswith("http://") else self._tls
-        if self.account.loopback or not getproxies():
-            direct = httpx.HTTPTransport(verify=tls)
-            _keep_deadline(direct)
-            return direct
-        client = httpx.Client(verify=tls)
-        for transport in (client._transport, *client._mounts.values()):
-            _keep_deadline(transport)
-        return client
+        url = self.account.url()
+        secure = url.startswith("https://")
+        proxy = None if self.account.loopback else network.proxy(self.account.name, url)
+        self._handshakes = secure + (secure and proxy is not None and proxy.url.startswith("https://"))
+        try:
+            made = httpx.HTTPTransport(
+                verify=self._tls if secure else False, proxy=None if proxy is None else httpx.Proxy(proxy.url)
+            )
+        except (ValueError, ImportError, httpx.InvalidURL) as error:
+            assert proxy is not None
+            raise proxy.unusable(self.account.name, str(error)) from None
+        made._pool._network_backend = deadline.Backend()  # httpx has no word for it
+        return made
 
     def send(
         self,
@@ -99,11 +96,11 @@ class Transport:
         query: Mapping[str, str] | None = None,
         body: bytes | Iterator[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
-        http: Http | None = None,
+        http: httpx.HTTPTransport | None = None,
     ) -> Answer:
         """One exchange, over ``http`` or the connections that are there. To be called within ``tried``."""
         http = http or self._http
-        deadline.begin(self.settings.deadline)
+        deadline.begin(self.settings.deadline, self._handshakes)
         headers = headers or ({"Content-Type": "application/json"} if method == "POST" else {})
         url = self.account.url(path, root=True)
         params = {**self.account.query(), **(query or {})}
@@ -116,10 +113,7 @@ class Transport:
             content=deadline.after(body) if isinstance(body, Iterator) else body,
             extensions={"timeout": self._timeout},
         )
-        answer = (
-            http.handle_request(request) if isinstance(http, httpx.HTTPTransport) else http.send(request, stream=True)
-        )
-        with contextlib.closing(answer) as response:
+        with contextlib.closing(http.handle_request(request)) as response:
             if self._closed:  # while it connected: httpx knows of this connection no more
                 response.extensions["network_stream"].close()
             received = bytearray()
@@ -145,25 +139,38 @@ class Transport:
         try:
             return once()
         except (_Unreadable, deadline.Late) as fault:
-            reason = str(fault)
             error: Error = APIConnectionError(
-                f"cannot read the answer: {reason}",
+                f"cannot read the answer: {fault}",
                 provider=self.account.name,
                 hint="Check that base_url is the API's, and what is in between",
-                ambiguous=True,
+                ambiguous=not deadline.is_connecting(),
             )
         except Unsent as fault:
             error = APIError(str(fault), provider=self.account.name, hint="Nothing was stored")
+        except httpx.ProxyError as fault:
+            if not PROXY_REFUSES.search(str(fault)):
+                return self._connection_error(fault)
+            words = str(fault)[:100]
+            error = APIConnectionError(f"the proxy refuses: {words}", provider=self.account.name, hint=PROXY_HINT)
         except httpx.HTTPError as fault:
             broken = self._connection_error(fault)
             broken.ambiguous = broken.ambiguous and not (isinstance(body, Upload) and not body.complete)
             return broken
         except httpx.InvalidURL as fault:
-            error = ConfigError(f"{self.account.name}: base_url cannot be used: {fault}")
+            error = ConfigError(f"{self.account.name}: base_url cannot be used: {fault}. Not sent")
+        except Error:
+            raise
+        except Exception as fault:  # of the libraries below httpx, which it did not turn into its own
+            error = APIConnectionError(
+                f"the exchange failed: {type(fault).__name__}: {str(fault)[:200]}",
+                provider=self.account.name,
+                hint="Try again; if it goes on, look at base_url and at what is in between",
+                ambiguous=not deadline.is_connecting(),
+            )
         raise error
 
     def _connection_error(self, fault: httpx.HTTPError) -> APIConnectionError:
-        sent = not isinstance(fault, NOT_SENT)
+        sent = not isinstance(fault, NOT_SENT) and not deadline.is_connecting()
         host = redacted(self.account.url().split("/")[2])
         if isinstance(fault, httpx.TimeoutException):
             what = f"no answer from {host} in time" if sent else f"no connection to {host} in time"
@@ -171,6 +178,8 @@ class Transport:
         elif not sent:
             what = f"cannot connect to {host}: {str(fault)[:200]}"
             hint = "Check the network, a proxy in between, and the base_url"
+            if "CERTIFICATE_VERIFY_FAILED" in str(fault):
+                hint = "If a proxy of yours signs certificates, name its file, SSL_CERT_FILE=…: see ftsql guide proxies"
         else:
             what = f"the connection to {host} broke off: {str(fault)[:200] or type(fault).__name__}"
             hint = "Try again; if it goes on, the trouble is at the provider or in between"

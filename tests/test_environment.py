@@ -1,0 +1,374 @@
+"""What the environment has wrong is a sentence that names the variable, and nothing was sent."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ftsql
+from ftsql import network
+from ftsql.account import Account, is_host, is_this_machine
+from ftsql.providers import Provider
+from ftsql.sandbox import Sandbox
+from ftsql.sync import sync
+from tests.answering import PATH, Answer, Server, api, job, jobs
+from tests.conftest import CANARY, Connect, fill
+
+LIST = "SELECT id FROM fine_tuning_jobs"
+CREATE = "INSERT INTO fine_tuning_jobs (model, training_file) VALUES ('m', 'f')"
+CANCEL = "SELECT cancel_job('ftjob-00000')"
+
+
+@pytest.fixture(autouse=True)
+def _away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An account at an address that is not this machine, and so behind any proxy."""
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://api.example.invalid/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", CANARY)
+    for name in os.environ:
+        if name.lower() in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file", "ssl_cert_dir",
+                            "requests_ca_bundle", "curl_ca_bundle"):  # fmt: skip
+            monkeypatch.delenv(name)
+
+
+WRONG = [
+    ({"ALL_PROXY": "socks://127.0.0.1:9"}, "the proxy in ALL_PROXY cannot be used: it has to be http://"),
+    ({"HTTPS_PROXY": "ftp://127.0.0.1:9"}, "the proxy in HTTPS_PROXY cannot be used"),
+    ({"https_proxy": "http://"}, "the proxy in https_proxy cannot be used"),
+    ({"HTTPS_PROXY": "http://127.0.0.1:nine"}, "the proxy in HTTPS_PROXY cannot be used"),
+    ({"HTTPS_PROXY": "http://[::1"}, "the proxy in HTTPS_PROXY cannot be used"),
+    ({"HTTPS_PROXY": "http://user:pass word@127.0.0.1:99999"}, "the proxy in HTTPS_PROXY cannot be used"),
+    ({"SSL_CERT_FILE": "/nonexistent"}, "SSL_CERT_FILE names no certificates that can be read: No such file"),
+    ({"REQUESTS_CA_BUNDLE": "/nonexistent"}, "REQUESTS_CA_BUNDLE names no certificates"),
+    ({"SSL_CERT_DIR": "/nonexistent"}, "SSL_CERT_DIR names no certificates"),
+    ({"OPENAI_BASE_URL": "https://.openai.azure.com"}, r"base_url \(from OPENAI_BASE_URL\) is no http"),
+    ({"OPENAI_BASE_URL": "https://a..b/v1"}, r"base_url \(from OPENAI_BASE_URL\)"),
+    ({"OPENAI_BASE_URL": "https://" + "a" * 64 + ".com/v1"}, r"base_url \(from OPENAI_BASE_URL\)"),
+    ({"OPENAI_BASE_URL": "https://example.com:port/v1"}, r"base_url \(from OPENAI_BASE_URL\)"),
+    ({"OPENAI_BASE_URL": "https://[::1/v1"}, r"base_url \(from OPENAI_BASE_URL\)"),
+    ({"OPENAI_BASE_URL": "example.com/v1"}, r"base_url \(from OPENAI_BASE_URL\)"),
+]
+
+
+@pytest.mark.parametrize(("variables", "words"), WRONG, ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize("sql", [LIST, CREATE, CANCEL])
+def test_a_wrong_variable_is_named_and_nothing_was_sent(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variables: dict[str, str], words: str, sql: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    db = ftsql.connect(store=tmp_path / "store.db")
+    with pytest.raises(ftsql.ConfigError, match=f"^openai: .*{words}") as caught:
+        db.execute(sql).fetchall()
+    assert "pass word" not in str(caught.value)
+    assert db.execute("SELECT count(*) FROM ftsql_writes WHERE open OR state = 'unknown'").get == 0
+    assert db.execute("SELECT count(*) FROM ftsql_requests").get == 0
+    db.close()
+
+
+def test_an_empty_label_in_azures_endpoint_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", "https://.openai.azure.com")
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", CANARY)
+    db = ftsql.connect(providers="azure")
+    with pytest.raises(ftsql.ConfigError, match="azure: base_url .from AZURE_OPENAI_ENDPOINT. is no http"):
+        db.execute(LIST).fetchall()
+    db.close()
+
+
+def test_sync_keeps_the_last_good_state(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(sandbox, 3)
+    monkeypatch.setenv("OPENAI_BASE_URL", sandbox.base_url("openai"))
+    file = tmp_path / "jobs.db"
+    sync(file, tables=["jobs"])
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://api.example.invalid/v1")
+    monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent")
+    (done,) = sync(file, tables=["jobs"])
+    assert done.failed
+    assert done.changes[0].rows == 3
+    assert "SSL_CERT_FILE" in str(done.changes[0].error)
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "host", "direct"),
+    [
+        ("fd00::/8", "fd00::1", True),
+        ("fd00::/8", "fe00::1", False),
+        ("10.0.0.0/8", "10.1.2.3", True),
+        ("10.0.0.0/8", "11.1.2.3", False),
+        ("10.0.0.0/8, .example.com", "api.example.com", True),
+        ("example.com", "api.example.com", True),
+        ("example.com", "notexample.com", False),
+        ("*", "anything.com", True),
+        ("", "anything.com", False),
+        ("x y, /, ://", "anything.com", False),
+    ],
+)
+def test_what_no_proxy_names_is_reached_directly(
+    monkeypatch: pytest.MonkeyPatch, no_proxy: str, host: str, direct: bool
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    shown = f"[{host}]" if ":" in host else host
+    assert (network.proxy("p", f"https://{shown}/v1") is None) is direct
+
+
+def test_a_proxy_without_a_scheme_is_http_and_all_proxy_stands_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "proxy.example:3128")
+    found = network.proxy("p", "https://example.com")
+    assert found is not None
+    assert (found.variable, found.url) == ("ALL_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:secret-password@other:1")
+    found = network.proxy("p", "https://example.com")
+    assert found is not None
+    assert found.variable == "HTTPS_PROXY"
+    assert "secret-password" not in repr(found)
+    assert network.proxy("p", "http://example.com") is not None  # by ALL_PROXY
+
+
+@contextlib.contextmanager
+def proxy(answer: bytes | None) -> Iterator[tuple[int, list[bytes]]]:
+    """A proxy that answers a CONNECT so, or drops the connection (None); what it was sent."""
+    sent: list[bytes] = []
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            with client:
+                sent.append(client.recv(65536))
+                if answer is not None:
+                    client.sendall(answer)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield listener.getsockname()[1], sent
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+
+
+@pytest.mark.parametrize("sql", [LIST, CREATE])
+@pytest.mark.parametrize("status", [b"407 Proxy Authentication Required", b"403 Forbidden"])
+def test_a_proxy_that_refuses_is_asked_once(monkeypatch: pytest.MonkeyPatch, sql: str, status: bytes) -> None:
+    with proxy(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n") as (port, sent):
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+        db = ftsql.connect()
+        with pytest.raises(
+            ftsql.APIConnectionError, match="the proxy refuses: 40[37].*Not sent.*HTTPS_PROXY"
+        ) as caught:
+            db.execute(sql).fetchall()
+        assert not caught.value.ambiguous
+        assert len(sent) == 1
+        assert CANARY.encode() not in sent[0]
+        assert [state for (state,) in db.execute("SELECT state FROM ftsql_writes")] == (
+            ["refused"] if sql == CREATE else []
+        )
+        db.close()
+
+
+def test_a_proxy_that_drops_during_connect_means_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ftsql.attempts.RETRY_SECONDS", 0.1)
+    with proxy(None) as (port, sent):
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+        db = ftsql.connect(settle_seconds=0.1)
+        with pytest.raises(ftsql.APIConnectionError) as caught:
+            db.execute(CREATE)
+        assert not caught.value.ambiguous
+        assert not isinstance(caught.value, ftsql.OutcomeUnknown)
+        assert sent
+        assert all(each.startswith(b"CONNECT api.example.invalid:443") for each in sent)
+        assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("refused",)]
+        db.close()
+
+
+def test_a_redirect_says_where_to(at: Any) -> None:
+    _, db = at(lambda asked: Answer(b"", 307, {"Location": f"https://login.example.com/?key={CANARY}"}))
+    with pytest.raises(
+        ftsql.APIError, match=r"redirects to https://login.example.com/\?key=\*\*\*, and a key is never"
+    ):
+        db.execute(LIST).fetchall()
+
+
+@pytest.mark.parametrize(
+    ("host", "here"),
+    [
+        *((host, True) for host in ("localhost", "LOCALHOST", "localhost.", "app.localhost", "127.0.0.1", "127.5.6.7", "0.0.0.0",
+                                    "::1", "::", "::ffff:127.0.0.1")),
+        *((host, False) for host in ("127.0.0.1.evil.example", "localhost.evil.example", "evil-localhost", "127.0.0.1.", "127.1",
+                                     "2130706433", "0177.0.0.1", "0x7f.0.0.1", "127.999.999.999", "10.0.0.1", "::2", "", "fe80::1",
+                                     "128.0.0.1", "1.127.0.0.1")),
+    ],
+)  # fmt: skip
+def test_what_this_machine_is(host: str, here: bool) -> None:
+    assert is_this_machine(host) is here
+    shown = f"[{host}]" if ":" in host else host
+    account = Account(Provider("mine", f"http://{shown}:4000/v1", {"Authorization": "Bearer ${K}"}), {"K": CANARY})
+    if here:
+        assert account.url(root=True) == f"http://{shown}:4000/v1"
+    else:  # a key does not leave over http://
+        with pytest.raises(ftsql.ConfigError, match="refuses to send a key|base_url is no http"):
+            account.url()
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1@evil.example/v1", "http://user:x@127.0.0.1/v1", "http://evil.example#127.0.0.1"]
+)
+def test_a_user_in_an_address_is_refused(url: str) -> None:
+    with pytest.raises(ftsql.ConfigError, match="neither a user nor a query|refuses to send a key"):
+        Account(Provider("mine", url, {"Authorization": "Bearer k"}), {}).url()
+
+
+def test_an_address_that_changes_is_checked_anew() -> None:
+    variables = {"U": "http://127.0.0.1/v1"}
+    account = Account(Provider("mine", "${U}"), variables)
+    assert account.url(root=True) == "http://127.0.0.1/v1"
+    variables["U"] = "http://evil.example/v1"
+    with pytest.raises(ftsql.ConfigError, match="refuses to send a key to evil.example"):
+        account.url()
+
+
+@pytest.mark.parametrize(
+    ("host", "usable"),
+    [("example.com", True), ("a_b.example.com.", True), ("bücher.example", True), ("a..b", False), (".a", False), ("", False),
+     ("a" * 64, False), ("a b", False)],
+)  # fmt: skip
+def test_what_can_be_looked_up(host: str, usable: bool) -> None:
+    assert is_host(host) is usable
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "localhost", "localhost.", "app.localhost"])
+def test_jobs_of_this_machine_are_listed_by_each_of_its_names(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setattr(socket.socket, "connect", REAL_CONNECT)  # the guard of the tests takes 0.0.0.0 for foreign
+    with Server(api(jobs(2))) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", f"http://{host}:{server.port}/v1")
+        monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # which is not for this machine
+        db = ftsql.connect()
+        assert len(db.execute(LIST).fetchall()) == 2
+        db.close()
+
+
+REAL_CONNECT = socket.socket.connect
+
+
+def test_a_wrong_file_of_certificates_that_is_a_folder_is_taken_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path))
+    assert isinstance(network.certificates("p"), ssl.SSLContext)
+    (tmp_path / "ca.pem").write_text("no certificate")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    with pytest.raises(ftsql.ConfigError, match="REQUESTS_CA_BUNDLE names no certificates"):
+        network.certificates("p")
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+    assert network.certificates("p") is None
+
+
+LONG = "ftjob-" + "x" * 1200
+IDS = [LONG, "ftjob-abc==", "job=1", "a+b", "x" * 2048]
+
+
+@pytest.mark.parametrize("id", IDS, ids=lambda id: id[:12])
+def test_long_ids_and_ids_with_an_equals_sign_are_cancelled(at: Any, id: str) -> None:
+    state = {"status": "running"}
+
+    def answering(asked: Any) -> Any:
+        if asked.method == "POST":
+            state["status"] = "cancelled"
+        return job(0, id=id, finished_at=None, fine_tuned_model=None, **state)
+
+    server, db = at(answering)
+    assert db.execute("SELECT cancel_job(?)", (id,)).get == "cancelled"
+    assert [asked.path for asked in server.asked] == [f"{PATH}/{id}/cancel"]
+    assert db.execute("SELECT id FROM fine_tuning_jobs WHERE id = ?", (id,)).get == id
+
+
+@pytest.mark.parametrize("id", ["", "..", "a/b", "a?b", "a#b", "a b", "x" * 2049, "é", "=a", ".a"])
+def test_what_cannot_stand_in_an_address_is_not_sent(at: Any, id: str) -> None:
+    server, db = at(lambda asked: {"data": [], "has_more": False})
+    with pytest.raises(ftsql.Error, match="is no job's id"):
+        db.execute("SELECT cancel_job(?)", (id,)).fetchall()
+    assert [asked for asked in server.asked if asked.method != "GET"] == []
+
+
+FORK = """
+import os, sys, warnings
+warnings.simplefilter("ignore")
+import ftsql
+db = ftsql.connect({arguments})
+db.execute("CREATE TABLE mine (x)")
+assert db.execute("SELECT count(*) FROM fine_tuning_jobs").get == 3
+child = os.fork()
+if not child:
+    for sql in ("SELECT count(*) FROM fine_tuning_jobs", "SELECT id FROM files", "SELECT cancel_job('x')",
+                "INSERT INTO fine_tuning_jobs (model, training_file) VALUES ('m', 'f')"):
+        try:
+            print(db.execute(sql).fetchall())
+        except ftsql.Error as error:
+            print(error)
+    again = ftsql.connect({arguments})
+    print(again.execute("SELECT count(*) FROM fine_tuning_jobs").get)
+    sys.stdout.flush()
+    os._exit(0)
+os.waitpid(child, 0)
+print(db.execute("SELECT count(*) FROM fine_tuning_jobs").get)
+"""
+
+
+@pytest.mark.parametrize("store", [None, "store.db"])
+def test_a_process_that_was_forked_off_is_told_to_connect_again(
+    sandbox: Sandbox, tmp_path: Path, store: str | None
+) -> None:
+    fill(sandbox, 3)
+    arguments = "" if store is None else f"store={str(tmp_path / store)!r}"
+    done = subprocess.run(
+        [sys.executable, "-c", FORK.format(arguments=arguments)],
+        env={**os.environ, "OPENAI_BASE_URL": sandbox.base_url("openai"), "OPENAI_API_KEY": CANARY},
+        capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert done.stderr == ""
+    told = "this connection was made before a fork, which takes no threads along: connect again"
+    assert done.stdout.splitlines() == [told] * 4 + ["3", "3"]
+
+
+def _command(
+    sandbox: Sandbox, *words: str, encoding: str = "utf-8", close: str = ""
+) -> subprocess.CompletedProcess[bytes]:
+    known = {"OPENAI_BASE_URL": sandbox.base_url("openai"), "OPENAI_API_KEY": CANARY, "PYTHONIOENCODING": encoding}
+    command = " ".join([sys.executable, "-m", "ftsql", *(f"'{word}'" for word in words), close])
+    return subprocess.run(["sh", "-c", command], env={**os.environ, **known}, capture_output=True, timeout=60)
+
+
+@pytest.mark.parametrize("close", ["", "2>&-"])
+def test_rows_come_though_stderr_is_closed(sandbox: Sandbox, close: str) -> None:
+    fill(sandbox, 2)
+    done = _command(sandbox, "SELECT id FROM fine_tuning_jobs ORDER BY id", close=close)
+    assert done.returncode == 0
+    assert done.stdout == b"id\nftjob-00000\nftjob-00001\n"
+    done = _command(sandbox, "SELECT nothing FROM fine_tuning_jobs", close=close)
+    assert (done.returncode, done.stdout) == (1, b"")
+
+
+@pytest.mark.parametrize("mode", ["csv", "json", "line", "box", "list"])
+def test_rows_come_in_an_encoding_that_lacks_their_characters(sandbox: Sandbox, mode: str) -> None:
+    sandbox.add_job(id="ftjob-1", metadata={"team": "研究 🚀 é"})
+    done = _command(sandbox, "--mode", mode, "SELECT metadata FROM fine_tuning_jobs", encoding="cp1252")
+    assert done.returncode == 0, done.stderr
+    shown = done.stdout.decode("cp1252")
+    assert "é" in shown or "\\xe9" in shown or "\\u00e9" in shown
+    assert "\\u7814" in shown
