@@ -11,9 +11,19 @@ from functools import partial
 from typing import Any
 
 import apsw
-import apsw.ext
 
-from ftsql.serve import aggregates, dates, fields, formats, intervals, introspection, numbers, refusals, texts
+from ftsql.serve import (
+    aggregates,
+    dates,
+    fields,
+    formats,
+    intervals,
+    introspection,
+    numbers,
+    refusals,
+    tablefunctions,
+    texts,
+)
 from ftsql.serve.dates import Value
 
 LONGEST_SERIES = 10_000_000
@@ -123,9 +133,9 @@ def register(connection: apsw.Connection) -> None:
             connection.create_scalar_function(f"pgsql_{name}", guarded, count, deterministic=deterministic)
     for name, final in aggregates.AGGREGATES.items():
         connection.create_aggregate_function(f"pgsql_{name}", partial(_gathering, final))
-    tables: dict[str, Any] = {"pgsql_series": series, "pgsql_elements": elements}
-    for name, table in tables.items():
-        apsw.ext.make_virtual_module(connection, name, table)
+    for name, table in (("pgsql_series", SERIES), ("pgsql_elements", ELEMENTS)):
+        module: Any = table
+        connection.create_module(name, module, use_bestindex_object=True, eponymous=True, read_only=True)
 
 
 def _gathering(final: Callable[[aggregates.Rows], Value]) -> aggregates.Gathering:
@@ -142,7 +152,7 @@ def _guarded(name: str, function: Callable[..., Value], *values: Any) -> Value:
 
 def elements(_array: Value = None) -> Iterator[tuple[Value, int]]:
     """An array's elements with their places. SQLite sees the argument as a column too, so that has no usual name."""
-    for place, value in enumerate(json.loads(str(texts.array(_array))), 1):
+    for place, value in enumerate([] if _array is None else json.loads(str(texts.array(_array))), 1):
         yield value, place
 
 
@@ -166,10 +176,8 @@ def series(_start: Value = None, _stop: Value = None, _step: Value = None) -> It
     raise refusals.data("a series of more than 10,000,000 rows is refused", "54000")
 
 
-elements.columns = ("_value", "_place")  # type: ignore[attr-defined]
-elements.column_access = apsw.ext.VTColumnAccess.By_Index  # type: ignore[attr-defined]
-series.columns = ("_value",)  # type: ignore[attr-defined]
-series.column_access = apsw.ext.VTColumnAccess.By_Index  # type: ignore[attr-defined]
+SERIES = tablefunctions.Module(series, ["_value"])
+ELEMENTS = tablefunctions.Module(elements, ["_value", "_place"])
 
 
 def _times(start: str, stop: str, step: str) -> Iterator[tuple[Value]]:

@@ -113,6 +113,15 @@ SELECT id, CASE status WHEN 'failed' THEN 0 ELSE 1 END AS ok, status = 'failed' 
 SELECT CURRENT_DATE - 30 < CURRENT_DATE, NOW() > '2020-01-01', NOW() - INTERVAL '1 day' < NOW(), CURRENT_TIMESTAMP IS NOT NULL, LOCALTIMESTAMP > '2020-01-01', date_trunc('day', now()) <= now(), age(timestamp '2020-01-01') > interval '1 year'
 WITH RECURSIVE days(day) AS (SELECT date '2026-11-01' UNION ALL SELECT (day + 1) FROM days WHERE day < '2026-11-04') SELECT day FROM days ORDER BY day
 SELECT id, unnest(ARRAY['a', 'b']) AS u FROM fine_tuning_jobs ORDER BY id, u LIMIT 4
+SELECT j.id, u FROM fine_tuning_jobs j, unnest(string_to_array(j.model, '-')) u ORDER BY j.id, u LIMIT 20
+SELECT u, count(*) FROM jobs t, unnest(string_to_array(t.model, '-')) u GROUP BY u ORDER BY u
+SELECT count(*) FROM fine_tuning_jobs j JOIN unnest(string_to_array(j.model, '-')) AS u ON true
+SELECT count(*) FROM fine_tuning_jobs j CROSS JOIN unnest(string_to_array(j.model, '-')) AS u WHERE u = 'mini'
+SELECT count(u), count(*) FROM fine_tuning_jobs j LEFT JOIN unnest(string_to_array(j.model, '-')) AS u ON true
+SELECT j.id, s FROM fine_tuning_jobs j, generate_series(1, length(j.status)) AS s ORDER BY 1, 2 LIMIT 20
+SELECT sum(s) FROM fine_tuning_jobs j JOIN generate_series(1, length(j.status), 2) AS s ON true
+SELECT j.id, f FROM fine_tuning_jobs j, json_array_elements_text(j.result_files) AS f ORDER BY 1, 2 LIMIT 20
+SELECT count(*) FROM fine_tuning_jobs j, json_array_elements_text(j.result_files) AS f WHERE j.status = 'succeeded'
 SELECT id, unnested FROM fine_tuning_jobs, unnest(ARRAY[1, 2]) AS unnested ORDER BY id, unnested LIMIT 6
 SELECT count(*) FROM fine_tuning_jobs a LEFT JOIN fine_tuning_jobs b ON a.finished_at = b.created_at WHERE b.id IS NULL
 SELECT width_bucket(5.35, 0.024, 10.06, 5), div(7, 2), mod(7, 3), abs(-3), sign(-2.5), power(2, 10), sqrt(16), exp(0), ln(1), log(100), pi() > 3.14, random() < 1
