@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from ftsql.errors import ProgrammingError, StoreError
 from ftsql.journal import Entry, Journal
 from ftsql.sandbox import Sandbox
 from ftsql.store import Store
-from tests.conftest import CANARY, Connect
+from tests.conftest import CANARY, Connect, fill
 from tests.writing import INSERT, ONE, posts
 
 pytestmark = pytest.mark.usefixtures("files")
@@ -264,3 +266,44 @@ def test_a_store_of_an_older_version_keeps_its_writes_and_asks_again_for_the_res
     sandbox.requests.clear()
     db.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall()
     assert len(sandbox.requests) == 1
+
+
+COLUMN = """
+import sys
+from typing import Annotated
+from ftsql import fields, resources
+resources.FineTuningJob.__annotations__["priority"] = Annotated[fields.Text, fields.Column("TEXT", "A column more.")]
+for name in [name for name in sys.modules if name.startswith("ftsql") and name not in ("ftsql.fields", "ftsql.errors",
+             "ftsql.resource", "ftsql.resources", "ftsql.ctrl_c")]:
+    del sys.modules[name]
+for cached in ("documented", "columns", "schema", "_adapter"):
+    resources.JOBS.__dict__.pop(cached, None)
+import warnings
+warnings.simplefilter("error")
+import ftsql
+db = ftsql.connect(store=sys.argv[1])
+for _ in range(2):
+    print(db.execute("SELECT priority, count(*) FROM fine_tuning_jobs GROUP BY 1").fetchall())
+print([row for row in db.execute("SELECT type, pushed_down FROM ftsql_columns WHERE column_name = 'priority'")])
+print(db.execute("SELECT count(*) FROM ftsql_requests").get)
+print(db.execute("SELECT count(*) FROM ftsql_writes").get)
+"""
+
+
+def test_a_column_more_in_the_model_is_one_line_and_the_store_has_it_too(
+    sandbox: Sandbox, connect: Connect, files: None, tmp_path: Path
+) -> None:
+    fill(sandbox, 150, priority="high")
+    path = tmp_path / "store.db"
+    db = connect(store=path)
+    db.execute(ONE)
+    db.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall()
+    db.close()  # a store without the column
+    done = subprocess.run([sys.executable, "-c", COLUMN, str(path)], capture_output=True, text=True, timeout=60)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "[(None, 1), ('high', 150)]", "[(None, 1), ('high', 150)]", "[('TEXT', None)]", "3", "1"
+    ]  # fmt: skip
+    again = connect(store=path)  # and back: what was kept is asked for again, the record of writes stays
+    assert again.execute("SELECT count(*) FROM fine_tuning_jobs").get == 151
+    assert again.execute("SELECT count(*) FROM ftsql_writes").get == 1
