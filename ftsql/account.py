@@ -23,6 +23,7 @@ from ftsql.errors import ConfigError
 from ftsql.habits import Habits
 from ftsql.providers import VARIABLE, Provider, tells_of_a_credential
 from ftsql.resource import Echoed
+from ftsql.resources import JOBS
 
 
 @dataclass(eq=False)
@@ -36,6 +37,7 @@ class Account:
     broke_at: float = -math.inf  # when a page broke the declared newest-first order, which is trusted a day later
     in_one: bool = False  # the user said that one answer of a server of theirs holds a whole list: paging="none"
     habits: dict[str, Habits] = field(default_factory=dict)  # of its lists, by table
+    single: dict[str, bool] = field(default_factory=dict)  # by table, whether its objects are given one by one
 
     def __post_init__(self) -> None:
         errors.accounts.add(self)
@@ -58,6 +60,11 @@ class Account:
     def whole(self) -> bool:
         """Whether one answer holds a whole list by the user's word."""
         return self.in_one and not self.at_home
+
+    @property
+    def retrieves(self) -> bool:
+        """Whether a job can be asked for by its id, as far as is known."""
+        return "retrieve" not in self.provider.without and self.single.get(JOBS.table, True)
 
     @property
     def newest_first(self) -> bool:

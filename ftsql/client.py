@@ -46,9 +46,6 @@ class Client:
         self._lock = threading.Lock()
         self._process = os.getpid()
         self._opened: Transport | None = None
-        self._single: dict[
-            str, bool
-        ] = {}  # by table, whether its objects have addresses of their own: once it was asked
 
     def get(
         self,
@@ -75,16 +72,18 @@ class Client:
             answer = attempts.answer(call, once, safe=True)
             if is_not_found(self.account, answer, resource):
                 return None
-            if single and answer.status in GONE and self._gives_single(call, resource, asker):
-                return None
-            if not answer.ok:
+            if single and answer.status in GONE:
                 error = refusal(self.account, answer)
-                if single and self._single.get(resource.table) is False:
+                if self._gives_single(call, error, resource, asker):
+                    return None
+                if self.account.single.get(resource.table) is False:
                     error.hint = (
                         f"{self.account.url(path, root=True)} answers nothing, and neither does the address of a "
                         f'{resource.noun} that is in the list: say so in its entry, without = ["retrieve"]'
                     )
                 raise error
+            if not answer.ok:
+                raise refusal(self.account, answer)
             if plain and answer.status != 200:
                 words = f"answered {answer.url} with HTTP {answer.status}, which is no whole file"
                 raise DataError(f"{self.account.name}: {words}")
@@ -95,31 +94,35 @@ class Client:
 
         return self._start(run, kind or ("list" if listed else "get"), path, query, asker)
 
-    def _gives_single(self, call: Call[Any], resource: Resource, asker: Asker | None) -> bool:
-        """Whether the server has the address of a single job (or file, …), so that a 404 there means the id.
+    def _gives_single(self, call: Call[Any], error: APIError, resource: Resource, asker: Asker | None) -> bool:
+        """Whether the server has the address of a single job (or file, …), so that ``error``, a 404, means the id.
 
         Many gateways say neither: one object of the list is asked for, once. Without any there is none to miss.
+        Raises what the list is answered with, but ``error`` itself if that is a 404 too.
         """
-        if resource.table in self._single:
-            return self._single[resource.table]
+        if resource.table in self.account.single:
+            return self.account.single[resource.table]
         path = resource.path if resource.root else self.account.provider.path
 
         def asked(kind: str, path: str, query: Mapping[str, str] | None) -> Any:
             attempts = Attempts(self.account, self._limiter, self._log, kind, path, query, asker)
             once = partial(self._transport.tried, lambda: self._transport.send("GET", path, query))
             answer = attempts.answer(call, once, safe=True)
+            if not answer.ok and answer.status not in GONE:
+                raise refusal(self.account, answer)
             return attempts.value(answer) if answer.ok else None
 
-        try:
-            data = decoded(self.account.name, resource.noun, asked("list", path, {"limit": "1"})).objects
-            ids = [each["id"] for each in data if isinstance(each, dict) and isinstance(each.get("id"), str)]
-            known = next((id for id in ids if in_url(self.account, id)), None)
-            one = None if known is None else asked("get", f"{path}/{known}", None)
-            found = not data or (isinstance(one, dict) and one.get("id") == known)
-        except (APIError, DataError):
-            return False
-        if data:
-            self._single[resource.table] = found
+        body = asked("list", path, {"limit": "1"})
+        if body is None:
+            raise error
+        data = decoded(self.account.name, resource.noun, body).objects
+        if not data:
+            return True
+        ids = [each["id"] for each in data if isinstance(each, dict) and isinstance(each.get("id"), str)]
+        known = next((id for id in ids if in_url(self.account, id)), None)
+        one = None if known is None else asked("get", f"{path}/{known}", None)
+        found = isinstance(one, dict) and one.get("id") == known
+        self.account.single[resource.table] = found
         return found
 
     def act(self, path: str, asker: Asker | None = None) -> Call[Reply]:

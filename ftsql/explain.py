@@ -117,7 +117,7 @@ def _cost(session: Session, account: Account, plan: Plan, values: dict[str, Any]
     known = Known(session.journal.store, account, session.settings)
     if plan.access == "nothing":
         return Cost(account.name, 0, 0, "no row can match")
-    if plan.access == "get" and "retrieve" not in account.provider.without:
+    if plan.access == "get" and account.retrieves:
         return _get(known, values, inner=inner)
     return _list(account, known, plan, values)
 

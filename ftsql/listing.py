@@ -38,7 +38,7 @@ LIMIT_WORDS = re.compile(
     r"|unprocessable|invalid (query|request|param|input|value)|empty body|HTML page",
     re.IGNORECASE,
 )
-AT_LEAST = 20  # rows of a first page that has to show its order
+AT_LEAST = 20  # rows that show an order, and that a first page asks for to show it
 REMEMBERED = 86_400.0  # seconds for which what a server's pages showed is believed
 RANKS = 2**24  # more than the objects of any job: those that are new stand above what is known
 
@@ -98,12 +98,13 @@ class Listing:
         self.pages = 0
         self.began = time.time()
         cover = None if known is None or filter else known.cover()
-        can_ask = not self._of_jobs or "retrieve" not in account.provider.without
+        can_ask = not self._of_jobs or account.retrieves
         self._cover = cover if self.ordered and can_ask else None
         if cover is not None and known is not None and not self._of_jobs and known.counts_equals():
             self._cover = None  # which of its equal objects are new shows only in the whole list
         self._ahead: tuple[Query, Call[Any]] | None = None
         self._slow = False
+        self._accepted = 0  # the largest limit that was not refused
         self._passes = 0
         self._newest: int | None = None
         self._begin_pass()
@@ -113,7 +114,8 @@ class Listing:
     @property
     def trusted(self) -> bool:
         """Whether its order may be relied on: by the provider's word at its own address, or since pages showed it."""
-        return self.ordered and (self._shown_before or self._falls >= SHOWS_AN_ORDER or self.done)
+        shown = self._falls >= SHOWS_AN_ORDER and len(self._seen) >= AT_LEAST
+        return self.ordered and (self._shown_before or shown or self.done)
 
     def enough(self, size: int | None) -> int | None:
         """The size of a first page that is to give ``size`` rows in the list's order, which it may have to show."""
@@ -141,6 +143,8 @@ class Listing:
         self._cursor_checked = False
         self._last: tuple[int, int] = (0, 0)  # rows of the last page, and how many were asked for
         self._pages = 0  # of this pass
+        self._sizes: set[int] = set()  # that were asked for
+        self._overlap = False  # a page showed rows again
         self._rank = 0
 
     def older_than(self, time: float, *, inclusive: bool) -> bool:
@@ -178,7 +182,7 @@ class Listing:
         largest = provider.page_size if self._resource.page_size is None else self._resource.page_size
         paged = self.account.pages and largest > 0
         if self.account.whole and largest > 0:
-            largest = max(largest, LIMITS[0])
+            largest, size = max(largest, LIMITS[0]), None
         largest = min(largest, self._habits.limit or largest)
         size = min(size or largest, largest)
         limited = paged or (self.account.whole and largest > 0)
@@ -212,14 +216,16 @@ class Listing:
             self._identify(rows)
         fresh = [row for row in rows if row.id not in self._seen]
         self._pages += bool(fresh)
+        self._sizes.add(size)
+        self._overlap |= len(fresh) < len(rows)
         if self._moved(page, rows, fresh):
             self._begin_pass()
             return
         if self._cursor is None and self._known is not None and not self._of_jobs:
             self._rank = self._known.top() + RANKS
         self._add(fresh)
-        if page.has_more is None and not fresh and {row.id for row in rows} - {self._cursor}:
-            if not self._is_whole(page, rows, size):
+        if page.has_more is None and self._goes_nowhere(page, rows, fresh, size, paged=paged):
+            if not self._is_whole(page, rows, size, "an id of their own" if fresh else ""):
                 self._begin_pass()
                 return
             more = False
@@ -255,7 +261,7 @@ class Listing:
             except APIError as error:
                 refused = refused or error
                 smaller = next((limit for limit in LIMITS if limit < size), None)
-                if smaller is not None and self._cursor is None and "limit" in query and _is_about_the_limit(error):
+                if smaller is not None and size > self._accepted and "limit" in query and _is_about_the_limit(error):
                     size = smaller
                     query = {**query, "limit": str(size)}
                     continue
@@ -263,6 +269,7 @@ class Listing:
                     return None
                 raise refused from None
             self._slow = call.seconds > SLOW_PAGE
+            self._accepted = max(size, self._accepted)
             if refused is not None:
                 self._notice(limit=size)
             return call.began, body, size
@@ -332,30 +339,43 @@ class Listing:
         """Whether a page whose server says nothing of more is the last one all the same."""
         if self._habits.ends_with(rows, size, REMEMBERED):
             return True
+        counts_pages = page.pages is not None and len(self._sizes) == 1 and not self._overlap
+        if counts_pages and rows < size:
+            return True
         if may_be_cut(rows, size):
             return False
         whole = self._cursor is None and is_recent(self._habits.whole_at, REMEMBERED)
-        return page.ends or whole or page.is_counted
+        return page.ends or whole or page.total is not None or counts_pages
 
-    def _is_whole(self, page: Page, rows: Sequence[Row], size: int) -> bool:
-        """Whether a list whose second page is the first one again is whole; False: it changed meanwhile.
+    def _goes_nowhere(self, page: Page, rows: Sequence[Row], fresh: Sequence[Row], size: int, *, paged: bool) -> bool:
+        """Whether no next page can be had, though nobody said that this one is the last.
 
-        Such a server ignores ``after``. If it gives fewer rows where fewer are asked for, it may have more than those.
+        The server ignores ``after`` and shows its first page again; or there is no id to ask after.
+        """
+        if not fresh:
+            return bool({row.id for row in rows} - {self._cursor})
+        first = paged and self._cursor is None and not _has_own_id(rows)
+        return first and not self._is_known_to_end(page, len(rows), size)
+
+    def _is_whole(self, page: Page, rows: Sequence[Row], size: int, lacking: str) -> bool:
+        """Whether a first page is the whole list, if no other can be asked for; False: the list changed meanwhile.
+
+        ``lacking``: what its objects have none of, if that is the reason. If the server gives fewer rows where fewer
+        are asked for, it may have more than those; a total that stays the same then is one of all.
         """
         if self._is_hinted(page):
             raise self._counts_more()
-        again = self._first_objects(max(size // 2, 1))
+        again = self._first_page(max((min(size, len(rows)) if page.is_counted else size) // 2, 1))
+        why = f"has {self._resource.noun}s without {lacking}" if lacking else "shows its first page again"
         hint = 'If one answer holds all of them, say so: paging = "none" in its entry, or FTSQL_PAGING=none'
-        if len(again) < len(rows):
-            raise self._contradiction(
-                f"shows its first page again and again, and fewer rows if asked for fewer. {hint}"
-            )
-        if len(again) > len(rows):
+        if len(again.objects) > len(rows):
             return False
-        if may_be_cut(len(rows), size) and not page.is_counted:
-            raise self._contradiction(
-                f"shows its first page again, and {len(rows)} rows may be as many as it gives at once. {hint}"
-            )
+        if len(again.objects) < len(rows):
+            more = again.pages is not None and again.pages > 1
+            if not (page.is_counted and (page.total, True) == (again.total, page.total is not None or more)):
+                raise self._contradiction(f"{why}, and fewer rows if asked for fewer. {hint}")
+        elif may_be_cut(len(rows), size) and not page.is_counted:
+            raise self._contradiction(f"{why}, and {len(rows)} rows may be as many as it gives at once. {hint}")
         if not self._habits.whole_at:
             self._ask.tell(
                 f"{self.account.name}: its list of {self._resource.noun}s has no pages: one answer, of {len(rows)}, is "
@@ -366,26 +386,25 @@ class Listing:
 
     def _check_whole(self, rows: Sequence[Row], size: int) -> None:
         """Raise OperationalError if an answer that holds all by the user's word was cut at the limit all the same."""
-        if self.account.whole and len(rows) == size and len(self._first_objects(size - 1)) < size:
+        if self.account.whole and len(rows) == size and len(self._first_page(size - 1).objects) < size:
             raise self._contradiction(
                 f'shows {size} rows, as many as it was asked for: paging = "none" (FTSQL_PAGING) cannot be right'
             )
 
-    def _first_objects(self, limit: int) -> Sequence[object]:
-        """The objects of the first page, if that has so many rows at most."""
+    def _first_page(self, limit: int) -> Page:
+        """The first page, of so many rows at most, once more."""
         self.pages += 1
         call = self._ask.start({**self._filter, "limit": str(limit)}, True)
         assert call is not None
-        return decoded(self.account.name, self._resource.noun, self._ask.finish(call)).objects
+        return decoded(self.account.name, self._resource.noun, self._ask.finish(call))
 
     def _advance(self, rows: Sequence[Row]) -> None:
         """Have the next page asked for after the last row of this one."""
-        last = rows[-1].values.get("id")
-        if not last:
+        if not _has_own_id(rows):
             raise self._contradiction(
-                f"goes on after {self._resource.noun}s without an id, and cannot be asked for more"
+                f"goes on after {self._resource.noun}s without an id of their own, and cannot be asked for more"
             )
-        self._cursor, self._cursor_checked = str(last), False
+        self._cursor, self._cursor_checked = str(rows[-1].values["id"]), False
 
     def _end(self) -> None:
         """Everything was read."""
@@ -473,7 +492,7 @@ class Listing:
             if created_at is not None and (self._newest is None or created_at > self._newest):
                 self._newest = created_at
 
-        if self.ordered and self._falls >= SHOWS_AN_ORDER and not is_recent(self._habits.ordered_at, REMEMBERED / 2):
+        if self.trusted and self._falls >= SHOWS_AN_ORDER and not is_recent(self._habits.ordered_at, REMEMBERED / 2):
             self._notice(ordered_at=time.time())
 
     def _cursor_is_gone(self) -> bool:
@@ -494,6 +513,12 @@ def _is_about_the_limit(error: APIError) -> bool:
     return error.status in (400, 422) and (
         error.param in LIMIT_PARAMETERS or LIMIT_WORDS.search(error.message) is not None
     )
+
+
+def _has_own_id(rows: Sequence[Row]) -> bool:
+    """Whether the last row of a page has an id, and one that no other of the page has: what ``after`` can name."""
+    last = rows[-1].values.get("id")
+    return bool(last) and all(row.values.get("id") != last for row in rows[:-1])
 
 
 def _digest(row: Row) -> str:

@@ -131,7 +131,7 @@ class Look:
         return Ask(
             lambda query, must: self.start(account, "", query, must),
             partial(self.finish, account),
-            lambda id: not self.retrievable(account, id) or self._retrieve(account, id) is not None,
+            partial(self._exists, account),
             self.tell,
         )
 
@@ -208,7 +208,7 @@ class Look:
         ]
         for account, id, call in calls:
             if call is not None:
-                self.answered(account, id, call)
+                self._is_there(account, id, call)
 
     def learn(self, account: Account, row: Row) -> None:
         """Show ``row`` from now on: our own write changed it."""
@@ -223,11 +223,35 @@ class Look:
 
     def retrievable(self, account: Account, id: str) -> bool:
         """Whether the provider can be asked for that job by itself."""
-        return "retrieve" not in account.provider.without and in_url(account, id)
+        return account.retrieves and in_url(account, id)
 
     def _retrieve(self, account: Account, id: str) -> Row | None:
         self.news += 1
-        return self.answered(account, id, self.start(account, f"/{id}"))
+        try:
+            return self.answered(account, id, self.start(account, f"/{id}"))
+        except APIError as error:
+            if account.retrieves:
+                raise
+            self.tell(f"{error}. The list of jobs is read instead")
+        listing = self.listings[account] = Listing(account, self._ask(account), self.known(account))
+        while id not in listing.by_id and not listing.done:
+            listing.read()
+        return listing.row(id)
+
+    def _exists(self, account: Account, id: str) -> bool:
+        """Whether the job is still there; True where the provider cannot tell."""
+        if not self.retrievable(account, id):
+            return True
+        self.news += 1
+        return self._is_there(account, id, self.start(account, f"/{id}"))
+
+    def _is_there(self, account: Account, id: str, call: Call[Any] | None) -> bool:
+        try:
+            return self.answered(account, id, call) is not None
+        except APIError:
+            if account.retrieves:
+                raise
+            return True
 
     def answered(self, account: Account, id: str, call: Call[Any] | None) -> Row | None:
         """Wait for what a get of ``id`` is answered, and note it; gives its row."""

@@ -40,7 +40,7 @@ class Page:
 
     def is_token(self, rows: Sequence[Row]) -> bool:
         """Whether last_id is no id of the list: Portkey's gateway has a token of Amazon's there if Bedrock has more."""
-        return bool(self.last_id) and (not rows or self.last_id != rows[-1].id)
+        return bool(self.last_id) and (not rows or self.last_id != rows[-1].values.get("id"))
 
 
 def decoded(provider: str, noun: str, body: Any) -> Page:

@@ -180,7 +180,7 @@ def _job(entry: Entry, look: Look, id: str | None = None) -> tuple[Row | None, b
     (account,) = look.accounts
     alone = Look(look.clients, look.settings, look.interrupted)  # one that has read no list asks for the job itself
     alone.statement = entry.statement
-    return alone.get(account, id or entry.job_id or ""), "retrieve" not in account.provider.without
+    return alone.get(account, id or entry.job_id or ""), account.retrieves
 
 
 def _act(session: Session, entry: Entry, look: Look, exact: bool) -> str:

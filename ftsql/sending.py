@@ -257,7 +257,7 @@ class Sender:
             status = write.reply.status if write.reply else None
             refusal = APIError(text, provider=write.provider, status=status)
         # An empty or foreign body, a refusal, a lost answer: what counts is how the job is now.
-        if "retrieve" in write.client.account.provider.without:
+        if not write.client.account.retrieves:
             if refusal is not None:
                 raise refusal
             values = {"id": write.job_id, "status": {action: status for status, action in STATUS.items()}[write.action]}

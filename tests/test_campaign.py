@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.campaign import crowd, interrupts, kills, mutations, readers, together
+from tests.campaign import crowd, interrupts, kills, lists, mutations, readers, together
 from tests.campaign.faults import Campaign, Result
 from tests.campaign.world import QUICK
 from tests.documents import REQUIRED
@@ -67,6 +67,20 @@ def test_a_classic_bug_is_noticed(tmp_path: Path, name: str) -> None:
     with mutations.applied(name):
         result = Campaign("openai", 1000, 1, tmp_path, stop_early=True, most=5, settings=QUICK).run()
     assert result.caught is not None
+
+
+def test_servers_of_any_habits_give_all_rows_or_an_error_that_is_right() -> None:
+    result = lists.batch(300, 1)
+    assert result.wrong == []
+    assert result.outcomes["all rows"] > 0.6 * result.statements
+    assert 0 < result.outcomes["error: nothing tells a whole list from a cut one"] < 0.02 * result.statements
+    assert result.requests < 4 * result.statements
+
+
+@pytest.mark.parametrize("name", [name for name, (_, campaign) in mutations.MUTATIONS.items() if campaign == "servers"])
+def test_an_old_rule_for_lists_is_noticed(name: str) -> None:
+    with mutations.applied(name):
+        assert lists.batch(300, 1, stop=True).caught > 0
 
 
 def test_readers_never_see_half_a_round_nor_an_error_while_sync_writes(tmp_path: Path) -> None:

@@ -137,10 +137,12 @@ def test_positions_stay_when_events_are_added(at: At, tmp_path: Path) -> None:
     assert [after[f"n{number}"] for number in range(3)] == [152, 151, 150]
 
 
-@pytest.mark.parametrize("last", [event("z"), event("z", id=None), event("z", id="")])
+@pytest.mark.parametrize("last", [event("z"), event("z", id=None), event("z", id=""), event("z", id="1")])
 def test_a_page_that_goes_on_after_an_event_without_an_id_is_an_error(at: At, last: dict[str, Any]) -> None:
     _, db = at(serving([event(id="1"), last], has_more=True))
-    with pytest.raises(ftsql.Error, match="goes on after events without an id, and cannot be asked for more"):
+    with pytest.raises(
+        ftsql.Error, match="goes on after events without an id of their own, and cannot be asked for more"
+    ):
         db.execute(COUNT).fetchall()
 
 

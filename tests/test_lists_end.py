@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import ftsql
-from tests.answering import PATH, Answer, Answering, Asked, Server, job, jobs
+from tests.answering import PATH, Answer, Answering, Asked, Server, api, job, jobs
 from tests.conftest import At
 
 COUNT = "SELECT count(*), count(DISTINCT id) FROM fine_tuning_jobs"
@@ -309,3 +309,83 @@ def test_what_was_found_out_is_kept_in_the_store(at: At, tmp_path: Any) -> None:
             assert count(db) == 45
             assert len(server.asked) == requests
             db.close()
+
+
+def test_a_total_that_stays_where_fewer_are_asked_for_is_one_of_all(at: At) -> None:
+    of_all: Any = lambda page, found: {"data": page, "total": len(found)}  # noqa: E731
+    of_page: Any = lambda page, found: {"data": page, "total": len(page)}  # noqa: E731
+    for total, cap in ((20, None), (20, 50), (100, None)):
+        server, db = at(serving(total, cap=cap, after=False, envelope=of_all))
+        assert count(db) == total
+        assert server.requests[2:] == [f"?limit={total // 2}"]
+    for total, cap in ((20, 10), (250, None)):
+        _, db = at(serving(total, cap=cap, after=False, envelope=of_page))
+        with pytest.raises(ftsql.Error, match="shows its first page again.*FTSQL_PAGING=none"):
+            count(db)
+
+
+@pytest.mark.parametrize("cap", [20, 37, 50, 100])
+def test_a_count_of_pages_is_believed_only_for_pages_of_one_size(at: At, cap: int) -> None:
+    found = jobs(99)
+
+    def answering(asked: Asked) -> Any:
+        begin = next((1 + number for number, each in enumerate(found) if each["id"] == asked.query.get("after")), 0)
+        size = min(int(asked.query["limit"]), cap)
+        return {"data": found[begin : begin + size], "total_pages": -(-len(found) // size)}
+
+    _, db = at(
+        serving(99, cap=cap, inclusive=True, envelope=_in_meta("total_pages", lambda found: -(-len(found) // cap)))
+    )
+    assert count(db) == 99
+    found.reverse()  # the first page, of 20, shows no order: the next ones are larger
+    _, db = at(answering)
+    newest = db.execute("SELECT id FROM fine_tuning_jobs ORDER BY created_at DESC LIMIT 30").fetchall()
+    assert newest == [(f"ftjob-{number:05}",) for number in range(30)]
+
+
+def test_a_limit_that_is_refused_on_a_later_page_is_made_smaller_too(at: At) -> None:
+    honest = api(jobs(45, created_at=1_790_000_000))
+
+    def answering(asked: Asked) -> Any:
+        too_large = int(asked.query.get("limit", 20)) > 50
+        return Answer({"error": {"message": "limit is too large"}}, 400) if too_large else honest(asked)
+
+    server, db = at(answering)
+    sql = "SELECT id FROM fine_tuning_jobs ORDER BY created_at DESC LIMIT 15"
+    assert len(db.execute(sql).fetchall()) == 15  # of one time each: read to the end
+    assert server.requests[:3] == ["?limit=20", "?limit=100&after=ftjob-00019", "?limit=20&after=ftjob-00019"]
+
+
+def test_the_setting_asks_for_all_though_the_statement_wants_few(at: At) -> None:
+    server, db = at(serving(100, cap=None, after=False), paging="none")
+    newest = "SELECT id FROM fine_tuning_jobs ORDER BY created_at DESC LIMIT 2"
+    assert db.execute(newest).fetchall() == [("ftjob-00000",), ("ftjob-00001",)]
+    assert server.requests == ["?limit=1000"]
+
+
+@pytest.mark.parametrize(("total", "limit"), [(45, False), (45, True), (130, False), (20, False)])
+@pytest.mark.parametrize("id", [None, "ev"])
+def test_events_that_cannot_be_asked_after_are_whole_or_an_error(
+    at: At, total: int, limit: bool, id: str | None
+) -> None:
+    """Without has_more and without an id of their own: as a server that ignores ``after``."""
+    events = [{"id": id, "created_at": 1_790_000_000 - number, "message": str(number)} for number in range(total)]
+
+    def answering(asked: Asked) -> Any:
+        if not asked.path.endswith("/events"):
+            return job(0)
+        begin = 1 if "after" in asked.query else 0
+        return {"data": events[begin : begin + (int(asked.query["limit"]) if limit else total)], "last_id": id or ""}
+
+    sql = "SELECT count(*) FROM fine_tuning_job_events WHERE fine_tuning_job_id = 'ftjob-00000'"
+    server, db = at(answering)
+    if total in (45, 130) and not (limit and total > 50):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert db.execute(sql).get == total
+    else:
+        with pytest.raises(ftsql.Error, match="has events without an id of their own.*FTSQL_PAGING=none"):
+            db.execute(sql).fetchall()
+    _, db = at(answering, paging="none")
+    assert db.execute(sql).get == total
+    assert [asked.query.get("limit") for asked in server.asked if "events" in asked.path] == ["100", "50"]

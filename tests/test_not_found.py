@@ -9,7 +9,7 @@ import pytest
 
 import ftsql
 from ftsql.sandbox import Fault, Sandbox
-from tests.answering import PATH, Answer, Asked, api, jobs
+from tests.answering import PATH, Answer, Asked, api, job, jobs
 from tests.conftest import At
 
 NO_SUCH_JOB: list[Any] = [
@@ -81,12 +81,38 @@ def test_a_404_of_any_words_is_no_such_job_where_single_jobs_have_addresses(at: 
     assert "no such job" not in str(caught.value)
 
 
-def test_a_server_that_lists_jobs_and_gives_none_by_its_id_is_said_to_lack_retrieve(at: At) -> None:
-    serving = api(jobs(30))
+@pytest.mark.parametrize("id", ["ftjob-00003", "ftjob-none"])
+def test_a_server_that_gives_no_job_by_its_id_has_its_list_read(at: At, id: str) -> None:
+    found = jobs(130)
+    serving = api(found)
     server, db = at(lambda asked: serving(asked) if asked.path == PATH else Answer({"detail": "Not Found"}, 404))
-    with pytest.raises(ftsql.APIError, match=r'HTTP 404.*without = \["retrieve"\]'):
-        db.execute("SELECT id FROM fine_tuning_jobs WHERE id = 'ftjob-00003'").fetchall()
-    assert server.requests == ["/ftjob-00003", "?limit=1", "/ftjob-00000"]
+    right = [(id,)] if id == "ftjob-00003" else []
+    with pytest.warns(ftsql.Warning, match=r'HTTP 404.*without = \["retrieve"\].*The list of jobs is read instead'):
+        assert db.execute("SELECT id FROM fine_tuning_jobs WHERE id = ?", (id,)).fetchall() == right
+    pages = ["?limit=100", "?limit=100&after=ftjob-00099"][: 1 if right else 2]
+    assert server.requests == [f"/{id}", "?limit=1", "/ftjob-00000", *pages]
+    server.asked.clear()
+    assert db.execute("SELECT id FROM fine_tuning_jobs WHERE id = ?", (id,)).fetchall() == right
+    assert server.requests == ([] if right else pages)  # a job that has ended is known
+    del found[3]
+    assert db.execute("SELECT count(*) FROM fine_tuning_jobs").get == 129
+
+
+@pytest.mark.parametrize("id", ["a/b", "jöb"])
+def test_a_404_of_a_server_whose_ids_can_be_no_address_has_its_list_read(at: At, id: str) -> None:
+    one = job(id=id)
+    server, db = at(lambda asked: {"data": [one], "has_more": False} if asked.path == PATH else Answer({}, 404))
+    with pytest.warns(ftsql.Warning, match="The list of jobs is read instead"):
+        assert db.execute("SELECT id FROM fine_tuning_jobs WHERE id = 'x'").fetchall() == []
+    assert server.requests == ["/x", "?limit=1", "?limit=100"]
+    assert db.execute("SELECT id FROM fine_tuning_jobs WHERE id = ?", (id,)).fetchall() == [(id,)]
+
+
+def test_a_404_where_the_list_fails_raises_what_the_list_says(at: At) -> None:
+    refused = Answer({"error": {"message": "This project is archived"}}, 403)
+    _, db = at(lambda asked: refused if asked.path == PATH else Answer({}, 404))
+    with pytest.raises(ftsql.APIError, match="This project is archived"):
+        db.execute("SELECT id FROM fine_tuning_jobs WHERE id = 'x'").fetchall()
 
 
 def test_an_entry_may_say_how_its_server_words_it(at: At, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,6 +89,19 @@ def test_six_falling_times_show_an_order_and_five_do_not(at: At) -> None:
         assert server.requests == pages
 
 
+def test_a_small_page_shows_no_order_until_twenty_rows_are_read(at: At) -> None:
+    """Seven falling times, and then one that rises: sorted by something else."""
+    found = sorted(jobs(99), key=lambda each: str(each["id"])[::-1])
+
+    def capped(asked: Asked) -> Any:
+        page = listed(found, asked.query, cap=7)
+        return {"data": page, "has_more": page[-1:] != found[-1:]}
+
+    _, db = at(capped)
+    newest = db.execute("SELECT id FROM fine_tuning_jobs ORDER BY created_at DESC LIMIT 3").fetchall()
+    assert newest == [("ftjob-00000",), ("ftjob-00001",), ("ftjob-00002",)]
+
+
 def test_equal_times_are_read_to_the_end_at_most(at: At) -> None:
     server, db = at(api([job(number, created_at=1_790_000_000) for number in range(250)]))
     assert len(db.execute(NEWEST).fetchall()) == 1

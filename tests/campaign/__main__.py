@@ -25,6 +25,7 @@ from tests.campaign import (
     interrupts,
     kills,
     lanes,
+    lists,
     mutations,
     peers,
     readers,
@@ -37,6 +38,7 @@ from tests.campaign.world import FACES
 ROUND = 1250  # rows in one set of books: a look-up reads all jobs of the last hour
 MUTATED_ROWS = 3000
 MUTATED_KILLS = 60
+MUTATED_SERVERS = 1000
 
 
 def main() -> int:
@@ -52,6 +54,7 @@ def main() -> int:
         "crowd": commands.add_parser("crowd", help="threads and processes read and write through one store"),
         "interrupts": commands.add_parser("interrupts", help="Ctrl-C at random moments of everything"),
         "hostile": commands.add_parser("hostile", help="answers that are broken, lie, or never end"),
+        "servers": commands.add_parser("servers", help="lists of servers with habits at random"),
         "statements": commands.add_parser("statements", help="SQL at random for the shell and for ftsql serve"),
     }
     for name, rows in (("faults", 5000), ("together", 400), ("peers", 500)):
@@ -63,7 +66,8 @@ def main() -> int:
     parsers["interrupts"].add_argument("--moments", type=int, default=200, help="of each kind of work (200)")
     parsers["hostile"].add_argument("--bodies", type=int, default=10_000)
     parsers["statements"].add_argument("--count", type=int, default=5000)
-    for name in ("hostile", "statements"):
+    parsers["servers"].add_argument("--servers", type=int, default=20_000)
+    for name in ("hostile", "servers", "statements"):
         parsers[name].add_argument("--processes", type=int, default=os.cpu_count() or 1)
     for one in parsers.values():
         one.add_argument("--seed", type=int, default=1)
@@ -83,6 +87,7 @@ def main() -> int:
         "crowd": run_crowd,
         "interrupts": run_interrupts,
         "hostile": run_hostile,
+        "servers": run_servers,
         "statements": run_statements,
     }[arguments.command]
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell has ignored for what it runs behind
@@ -143,6 +148,13 @@ def run_mutations(arguments: argparse.Namespace, folder: Path) -> int:
     print(f"{'mutation':18}{'campaign':10}{'caught by':34}{'rows':>7}{'transactions':>14}{'seconds':>9}", flush=True)
     missed = 0
     for name, (_, campaign) in mutations.MUTATIONS.items():
+        if campaign == "servers":
+            with mutations.applied(name):
+                servers = lists.batch(MUTATED_SERVERS, arguments.seed, stop=True)
+            missed += not servers.caught
+            by = f"server {servers.caught}" if servers.caught else "NOTHING"
+            print(f"{name:18}{campaign:10}{by:34}{'':>7}{servers.statements:>14}{servers.seconds:>9.1f}", flush=True)
+            continue
         inside = folder / name
         inside.mkdir()
         result = mutated(name, campaign, arguments.seed, inside)
@@ -214,6 +226,16 @@ def run_hostile(arguments: argparse.Namespace, folder: Path) -> int:
     print(total)
     print(*total.violations[:50], sep="\n")
     return int(bool(total.violations))
+
+
+def run_servers(arguments: argparse.Namespace, folder: Path) -> int:
+    total, began = lists.Result(), time.monotonic()
+    for result in lists.campaign(arguments.servers, arguments.seed, arguments.processes):
+        total.add(result)
+        progress(f"{total.servers} servers, {len(total.wrong)} wrong")
+    total.seconds = time.monotonic() - began
+    print(total)
+    return said(total.wrong)
 
 
 def run_statements(arguments: argparse.Namespace, folder: Path) -> int:

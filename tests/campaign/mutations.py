@@ -6,12 +6,15 @@ Each patches names inside ftsql for as long as the process, or ``applied``, last
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ftsql import fingerprint, recovery
+from ftsql.account import Account
 from ftsql.attempts import Attempts
 from ftsql.fingerprint import Found
+from ftsql.listing import Listing
 from ftsql.resource import Row
 from ftsql.sending import Sender
 from ftsql.statements import Statements
@@ -92,6 +95,36 @@ def send_twice() -> list[Patch]:
     return [(Queue, "sync", sync)]
 
 
+def paging() -> list[Patch]:
+    """A page whose server says nothing of more is the last one."""
+    return [
+        (Listing, "_is_known_to_end", lambda self, page, rows, size: True),
+        (Listing, "_is_hinted", lambda self, page: False),
+        (Listing, "_goes_nowhere", lambda self, *arguments, **named: False),
+    ]
+
+
+def order() -> list[Patch]:
+    """A list is newest first until a page shows that it is not."""
+    return [
+        (Listing, "trusted", property(lambda self: self.ordered)),
+        (Listing, "enough", lambda self, size: size),
+    ]
+
+
+def redaction() -> list[Patch]:
+    """The values of headers whose names sound secret are taken out of bodies before they are read."""
+    original = Account.decoded
+
+    def decoded(self: Account, body: bytes) -> Any:
+        for header, template in self.provider.headers.items():
+            if re.search("auth|key|token|secret|config", header):
+                body = body.replace(template.encode(), b"***")
+        return original(self, body)
+
+    return [(Account, "decoded", decoded)]
+
+
 # Each with the campaign that catches it.
 MUTATIONS: dict[str, tuple[Callable[[], list[Patch]], str]] = {
     "retry": (retry, "faults"),
@@ -100,6 +133,9 @@ MUTATIONS: dict[str, tuple[Callable[[], list[Patch]], str]] = {
     "no-fingerprint": (no_fingerprint, "faults"),
     "keep-failed": (keep_failed, "faults"),
     "send-twice": (send_twice, "faults"),
+    "paging": (paging, "servers"),
+    "order": (order, "servers"),
+    "redaction": (redaction, "servers"),
 }
 
 
