@@ -14,8 +14,9 @@ from ftsql import comparisons
 from ftsql.account import Account
 from ftsql.errors import ProgrammingError
 from ftsql.functions import EFFECTS
+from ftsql.habits import is_recent
 from ftsql.known import Known
-from ftsql.listing import EVERYTHING
+from ftsql.listing import AT_LEAST, EVERYTHING, REMEMBERED
 from ftsql.plan import Access, Plan
 from ftsql.program import calls
 from ftsql.resources import OTHERS
@@ -140,6 +141,11 @@ def _list(account: Account, known: Known, plan: Plan, values: dict[str, Any]) ->
     limit, offset = values.get("limit"), values.get("offset") or 0
     cover = known.cover() if account.newest_first else None
     every = known.active(EVERYTHING, None) if cover is not None else []
+    habits = known.habits()
+    again = int(habits.largest > 0)  # it does not say has_more: one page more shows the end
+    if plan.newest_first and not (account.at_home or is_recent(habits.ordered_at, REMEMBERED)):
+        why = f"a first page of at least {AT_LEAST} that may show its order; without one all pages of {size}"
+        return Cost("", 1, None, why)
     if isinstance(limit, int) and limit >= 0 and isinstance(offset, int):
         pages = math.ceil((limit + offset) / size) if limit else 0
         return Cost("", min(pages, 1), pages, f"pages of {size} for {limit + offset} rows")
@@ -151,7 +157,7 @@ def _list(account: Account, known: Known, plan: Plan, values: dict[str, Any]) ->
         if not count:
             return Cost("", 1, None, f"all pages of {size}: {why}")
         pages = max(math.ceil(count / size), 1)
-        return Cost("", 1, pages, f"all pages of {size}, {count} jobs are known: {why}")
+        return Cost("", 1, pages + again, f"all pages of {size}, {count} jobs are known: {why}")
     if known.is_fresh(cover.looked_at):
         return Cost("", 0, 0, "looked at within max_age")
     times = [values.get(name) for name in ("at", "since", "newer")]
@@ -162,4 +168,4 @@ def _list(account: Account, known: Known, plan: Plan, values: dict[str, Any]) ->
     why = f"1 page for what is new, {more} for {len(left)} that had not finished" if more else "1 page for what is new"
     # Where a limit in time is not known before it runs, or the statement may have enough earlier, it may cost less.
     open_end = plan.newest_first or (since is None and {"at", "since", "newer"} & set(plan.arguments))
-    return Cost("", 1 if open_end else 1 + more, 1 + more, f"{why}; one more for each {size} new jobs")
+    return Cost("", 1 if open_end else 1 + more, 1 + more + again, f"{why}; one more for each {size} new jobs")

@@ -84,6 +84,7 @@ def certificates(provider: str) -> ssl.SSLContext | None:
             raise FileNotFoundError(f"there is no folder {os.environ[folder]}")
         return ssl.create_default_context(cafile=path, capath=os.environ[folder] if folder else None)
     except OSError as error:  # ssl.SSLError is one
-        named = " and ".join(filter(None, (file, folder)))
+        names = list(filter(None, (file, folder)))
+        named = f"{' and '.join(names)} name{'s' * (len(names) == 1)}"
         reason = error.strerror or str(error) or type(error).__name__
-        raise ConfigError(f"{provider}: {named} names no certificates that can be read: {reason}. Not sent") from None
+        raise ConfigError(f"{provider}: {named} no certificates that can be read: {reason}. Not sent") from None

@@ -7,7 +7,8 @@ import pytest
 import ftsql
 from ftsql.errors import ProgrammingError
 from ftsql.sandbox import Sandbox
-from tests.conftest import Connect, fill
+from tests.answering import PATH, api, jobs, listed
+from tests.conftest import At, Connect, fill
 
 LIST = "SELECT status, count(*) FROM fine_tuning_jobs GROUP BY 1"
 # SQL, then the lowest and highest number of requests that are promised with nothing known, and with all known.
@@ -19,7 +20,7 @@ CASES: list[tuple[str, tuple[int, int | None], tuple[int, int | None]]] = [
     ("SELECT * FROM fine_tuning_jobs WHERE key = 'other/x'", (0, 0), (0, 0)),
     ("SELECT * FROM fine_tuning_jobs WHERE provider = 'other'", (0, 0), (0, 0)),
     ("SELECT * FROM fine_tuning_jobs WHERE id IS NULL", (0, 0), (0, 0)),
-    ("SELECT * FROM fine_tuning_jobs ORDER BY created_at DESC LIMIT 120", (1, 2), (1, 2)),
+    ("SELECT * FROM fine_tuning_jobs ORDER BY created_at DESC LIMIT 120", (1, None), (1, 2)),
     ("SELECT * FROM fine_tuning_jobs LIMIT 0", (0, 0), (0, 0)),
     ("SELECT * FROM fine_tuning_jobs WHERE created_at >= 1790000000 - 60 * 200", (1, None), (1, 4)),
     ("SELECT * FROM fine_tuning_jobs WHERE created_at >= 1789988000", (1, None), (2, 2)),
@@ -64,6 +65,28 @@ def test_a_provider_without_an_order_is_listed_in_full(
     assert db.ftsql.explain(LIST)[-1].number == "1 or more requests"
     db.execute(LIST).fetchall()
     assert db.ftsql.explain(LIST)[-1].number == "1 to 3 requests"
+
+
+def test_an_order_that_no_page_has_shown_costs_nobody_knows_what_and_a_missing_has_more_one_page(at: At) -> None:
+    found = jobs(250)
+    single = api(found)
+    server, db = at(lambda asked: {"data": listed(found, asked.query)} if asked.path == PATH else single(asked))
+    newest = "SELECT id FROM fine_tuning_jobs ORDER BY created_at DESC LIMIT 5"
+    assert db.ftsql.explain(newest)[-1].number == "1 or more requests"
+    assert "at least 20" in db.ftsql.explain(newest)[0].why
+    db.execute(newest).fetchall()
+    assert server.requests == ["?limit=20"]
+    assert db.ftsql.explain(newest)[-1].number == "1 request"
+    db.execute(LIST).fetchall()
+    server.asked.clear()
+    cost = db.ftsql.explain(LIST)[-1]
+    db.execute(LIST).fetchall()
+    assert cost.low <= len(server.asked) <= (cost.high or 0)
+    db.ftsql.store.db.execute("UPDATE covers SET full_at = 0")
+    assert db.ftsql.explain(LIST)[-1].number == "1 to 4 requests"
+    server.asked.clear()
+    db.execute(LIST).fetchall()
+    assert len(server.asked) == 3  # short pages are known to end a list by now
 
 
 def test_a_mistake_in_the_sql_is_an_error(db: ftsql.Connection) -> None:
