@@ -1,4 +1,4 @@
-"""A table that needs a job, joined in a way that gives it none: rows, or a sentence that says what to write."""
+"""A table that needs a job, joined in a way that gives it none: a sentence that says what to write."""
 
 from __future__ import annotations
 
@@ -7,44 +7,47 @@ import pytest
 import ftsql
 from ftsql.sandbox import Sandbox
 
-SENTENCE = "fine_tuning_job_id"
-JOINS = [
-    "SELECT count(*) FROM fine_tuning_job_events e WHERE EXISTS (SELECT 1 FROM mine WHERE mine.job = e.fine_tuning_job_id)",
-    "SELECT count(*) FROM fine_tuning_job_events e WHERE e.fine_tuning_job_id IN (SELECT job FROM mine)",
+EVENTS = "SELECT count(*) FROM fine_tuning_job_events"
+NAMED = [
+    f"{EVENTS} e WHERE e.fine_tuning_job_id IN (SELECT job FROM mine)",
     "SELECT count(*) FROM mine JOIN fine_tuning_job_events e ON mine.job = e.fine_tuning_job_id",
-    "SELECT count(*) FROM fine_tuning_job_events NATURAL JOIN fine_tuning_job_checkpoints",
-    "SELECT count(*) FROM fine_tuning_jobs NATURAL JOIN fine_tuning_job_events",
-    "SELECT count(*) FROM fine_tuning_job_events e JOIN fine_tuning_job_checkpoints c USING (fine_tuning_job_id)",
-    "SELECT count(*) FROM fine_tuning_job_events e, fine_tuning_job_events f WHERE e.fine_tuning_job_id = f.fine_tuning_job_id",
-    "SELECT count(*) FROM fine_tuning_job_events e WHERE NOT EXISTS (SELECT 1 FROM mine WHERE mine.job = e.fine_tuning_job_id)",
     "SELECT count(*) FROM mine LEFT JOIN fine_tuning_job_events e ON mine.job = e.fine_tuning_job_id",
-    "SELECT count(*) FROM fine_tuning_job_events e FULL JOIN mine ON mine.job = e.fine_tuning_job_id",
-    "SELECT count(*) FROM fine_tuning_job_events",
-    "SELECT count(*) FROM fine_tuning_job_events e WHERE message IN (SELECT job FROM mine)",
-    "SELECT count(*) FROM fine_tuning_job_events e WHERE fine_tuning_job_id > 'f'",
+]
+NOT_NAMED = [
+    f"{EVENTS} e WHERE EXISTS (SELECT 1 FROM mine WHERE mine.job = e.fine_tuning_job_id)",
+    f"{EVENTS} e WHERE NOT EXISTS (SELECT 1 FROM mine WHERE mine.job = e.fine_tuning_job_id)",
+    f"{EVENTS} NATURAL JOIN fine_tuning_job_checkpoints",
+    "SELECT count(*) FROM fine_tuning_jobs NATURAL JOIN fine_tuning_job_events",
+    f"{EVENTS} e JOIN fine_tuning_job_checkpoints c USING (fine_tuning_job_id)",
+    f"{EVENTS} e, fine_tuning_job_events f WHERE e.fine_tuning_job_id = f.fine_tuning_job_id",
+    f"{EVENTS} e FULL JOIN mine ON mine.job = e.fine_tuning_job_id",
+    EVENTS,
+    f"{EVENTS} e WHERE message IN (SELECT job FROM mine)",
+    f"{EVENTS} e WHERE fine_tuning_job_id > 'f'",
     "DELETE FROM mine WHERE job IN (SELECT fine_tuning_job_id FROM fine_tuning_job_events)",
 ]
 
 
-@pytest.mark.parametrize("sql", JOINS)
-def test_there_are_rows_or_the_sentence_that_says_what_to_write(
-    sandbox: Sandbox, db: ftsql.Connection, sql: str
-) -> None:
-    id = sandbox.add_job(status="succeeded")["id"]
+@pytest.fixture
+def job(sandbox: Sandbox, db: ftsql.Connection) -> str:
+    """A job, whose id stands in a local table."""
+    id = str(sandbox.add_job(status="succeeded")["id"])
     db.execute("CREATE TEMP TABLE mine (job TEXT)")
     db.execute("INSERT INTO mine VALUES (?)", (id,))
-    try:
-        assert db.execute(sql).fetchall()[0][0] > 0  # type: ignore[operator]
-    except ftsql.Error as error:
-        assert "events belong to a job" in str(error) or SENTENCE in str(error), error
-    db.execute("DROP TABLE mine")
+    return id
 
 
-def test_the_forms_that_name_a_job_give_its_rows(sandbox: Sandbox, db: ftsql.Connection) -> None:
-    id = sandbox.add_job(status="succeeded")["id"]
-    db.execute("CREATE TEMP TABLE mine (job TEXT)")
-    db.execute("INSERT INTO mine VALUES (?)", (id,))
-    events = db.execute("SELECT count(*) FROM fine_tuning_job_events WHERE fine_tuning_job_id = ?", (id,)).get
-    for sql in (JOINS[1], JOINS[2], JOINS[8]):
-        assert db.execute(sql).get == events, sql
-    db.execute("DROP TABLE mine")
+@pytest.mark.parametrize("sql", NAMED)
+def test_the_events_of_the_jobs_that_are_named(db: ftsql.Connection, job: str, sql: str) -> None:
+    events = db.execute(f"{EVENTS} WHERE fine_tuning_job_id = ?", (job,)).get
+    assert events > 0
+    assert db.execute(sql).get == events
+
+
+@pytest.mark.parametrize("sql", NOT_NAMED)
+def test_without_a_job_the_error_says_what_to_write(sandbox: Sandbox, db: ftsql.Connection, job: str, sql: str) -> None:
+    with pytest.raises(
+        ftsql.ProgrammingError, match=r"^fine_tuning_job_events is served by fine_tuning_job_id only: say"
+    ):
+        db.execute(sql).fetchall()
+    assert sandbox.requests == []
