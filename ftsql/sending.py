@@ -30,11 +30,12 @@ from ftsql.errors import (
     warn,
 )
 from ftsql.journal import Entry, Journal, State
+from ftsql.look import Look
 from ftsql.resource import Row
 from ftsql.resources import JOBS, is_finished
 from ftsql.settings import Settings
 from ftsql.workers import Call
-from ftsql.write import CANCELLED, STATUS, Write, leaves
+from ftsql.write import CANCELLED, Write, leaves
 
 STOP_SECONDS = 1.0
 IN_FLIGHT_SECONDS = 15.0  # how long a first Ctrl-C waits for the write under way
@@ -257,19 +258,13 @@ class Sender:
             status = write.reply.status if write.reply else None
             refusal = APIError(text, provider=write.provider, status=status)
         # An empty or foreign body, a refusal, a lost answer: what counts is how the job is now.
-        if not write.client.account.retrieves:
-            if refusal is not None:
-                raise refusal
-            values = {"id": write.job_id, "status": {action: status for status, action in STATUS.items()}[write.action]}
-            return Row(write.provider, values, dict(values))
         return self._now(write, refusal)
 
     def _now(self, write: Write, refusal: APIError | None) -> Row:
         """The job as it is after a write to it. Raises the refusal of one, unless the job is so already."""
         id = str(write.job_id)
         try:
-            found = self.wait(write, write.client.get(f"/{id}", None, write))
-            job = None if found is None else JOBS.one(write.provider, found, id, warn)
+            job = self._seen(write, id)
         except (APIError, DataError) as error:
             write.unsure = refusal is None or refusal.ambiguous
             raise refusal or error from None
@@ -283,6 +278,16 @@ class Sender:
                 write.row = job
             raise refusal
         return job
+
+    def _seen(self, write: Write, id: str) -> Row | None:
+        """The job as the provider shows it, by itself or in its list; None if there is no such job."""
+        account = write.client.account
+        if account.retrieves:
+            found = self.wait(write, write.client.get(f"/{id}", None, write))
+            return None if found is None else JOBS.one(write.provider, found, id, warn)
+        look = Look({account: write.client}, self.settings, self.interrupted)
+        look.statement = write.statement
+        return _undisturbed(write, lambda: look.get(account, id))
 
     def _unknown(self, write: Write, reason: str, candidates: Sequence[Row], listed: str = "") -> OutcomeUnknown:
         ids = tuple(row.id for row in candidates)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -312,6 +313,30 @@ def test_what_the_documentation_excludes_is_not_sent(at: At, column: str, value:
         db.execute(CREATE.format(f"model, training_file, {column}", f"'m', 'f', '{value}'"))
     assert words in str(caught.value)
     assert server.requests == []
+
+
+@pytest.mark.parametrize("answer", [{}, {"status": "ok"}, {"success": True}, b"", {"object": "fine_tuning.job"}])
+@pytest.mark.parametrize("works", [True, False])
+def test_without_retrieve_the_list_says_what_became_of_a_cancel(
+    at: At, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Any, works: bool
+) -> None:
+    one = job(1, status="running", finished_at=None, fine_tuned_model=None)
+
+    def answering(asked: Asked) -> Any:
+        if asked.method == "POST":
+            one["status"] = "cancelled" if works else "running"
+            return Answer(answer)
+        return {"data": [one], "has_more": False} if asked.path == PATH else None
+
+    config = tmp_path / "providers.toml"
+    config.write_text('[openai]\nwithout = ["retrieve"]\n')
+    monkeypatch.setenv("FTSQL_CONFIG", str(config))
+    server, db = at(answering)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        status = db.execute("SELECT cancel_job('ftjob-00001')").get
+    assert status == one["status"]
+    assert server.requests[-2:] == ["POST /ftjob-00001/cancel", "?limit=100"]
 
 
 def test_telnyx_takes_no_auto(at: At, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,7 @@ def _patient(unpacked: Callable[..., Iterator[bytes]]) -> Callable[..., Iterator
 PLANTED: dict[str, tuple[object, str, Callable[[Any], Any], str]] = {
     "a row is dropped": (Resource, "rows", _dropping, "the ids"),
     "a create is sent twice": (Attempts, "answer", _twice, "2 creates arrived"),
-    "no deadline": (deadline, "begin", lambda _: lambda seconds: None, "took"),
+    "no deadline": (deadline, "begin", lambda _: lambda seconds, handshakes=None: None, "took"),
     "what breaks off is taken": (transport, "unpacked", _patient, "rows of what nobody can read"),
 }
 

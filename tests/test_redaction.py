@@ -227,7 +227,7 @@ def test_a_credential_is_known_by_the_words_of_its_name(name: str, secret: bool)
         ({"headers": {"x-portkey-config": "pc-production"}}, {}, set()),
         ({"headers": {"Authorization": "short"}}, {}, set()),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value) if isinstance(value, set) else value),
 )  # fmt: skip
 def test_the_credentials_of_an_entry(words: dict[str, Any], environment: dict[str, str], secrets: set[str]) -> None:
     account = Account(Provider("mine", "https://example.invalid", **words), environment)
