@@ -43,24 +43,31 @@ OPERATORS = {**EQUALITY, **ORDERS}
 TAKEN = {"at": "created_at =", "since": "created_at >=", "newer": "created_at >"}  # which narrow what is asked for
 TIMES = {resource.table: frozenset(resource.times) for resource in (JOBS, *OTHERS)}
 EVERY_TIME = frozenset().union(*TIMES.values())
-MAY_MISTAKE = re.compile(r"'|\d{12}|\de\+?\d", re.IGNORECASE)  # a text, or a large number, stands in the statement
-NAMES_A_TIME = re.compile(rf"\b({'|'.join(sorted(EVERY_TIME))})\b", re.IGNORECASE)
+MAY_MISTAKE = re.compile(r"'|\d{4}|\de\+?\d", re.IGNORECASE)  # a text, or a large number, stands in the statement
+NAMES_A_TABLE = re.compile(rf"\b({'|'.join(sorted(TIMES))})\b", re.IGNORECASE)
+NAMES_A_TIME = re.compile(rf"\b({'|'.join(sorted(EVERY_TIME))}|finished)\b", re.IGNORECASE)  # or a view's readable one
 
 
-def mistake(column: str, value: SQLiteValue, operator: str = "=") -> ProgrammingError | None:
-    """What is wrong with comparing a time with ``value``; None where it may be meant."""
+def mistake(column: str, value: SQLiteValue, operator: str = "=", *, converts: bool = True) -> ProgrammingError | None:
+    """What is wrong with comparing a time with ``value``; None if it may be meant.
+
+    ``converts``: SQLite turns a text of digits into a number first, as it does beside a bare column.
+    """
     if value is None or (isinstance(value, str) and operator in ("like", "glob") and PATTERN.fullmatch(value)):
         return None
-    number = float(value) if isinstance(value, str) and NUMERIC.fullmatch(value) else value
+    digits = isinstance(value, str) and NUMERIC.fullmatch(value) is not None
+    number = float(value) if digits and converts else value
     if isinstance(number, (int, float)):
         if number < MILLISECONDS:
             return None
         why, instead = "is too large for that: it looks like milliseconds", f"{value!s} / 1000"
         return ProgrammingError(f"{column} is a Unix time in seconds, and {brief(value)} {why}. Write {instead}")
     kind = "a text" if isinstance(value, str) else "a BLOB"
-    instead = "unixepoch('2020-01-01')"
+    instead = "a number, such as unixepoch('2020-01-01')"
     if value == "":
         instead = "NULL"
+    elif digits:
+        instead = str(value).strip()
     elif isinstance(value, str):
         instead = f"unixepoch({apsw.format_sql_value(value)})" if re.match(r"\d{4}-\d\d", value) else instead
     return ProgrammingError(
@@ -124,12 +131,16 @@ def check(words: str, values: Sequence[SQLiteValue], is_given: Callable[[SQLiteV
         raise error
 
 
-Kind = Literal["time", "value", "number", "text", "unknown"]
+Kind = Literal["time", "value", "number", "text", "digits", "string", "unknown"]
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a register may hold: a time of the column ``name``, a ``value``, a number, a date's text, or unknown."""
+    """What a register may hold: a time of the column ``name``, a ``value``, a number, or unknown.
+
+    Or a text: of a date (``text``), of a number (``digits``), or any (``string``), each made of the time ``name`` if
+    there is one.
+    """
 
     kind: Kind
     name: str = ""
@@ -139,7 +150,7 @@ class Source:
 Sources = frozenset[Source]
 State = dict[int, Sources]  # by register
 
-UNKNOWN, NUMBER, TEXT = (frozenset({Source(kind)}) for kind in ("unknown", "number", "text"))
+UNKNOWN, NUMBER = (frozenset({Source(kind)}) for kind in ("unknown", "number"))
 COMPARE = frozenset({"Lt", "Le", "Gt", "Ge", "Eq", "Ne"})
 ARITHMETIC = frozenset({"Add", "Subtract", "Multiply", "Divide", "Remainder"})
 BITS = frozenset({"BitAnd", "BitOr", "ShiftLeft", "ShiftRight"})
@@ -148,6 +159,12 @@ CONSTANTS = frozenset({"Integer", "Int64", "Real", "String8", "Blob", "Null", "V
 TEXTS = frozenset({"date", "datetime", "time", "strftime"})
 PLAIN_NUMBERS = frozenset({"unixepoch", "julianday", "length", "count", "row_number", "rank", "random"})
 SAME = frozenset({"max", "min", "coalesce", "ifnull", "iif", "nullif", "sum", "total", "avg", "abs", "round", "likely"})
+STRINGS = frozenset(
+    {"lower", "upper", "substr", "substring", "trim", "ltrim", "rtrim", "replace", "hex", "printf", "format", "quote"}
+    | {"char", "concat", "concat_ws", "group_concat", "string_agg"}
+)
+AFFINITY = 0x47  # the bits of P5 that say what both sides of a comparison are turned into before
+TO_TEXT, TO_NUMBER = 0x42, 0x43  # from which on it is some kind of number
 VARIADIC = 4  # the arguments that are looked at of a function that takes any number
 MOST_STEPS = 20_000  # of a fixpoint that is not reached before, the rest is undecided
 
@@ -252,16 +269,23 @@ class _Reader:
             state[p3] = NUMBER
         elif opcode in COUNTS:
             state[p2] = NUMBER
-        elif opcode == "Cast" and p2 in (67, 68, 69):  # to numeric, integer, real
-            state[p1] = _times(state.get(p1, UNKNOWN)) or NUMBER
+        elif opcode == "Cast":
+            held = state.get(p1, UNKNOWN)
+            state[p1] = _times(held) or NUMBER if p2 >= TO_NUMBER else _string(held, "digits")
+        elif opcode == "Concat":
+            state[p3] = _string(state.get(p1, UNKNOWN) | state.get(p2, UNKNOWN), "string")
+        elif opcode == "Affinity":
+            for number, letter in enumerate(step.p4[:p2]):
+                state[p1 + number] = _converted(state.get(p1 + number, UNKNOWN), letter)
         elif opcode == "MakeRecord":
-            self._records[p3] = [state.get(p1 + number, UNKNOWN) for number in range(p2)]
+            letters = step.p4.ljust(p2, "A")
+            self._records[p3] = [_converted(state.get(p1 + number, UNKNOWN), letters[number]) for number in range(p2)]
         elif opcode in ("Insert", "IdxInsert", "SorterInsert"):
             return self._stored(p1, self._records.get(p2, []))
         elif opcode == "SorterData":
             return self._stored(p3, self._columns.get(p1, []))
         elif opcode in COMPARE:
-            self._compared(step.address, state.get(p1, UNKNOWN), state.get(p3, UNKNOWN))
+            self._compared(step.address, state.get(p1, UNKNOWN), state.get(p3, UNKNOWN), affinity=step.p5 & AFFINITY)
         elif opcode in ("Found", "NotFound", "NoConflict"):
             for number, held in enumerate(self._columns.get(p1, [])):
                 self._compared(step.address, held, state.get(p3 + number, UNKNOWN))
@@ -297,19 +321,22 @@ class _Reader:
         name, count = _function(step.p4)
         arguments = [state.get(step.p2 + number, NONE) for number in range(count) if step.p2 + number != step.p3]
         if name in ("like", "glob") and count >= 2:
-            self._compared(step.address, arguments[0], arguments[1], name)
+            self._compared(step.address, arguments[0], arguments[1], name, affinity=TO_NUMBER)
         every: Sources = frozenset().union(*arguments)
         made = UNKNOWN
         if name in TEXTS:
             formats = {source.value for source in arguments[0]} if arguments else set()
-            made = NUMBER if name == "strftime" and formats <= {"%s", "%J"} else TEXT
+            kind: Kind = "digits" if name == "strftime" and formats <= {"%s", "%J"} else "text"
+            made = frozenset({Source(kind, time.name) for time in _times(every)} or {Source(kind)})
+        elif name in STRINGS:
+            made = _string(every, "string")
         elif name in PLAIN_NUMBERS:
             made = NUMBER
         elif name in SAME:
             known = bool(every) and all(source.kind in ("number", "value") for source in every)
-            made = _times(every) or (NUMBER if known else UNKNOWN)
+            made = _made_of_times(every) or (NUMBER if known else UNKNOWN)
         before = state.get(step.p3, NONE) if step.opcode.startswith("Agg") else NONE
-        state[step.p3] = _times(before) | made
+        state[step.p3] = _made_of_times(before) | made
 
     def _stored(self, cursor: int, record: Sequence[Sources]) -> bool:
         held = self._columns.setdefault(cursor, [])
@@ -322,16 +349,17 @@ class _Reader:
                 grew = True
         return grew
 
-    def _compared(self, address: int, one: Sources, other: Sources, operator: str = "=") -> None:
-        for times, values in ((_times(one), other), (_times(other), one)):
-            for time in times:
-                for value in values or UNKNOWN:
-                    error = _of_a_function(time.name) if value.kind == "text" else None
-                    if value.kind == "value":
-                        error = mistake(time.name, value.value, operator)
+    def _compared(self, address: int, one: Sources, other: Sources, operator: str = "=", *, affinity: int = 0) -> None:
+        for left, right in ((one, other), (other, one)):
+            for time in _made_of_times(left):
+                for value in right or UNKNOWN:
+                    if time.kind == "time":
+                        error = _beside_a_time(time.name, value, operator, converts=affinity >= TO_NUMBER)
+                    else:
+                        error = _beside_a_text(time, value, affinity)
                     if error is not None:
                         self._found.mistakes[address] = time.name, error
-                    elif value.kind == "unknown":
+                    elif time.kind == "time" and value.kind in ("unknown", "string"):
                         self._found.undecided[address] = time.name
 
 
@@ -343,6 +371,52 @@ def _times(sources: Sources) -> Sources:
     return frozenset(source for source in sources if source.kind == "time")
 
 
+def _made_of_times(sources: Sources) -> Sources:
+    """Those that are times, or texts made of one."""
+    return frozenset(source for source in sources if source.name)
+
+
+def _string(sources: Sources, kind: Kind) -> Sources:
+    """A text made of these."""
+    return frozenset({Source(kind, source.name) for source in _made_of_times(sources)} or {Source("string")})
+
+
+def _converted(sources: Sources, letter: str) -> Sources:
+    """What these are once the affinity of that letter was applied: a text of digits becomes a number."""
+    if ord(letter) < TO_NUMBER:
+        return sources
+    found = set()
+    for source in sources:
+        if source.kind == "value" and isinstance(source.value, str) and NUMERIC.fullmatch(source.value):
+            found.add(Source("value", value=float(source.value)))
+        elif source.kind in ("digits", "string"):
+            found.add(Source("number" if source.kind == "digits" else "unknown"))
+        else:
+            found.add(source)
+    return frozenset(found)
+
+
+def _beside_a_time(column: str, value: Source, operator: str, *, converts: bool) -> ProgrammingError | None:
+    """What is wrong with comparing a time with ``value``."""
+    if value.kind == "value":
+        return mistake(column, value.value, operator, converts=converts)
+    if value.kind == "text" or (value.kind in ("digits", "string") and not converts):
+        return _of_a_function(column)
+    return None
+
+
+def _beside_a_text(text: Source, value: Source, affinity: int) -> ProgrammingError | None:
+    """What is wrong with comparing a text that was made of a time with ``value``: a number is no such text."""
+    is_number = value.kind == "number" or (value.kind == "value" and isinstance(value.value, (int, float)))
+    if not is_number or affinity == TO_TEXT or (text.kind != "text" and affinity >= TO_NUMBER):
+        return None
+    shown = brief(value.value) if value.kind == "value" else "what it is compared with"
+    return ProgrammingError(
+        f"{text.name} was made a text here, and {shown} is a number: SQLite orders every number before every text, so "
+        f"that this compares no times. Compare {text.name} itself with a number, or the text with a text"
+    )
+
+
 def _function(p4: str) -> tuple[str, int]:
     """The name in ``name(2)``, and how many arguments to look at."""
     name, _, rest = p4.partition("(")
@@ -352,7 +426,7 @@ def _function(p4: str) -> tuple[str, int]:
 
 def _of_a_function(column: str) -> ProgrammingError:
     return ProgrammingError(
-        f"{column} is a Unix time in seconds, and date(), datetime() and the like return a text: SQLite orders every "
+        f"{column} is a Unix time in seconds, and date(), strftime() and the like return a text: SQLite orders every "
         "number before every text, so that this compares no times. Write unixepoch(…) instead"
     )
 

@@ -25,6 +25,11 @@ class Proxy:
     variable: str
     url: str = field(repr=False)
 
+    def __str__(self) -> str:
+        parts = urlsplit(self.url)
+        port = f":{parts.port}" if parts.port else ""
+        return f"the proxy {parts.scheme}://{parts.hostname}{port} ({self.variable})"
+
     def unusable(self, provider: str, why: str) -> ConfigError:
         """The error of a proxy that cannot be used."""
         if "socksio" in why:

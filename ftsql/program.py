@@ -19,6 +19,7 @@ class Step(NamedTuple):
     p2: int
     p3: int
     p4: str
+    p5: int = 0
 
 
 # Opcodes that stand on a row of a table or of another result.

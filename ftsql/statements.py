@@ -123,9 +123,8 @@ class Statements:
         """
         sql = statement.sql
         acts = EFFECT.search(sql) is not None
-        if not comparisons.NAMES_A_TIME.search(sql) or not (
-            acts or not statement.reads or comparisons.MAY_MISTAKE.search(sql)
-        ):
+        writes = not statement.reads and comparisons.NAMES_A_TABLE.search(sql)
+        if not (acts or writes or (comparisons.NAMES_A_TIME.search(sql) and comparisons.MAY_MISTAKE.search(sql))):
             return
         program = self.program_of(sql)
         doubts = comparisons.read(program, self._parameters(statement))
@@ -177,6 +176,7 @@ class Statements:
                     step.p2 or 0,
                     step.p3 or 0,
                     "" if step.p4 is None else str(step.p4),
+                    step.p5 or 0,
                 )
                 for number, step in enumerate(steps)
             ]

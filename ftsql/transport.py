@@ -77,7 +77,7 @@ class Transport:
         """
         url = self.account.url()
         secure = url.startswith("https://")
-        proxy = None if self.account.loopback else network.proxy(self.account.name, url)
+        self._proxy = proxy = None if self.account.loopback else network.proxy(self.account.name, url)
         self._handshakes = secure + (secure and proxy is not None and proxy.url.startswith("https://"))
         try:
             made = httpx.HTTPTransport(
@@ -172,14 +172,17 @@ class Transport:
     def _connection_error(self, fault: httpx.HTTPError) -> APIConnectionError:
         sent = not isinstance(fault, NOT_SENT) and not deadline.is_connecting()
         host = redacted(self.account.url().split("/")[2])
+        by = "" if self._proxy is None else f" by {self._proxy}"
+        check = "the network and the base_url" if self._proxy is None else "that proxy: see ftsql guide proxies"
         if isinstance(fault, httpx.TimeoutException):
-            what = f"no answer from {host} in time" if sent else f"no connection to {host} in time"
-            hint = "Check the network and the base_url, or allow more time with the setting timeout"
+            what = f"no answer from {host} in time" if sent else f"no connection to {host}{by} in time"
+            hint = f"{'' if sent else 'Not sent. '}Check {check}, or allow more time with the setting "
+            hint += "timeout" if sent else "connect_timeout"
         elif not sent:
-            what = f"cannot connect to {host}: {str(fault)[:200]}"
-            hint = "Check the network, a proxy in between, and the base_url"
+            what = f"cannot connect to {host}{by}: {str(fault)[:200]}"
+            hint = f"Not sent. Check {check}"
             if "CERTIFICATE_VERIFY_FAILED" in str(fault):
-                hint = "If a proxy of yours signs certificates, name its file, SSL_CERT_FILE=…: see ftsql guide proxies"
+                hint = "Not sent. If a proxy of yours signs certificates, name its file, SSL_CERT_FILE=…: see ftsql guide proxies"
         else:
             what = f"the connection to {host} broke off: {str(fault)[:200] or type(fault).__name__}"
             hint = "Try again; if it goes on, the trouble is at the provider or in between"

@@ -129,7 +129,7 @@ def test_a_parameter_is_as_a_literal(db: ftsql.Connection, operator: str, value:
     [
         ("'2020-01-01'", "'2020-01-01' is a text: .* Write unixepoch\\('2020-01-01'\\)"),
         ("'2020-01-01 10:00:00'", "Write unixepoch\\('2020-01-01 10:00:00'\\)"),
-        ("'yesterday'", "'yesterday' is a text: .* Write unixepoch\\('2020-01-01'\\)"),
+        ("'yesterday'", "'yesterday' is a text: .* Write a number, such as unixepoch\\('2020-01-01'\\)"),
         ("''", "Write NULL"),
         ("x'01'", "is a BLOB"),
         (
@@ -316,6 +316,61 @@ def test_a_parameter_in_a_write_is_as_a_literal(db: ftsql.Connection, sandbox: S
     assert [request for request in sandbox.requests if request.method != "GET"] == []
 
 
+# Beside an expression SQLite makes no number of a text of digits; and a text that was made of a time is no number.
+DIGITS = [
+    "{c} + 86400 < strftime('%s', '2020-01-01')",
+    "{c} - 60 < (SELECT strftime('%s', '2020-01-01'))",
+    "abs({c}) < '1500000000'",
+    "+{c} < '1500000000'",
+    "coalesce(NULL, {c}) < '1500000000'",
+    "max({c}, 0) < lower('1500000000')",
+    "(unixepoch('now') - {c}) / 3600 < '1'",
+    "abs({c}) IN ('1500000000', 'x', 'y', 'z')",
+    "abs({c}) NOT IN ('1500000000', '2')",
+    "CASE abs({c}) WHEN '1500000000' THEN 0 ELSE 1 END",
+    "iif({c} - 5 < '1600000000', 1, 0)",
+    "abs({c}) < 15 || '00000000'",
+    "abs({c}) < printf('%d', 1500000000)",
+]
+MADE_TEXT = [
+    "datetime({c}, 'unixepoch') > 1893456000",
+    "NOT (date({c}, 'unixepoch') <= 20200101)",
+    "strftime('%Y', {c}, 'unixepoch') >= 2026",
+    "substr(datetime({c}, 'unixepoch'), 1, 4) >= 2020",
+    "{c} || '' > 5",
+    "max(datetime({c}, 'unixepoch'), '2020') > unixepoch('now')",
+    "id IN (SELECT id FROM (SELECT id, date({c}, 'unixepoch') AS day FROM {t} LIMIT 9) WHERE day > 5)",
+]
+
+
+@pytest.mark.parametrize("table", ["files", "fine_tuning_jobs"])
+@pytest.mark.parametrize("form", [*DIGITS, *MADE_TEXT])
+def test_digits_beside_an_expression_and_texts_beside_a_number_are_refused_too(
+    db: ftsql.Connection, sandbox: Sandbox, table: str, form: str
+) -> None:
+    begin, column = _writes(table)
+    words = f"created_at {MATCH}" if form in DIGITS else "created_at was made a text here, and .* is a number"
+    with pytest.raises(ftsql.Error, match=words):
+        db.execute(begin + form.format(c=column, t=table))
+    assert [request for request in sandbox.requests if request.method != "GET"] == []
+    with pytest.warns(ftsql.Warning, match=words):
+        db.execute("SELECT id FROM fine_tuning_jobs WHERE " + form.format(c=column, t="fine_tuning_jobs")).fetchall()
+
+
+def test_a_readable_time_of_a_view_beside_a_number_is_refused(db: ftsql.Connection, sandbox: Sandbox) -> None:
+    for column, made_of in (("created", "created_at"), ("finished", "finished_at")):
+        sql = f"SELECT id FROM jobs WHERE {column} > 1893456000"
+        with pytest.raises(ftsql.Error, match=f"{made_of} was made a text here, and 1893456000 is a number"):
+            db.execute(f"UPDATE fine_tuning_jobs SET status = 'cancelled' WHERE id IN ({sql})")
+        with pytest.warns(ftsql.Warning, match=f"{made_of} was made a text here"):
+            db.execute(sql).fetchall()
+    db.execute("CREATE TEMP VIEW days AS SELECT id, date(created_at, 'unixepoch') AS day FROM fine_tuning_jobs")
+    with pytest.raises(ftsql.Error, match="created_at was made a text here"):  # no time is named in the statement
+        db.execute("UPDATE fine_tuning_jobs SET status = 'cancelled' WHERE id IN (SELECT id FROM days WHERE day > 5)")
+    db.execute("DROP VIEW days")
+    assert [request for request in sandbox.requests if request.method != "GET"] == []
+
+
 ACTING = [
     "SELECT cancel_job(id) FROM fine_tuning_jobs WHERE {}",
     "SELECT cancel_job(id) FROM (SELECT id FROM fine_tuning_jobs WHERE {} ORDER BY created_at DESC LIMIT 1)",
@@ -392,6 +447,17 @@ SURE = [
     "UPDATE fine_tuning_jobs SET status = 'cancelled' WHERE id = 'none' AND NOT (finished_at - created_at > 60)",
     "UPDATE fine_tuning_jobs SET status = 'cancelled' WHERE id = 'none' AND CASE WHEN created_at > 5 THEN status = 'x' ELSE 0 END",
     "SELECT cancel_job(id) FROM fine_tuning_jobs WHERE status = '2020-01-01' AND created_at < unixepoch()",
+    "DELETE FROM files WHERE created_at < '1500000000'",
+    "DELETE FROM files WHERE created_at < strftime('%s', '2010-01-01')",
+    "DELETE FROM files WHERE created_at IN ('1500000000', '1')",
+    "DELETE FROM files WHERE abs(created_at) < 1500000000",
+    "DELETE FROM files WHERE date(created_at, 'unixepoch') = '2010-01-01'",
+    "DELETE FROM files WHERE CAST(strftime('%Y', created_at, 'unixepoch') AS INTEGER) < 2010",
+    "DELETE FROM files WHERE created_at + 86400 < CAST(strftime('%s', '2010-01-01') AS INTEGER)",
+    "DELETE FROM files WHERE strftime('%s', created_at, 'unixepoch') < strftime('%s', '2010-01-01')",
+    "DELETE FROM files WHERE strftime('%Y', created_at, 'unixepoch') + 0 < 2010",
+    "DELETE FROM files WHERE created_at || '' = '5'",
+    "UPDATE fine_tuning_jobs SET status = 'cancelled' WHERE id IN (SELECT id FROM jobs WHERE created < '2010')",
 ]
 
 

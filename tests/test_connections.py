@@ -98,13 +98,15 @@ def test_many_connections_can_be_open_and_one_that_is_dropped_is_closed(sandbox:
 
 
 def test_closing_twice_is_no_error_and_ends_the_embedded_sandbox() -> None:
+    before = set(threading.enumerate())
     db = ftsql.connect(sandbox=True)
     assert db.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall() == [(250,)]
     db.close()
     db.close()
     with pytest.raises(apsw.ConnectionClosedError):
         db.execute("SELECT 1")
-    assert [thread.name for thread in threading.enumerate() if "sandbox" in thread.name.lower()] == []
+    left = [thread.name for thread in set(threading.enumerate()) - before]
+    assert [name for name in left if "sandbox" in name.lower()] == []
 
 
 def test_the_sandbox_needs_no_key_and_ignores_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:

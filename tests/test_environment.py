@@ -197,6 +197,36 @@ def test_a_proxy_that_drops_during_connect_means_not_sent(monkeypatch: pytest.Mo
         db.close()
 
 
+@pytest.mark.parametrize("sql", [LIST, CREATE, CANCEL])
+def test_a_proxy_that_cannot_be_reached_is_named_and_nothing_was_sent(
+    monkeypatch: pytest.MonkeyPatch, sql: str
+) -> None:
+    monkeypatch.setattr("ftsql.attempts.RETRY_SECONDS", 0.0)
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    monkeypatch.setenv("HTTPS_PROXY", f"http://name:{CANARY}@127.0.0.1:{port}")
+    db = ftsql.connect()
+    named = rf"api\.example\.invalid by the proxy http://127\.0\.0\.1:{port} \(HTTPS_PROXY\).*Not sent"
+    with pytest.raises(ftsql.Error, match=named) as caught:
+        db.execute(sql).fetchall()
+    assert CANARY not in str(caught.value)
+    assert db.execute("SELECT count(*) FROM ftsql_writes WHERE open").get == 0
+    db.close()
+
+
+@pytest.mark.parametrize("sql", [LIST, CREATE, CANCEL])
+def test_an_address_that_nobody_listens_at_says_not_sent(monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
+    monkeypatch.setattr("ftsql.attempts.RETRY_SECONDS", 0.0)
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{port}/v1")
+    db = ftsql.connect()
+    with pytest.raises(ftsql.Error, match=f"cannot connect to 127.0.0.1:{port}: .*Not sent"):
+        db.execute(sql).fetchall()
+    assert db.execute("SELECT count(*) FROM ftsql_writes WHERE open").get == 0
+    db.close()
+
+
 def test_a_redirect_says_where_to(at: Any) -> None:
     _, db = at(lambda asked: Answer(b"", 307, {"Location": f"https://login.example.com/?key={CANARY}"}))
     with pytest.raises(
