@@ -40,7 +40,7 @@ class Account:
     single: dict[str, bool] = field(default_factory=dict)  # by table, whether its objects are given one by one
 
     def __post_init__(self) -> None:
-        errors.accounts.add(self)
+        errors.remember(self)
 
     @property
     def name(self) -> str:

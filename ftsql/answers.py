@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 from pydantic_core import from_json
 
@@ -30,7 +31,7 @@ GONE = (404, 410)
 UNCLEAR = frozenset({301, 302, 303, 408, 499})
 # Statuses above 500, and words, of a server that does not do such a thing: nothing can have come of it.
 NEVER_DONE = frozenset({501, 505})
-NOT_LICENSED = re.compile(r"\b(premium|enterprise) (user|feature|only|licen[cs]e)|\blicen[cs]e", re.IGNORECASE)
+NOT_LICENSED = re.compile(r"\b(premium|enterprise) (user|feature|only|licen[cs]e)|_LICEN[CS]E\b", re.IGNORECASE)
 MAX_WORDS = 400  # characters of a provider's own words in a message
 # An error's text by the names that servers have for it, the fullest first.
 MESSAGES = (
@@ -116,24 +117,29 @@ def refusal(account: Account, answer: Answer, resource: Resource = JOBS) -> APIE
     return error
 
 
-def is_not_found(account: Account, answer: Answer, resource: Resource = JOBS) -> bool:
-    """Whether a 404 is the API's own "no such job" (or file, …): anything else is an error about the URL."""
+def is_not_found(account: Account, answer: Answer, resource: Resource = JOBS, *, sure: bool = False) -> bool:
+    """Whether a 404 is the API's own "no such job" (or file, …): anything else is an error about the URL.
+
+    ``sure``: words alone do not count that any server could have for its address, unless they name the id.
+    """
     if answer.status not in GONE:
         return False
     message, code, param = words(_decoded(answer.body))
-    if code is not None and (code in account.provider.not_found or NO_SUCH_CODE.fullmatch(code)):
+    if code is not None and code in account.provider.not_found:
         return True
-    if not message:
-        return False
-    pattern = account.provider.not_found_message
-    if pattern and re.search(pattern, message, re.IGNORECASE):
-        return True
-    if param in ("fine_tune_id", "fine_tuning_job_id"):
-        return True
+    if message:
+        pattern = account.provider.not_found_message
+        if pattern and re.search(pattern, message, re.IGNORECASE):
+            return True
+        if param in ("fine_tune_id", "fine_tuning_job_id"):
+            return True
     # An address in a message names fine_tuning and jobs too.
     plain = " ".join(word for word in message.split() if "/" not in word)
+    if sure and not account.at_home and unquote(answer.url.rpartition("/")[2]) not in plain:
+        return False
     named = re.search(resource.missing, plain, re.IGNORECASE) is not None and OF_AN_ADDRESS.search(plain) is None
-    return named and MISSING.search(plain) is not None
+    no_such = code is not None and NO_SUCH_CODE.fullmatch(code) is not None
+    return no_such or (named and MISSING.search(plain) is not None)
 
 
 def _decoded(body: bytes) -> Any:

@@ -70,11 +70,11 @@ class Client:
         def run(call: Call[Any], attempts: Attempts) -> Any:
             once = partial(self._transport.tried, lambda: self._transport.send("GET", path, query))
             answer = attempts.answer(call, once, safe=True)
-            if is_not_found(self.account, answer, resource):
+            if is_not_found(self.account, answer, resource, sure=single):
                 return None
             if single and answer.status in GONE:
                 error = refusal(self.account, answer)
-                if self._gives_single(call, error, resource, asker):
+                if self._gives_single(call, path.rpartition("/")[2], error, resource, asker):
                     return None
                 if self.account.single.get(resource.table) is False:
                     error.hint = (
@@ -94,10 +94,13 @@ class Client:
 
         return self._start(run, kind or ("list" if listed else "get"), path, query, asker)
 
-    def _gives_single(self, call: Call[Any], error: APIError, resource: Resource, asker: Asker | None) -> bool:
+    def _gives_single(
+        self, call: Call[Any], missed: str, error: APIError, resource: Resource, asker: Asker | None
+    ) -> bool:
         """Whether the server has the address of a single job (or file, …), so that ``error``, a 404, means the id.
 
-        Many gateways say neither: one object of the list is asked for, once. Without any there is none to miss.
+        Many gateways say neither: another object of the list than ``missed`` is asked for, once.
+        Without any there is none to miss.
         Raises what the list is answered with, but ``error`` itself if that is a 404 too.
         """
         if resource.table in self.account.single:
@@ -112,17 +115,18 @@ class Client:
                 raise refusal(self.account, answer)
             return attempts.value(answer) if answer.ok else None
 
-        body = asked("list", path, {"limit": "1"})
+        body = asked("list", path, {"limit": "2"})
         if body is None:
             raise error
         data = decoded(self.account.name, resource.noun, body).objects
         if not data:
             return True
         ids = [each["id"] for each in data if isinstance(each, dict) and isinstance(each.get("id"), str)]
-        known = next((id for id in ids if in_url(self.account, id)), None)
+        known = next((id for id in ids if in_url(self.account, id) and id != missed), None)
         one = None if known is None else asked("get", f"{path}/{known}", None)
         found = isinstance(one, dict) and one.get("id") == known
-        self.account.single[resource.table] = found
+        if known is not None or missed not in ids:
+            self.account.single[resource.table] = found
         return found
 
     def act(self, path: str, asker: Asker | None = None) -> Call[Reply]:

@@ -223,7 +223,7 @@ class _Reader:
 
     def read(self) -> Doubts:
         states: dict[int, State] = {0: {}}
-        waiting = [0]
+        waiting = [0] if self._program else []
         for _ in range(MOST_STEPS):
             if not waiting:
                 break

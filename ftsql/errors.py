@@ -24,6 +24,7 @@ The first layer is PEP 249's. A message never holds a credential, whoever wrote 
 from __future__ import annotations
 
 import contextlib
+import threading
 import warnings
 import weakref
 from collections.abc import Iterable
@@ -39,12 +40,20 @@ class HasSecrets(Protocol):
         """Its credentials."""
 
 
-accounts: weakref.WeakSet[HasSecrets] = weakref.WeakSet()  # every account of the process
+_accounts: list[weakref.ref[HasSecrets]] = []  # of the process. A WeakSet would run Python when one goes: see Ctrl-C
+_adding = threading.Lock()
+
+
+def remember(account: HasSecrets) -> None:
+    """Have the credentials of ``account`` taken out of every message for as long as it lives."""
+    with _adding:
+        _accounts[:] = [*(other for other in _accounts if other() is not None), weakref.ref(account)]
 
 
 def redacted(text: str) -> str:
     """``text``, of a message or a log, with *** for each credential of any account of the process."""
-    secrets = {secret for account in list(accounts) for secret in account.secrets()}
+    living = [account for reference in list(_accounts) if (account := reference()) is not None]
+    secrets = {secret for account in living for secret in account.secrets()}
     for secret in sorted(secrets, key=len, reverse=True):  # one may hold another
         text = text.replace(secret, "***")
     return text

@@ -142,7 +142,7 @@ def _list(account: Account, known: Known, plan: Plan, values: dict[str, Any]) ->
     cover = known.cover() if account.newest_first else None
     every = known.active(EVERYTHING, None) if cover is not None else []
     habits = known.habits()
-    again = int(habits.largest > 0)  # it does not say has_more: one page more shows the end
+    again = 2 * (habits.largest > 0)  # it does not say has_more: one page more shows the end, and perhaps a job
     if plan.newest_first and not (account.at_home or is_recent(habits.ordered_at, REMEMBERED)):
         why = f"a first page of at least {AT_LEAST} that may show its order; without one all pages of {size}"
         return Cost("", 1, None, why)

@@ -13,6 +13,8 @@ NUMERIC = re.compile(
     r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII
 )  # a text that SQLite takes for a number
 INTEGER = re.compile(r"\s*[+-]?\d{1,4000}\s*", re.ASCII)
+BASIC_DATE = re.compile(r"(19|20)\d\d[01]\d[0-3]\d")  # ISO 8601 without dashes
+FIRST = 1_000_000_000  # the year 2001: of a unit below seconds, what is earlier is no time
 LATEST = 7_258_118_400  # the year 2200: what is later is no time
 MOST = 2**63 - 1  # SQLite's largest integer
 
@@ -24,19 +26,19 @@ def _seconds(value: object) -> object:
     """
     if value is None or value == "":
         return None
-    if isinstance(value, str) and not NUMERIC.fullmatch(value):
+    if isinstance(value, str) and (not NUMERIC.fullmatch(value) or BASIC_DATE.fullmatch(value)):
         moment = datetime.datetime.fromisoformat(value.strip())
         value = int((moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp())
-    elif isinstance(value, str):
-        value = float(value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError("should be Unix seconds or an ISO 8601 time")
+    else:
+        value = float(value) if isinstance(value, str) else value
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValueError("should be Unix seconds or an ISO 8601 time")
+        for unit in (10**9, 10**6, 10**3):
+            if FIRST * unit <= value < LATEST * unit:  # what lies between is no time in any unit
+                value = value // unit
+                break
     if value != value or value <= 0:
         return None
-    for least, unit in ((1e17, 10**9), (1e14, 10**6), (1e11, 10**3)):
-        if least < value < 1000 * least:
-            value = value // unit
-            break
     if value >= LATEST:
         raise ValueError("is no time: out of range")
     return int(value) or None

@@ -88,7 +88,16 @@ def _refresh(look: Look, account: Account, active: Sequence[tuple[int, str]]) ->
         # The page may hang on a job that was deleted meanwhile, or ties may stand in another order.
         gets.update((id, look.start(account, f"/{id}")) for id in inside if id not in shown)
     for id, call in gets.items():
-        look.answered(account, id, call)
+        try:
+            look.answered(account, id, call)
+        except APIError as error:
+            if account.retrieves:
+                raise
+            listing = look.whole_list(account, error)
+            while not listing.done:
+                listing.read()
+            got.update((id, listing.row(id)) for id in gets)
+            return
 
 
 def _page(look: Look, account: Account, call: Call[Any] | None) -> list[Row]:

@@ -16,7 +16,7 @@ class Habits:
     Times are when it was shown last, 0 for never. ``ordered_at``: newest first. ``whole_at``: one answer holds
     all, and ``after`` is ignored. ``ends_at``: a page shorter than asked for was the last one, as an empty page after
     it showed; ``goes_on``: another one was not, so that it never tells. ``largest``: rows of the largest page.
-    ``limit``: the largest limit that is not refused.
+    ``limit``: the largest limit that is not refused. ``listed_only_at``: none of its objects was given by its id.
     """
 
     ordered_at: float = 0.0
@@ -25,6 +25,7 @@ class Habits:
     goes_on: bool = False
     largest: int = 0
     limit: int = 0
+    listed_only_at: float = 0.0
 
     def ends_with(self, rows: int, size: int, seconds: float) -> bool:
         """Whether a page of so many ``rows``, of ``size`` that were asked for, is known to be the last one.

@@ -90,6 +90,8 @@ class Listing:
         if resource.table not in account.habits:
             account.habits[resource.table] = Habits() if known is None else known.habits()
         self._habits = account.habits[resource.table]
+        if is_recent(self._habits.listed_only_at, REMEMBERED):
+            account.single[resource.table] = False
         self.ordered = account.newest_first if self._of_jobs else account.provider.newest_first
         if known is not None and self.ordered and not known.trusts_order():
             self._order_broke()
@@ -118,13 +120,17 @@ class Listing:
         return self.ordered and (self._shown_before or shown or self.done)
 
     def enough(self, size: int | None) -> int | None:
-        """The size of a first page that is to give ``size`` rows in the list's order, which it may have to show."""
-        return size if size is None or not self.ordered or self._shown_before else max(size, AT_LEAST)
+        """The size of a first page that is to give ``size`` rows in the list's order.
+
+        At an address of the user's it has to show that order, though another one has: a list may be sorted by what
+        changes.
+        """
+        return size if size is None or not self.ordered or self.account.at_home else max(size, AT_LEAST)
 
     def _order_broke(self) -> None:
         self.ordered = False
         if self._habits.ordered_at:
-            self._notice(ordered_at=0.0)
+            self.notice(ordered_at=0.0)
         if self._of_jobs:
             self.account.broke_at = time.time()
 
@@ -214,6 +220,8 @@ class Listing:
         rows = self._resource.rows(self.account.name, page.objects, self._parent, self._ask.tell)
         if self._resource.kept:
             self._identify(rows)
+        else:
+            self._check_ids(rows)
         fresh = [row for row in rows if row.id not in self._seen]
         self._pages += bool(fresh)
         self._sizes.add(size)
@@ -271,7 +279,7 @@ class Listing:
             self._slow = call.seconds > SLOW_PAGE
             self._accepted = max(size, self._accepted)
             if refused is not None:
-                self._notice(limit=size)
+                self.notice(limit=size)
             return call.began, body, size
 
     def _missing(self) -> None:
@@ -320,11 +328,11 @@ class Listing:
             return False
         if not fresh:
             if not rows and self._last[0] < self._last[1]:
-                self._notice(ends_at=time.time())
+                self.notice(ends_at=time.time())
             return False
         goes_on = self._cursor is not None and self._last[0] < self._last[1]
         if len(rows) > self._habits.largest or goes_on > self._habits.goes_on:
-            self._notice(largest=max(len(rows), self._habits.largest), goes_on=goes_on or self._habits.goes_on)
+            self.notice(largest=max(len(rows), self._habits.largest), goes_on=goes_on or self._habits.goes_on)
         return hinted or not self._is_known_to_end(page, len(rows), size)
 
     def _is_hinted(self, page: Page) -> bool:
@@ -337,15 +345,14 @@ class Listing:
 
     def _is_known_to_end(self, page: Page, rows: int, size: int) -> bool:
         """Whether a page whose server says nothing of more is the last one all the same."""
-        if self._habits.ends_with(rows, size, REMEMBERED):
+        if self._resource.parent and self._habits.ends_with(rows, size, REMEMBERED):
             return True
         counts_pages = page.pages is not None and len(self._sizes) == 1 and not self._overlap
         if counts_pages and rows < size:
             return True
         if may_be_cut(rows, size):
             return False
-        whole = self._cursor is None and is_recent(self._habits.whole_at, REMEMBERED)
-        return page.ends or whole or page.total is not None or counts_pages
+        return self._cursor is None and is_recent(self._habits.whole_at, REMEMBERED)
 
     def _goes_nowhere(self, page: Page, rows: Sequence[Row], fresh: Sequence[Row], size: int, *, paged: bool) -> bool:
         """Whether no next page can be had, though nobody said that this one is the last.
@@ -360,29 +367,44 @@ class Listing:
     def _is_whole(self, page: Page, rows: Sequence[Row], size: int, lacking: str) -> bool:
         """Whether a first page is the whole list, if no other can be asked for; False: the list changed meanwhile.
 
-        ``lacking``: what its objects have none of, if that is the reason. If the server gives fewer rows where fewer
-        are asked for, it may have more than those; a total that stays the same then is one of all.
+        ``lacking``: what its objects have none of, if that is the reason.
         """
         if self._is_hinted(page):
             raise self._counts_more()
-        again = self._first_page(max((min(size, len(rows)) if page.is_counted else size) // 2, 1))
-        why = f"has {self._resource.noun}s without {lacking}" if lacking else "shows its first page again"
-        hint = 'If one answer holds all of them, say so: paging = "none" in its entry, or FTSQL_PAGING=none'
-        if len(again.objects) > len(rows):
-            return False
-        if len(again.objects) < len(rows):
-            more = again.pages is not None and again.pages > 1
-            if not (page.is_counted and (page.total, True) == (again.total, page.total is not None or more)):
-                raise self._contradiction(f"{why}, and fewer rows if asked for fewer. {hint}")
-        elif may_be_cut(len(rows), size) and not page.is_counted:
-            raise self._contradiction(f"{why}, and {len(rows)} rows may be as many as it gives at once. {hint}")
+        counts = self._counts_all(page, rows, size)
+        if not counts:
+            again = self._first_page(max(size // 2, 1)).objects
+            if len(again) > len(rows):
+                return False
+            why = f"has {self._resource.noun}s without {lacking}" if lacking else "shows its first page again"
+            if len(again) < len(rows):
+                why += ", and fewer rows if asked for fewer"
+            elif may_be_cut(len(rows), size):
+                why += f", and {len(rows)} rows may be as many as it gives at once"
+            else:
+                why = ""
+            if why:
+                hint = 'If one answer holds all of them, say so: paging = "none" in its entry, or FTSQL_PAGING=none'
+                raise self._contradiction(f"{why}. {hint}")
         if not self._habits.whole_at:
             self._ask.tell(
                 f"{self.account.name}: its list of {self._resource.noun}s has no pages: one answer, of {len(rows)}, is "
                 'taken for all of it. paging = "none" in its entry, or FTSQL_PAGING=none, saves two requests'
             )
-        self._notice(whole_at=time.time())
+        self.notice(whole_at=time.time())
         return True
+
+    def _counts_all(self, page: Page, rows: Sequence[Row], size: int) -> bool:
+        """Whether the envelope counts all objects, and not those of a page alone.
+
+        Then the count stays if fewer are asked for. A server that gives as many all the same is believed.
+        """
+        if not page.is_counted:
+            return False
+        again = self._first_page(max(min(size, len(rows)) // 2, 1))
+        if len(again.objects) >= len(rows):
+            return len(rows) > 1 and len(again.objects) == len(rows)
+        return again.total == page.total if page.total is not None else (again.pages or 0) > 1
 
     def _check_whole(self, rows: Sequence[Row], size: int) -> None:
         """Raise OperationalError if an answer that holds all by the user's word was cut at the limit all the same."""
@@ -413,7 +435,7 @@ class Listing:
         if self._known is not None and not self._filter:
             self._known.reached(self._token, self._newest, self._pass_began, full=True, shown=self._seen)
 
-    def _notice(self, **shown: Any) -> None:
+    def notice(self, **shown: Any) -> None:
         """Remember something of how the server's lists behave."""
         for name, value in shown.items():
             setattr(self._habits, name, value)
@@ -435,6 +457,14 @@ class Listing:
             row.id = f"{EQUAL}{digest}-{equal[digest]}"
             equal[digest] += 1
             self._cover = None  # which of them are new shows only in the whole list
+
+    def _check_ids(self, rows: Sequence[Row]) -> None:
+        """Raise OperationalError if two different objects of a page have one id: it could name either."""
+        if len({row.id for row in rows}) < len(rows):
+            shown: dict[str, str] = {}
+            for row in rows:
+                if shown.setdefault(row.id, _digest(row)) != _digest(row):
+                    raise self._contradiction(f"has two different {self._resource.noun}s of the id {row.id!r}")
 
     def _join(self) -> None:
         """Whether the pages reach back to where the store knows every job: then it has the rest."""
@@ -493,7 +523,7 @@ class Listing:
                 self._newest = created_at
 
         if self.trusted and self._falls >= SHOWS_AN_ORDER and not is_recent(self._habits.ordered_at, REMEMBERED / 2):
-            self._notice(ordered_at=time.time())
+            self.notice(ordered_at=time.time())
 
     def _cursor_is_gone(self) -> bool:
         return self._cursor is not None and not self._parent and not self._ask.exists(self._cursor)

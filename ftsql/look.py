@@ -5,6 +5,7 @@ Within a look each object is asked for at most once, and what the store knows as
 
 from __future__ import annotations
 
+import time
 import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -232,11 +233,17 @@ class Look:
         except APIError as error:
             if account.retrieves:
                 raise
-            self.tell(f"{error}. The list of jobs is read instead")
-        listing = self.listings[account] = Listing(account, self._ask(account), self.known(account))
+            listing = self.listings[account] = self.whole_list(account, error)
         while id not in listing.by_id and not listing.done:
             listing.read()
         return listing.row(id)
+
+    def whole_list(self, account: Account, error: APIError) -> Listing:
+        """A listing from the start, of a server that gives no job by its id, as ``error`` has shown."""
+        self.tell(f"{error}. The list of jobs is read instead")
+        listing = Listing(account, self._ask(account), self.known(account))
+        listing.notice(listed_only_at=time.time())
+        return listing
 
     def _exists(self, account: Account, id: str) -> bool:
         """Whether the job is still there; True where the provider cannot tell."""

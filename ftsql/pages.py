@@ -16,13 +16,15 @@ PAGES = frozenset({"totalpages", "pagecount"})
 NEXT = frozenset(
     {"next", "nextpage", "nextcursor", "nextpagetoken", "nexttoken", "nexturl", "nextlink", "hasnext", "hasnextpage"}
 )
+FINE = frozenset({"0", "00", "0000", "200", "20000", "ok", "success", "succeeded"})  # codes of an answer that is none
+SUCCESS = re.compile(r"\bsuccess|^\s*ok\W*$", re.IGNORECASE)
 TRUTH = {"true": True, "false": False, "1": True, "0": False}
 
 
 @dataclass(frozen=True)
 class Page:
     """One page. ``has_more`` is None where the server does not say; ``total`` (of objects) and ``pages`` are the
-    envelope's counts. ``hints``: it has a way of its own to the next page. ``ends``: it is of a form that has no more.
+    envelope's counts. ``hints``: it has a way of its own to the next page.
     """
 
     objects: Sequence[object] = field(repr=False)
@@ -30,7 +32,6 @@ class Page:
     total: int | None = None
     pages: int | None = None
     hints: bool = False
-    ends: bool = False
     last_id: object = field(default=None, repr=False)
 
     @property
@@ -46,16 +47,17 @@ class Page:
 def decoded(provider: str, noun: str, body: Any) -> Page:
     """The page that a list's body is. Raises DataError for what is none, in the server's own words if it has any."""
     if isinstance(body, list):
-        return Page(body, ends=True)
+        return Page(body)
     if not isinstance(body, dict):
         raise _no_list(provider, noun, f"a {type(body).__name__}")
-    data, has_more = body.get("data"), _truth(provider, body.get("has_more", body.get("hasMore")))
-    if data is None and (has_more is False or "data" in body) and not (body.get("error") or body.get("errors")):
-        return Page([], has_more, ends=True)
-    if not isinstance(data, list):
-        if text := words(body)[0]:
-            raise DataError(f"{provider}: answered the list of {noun}s with an error: {' '.join(text.split())[:400]}")
-        raise _no_list(provider, noun, "an object without data")
+    data = body.get("data")
+    if _failed(body) or not (isinstance(data, list) or data is None):
+        raise _no_list(provider, noun, "an object without data", words(body)[0])
+    has_more = _truth(provider, body.get("has_more", body.get("hasMore")))
+    if data is None and (has_more is False or "data" in body):
+        return Page([], has_more)
+    if data is None:
+        raise _no_list(provider, noun, "an object without data", words(body)[0])
     told = list(_told(body))
     totals = [number for name, number in told if name in TOTALS]
     pages = [number for name, number in told if name in PAGES]
@@ -65,12 +67,25 @@ def decoded(provider: str, noun: str, body: Any) -> Page:
         max(totals, default=None),
         max(pages, default=None),
         any(name in NEXT for name, _ in told),
-        "last_id" in body and body["last_id"] is None,
         body.get("last_id"),
     )
 
 
-def _no_list(provider: str, noun: str, kind: str) -> DataError:
+def _failed(body: dict[str, Any]) -> bool:
+    """Whether the envelope of a list that was answered 200 says that it failed."""
+    if body.get("error") or body.get("errors") or body.get("success") is False or body.get("ok") is False:
+        return True
+    if str(body.get("status")).lower() in ("error", "fail", "failed", "failure"):
+        return True
+    code, text = body.get("code"), words(body)[0]
+    return (
+        not body.get("data") and code is not None and str(code).lower() not in FINE and not SUCCESS.search(text or "")
+    )
+
+
+def _no_list(provider: str, noun: str, kind: str, text: str = "") -> DataError:
+    if text:
+        return DataError(f"{provider}: answered the list of {noun}s with an error: {' '.join(text.split())[:400]}")
     return DataError(
         f"{provider}: answered the list of {noun}s with {kind} where an object "
         "with an array named data belongs. Check that base_url is the API's"

@@ -230,12 +230,13 @@ class Sender:
     def _answers(self, write: Write, row: Row, sent_at: float) -> bool:
         """Whether ``row`` can be the job that ``write`` creates, and none that was there before.
 
-        Gateways may show another name for the file, so that one alone says nothing.
+        Gateways may show another name for the file, so that one says nothing. An age does, unless the job carries
+        the fingerprint: then the server's clock is wrong.
         """
-        file = row.values.get("training_file")
-        other_file = file is not None and file != (write.request or {}).get("training_file")
         older = row.created_at is not None and row.created_at < sent_at - fingerprint.LOOK_BACK
-        return not (other_file and older) and not self.journal.has_made(write.provider, row.id)
+        if older and not (write.fingerprint is not None and fingerprint.carries(write.fingerprint, row)):
+            return False
+        return not self.journal.has_made(write.provider, row.id)
 
     def _act(self, write: Write) -> Row:
         """Cancel, pause or resume; gives the job afterwards. Refused, but already so: no error."""

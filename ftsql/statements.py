@@ -127,6 +127,8 @@ class Statements:
         if not (acts or writes or (comparisons.NAMES_A_TIME.search(sql) and comparisons.MAY_MISTAKE.search(sql))):
             return
         program = self.program_of(sql)
+        if not program and (acts or writes):
+            raise ProgrammingError("refused: SQLite did not show what the statement does; run it again")
         doubts = comparisons.read(program, self._parameters(statement))
         if not (acts or any(step.opcode == "VUpdate" for step in program)):
             for error in doubts.hidden()[:1]:
@@ -164,7 +166,7 @@ class Statements:
             self._silent = False
 
     def program_of(self, sql: str) -> list[Step]:
-        """A statement's program; looking at it does not count as a statement. Empty where SQLite refuses it now."""
+        """A statement's program; looking at it does not count as a statement. Empty if SQLite refuses it now."""
         self._silent = True
         try:
             steps = apsw.ext.query_info(self._connection, sql, explain=True).explain or []

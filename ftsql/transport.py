@@ -182,7 +182,9 @@ class Transport:
             what = f"cannot connect to {host}{by}: {str(fault)[:200]}"
             hint = f"Not sent. Check {check}"
             if "CERTIFICATE_VERIFY_FAILED" in str(fault):
-                hint = "Not sent. If a proxy signs certificates, name its file in SSL_CERT_FILE: see ftsql guide proxies"
+                hint = (
+                    "Not sent. If a proxy signs certificates, name its file in SSL_CERT_FILE: see ftsql guide proxies"
+                )
         else:
             what = f"the connection to {host} broke off: {str(fault)[:200] or type(fault).__name__}"
             hint = "Try again; if it goes on, the trouble is at the provider or in between"

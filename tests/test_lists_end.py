@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import ftsql
-from tests.answering import PATH, Answer, Answering, Asked, Server, api, job, jobs
+from tests.answering import PATH, Answer, Answering, Asked, Server, api, job, jobs, listed
 from tests.conftest import At
 
 COUNT = "SELECT count(*), count(DISTINCT id) FROM fine_tuning_jobs"
@@ -152,13 +152,45 @@ def test_totals_are_read_wherever_the_envelope_has_them(at: At, envelope: Any, t
             count(db)
 
 
-def test_a_total_that_equals_the_rows_costs_no_second_request_but_where_the_page_may_be_cut(at: At) -> None:
-    envelope: Any = lambda page, found: {"data": page, "total": len(page)}  # noqa: E731 - it counts the page alone
-    server, db = at(serving(47, envelope=envelope))
-    assert count(db) == 47
-    assert server.requests == ["?limit=100"]
-    _, db = at(serving(47, cap=20, envelope=envelope))
-    assert count(db) == 47
+@pytest.mark.parametrize("cap", [5, 15, 20, 37, 40, 47, 75, 100, None])
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        lambda page, found: {"data": page, "total": len(page)},
+        lambda page, found: {"data": page, "last_id": None},
+        lambda page, found: page,
+    ],
+    ids=["total of the page", "no last_id", "array"],
+)
+def test_what_an_envelope_says_of_a_page_does_not_end_a_list(at: At, cap: int | None, envelope: Any) -> None:
+    for total in (47, 120):
+        _, db = at(serving(total, cap=cap, envelope=envelope))
+        for _ in range(2):
+            assert count(db) == total
+
+
+def test_a_server_that_filters_its_pages_after_it_cut_them_loses_nothing(at: At) -> None:
+    found = jobs(150)
+
+    def answering(asked: Asked) -> Any:
+        if asked.path != PATH:
+            return api(found)(asked)
+        return {"data": [each for each in listed(found, asked.query) if each["organization_id"] == "org-acme"]}
+
+    _, db = at(answering)
+    assert count(db) == 150
+    found[:0] = [job(number - 60, id=f"theirs-{number}", organization_id="org-other") for number in range(60)]
+    assert count(db) == 150
+
+
+def test_two_different_jobs_of_one_id_are_an_error_and_one_listed_twice_is_one(at: At) -> None:
+    twice = [job(0), job(1), job(1), job(2)]
+    _, db = at(lambda asked: {"data": twice, "has_more": False})
+    assert db.execute("SELECT count(*) FROM fine_tuning_jobs").get == 3
+    other = [job(0), job(1), job(1, training_file="file-other"), job(2)]
+    _, db = at(lambda asked: {"data": other, "has_more": False})
+    with pytest.raises(ftsql.Error, match="has two different fine-tuning jobs of the id 'ftjob-00001'"):
+        db.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall()
 
 
 @pytest.mark.parametrize(
@@ -169,8 +201,6 @@ def test_a_total_that_equals_the_rows_costs_no_second_request_but_where_the_page
         ({"code": 0, "message": "success", "data": None}, 0),
         ({"has_more": False}, 0),
         ([], 0),
-        (jobs(7), 7),
-        ({"data": jobs(7), "first_id": "ftjob-00000", "last_id": None}, 7),
         ({"data": jobs(7), "has_more": "false"}, 7),
         ({"data": jobs(7), "hasMore": False}, 7),
         (b'\xef\xbb\xbf{"data": [], "has_more": false}', 0),

@@ -67,7 +67,7 @@ def test_a_404_of_any_words_is_no_such_job_where_single_jobs_have_addresses(at: 
 
     server, db = at(answering)
     assert db.execute(SQL).fetchall() == []
-    assert server.requests == ["/ftjob-1", "?limit=1", "/ftjob-00000"]
+    assert server.requests == ["/ftjob-1", "?limit=2", "/ftjob-00000"]
     server.asked.clear()
     listed = "SELECT id FROM fine_tuning_jobs WHERE id IN ('ftjob-00003', 'ftjob-none')"
     assert db.execute(listed).fetchall() == [("ftjob-00003",)]
@@ -90,7 +90,7 @@ def test_a_server_that_gives_no_job_by_its_id_has_its_list_read(at: At, id: str)
     with pytest.warns(ftsql.Warning, match=r'HTTP 404.*without = \["retrieve"\].*The list of jobs is read instead'):
         assert db.execute("SELECT id FROM fine_tuning_jobs WHERE id = ?", (id,)).fetchall() == right
     pages = ["?limit=100", "?limit=100&after=ftjob-00099"][: 1 if right else 2]
-    assert server.requests == [f"/{id}", "?limit=1", "/ftjob-00000", *pages]
+    assert server.requests == [f"/{id}", "?limit=2", "/ftjob-00000", *pages]
     server.asked.clear()
     assert db.execute("SELECT id FROM fine_tuning_jobs WHERE id = ?", (id,)).fetchall() == right
     assert server.requests == ([] if right else pages)  # a job that has ended is known
@@ -104,7 +104,7 @@ def test_a_404_of_a_server_whose_ids_can_be_no_address_has_its_list_read(at: At,
     server, db = at(lambda asked: {"data": [one], "has_more": False} if asked.path == PATH else Answer({}, 404))
     with pytest.warns(ftsql.Warning, match="The list of jobs is read instead"):
         assert db.execute("SELECT id FROM fine_tuning_jobs WHERE id = 'x'").fetchall() == []
-    assert server.requests == ["/x", "?limit=1", "?limit=100"]
+    assert server.requests == ["/x", "?limit=2", "?limit=100"]
     assert db.execute("SELECT id FROM fine_tuning_jobs WHERE id = ?", (id,)).fetchall() == [(id,)]
 
 

@@ -118,24 +118,47 @@ def test_ties_at_the_edge_of_a_limit_need_no_further_page(at: At) -> None:
 
 def test_an_order_that_was_shown_is_remembered_and_a_break_forgets_it(at: At, tmp_path: Any) -> None:
     found = jobs(150)
+    for number in range(1, 30):  # of one second: such a page shows no order by itself
+        found[number]["created_at"] = found[0]["created_at"]
     server, db = at(lambda asked: api(found)(asked), store=tmp_path / "store.db")
     small = "SELECT id FROM fine_tuning_jobs ORDER BY created_at DESC LIMIT {}"
     db.execute(small.format(1)).fetchall()
     db.execute(small.format(2)).fetchall()
-    assert server.requests == ["?limit=20", "?limit=2"]
+    assert server.requests == ["?limit=20", "?limit=100&after=ftjob-00019", "?limit=20"]
     again = ftsql.connect(store=tmp_path / "store.db")  # and by another connection
     server.asked.clear()
     again.execute(small.format(3)).fetchall()
-    assert server.requests == ["?limit=3"]
+    assert server.requests == ["?limit=20"]
     again.close()
     found.reverse()
     server.asked.clear()
-    assert db.execute(small.format(5)).fetchall() == [(f"ftjob-{number:05}",) for number in range(5)]
-    assert server.requests[0] == "?limit=5"
+    assert {id for (id,) in db.execute(small.format(30))} == {f"ftjob-{number:05}" for number in range(30)}
+    assert server.requests[0] == "?limit=30"
     assert len(server.asked) > 2  # the break was seen, and all was read
     server.asked.clear()
-    assert db.execute(small.format(1)).fetchall() == [("ftjob-00000",)]
+    assert len(db.execute(small.format(1)).fetchall()) == 1
     assert len(server.asked) >= 2
+
+
+@pytest.mark.parametrize("where", ["", "WHERE created_at > 1790000000 - 600"])
+def test_a_list_that_is_sorted_by_the_last_change_shows_its_break_in_twenty_rows(at: At, where: str) -> None:
+    found = jobs(40)
+    found[35].update(status="running", finished_at=None, fine_tuned_model=None)
+
+    def answering(asked: Asked) -> Any:
+        if not asked.path.endswith("/cancel"):
+            return api(found)(asked)
+        changed = next(each for each in found if f"/{each['id']}/" in asked.path)
+        changed["status"] = "cancelled"
+        found.remove(changed)
+        found.insert(0, changed)
+        return changed
+
+    _, db = at(answering)
+    assert db.execute(NEWEST).fetchall() == [("ftjob-00000",)]
+    db.execute("SELECT cancel_job('ftjob-00035')").fetchall()
+    newest = f"SELECT id FROM fine_tuning_jobs {where} ORDER BY created_at DESC LIMIT 1"
+    assert db.execute(newest).fetchall() == [("ftjob-00000",)]
 
 
 def test_a_small_list_that_was_read_to_its_end_shows_no_order_for_later(at: At) -> None:

@@ -110,8 +110,8 @@ def at_random(rng: random.Random) -> Manner:
     has_more, after, limit = rng.choice(HAS_MORE), rng.choice(AFTER), rng.choice(LIMIT)
     if totals == "of the page" and limit == "ignored":
         totals = "none"
-    silent = envelope == "array" or totals == "of the page" or (has_more == "absent" and after == "ignored")
-    if silent and cap is not None and not may_be_cut(cap, 100):
+    silent = has_more == "absent" or envelope == "array"
+    if silent and after == "ignored" and cap is not None and not may_be_cut(cap, 100):
         cap = 20  # that more follow a page of 37 is nowhere to be seen then
     moments = _moments(rng, total, ties)
     found, created = [], {}
@@ -123,7 +123,11 @@ def at_random(rng: random.Random) -> Manner:
         found.append(one)
     order = rng.choice(ORDERS)
     objects = _ordered(rng, found, order)
-    named = "ids" if cap is not None and not may_be_cut(cap, 100) else rng.choice(["ids", "ids", "no ids", "equal ids"])
+    named = (
+        "ids"
+        if silent and cap is not None and not may_be_cut(cap, 100)
+        else rng.choice(["ids", "ids", "no ids", "equal ids"])
+    )
     with_events = {each["id"]: _events(rng, times, named) for each in rng.sample(objects, min(2, total))}
     return Manner(
         total, has_more, after, limit, rng.choice([20, 25, 50, 99]),
