@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import apsw
 import apsw.ext
 
-from ftsql import comparisons
+from ftsql import comparisons, dataflow
 from ftsql.errors import ProgrammingError, Warning
 from ftsql.look import Look
 from ftsql.program import Step, calls
@@ -66,7 +66,7 @@ class Statement:
         if value in list(bound):
             return True
         program = self.of.program_of(self.sql) if self.of is not None else []
-        return value in list(comparisons.literals(program))
+        return value in list(dataflow.literals(program))
 
 
 class Statements:
@@ -123,28 +123,29 @@ class Statements:
         """
         sql = statement.sql
         acts = EFFECT.search(sql) is not None
-        writes = not statement.reads and comparisons.NAMES_A_TABLE.search(sql)
+        writes = not statement.reads and (comparisons.NAMES_A_TABLE.search(sql) or self._has_triggers())
         if not (acts or writes or (comparisons.NAMES_A_TIME.search(sql) and comparisons.MAY_MISTAKE.search(sql))):
             return
-        program = self.program_of(sql)
-        if not program and (acts or writes):
+        programs = self.programs_of(sql)
+        if not programs and (acts or writes):
             raise ProgrammingError("refused: SQLite did not show what the statement does; run it again")
-        doubts = comparisons.read(program, self._parameters(statement))
-        if not (acts or any(step.opcode == "VUpdate" for step in program)):
-            for error in doubts.hidden()[:1]:
+        doubts = dataflow.read(programs, self._parameters(statement))
+        if not (acts or any(step.opcode == "VUpdate" for program in programs for step in program)):
+            for error in doubts.mistakes[:1]:
                 warnings.warn(str(error), Warning, stacklevel=2)
             return
-        for _, error in doubts.mistakes.values():
+        for error in doubts.mistakes:
             raise error
-        if (columns := doubts.in_doubt()) and not self.is_sure(comparisons.doubtful(columns)):
-            raise ProgrammingError(f"refused: {comparisons.doubtful(columns)}")
+        question = comparisons.doubtful(doubts.undecided, doubts.unread)
+        if question and not self.is_sure(question):
+            raise ProgrammingError(f"refused: {question}")
 
     def _parameters(self, statement: Statement) -> dict[int, Any] | None:
         """The parameters by number; None where they were not seen."""
         bound = statement.parameters
         if bound is None:
             return None
-        if not isinstance(bound, dict):
+        if not isinstance(bound, Mapping):
             return dict(enumerate(bound, 1))
         self._silent = True
         try:
@@ -165,23 +166,37 @@ class Statements:
         finally:
             self._silent = False
 
+    def _has_triggers(self) -> bool:
+        """Whether a statement that names no table of ours may write to one all the same."""
+        self._silent = True
+        try:
+            return any(
+                self._connection.execute(f"SELECT 1 FROM {schema} WHERE type = 'trigger'").get is not None
+                for schema in ("temp.sqlite_schema", "main.sqlite_schema")
+            )
+        finally:
+            self._silent = False
+
     def program_of(self, sql: str) -> list[Step]:
-        """A statement's program; looking at it does not count as a statement. Empty if SQLite refuses it now."""
+        """A statement's program, without those of triggers; empty if SQLite refuses it now."""
+        return next(iter(self.programs_of(sql)), [])
+
+    def programs_of(self, sql: str) -> list[list[Step]]:
+        """A statement's program and those of the triggers that it fires; looking at it does not count as a statement.
+
+        Empty if SQLite refuses it now.
+        """
         self._silent = True
         try:
             steps = apsw.ext.query_info(self._connection, sql, explain=True).explain or []
-            return [
-                Step(
-                    number,
-                    step.opcode,
-                    step.p1 or 0,
-                    step.p2 or 0,
-                    step.p3 or 0,
-                    "" if step.p4 is None else str(step.p4),
-                    step.p5 or 0,
-                )
-                for number, step in enumerate(steps)
-            ]
+            programs: list[list[Step]] = []
+            for step in steps:
+                if step.addr == 0:  # each begins at 0
+                    programs.append([])
+                text = "" if step.p4 is None else str(step.p4)
+                one = Step(step.addr, step.opcode, step.p1 or 0, step.p2 or 0, step.p3 or 0, text, step.p5 or 0)
+                programs[-1].append(one)
+            return programs
         except apsw.Error:
             return []
         finally:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import MappingProxyType
 from typing import Any
 
 import apsw
 import pytest
 
 import ftsql
+from ftsql import dataflow
+from ftsql.program import Step
 from ftsql.resources import JOBS, OTHERS
 from ftsql.sandbox import Sandbox
 from tests.conftest import fill
@@ -476,6 +479,144 @@ def test_a_select_whose_comparison_no_table_sees_warns_of_a_literal(db: ftsql.Co
     with pytest.warns(ftsql.Warning, match=MATCH) as told:
         db.execute(sql).fetchall()
     assert len(told) == 1
+
+
+ATTACKS = [
+    "{d} created_at > 0 AND NOT (created_at > (SELECT d FROM loc))",
+    "{d} created_at > 0 AND created_at <> (SELECT d FROM loc)",
+    """{d} id IN (SELECT id FROM (SELECT id, created_at AS c, row_number() OVER (PARTITION BY purpose ORDER BY created_at)
+       AS n FROM files) WHERE n > 0 AND c < '2020-01-01')""",
+    """{d} id IN (WITH RECURSIVE r(id, c) AS (SELECT id, created_at FROM files UNION ALL SELECT id, c FROM r WHERE 0)
+       SELECT id FROM r WHERE c < '2020-01-01')""",
+    "{d} substr(created_at, 1, 10) < '2020-01-01'",
+    "{d} created_at || '' < '2020-01-01'",
+    "{d} CAST(created_at AS TEXT) < '2020-01-01'",
+    "{d} trim(created_at) < '2020-01-01'",
+    "{d} printf('%d', created_at) < '2020-01-01'",
+    "{d} replace(created_at, 'x', 'y') < date('now')",
+    "{d} coalesce(date(created_at), '') < '2020-01-01'",
+    "{d} ifnull(strftime('%Y-%m-%d', created_at), '') < '2020-01-01'",
+    "{d} coalesce(unixepoch(created_at), 0) < 5",
+    "{d} json_array(created_at) ->> 0 < '2020-01-01'",
+    "{d} EXISTS (SELECT 1 FROM dates WHERE dates.d > files.created_at)",
+    "{d} NOT EXISTS (SELECT 1 FROM dates WHERE dates.d = files.created_at)",
+    "{d} min(created_at, '2020-01-01') = created_at",
+    "{d} max('2020-01-01', created_at) <> 'x'",
+    "{d} nullif(created_at, '2020-01-01') IS NOT NULL",
+    "{d} created_at - '2020-01-01' > 0",
+    "{d} created_at > date('now') - 5",
+    "{d} created_at NOT LIKE '2020%'",
+    "{d} created_at NOT GLOB '2020*'",
+    "{d} id NOT IN (SELECT id FROM files f WHERE f.created_at < '20' || '20-01-01')",
+    "{d} CASE WHEN id = 'x' THEN created_at ELSE 'y' END < '2020-01-01'",
+    "INSERT INTO trg VALUES (1)",
+    "INSERT INTO trg VALUES (2)",
+]
+
+
+@pytest.fixture
+def attacked(db: ftsql.Connection) -> Iterator[ftsql.Connection]:
+    """A local table whose column of dates has an index, and triggers that write."""
+    db.execute("CREATE TEMP TABLE dates (d DATE PRIMARY KEY); INSERT INTO dates VALUES ('2020-01-01')")
+    db.execute("CREATE TEMP TABLE trg (x)")
+    late = "NOT (created_at > '2020-01-01')"
+    db.execute(f"CREATE TEMP TRIGGER a AFTER INSERT ON trg WHEN new.x = 1 BEGIN DELETE FROM files WHERE {late}; END")
+    db.execute(
+        "CREATE TEMP TRIGGER b AFTER INSERT ON trg WHEN new.x = 2 "
+        f"BEGIN UPDATE fine_tuning_jobs SET status = 'cancelled' WHERE {late}; END"
+    )
+    yield db
+    db.execute("DROP TABLE dates; DROP TABLE trg")
+
+
+@pytest.mark.parametrize("sql", ATTACKS)
+def test_what_slipped_through_once_is_refused(attacked: ftsql.Connection, sandbox: Sandbox, sql: str) -> None:
+    with pytest.raises(ftsql.Error, match=r"is a Unix time in seconds|refused: created_at is compared with something"):
+        attacked.execute(sql.format(d="DELETE FROM files WHERE"))
+    assert attacked.execute("SELECT count(*) FROM ftsql_writes").get == 0
+    assert [request for request in sandbox.requests if request.method != "GET"] == []
+
+
+MEANT_BY_WRITES = [
+    "created_at NOT IN (SELECT max(created_at) FROM files GROUP BY filename)",
+    "created_at IN (SELECT min(created_at) FROM files GROUP BY purpose)",
+    "id IN (SELECT id FROM (SELECT id, row_number() OVER (ORDER BY created_at) AS n FROM files) WHERE n > 1)",
+    "created_at < (SELECT avg(created_at) FROM files)",
+    "created_at < (SELECT max(t) FROM loc) AND NOT (created_at > 5)",
+    "max(created_at, 5) < 100",
+    "nullif(created_at, 0) < 100",
+    "substr(created_at, 1, 3) = '179'",
+    "created_at LIKE '17%'",
+    "date(created_at, 'auto') < '2020-01-01'",
+    "date(created_at, 'unixepoch', '+1 day') < '2020-01-01'",
+    "strftime('%Y-%m', created_at, 'unixepoch') < '2020-01'",
+    "substr(datetime(created_at, 'unixepoch'), 1, 4) < '2020'",
+    "unixepoch(created_at, 'unixepoch') < 5",
+    "EXISTS (SELECT 1 FROM files f WHERE f.filename = files.filename AND f.created_at > files.created_at AND f.id = 'x')",
+    f"id IN ({', '.join(repr(f'f{number}') for number in range(5000))}) AND created_at < 5",
+]
+
+
+@pytest.mark.parametrize("condition", MEANT_BY_WRITES, ids=lambda condition: condition[:60])
+def test_what_is_meant_is_no_alarm(db: ftsql.Connection, condition: str) -> None:
+    db.execute("BEGIN")
+    try:
+        db.execute(f"DELETE FROM files WHERE {condition}")
+    finally:
+        db.execute("ROLLBACK")
+
+
+def test_many_values_in_a_list_take_no_long_time_and_hide_nothing(db: ftsql.Connection, sandbox: Sandbox) -> None:
+    many = ", ".join(f"'f{number}'" for number in range(9000))
+    for condition in (f"id NOT IN ({many}) AND NOT (created_at > '2020-01-01')", f"+created_at NOT IN ({many})"):
+        with pytest.raises(ftsql.Error, match=MATCH):
+            db.execute(f"DELETE FROM files WHERE {condition}")
+    assert [request for request in sandbox.requests if request.method != "GET"] == []
+
+
+@pytest.mark.parametrize(
+    ("values", "how"),
+    [
+        (["ftjob-00001"], "id IN (SELECT value FROM json_each(?))"),
+        ({"a": "b"}, "id <> ?"),
+        (bytearray(b"x"), "id <> ?"),
+        (memoryview(b"x"), "id <> ?"),
+    ],
+    ids=["list", "dict", "bytearray", "memoryview"],
+)
+def test_a_parameter_of_any_type_is_no_error(db: ftsql.Connection, values: Any, how: str) -> None:
+    sql = f"SELECT count(*) FROM fine_tuning_jobs WHERE {how} AND NOT (created_at < 1500)"
+    assert isinstance(db.execute(sql, (values,)).get, int)
+    db.execute("BEGIN")
+    db.execute(f"UPDATE fine_tuning_jobs SET status = 'cancelled' WHERE {how} AND NOT (created_at > 1500)", (values,))
+    db.execute("ROLLBACK")
+    with pytest.raises(ftsql.Error, match=MATCH):
+        db.execute("DELETE FROM files WHERE NOT (created_at > ?)", (values,))
+
+
+def test_a_mapping_that_is_no_dict_gives_parameters_too(db: ftsql.Connection) -> None:
+    sql = "UPDATE fine_tuning_jobs SET status = 'cancelled' WHERE status = 'x' AND NOT (created_at > :t)"
+    db.execute(sql, MappingProxyType({"t": 5}))
+    with pytest.raises(ftsql.Error, match=MATCH):
+        db.execute(sql, MappingProxyType({"t": "2020-01-01"}))
+
+
+def test_a_select_warns_of_each_comparison_by_itself(db: ftsql.Connection) -> None:
+    with pytest.warns(ftsql.Warning, match=MATCH):
+        db.execute("SELECT count(*) FROM files WHERE created_at > 5 AND NOT (created_at > '2020-01-01')").fetchall()
+
+
+def test_a_program_that_is_not_understood_is_in_doubt(
+    db: ftsql.Connection, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "Mystery is not known" in dataflow.read([[Step(0, "Mystery", 0, 0, 0, "")]], None).unread
+    monkeypatch.setattr(dataflow, "MOST_STEPS", 5)
+    with pytest.raises(ftsql.Error, match=r"refused: it could not be checked .* it is too long.*--yes"):
+        db.execute("DELETE FROM files WHERE created_at < 5")
+    assert db.execute("SELECT count(*) FROM files WHERE created_at < 5").get == 0
+    monkeypatch.setattr(type(db.ftsql._session.statements), "programs_of", lambda *_: [])
+    with pytest.raises(ftsql.Error, match="refused: SQLite did not show what the statement does"):
+        db.execute("DELETE FROM files WHERE created_at < 5")
 
 
 def test_a_local_table_of_the_same_columns_is_nobodys_business(db: ftsql.Connection) -> None:
