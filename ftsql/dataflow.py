@@ -365,7 +365,9 @@ class _Reader:
                         text = isinstance(value.value, str) and not NUMERIC.fullmatch(value.value)
                         if value.kind == "text" or (value.kind == "value" and text):
                             self._mistake(time, value, _beside_a_time(time.name, value, "-", converts=True))
-        dates = frozenset(source for source in one | other if source.kind == "text" and not source.name)
+        dates = frozenset(
+            Source("text", origin="year") for source in one | other if source.kind == "text" and not source.name
+        )
         self._put(state, step.p3, _numbers(one | other) or dates or NUMBER)  # of a date that is a text: its year
 
     def _filter(self, step: Step, state: State) -> None:
@@ -402,7 +404,8 @@ class _Reader:
             self._found.undecided.append(made.name)
 
     def _is_checked(self, made: Source, value: Source) -> bool:
-        return made.kind == "time" and (made.origin, made.name, value) in self._checked
+        beside = (made.origin, made.name, value) in self._checked
+        return made.kind == "time" and beside and value.origin != "year"  # which is a number as it runs
 
 
 def _resource(words: str) -> Resource | None:
