@@ -174,6 +174,11 @@ class Account:
             found = self.environment.get(name, "").strip() or default
             if found is None:
                 raise ConfigError(missing_key(self.name, [name]))
+            if not found.isprintable():
+                raise ConfigError(
+                    f"{self.name}: {name} holds a character that cannot be sent, such as a line break or a byte that "
+                    "is no UTF-8; set it again. Not sent"
+                )
             return found
 
         return VARIABLE.sub(value, template) if "$" in template else template

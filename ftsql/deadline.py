@@ -24,6 +24,7 @@ class _Due(threading.local):
     end: float | None = None
     handshakes = 0  # of TLS, that a new connection needs before a request can leave on it
     left = 0  # of those, on the connection that this exchange opened
+    sent = False  # a byte of the request may have left
 
 
 _due = _Due()  # an exchange is one thread's from its first byte to its last
@@ -37,12 +38,12 @@ def begin(seconds: float, handshakes: int = 0) -> None:
     """
     _due.seconds = seconds
     _due.end = time.monotonic() + seconds
-    _due.handshakes, _due.left = handshakes, 0
+    _due.handshakes, _due.left, _due.sent = handshakes, 0, False
 
 
-def is_connecting() -> bool:
-    """Whether this thread's exchange opened a connection on which no byte of the request can have left."""
-    return _due.left > 0
+def has_sent() -> bool:
+    """Whether a byte of this thread's request may have left."""
+    return _due.sent
 
 
 def after(body: Iterable[bytes]) -> Iterator[bytes]:
@@ -71,6 +72,7 @@ class _Stream(httpcore.NetworkStream):
         raise Late(f"the answer took longer than {_due.seconds:g} s") from None
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        _due.sent = _due.sent or not _due.left  # else it is for a proxy
         self._stream.write(buffer, timeout)
 
     def close(self) -> None:

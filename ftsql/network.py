@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from ftsql.account import is_host
 from ftsql.errors import ConfigError
 
 SCHEMES = ("http", "https", "socks5", "socks5h")
@@ -44,12 +45,12 @@ def proxy(provider: str, url: str) -> Proxy | None:
     named = next((scheme for scheme in (parts.scheme, "all") if found.get(scheme)), None)
     if named is None or _bypassed(parts.hostname or "", parts.netloc.rpartition("@")[2]):
         return None
-    text = found[named]
-    names = [name for name in os.environ if name.lower() == f"{named}_proxy" and os.environ[name] == text]
+    text = found[named].strip()
+    names = [name for name in os.environ if name.lower() == f"{named}_proxy" and os.environ[name].strip() == text]
     chosen = Proxy(names[0] if names else "the system's settings", text if "://" in text else f"http://{text}")
     try:
         address = urlsplit(chosen.url)
-        usable = address.scheme in SCHEMES and bool(address.hostname) and address.port != 0
+        usable = address.scheme in SCHEMES and is_host(address.hostname or "") and address.port != 0
     except ValueError:
         usable = False
     if not usable:
@@ -79,6 +80,12 @@ def certificates(provider: str) -> ssl.SSLContext | None:
     """The certificates that servers are checked by, None for the usual ones. Raises ConfigError."""
     file = next((name for name in FILES if os.environ.get(name)), None)
     folder = "SSL_CERT_DIR" if os.environ.get("SSL_CERT_DIR") else None
+    if keys := os.environ.get("SSLKEYLOGFILE"):  # which Python's ssl opens for every context
+        try:
+            open(keys, "a").close()
+        except OSError as error:
+            why = f"names a file that cannot be written: {error.strerror or type(error).__name__}"
+            raise ConfigError(f"{provider}: SSLKEYLOGFILE {why}. Not sent") from None
     if file is None and folder is None:
         return None
     try:

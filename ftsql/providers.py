@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -124,7 +125,7 @@ def tells_of_a_credential(name: str) -> bool:
 def user_file(environment: Mapping[str, str]) -> Path:
     """Where the user's own providers are read from: FTSQL_CONFIG, else the platform's config folder."""
     named = environment.get("FTSQL_CONFIG")
-    return Path(named).expanduser() if named else platformdirs.user_config_path("ftsql") / "providers.toml"
+    return Path(os.path.expanduser(named)) if named else platformdirs.user_config_path("ftsql") / "providers.toml"
 
 
 def load(config: str | Path | None, environment: Mapping[str, str]) -> tuple[dict[str, Provider], list[str]]:
@@ -137,7 +138,7 @@ def load(config: str | Path | None, environment: Mapping[str, str]) -> tuple[dic
     for table in tables.values():
         if "base_url" in table:
             table["home"] = _home(table["base_url"])
-    path = Path(config).expanduser() if config else user_file(environment)
+    path = Path(os.path.expanduser(config)) if config else user_file(environment)
     active: object = []
     own: dict[str, Any] = {}
     if config or "FTSQL_CONFIG" in environment or path.exists():

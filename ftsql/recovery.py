@@ -29,6 +29,10 @@ Decision = Literal["keep", "cancel", "none", "job"]
 OPENING_SECONDS = 10.0  # how long opening a store may look for what a crash left
 
 
+class _Settled(ProgrammingError):
+    """A write is open no more."""
+
+
 def at_opening(session: Session) -> list[str]:
     """Settle what a process that is gone left open, with one look each; gives what to tell, in lines."""
     entries = session.journal.open()
@@ -118,10 +122,10 @@ def _begin(session: Session) -> None:
 def _close(
     session: Session, entry: Entry, state: State, *, job_id: str | None = None, error: str | None = None
 ) -> None:
-    """Record what an open write is now. Raises ProgrammingError where somebody else was faster."""
+    """Record what an open write is now. Raises _Settled if somebody else was faster."""
     ids = [entry.write_id]
     if not session.journal.record(ids, state, of=[entry.state], job_id=job_id, error=error, release=True):
-        raise ProgrammingError(f"write {entry.write_id} was closed by somebody else meanwhile: look at ftsql_writes")
+        raise _Settled(f"write {entry.write_id} was settled by another process meanwhile: look at ftsql_writes")
 
 
 @dataclass
@@ -144,13 +148,13 @@ def _looked(looks: _Looks, entry: Entry) -> str:
     """Look what became of ``entry``, record it, and say it."""
     session = looks.session
     what = f"write {entry.write_id} ({entry.action}{f' {entry.job_id}' if entry.job_id else ''} at {entry.provider})"
-    if entry.state == "queued":
-        _close(session, entry, "refused", error="not sent: its process ended before")
-        return f"{what} was not sent: its process ended before"
     client, exact = _client(session, entry)
-    if client is None or (entry.state == "created" and not exact):
-        return f"{what} stays open: the account that it was sent from is not active here"
     try:
+        if entry.state == "queued":
+            _close(session, entry, "refused", error="not sent: its process ended before")
+            return f"{what} was not sent: its process ended before"
+        if client is None or (entry.state == "created" and not exact):
+            return f"{what} stays open: the account that it was sent from is not active here"
         if entry.action in ("delete", "grant", "upload"):
             sender = replace(session.sender, interrupted=looks.interrupted)
             other = _deleted if entry.action == "delete" else _made
@@ -160,6 +164,8 @@ def _looked(looks: _Looks, entry: Entry) -> str:
         if entry.state == "created":
             return f"{what} {_created(session, entry, looks.at(client, entry))}"
         return f"{what} {_sent(session, entry, looks.at(client, entry), exact)}"
+    except _Settled:
+        return f"{what} was settled by another process meanwhile"
     except (Error, apsw.InterruptError) as error:
         return f"{what} stays open, for it could not be looked for: {str(error).rstrip('.')}"
 

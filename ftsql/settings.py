@@ -8,6 +8,8 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from ftsql.errors import ConfigError
 
+LONGEST = 1e8  # seconds, three years: what waits on a socket or a lock takes no more
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -66,6 +68,8 @@ class Settings:
                 raise ConfigError(
                     f"setting {name}: {value!r} is no {'number' if kind is float else 'whole number'} (from {source})"
                 ) from None
+            if kind is float and not values[name] <= LONGEST:
+                raise ConfigError(f"setting {name}: {value!r} should be at most {LONGEST:g} seconds (from {source})")
             least = 0 if name == "max_age" else None
             if kind is not bool and not (values[name] > 0 or values[name] == least):
                 raise ConfigError(f"setting {name}: {value!r} should be above 0 (from {source})")

@@ -39,7 +39,10 @@ class Store:
 
     def __init__(self, path: str | Path = MEMORY) -> None:
         # Resolved: whoever comes by another name must find the same lock files.
-        self.path = MEMORY if str(path) == MEMORY else os.path.realpath(Path(path).expanduser())
+        text = os.path.expanduser(path)
+        if str(text).startswith("~"):
+            raise StoreError(f"cannot use the store {path}: there is no such user. {ADVICE}")
+        self.path = MEMORY if str(path) == MEMORY else os.path.realpath(text)
         self.lock = threading.RLock()
         self._turn = threading.RLock() if self.path == MEMORY else turn_at(self.path)
         self.owner = Owner(self.path)

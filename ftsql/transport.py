@@ -143,7 +143,7 @@ class Transport:
                 f"cannot read the answer: {fault}",
                 provider=self.account.name,
                 hint="Check that base_url is the API's, and what is in between",
-                ambiguous=not deadline.is_connecting(),
+                ambiguous=deadline.has_sent(),
             )
         except Unsent as fault:
             error = APIError(str(fault), provider=self.account.name, hint="Nothing was stored")
@@ -161,16 +161,17 @@ class Transport:
         except Error:
             raise
         except Exception as fault:  # of the libraries below httpx, which it did not turn into its own
+            sent = deadline.has_sent()
             error = APIConnectionError(
                 f"the exchange failed: {type(fault).__name__}: {str(fault)[:200]}",
                 provider=self.account.name,
-                hint="Try again; if it goes on, look at base_url and at what is in between",
-                ambiguous=not deadline.is_connecting(),
+                hint=f"{'' if sent else 'Not sent. '}Try again; if it goes on, look at base_url and what is in between",
+                ambiguous=sent,
             )
         raise error
 
     def _connection_error(self, fault: httpx.HTTPError) -> APIConnectionError:
-        sent = not isinstance(fault, NOT_SENT) and not deadline.is_connecting()
+        sent = not isinstance(fault, NOT_SENT) and deadline.has_sent()
         host = redacted(self.account.url().split("/")[2])
         by = "" if self._proxy is None else f" by {self._proxy}"
         check = "the network and the base_url" if self._proxy is None else "that proxy: see ftsql guide proxies"

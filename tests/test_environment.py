@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 
 import ftsql
@@ -50,6 +51,15 @@ WRONG = [
     ({"SSL_CERT_FILE": "/nonexistent"}, "SSL_CERT_FILE names no certificates that can be read: No such file"),
     ({"REQUESTS_CA_BUNDLE": "/nonexistent"}, "REQUESTS_CA_BUNDLE names no certificates"),
     ({"SSL_CERT_DIR": "/nonexistent"}, "SSL_CERT_DIR names no certificates"),
+    ({"HTTPS_PROXY": "http://a..b:1"}, "the proxy in HTTPS_PROXY cannot be used"),
+    ({"SSLKEYLOGFILE": "/nonexistent/keys"}, "SSLKEYLOGFILE names a file that cannot be written: No such file"),
+    ({"SSLKEYLOGFILE": "/nonexistent/keys", "SSL_CERT_FILE": certifi.where()}, "SSLKEYLOGFILE names a file"),
+    (
+        {"OPENAI_BASE_URL": "https://api.example.invalid/\udcff/v1"},
+        "OPENAI_BASE_URL holds a character that cannot be sent",
+    ),
+    ({"OPENAI_API_KEY": "sk-1\udcff"}, "OPENAI_API_KEY holds a character that cannot be sent"),
+    ({"OPENAI_API_KEY": "sk-1\nX-Other: 2"}, "OPENAI_API_KEY holds a character that cannot be sent"),
     ({"OPENAI_BASE_URL": "https://.openai.azure.com"}, r"base_url \(from OPENAI_BASE_URL\) is no http"),
     ({"OPENAI_BASE_URL": "https://a..b/v1"}, r"base_url \(from OPENAI_BASE_URL\)"),
     ({"OPENAI_BASE_URL": "https://" + "a" * 64 + ".com/v1"}, r"base_url \(from OPENAI_BASE_URL\)"),
@@ -73,6 +83,46 @@ def test_a_wrong_variable_is_named_and_nothing_was_sent(
     assert db.execute("SELECT count(*) FROM ftsql_writes WHERE open OR state = 'unknown'").get == 0
     assert db.execute("SELECT count(*) FROM ftsql_requests").get == 0
     db.close()
+
+
+def test_a_password_of_a_proxy_is_in_no_message_though_a_space_stands_before_its_url(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ftsql.attempts.RETRY_SECONDS", 0.0)
+    monkeypatch.setenv("HTTPS_PROXY", " http://user:secretpw123@127.0.0.1:9 ")
+    db = ftsql.connect()
+    with pytest.raises(ftsql.Error, match="by the proxy http://127.0.0.1:9") as caught:
+        db.execute(LIST).fetchall()
+    assert "secretpw" not in str(caught.value)
+    db.close()
+
+
+@pytest.mark.parametrize(
+    ("variable", "words"),
+    [
+        ("FTSQL_STORE", "cannot use the store ~nosuchuser/x: there is no such user"),
+        ("FTSQL_CONFIG", "cannot read the provider file ~nosuchuser/x"),
+        ("FTSQL_TIMEOUT", "setting timeout: '~nosuchuser/x' is no number"),
+    ],
+)
+def test_a_file_of_a_user_that_does_not_exist_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, words: str
+) -> None:
+    monkeypatch.setenv(variable, "~nosuchuser/x")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ftsql.Error, match=words):
+        ftsql.connect()
+    done = subprocess.run([sys.executable, "-m", "ftsql", "SELECT 1"], capture_output=True, text=True)
+    assert (done.returncode, words in done.stderr.replace("\n", " "), "Traceback" in done.stderr) == (1, True, False)
+    assert [path for path in tmp_path.iterdir() if "nosuchuser" in path.name] == []
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "1e300"])
+@pytest.mark.parametrize("name", ["timeout", "connect_timeout", "settle_seconds"])
+def test_a_time_that_no_socket_takes_is_refused(name: str, value: str) -> None:
+    settings: dict[str, Any] = {name: value}
+    with pytest.raises(ftsql.ConfigError, match=f"setting {name}"):
+        ftsql.connect(**settings)
 
 
 def test_an_empty_label_in_azures_endpoint_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,6 +261,15 @@ def test_a_proxy_that_cannot_be_reached_is_named_and_nothing_was_sent(
         db.execute(sql).fetchall()
     assert CANARY not in str(caught.value)
     assert db.execute("SELECT count(*) FROM ftsql_writes WHERE open").get == 0
+    db.close()
+
+
+def test_what_fails_before_a_byte_has_left_is_not_sent_whatever_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://xn--a.example/v1")
+    db = ftsql.connect()
+    with pytest.raises(ftsql.APIConnectionError, match="InvalidCodepoint.*Not sent"):
+        db.execute(CREATE)
+    assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("refused",)]
     db.close()
 
 

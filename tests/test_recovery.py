@@ -15,6 +15,7 @@ import pytest
 
 import ftsql
 from ftsql.errors import ProgrammingError
+from ftsql.journal import Journal
 from ftsql.sandbox import Fault, Sandbox
 from tests.conftest import Connect, fill
 from tests.writing import CREATE, INSERT, ONE, posts
@@ -287,3 +288,28 @@ def test_a_long_history_costs_an_opening_nothing(sandbox: Sandbox, connect: Conn
         connect(store=store)
     assert lines == []
     assert len(sandbox.requests) == before
+
+
+@pytest.mark.parametrize("where", ["record", "_create"])
+def test_two_processes_that_find_the_same_open_write_settle_it_once(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    path = tmp_path / "store.db"
+    killed(path, ONE, where, after=2 if where == "record" else 1, providers="openai")
+    honest = Journal.open
+    first = [True]
+
+    def slow(self: Journal) -> list[Any]:
+        entries = honest(self)
+        if first[0]:
+            first[0] = False
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                connect(store=path).close()  # another process, faster
+        return entries
+
+    monkeypatch.setattr(Journal, "open", slow)
+    with told() as lines:
+        db = connect(store=path)
+    assert any("was settled by another process meanwhile" in line for line in lines), lines
+    assert len(states(db)) == 1
