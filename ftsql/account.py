@@ -25,6 +25,11 @@ from ftsql.providers import VARIABLE, Provider, tells_of_a_credential
 from ftsql.resource import Echoed
 from ftsql.resources import JOBS
 
+# What follows a backslash in JSON: a character in two halves, half of one (texts that were cut have it), or another.
+ESCAPED = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
+
 
 @dataclass(eq=False)
 class Account:
@@ -144,7 +149,12 @@ class Account:
         Raises ValueError for what is no JSON.
         """
         body = body.removeprefix(b"\xef\xbb\xbf")
-        value = from_json(body, allow_inf_nan=True, cache_strings="keys")  # values are mostly new ones
+        try:
+            value = from_json(body, allow_inf_nan=True, cache_strings="keys")  # values are mostly new ones
+        except ValueError:
+            if (whole := _whole_characters(body)) == body:
+                raise
+            value = from_json(whole, allow_inf_nan=True, cache_strings="keys")
         secrets = [secret for secret in self.secrets() if _may_hold(body, secret)]
         return _marked(value, frozenset(secrets)) if secrets else value
 
@@ -182,6 +192,11 @@ class Account:
             return found
 
         return VARIABLE.sub(value, template) if "$" in template else template
+
+
+def _whole_characters(body: bytes) -> bytes:
+    """A body of JSON with U+FFFD for each half of a character, which SQLite and JSON's own parsers have not."""
+    return ESCAPED.sub(lambda found: rb"\ufffd" if found[1] else found[0], body)
 
 
 def _may_hold(body: bytes, secret: str) -> bool:

@@ -51,7 +51,7 @@ COMPARE = frozenset({"Lt", "Le", "Gt", "Ge", "Eq", "Ne"})
 SEEK = frozenset({"SeekGT", "SeekGE", "SeekLT", "SeekLE", "IdxGT", "IdxGE", "IdxLT", "IdxLE"})
 FIND = frozenset({"Found", "NotFound", "NoConflict"})
 ARITHMETIC = frozenset({"Add", "Subtract", "Multiply", "Divide", "Remainder"})
-CONSTANTS = frozenset({"Integer", "Int64", "Real", "String8", "String", "Blob", "Null", "Variable"})
+CONSTANTS = frozenset({"Integer", "Int64", "Real", "String8", "String", "Blob", "Null", "Variable", "IfNullRow"})
 COPIES = frozenset({"SCopy", "IntCopy", "Copy", "Move"})
 CALLS = frozenset({"Function", "PureFunc", "AggStep", "AggStep1", "AggInverse"})
 # Opcodes that put a number into P2, and into P3.
@@ -66,7 +66,7 @@ NUMBERS_3 = frozenset(["BitAnd", "BitOr", "ShiftLeft", "ShiftRight", "And", "Or"
 PLAIN = frozenset(
     """
     Init Goto Gosub Return InitCoroutine EndCoroutine Yield HaltIfNull Halt Once If IfNot IsType IsNull
-    NotNull IfNullRow Jump ElseEq Compare Permutation Noop Explain Trace CursorHint Abortable Savepoint
+    NotNull Jump ElseEq Compare Permutation Noop Explain Trace CursorHint Abortable Savepoint
     AutoCommit Transaction SetCookie ReopenIdx OpenRead OpenWrite OpenAutoindex OpenEphemeral SorterOpen
     SequenceTest Close ColumnsUsed SeekScan SeekHit IfNotOpen IfNoHope SeekRowid NotExists Delete SeekEnd
     ResetCount SorterCompare NullRow Last IfSizeBetween IfSmaller SorterSort Sort Rewind IfEmpty SorterNext
@@ -309,7 +309,7 @@ class _Reader:
             return Source("value", value=struct.unpack("<q" if step.opcode == "Int64" else "<d", packed)[0])
         if step.opcode in ("String8", "String"):
             return Source("value", value=step.p4)
-        if step.opcode == "Null":
+        if step.opcode in ("Null", "IfNullRow"):
             return Source("value")
         if step.opcode == "Blob":
             return Source("value", value=b"")
@@ -429,10 +429,11 @@ def _written(step: Step) -> Sequence[int]:
         return range(p1, p1 + p2)
     if opcode == "Cast":
         return (p1,)
-    if opcode in CONSTANTS or opcode in COPIES or opcode in NUMBERS_2 or opcode in ("Param", "RowData", "SorterData"):
-        return (p2,)
-    written_3 = opcode in ("Column", "VColumn", "AggValue", "Concat", "MakeRecord")
-    return (p3,) if written_3 or opcode in CALLS or opcode in ARITHMETIC or opcode in NUMBERS_3 else ()
+    written_3 = ("Column", "VColumn", "AggValue", "Concat", "MakeRecord", "IfNullRow")  # the last one if it jumps
+    if opcode in written_3 or opcode in CALLS or opcode in ARITHMETIC or opcode in NUMBERS_3:
+        return (p3,)
+    written_2 = opcode in CONSTANTS or opcode in COPIES or opcode in NUMBERS_2
+    return (p2,) if written_2 or opcode in ("Param", "RowData", "SorterData") else ()
 
 
 def _join(known: State, state: State) -> bool:

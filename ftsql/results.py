@@ -140,7 +140,7 @@ def decoded(content: bytes) -> str | None:
     for candidate in _candidates(content):
         with contextlib.suppress(UnicodeDecodeError):
             text = candidate.decode("utf-8-sig")
-            header = text.lstrip("\r\n").partition("\n")[0][:10_000]
+            header = _header(text.lstrip("\r\n"))
             if METRICS & {_name(name) for name in header.strip().split(_delimiter(header))}:
                 return text
     return None
@@ -157,6 +157,11 @@ def _candidates(content: bytes) -> Iterator[bytes]:
             yield base64.b64decode(b"".join(content.split()), validate=True)
 
 
+def _header(text: str) -> str:
+    """The first line of a CSV, of at most 10,000 characters."""
+    return re.split("[\r\n]", text[:10_000], maxsplit=1)[0]
+
+
 def _delimiter(header: str) -> str:
     """What stands between the names of a header: a comma, a semicolon or a tab, whichever there are more of."""
     return max(",;\t", key=header.count)
@@ -170,7 +175,7 @@ def _name(name: str) -> str:
 def parsed(account: Account, job: str, file: str, text: str, tell: Callable[[str], None]) -> list[Row]:
     """The lines of a result file as rows. Raises csv.Error for what is no CSV."""
     text = text.lstrip("\r\n")
-    delimiter = _delimiter(text.partition("\n")[0][:10_000])
+    delimiter = _delimiter(_header(text))
     reader = csv.DictReader(
         io.StringIO(text, newline=""),
         restkey="extra",

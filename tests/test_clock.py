@@ -80,15 +80,18 @@ def test_events_that_were_settled_in_the_future_are_asked_for_again(
 
 
 def test_an_order_shown_in_the_future_is_shown_again(at: At, tmp_path: Path, clock: dict[str, float]) -> None:
-    server, _ = at(api([job(number) for number in range(45)]))
-    newest = "SELECT id FROM fine_tuning_jobs ORDER BY created_at DESC LIMIT 1"
-    for by, limit in ((7200.0, 20), (0.0, 20), (0.0, 1)):
+    jobs = [job(number) for number in range(45)]
+    server, _ = at(api(jobs))
+    same = jobs[0]["created_at"] + 1  # of a whole page, which shows no order
+    for by, newest, requests in ((7200.0, same - 1, 1), (0.0, same, 2), (0.0, same, 1)):
         clock["by"] = by
         db = ftsql.connect(store=tmp_path / "store.db")
         server.asked.clear()
-        assert db.execute(newest).fetchall() == [("ftjob-00000",)]
-        assert server.requests == [f"?limit={limit}"]
+        assert db.execute("SELECT created_at FROM fine_tuning_jobs ORDER BY 1 DESC LIMIT 1").get == newest
+        assert len(server.requests) == requests
         db.close()
+        if newest != same:
+            jobs[:0] = [job(number, created_at=same) for number in range(100, 120)]
 
 
 def test_a_day_limit_counts_what_was_created_in_the_future(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import ftsql
 from ftsql.resource import Resource
 from ftsql.resources import CHECKPOINTS, EVENTS, FILES, JOBS, MODELS, PERMISSIONS
-from tests.answering import PATH, Answering, Asked, job
+from tests.answering import PATH, Answer, Answering, Asked, job
 from tests.conftest import At
 
 # What does not fit a column of each type. The same value may be right elsewhere: a text takes a number.
@@ -153,3 +154,21 @@ def test_many_odd_values_are_one_warning_and_sync_goes_on(at: At, tmp_path: Path
         (done,) = sync(tmp_path / "jobs.db", tables=["jobs"])
     assert not done.failed
     assert done.changes[0].rows == 5
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        (rb"cut \ud83d", "cut \ufffd"),
+        (rb"\udE00 low", "\ufffd low"),
+        (rb"\ude00\uD83D\ud83d\ude00", "\ufffd\ufffd\U0001f600"),
+        (rb"\\ud83d is no half, \ud83d is", "\\ud83d is no half, \ufffd is"),
+        (rb"two \ud83d\ud83d", "two \ufffd\ufffd"),
+    ],
+)
+def test_half_of_a_character_is_a_replacement_and_hides_no_table(at: At, sent: bytes, shown: str) -> None:
+    body = json.dumps({"data": [job(1, organization_id="ORG"), job(2)], "has_more": False}).encode()
+    _, db = at(lambda asked: Answer(body.replace(b"ORG", sent)))
+    rows = db.execute("SELECT id, organization_id FROM fine_tuning_jobs ORDER BY created_at DESC").fetchall()
+    assert [id for id, _ in rows] == ["ftjob-00001", "ftjob-00002"]
+    assert rows[0][1] == shown

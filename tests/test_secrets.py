@@ -99,7 +99,7 @@ def test_a_key_that_no_header_can_carry_is_named_but_not_shown(
 ) -> None:
     if "\x00" not in key:
         monkeypatch.setenv("OPENAI_API_KEY", key)
-        with pytest.raises(ftsql.ConfigError, match="OPENAI_API_KEY holds characters") as caught:
+        with pytest.raises(ftsql.ConfigError, match="OPENAI_API_KEY holds (a character that|characters)") as caught:
             connect().execute("SELECT * FROM fine_tuning_jobs").fetchall()
         assert key not in str(caught.value)
 

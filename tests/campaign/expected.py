@@ -127,7 +127,7 @@ def content(found: Found, sent: bytes) -> str:
 
 def _lines(found: Found, text: str) -> str:
     text = text.lstrip("\r\n")
-    first = text.partition("\n")[0]
+    first = re.split("[\r\n]", text, maxsplit=1)[0]
     delimiter = max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
     try:
@@ -135,7 +135,7 @@ def _lines(found: Found, text: str) -> str:
     except csv.Error as error:
         return f"{len(found)} rows out of no CSV: {error}" if found else ""
     names = [re.sub("[ -]+", "_", name.strip().strip('"').strip().lower()) for name in header]
-    if not {*names} & {*RESULT, *OTHER_NAMES.values(), *MORE_METRICS}:
+    if len(first) > 10_000 or not {*names} & {*RESULT, *OTHER_NAMES.values(), *MORE_METRICS}:
         return f"{len(found)} rows of what has no metric" if found else ""
     if len(found) != len(lines):
         return f"{len(found)} rows of {len(lines)} lines"
@@ -237,9 +237,20 @@ def _hidden(sent: Any) -> Any:
 
 def _decoded(body: bytes) -> Any:
     try:
-        return json.loads(body)
+        return json.loads(json.dumps(json.loads(body)), object_pairs_hook=_mended)
     except (ValueError, RecursionError):
         return None
+
+
+def _mended(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose texts have U+FFFD for halves of characters, which SQLite has not."""
+
+    def mended(value: Any) -> Any:
+        if isinstance(value, str):
+            return "".join("\ufffd" if "\ud800" <= letter <= "\udfff" else letter for letter in value)
+        return [mended(each) for each in value] if isinstance(value, list) else value
+
+    return {mended(name): mended(value) for name, value in pairs}
 
 
 def _same(shown: Any, sent: Any) -> bool:

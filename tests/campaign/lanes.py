@@ -26,6 +26,7 @@ RENEWED = 40  # bodies after which a connection is another one
 KEPT = ("get", "events", "checkpoints", "results")  # what the store may have of the body before
 SLOW_EVERY = 40
 UNCLEAR = (408, 499)  # refusals after which a write may have been accepted
+NEVER_DONE = (501, 505)  # and failures after which it cannot have been
 HUNG_UP = 10.0  # seconds after which nobody reads a lie any more
 
 
@@ -239,11 +240,11 @@ class Lane:
             job = next(each for each in listed if each["id"] == place.id)
             return expected.single(found, json.dumps(job).encode(), place.columns, place.id)
         if told.status != 200:
-            gone = told.status == 404 and not found and place.name not in ("list", "files", "models")
+            gone = told.status in (404, 410) and not found and place.name not in ("list", "files", "models")
             return "" if gone else f"{len(found)} rows of an error"
         if sent.content is None:
             return f"{len(found)} rows of what nobody can read"
-        if (sent.kind, place.shape) == ("strange head", "content"):
+        if sent.kind == "strange head" and place.shape in ("content", "results"):
             return ""  # which may begin anywhere
         if place.shape == "list":
             return expected.listed(found, sent.content, place.columns)
@@ -277,7 +278,7 @@ class Lane:
             return f"{len(posts)} creates arrived, {len(new)} jobs"
         if state == "committed" and id not in new and id != expected.shown_text(body.get("id")):
             return f"{id} is said to be created, and neither {new} nor {body}"
-        sure = 400 <= told.status < 500 and told.status not in UNCLEAR
+        sure = (400 <= told.status < 500 and told.status not in UNCLEAR) or told.status in NEVER_DONE
         if state == "refused" and not (sure or told.sent.kind == "strange head"):
             return f"refused, though it was answered with {told.status}: {error}"
         return ""
