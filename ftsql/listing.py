@@ -464,7 +464,7 @@ class Listing:
             shown: dict[str, str] = {}
             for row in rows:
                 if shown.setdefault(row.id, _digest(row)) != _digest(row):
-                    raise self._contradiction(f"has two different {self._resource.noun}s of the id {row.id!r}")
+                    raise self._contradiction(f"has two different {self._resource.noun}s of the id {row.id[:60]!r}")
 
     def _join(self) -> None:
         """Whether the pages reach back to where the store knows every job: then it has the rest."""

@@ -23,7 +23,7 @@ from ftsql.resource import Row
 from ftsql.resources import JOBS, is_finished
 from ftsql.sending import Sender
 from ftsql.session import Session
-from ftsql.write import CANCELLED, Write, leaves
+from ftsql.write import CANCELLED, Write, leads_to
 
 Decision = Literal["keep", "cancel", "none", "job"]
 OPENING_SECONDS = 10.0  # how long opening a store may look for what a crash left
@@ -195,7 +195,7 @@ def _act(session: Session, entry: Entry, look: Look, exact: bool) -> str:
     if row is None and not (exact and proves):
         return "stays open: no such job is to be seen, which here does not prove that it is gone"
     status = "gone" if row is None else row.state
-    if row is not None and leaves(entry.action, row.status):
+    if row is not None and leads_to(entry.action, row.status):
         _close(session, entry, "committed")
         return f"took effect: the job is {status}"
     _close(session, entry, "refused", error=f"the job is {status}")

@@ -35,7 +35,7 @@ from ftsql.resource import Row
 from ftsql.resources import JOBS, is_finished
 from ftsql.settings import Settings
 from ftsql.workers import Call
-from ftsql.write import CANCELLED, Write, leaves
+from ftsql.write import Write, leads_to, leaves
 
 STOP_SECONDS = 1.0
 IN_FLIGHT_SECONDS = 15.0  # how long a first Ctrl-C waits for the write under way
@@ -99,9 +99,9 @@ class Sender:
             back = write.undoing()
             self._noted(lambda: self.enlist([back]))
             sender = self._patient()
-            status = (sender.send(back) if back.journal_id else sender._sent(back)).status
-            if is_finished(status) and status not in CANCELLED:
-                raise ProgrammingError(f"it is {status} already")
+            row = sender.send(back) if back.journal_id else sender._sent(back)
+            if write.action == "create" and not leads_to("cancel", row.status):
+                raise ProgrammingError(f"it is {row.state}{' already' if is_finished(row.status) else ' all the same'}")
         except Exception as error:
             reason = str(error).rstrip(".")
             write.state = "stays"
@@ -110,7 +110,7 @@ class Sender:
             return f"{id} exists and could not be {taken} ({reason}): {write.undoing_sql()}"
         write.state = "cancelled"
         self._noted(lambda: self.journal.record([write.journal_id], "cancelled"))
-        return f"{id} was created and is {status} now"
+        return f"{id} was created and is {row.status} now"
 
     def _patient(self) -> Sender:
         """One that goes on for a while after an interrupt: what takes back must leave, though a limit holds it back."""
@@ -253,13 +253,19 @@ class Sender:
             refusal = error
         with contextlib.suppress(DataError):
             row = JOBS.one(write.provider, answer, str(write.job_id), warn)
-            if row.status is not None:
+            if leads_to(write.action, row.status):
                 return row
         if refusal is None and isinstance(answer, dict) and not answer.get("id") and (text := words(answer)[0]):
             status = write.reply.status if write.reply else None
             refusal = APIError(text, provider=write.provider, status=status)
-        # An empty or foreign body, a refusal, a lost answer: what counts is how the job is now.
-        return self._now(write, refusal)
+        # Another status, an empty or foreign body, a refusal, a lost answer: what counts is how the job is now.
+        job = self._now(write, refusal)
+        if not leads_to(write.action, job.status):
+            warn(
+                f"{write.provider}: {write.action} of {job.id} was accepted, and the job is {job.state} all the same. "
+                f"See how it goes on: SELECT status FROM fine_tuning_jobs WHERE id = '{job.id}'"
+            )
+        return job
 
     def _now(self, write: Write, refusal: APIError | None) -> Row:
         """The job as it is after a write to it. Raises the refusal of one, unless the job is so already."""

@@ -20,7 +20,7 @@ from ftsql.ids import in_url
 from ftsql.journal import State
 from ftsql.multipart import Upload
 from ftsql.resource import JSONObject, Resource, Row
-from ftsql.resources import JOBS
+from ftsql.resources import JOBS, is_finished
 
 Action = Literal["create", "cancel", "pause", "resume", "delete", "grant", "upload"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
@@ -28,11 +28,23 @@ MAKES: tuple[Action, ...] = ("create", "grant", "upload")  # something new, so t
 # The status that each action leaves, as UPDATE names it.
 STATUS: dict[str, Action] = {"cancelled": "cancel", "paused": "pause", "running": "resume"}
 CANCELLED = ("cancelled", "canceled")
+ON_THE_WAY = {
+    "cancel": ("cancelling", "canceling", "cancel_requested", "pending_cancellation"),
+    "pause": ("pausing",),
+    "resume": ("resuming",),
+}
 
 
 def leaves(action: str, status: str | None) -> bool:
     """Whether ``status`` is what ``action`` leaves."""
     return status in CANCELLED if action == "cancel" else STATUS.get(status or "") == action
+
+
+def leads_to(action: str, status: str | None) -> bool:
+    """Whether ``status`` is what ``action`` leaves, or one on the way there."""
+    if leaves(action, status) or status in ON_THE_WAY.get(action, ()):
+        return True
+    return action == "resume" and bool(status) and status != "paused" and not is_finished(status)
 
 
 @dataclass(eq=False)

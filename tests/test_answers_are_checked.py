@@ -248,6 +248,57 @@ def test_a_cancel_answered_with_anything_but_its_job_is_looked_at(at: At, answer
     assert server.requests == ["POST /ftjob-00001/cancel", "/ftjob-00001"]
 
 
+@pytest.mark.parametrize("action", ["cancel", "pause", "resume"])
+@pytest.mark.parametrize("status", ["unchanged", ""])
+def test_an_action_that_was_accepted_and_changed_nothing_is_named(at: At, action: str, status: str) -> None:
+    before = running(status="paused" if action == "resume" else "running")
+    shown = before if status else {**before, "status": status}
+    server, db = at(acting(shown, before))
+    with pytest.warns(ftsql.Warning, match=f"{action} of ftjob-00001 was accepted, and the job is {before['status']} "):
+        db.execute(f"SELECT {action}_job('ftjob-00001')").fetchall()
+    assert server.requests == [f"POST /ftjob-00001/{action}", "/ftjob-00001"]
+
+
+@pytest.mark.parametrize(
+    ("action", "status"),
+    [
+        ("cancel", "cancelling"),
+        ("cancel", "canceled"),
+        ("pause", "pausing"),
+        ("resume", "queued"),
+        ("resume", "running"),
+    ],
+)
+def test_an_action_on_its_way_is_believed_at_once(at: At, action: str, status: str) -> None:
+    server, db = at(acting(running(status=status), running(status=status)))
+    assert db.execute(f"SELECT {action}_job('ftjob-00001')").fetchall() == [(status,)]
+    assert server.requests == [f"POST /ftjob-00001/{action}"]
+
+
+def test_a_create_whose_taking_back_changed_nothing_is_said_to_stay(at: At) -> None:
+    served = creating()
+
+    def answering(asked: Asked) -> Any:
+        if asked.method == "GET" or asked.path.endswith("/cancel"):
+            return running()
+        if b"file-refused" in asked.body:
+            return Answer({"error": {"message": "no such file"}}, 400)
+        return served(asked)
+
+    _, db = at(answering)
+    insert = "INSERT INTO fine_tuning_jobs (model, training_file) VALUES ('m', 'file-abc'), ('m', 'file-refused')"
+    stays = r"ftjob-00001 exists and could not be cancelled \(it is running all the same\)"
+    with (
+        pytest.raises(ftsql.Error, match=stays),
+        pytest.warns(ftsql.Warning, match="cancel of ftjob-00001 was accepted"),
+    ):
+        db.execute(insert)
+    assert db.execute("SELECT state FROM ftsql_writes WHERE action = 'create'").fetchall() == [
+        ("created",),
+        ("refused",),
+    ]
+
+
 def test_another_job_is_never_taken_for_the_one_that_was_asked_for(at: At) -> None:
     _, db = at(acting(job(2), job(2, status="cancelled")))
     with pytest.raises(ftsql.Error, match="asked for the fine-tuning job 'ftjob-00001' it answered with another one"):
@@ -283,6 +334,36 @@ def test_a_refusal_that_cannot_have_been_accepted_is_never_unknown(at: At, answe
     assert time.monotonic() - began < 5
     assert server.requests == ["POST "]
     assert db.execute("SELECT state, open FROM ftsql_writes").fetchall() == [("refused", 0)]
+
+
+LICENSE_FAQ = Answer({"error": {"message": "Worker lost while copying enterprise-license-faq.jsonl"}}, 500)
+
+
+def test_a_failure_that_only_mentions_a_license_is_looked_for(at: At) -> None:
+    made: list[dict[str, Any]] = []
+
+    def answering(asked: Asked) -> Any:
+        if asked.method != "POST":
+            return {"data": made, "has_more": False}
+        made.append(
+            job(7, **{**running(), **json.loads(asked.body), "id": "ftjob-00007", "created_at": int(time.time())})
+        )
+        return LICENSE_FAQ
+
+    _, db = at(answering)
+    db.execute(CREATE.format("model, training_file", "'m', 'f'"))
+    assert db.ftsql.last_job_id == "ftjob-00007"
+
+
+def test_an_older_job_is_never_taken_for_the_one_created(at: At) -> None:
+    old = running(model="m", training_file="f", seed=1, created_at=int(time.time()) - 86_400)
+    server, db = at(
+        lambda asked: old if asked.method == "POST" else {"data": [old], "has_more": False}, settle_seconds=0.2
+    )
+    with pytest.raises(ftsql.OutcomeUnknown, match="answered with another job, ftjob-00001"):
+        db.execute(CREATE.format("model, training_file", "'m', 'f'"))
+    assert not any("cancel" in request for request in server.requests)
+    assert db.execute("SELECT state, open FROM ftsql_writes").fetchall() == [("unknown", 1)]
 
 
 def test_a_create_answered_200_with_an_error_is_looked_for_and_says_the_servers_words(connect: Connect, at: At) -> None:

@@ -419,3 +419,39 @@ def test_events_that_cannot_be_asked_after_are_whole_or_an_error(
     _, db = at(answering, paging="none")
     assert db.execute(sql).get == total
     assert [asked.query.get("limit") for asked in server.asked if "events" in asked.path] == ["100", "50"]
+
+
+FAILED: list[dict[str, Any]] = [
+    {"success": False, "message": "Backend is down", "data": []},
+    {"success": False, "message": "Backend is down", "data": None},
+    {"ok": False, "msg": "Backend is down", "data": [], "has_more": False},
+    {"code": 50001, "msg": "Backend is down", "data": []},
+    {"code": "internal", "message": "Backend is down", "data": None},
+    {"error": {"message": "Backend is down"}, "data": [], "has_more": False},
+    {"errors": [{"message": "Backend is down"}], "data": []},
+    {"status": "error", "message": "Backend is down", "data": []},
+    {"error": {"message": "Backend is down"}, "data": [job(1)], "has_more": False},
+]
+
+
+@pytest.mark.parametrize("envelope", FAILED, ids=str)
+def test_an_envelope_that_says_it_failed_is_no_empty_list(at: At, envelope: dict[str, Any]) -> None:
+    _, db = at(lambda asked: envelope)
+    with pytest.raises(ftsql.Error, match="Backend is down"):
+        db.execute(COUNT).fetchall()
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        {"success": True, "code": 0, "message": "OK", "data": []},
+        {"code": "200", "msg": "success", "data": []},
+        {"error": None, "errors": [], "ok": True, "status": "success", "data": [], "has_more": False},
+        {"object": "list", "data": None, "has_more": False},
+        {"object": "list", "data": None},
+    ],
+    ids=str,
+)
+def test_an_envelope_that_says_it_went_well_is_an_empty_list(at: At, envelope: dict[str, Any]) -> None:
+    _, db = at(lambda asked: envelope)
+    assert db.execute(COUNT).fetchall() == [(0, 0)]

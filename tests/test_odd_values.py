@@ -126,12 +126,32 @@ def test_a_time_that_is_not_set_is_null_without_a_word(at: At, value: Any) -> No
         "2026-09-21T14:13:20.999999+00:00",
         "2026-09-21 14:13:20",
         "2026-09-21T10:13:20-04:00",
+        "20260921T141320Z",
     ],
     ids=repr,
 )
 def test_a_time_is_the_same_second_however_it_is_said(at: At, value: Any) -> None:
     _, db = at(_serving(JOBS, [job(created_at=value)]))
     assert db.execute("SELECT created_at FROM fine_tuning_jobs").fetchall() == [(1_790_000_000,)]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "9999-12-31T23:59:59Z", 253_402_300_799, 253_402_300_799_000, "253402300799", 99_999_999_999, 1e11,
+        999_999_999_999, "9" * 12,
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_the_end_of_all_years_is_no_time_of_another_unit(at: At, value: Any) -> None:
+    _, db = at(_serving(JOBS, [job(finished_at=value)]))
+    with pytest.warns(ftsql.Warning, match="does not fit the column: it is NULL"):
+        assert db.execute("SELECT finished_at FROM fine_tuning_jobs").fetchall() == [(None,)]
+
+
+def test_a_date_of_eight_digits_is_a_date(at: At) -> None:
+    _, db = at(_serving(JOBS, [job(created_at="20300101")]))
+    assert db.execute("SELECT date(created_at, 'unixepoch') FROM fine_tuning_jobs").get == "2030-01-01"
 
 
 @pytest.mark.parametrize("object", [{"status": "running"}, {"id": ""}, {"id": None}, {"id": []}, "x", None, 5, []])
