@@ -63,6 +63,8 @@ def explain(session: Session, sql: str) -> list[Cost]:
         if constants:
             comparisons.check(match["words"].strip(), constants, lambda _: True)
         plan = Plan.from_words(words)
+        if plan.access != "nothing" and not session.accounts:
+            session.statement.look.accounts  # noqa: B018 - it raises what the statement itself would
         if plan.access not in get_args(Access):
             costs.append(_other(f"{match['table']}, {words}", words.split(), inner=number > 0))
             continue

@@ -127,3 +127,15 @@ def test_what_cannot_be_asked_for_is_the_error_that_it_will_be(sandbox: Sandbox,
     with pytest.raises(ProgrammingError, match="is served by fine_tuning_job_id only"):
         db.ftsql.explain("SELECT * FROM fine_tuning_job_events")
     assert [cost.number for cost in db.ftsql.explain("SELECT * FROM models WHERE id = 'x'")] == ["1 request"] * 2
+
+
+@pytest.mark.parametrize("table", ["fine_tuning_jobs", "jobs", "fine_tuning_job_events", "files"])
+def test_without_a_key_it_says_what_the_statement_would_say(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    db = connect()
+    with pytest.raises(ftsql.ConfigError, match="no provider is active: set OPENAI_API_KEY"):
+        db.ftsql.explain(f"SELECT * FROM {table}")
+    assert db.ftsql.explain("SELECT * FROM ftsql_columns")[-1].high == 0
+    assert db.ftsql.explain("SELECT * FROM fine_tuning_jobs WHERE id IS NULL")[-1].high == 0
