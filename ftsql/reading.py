@@ -41,6 +41,9 @@ def entry(kind: type[T], table: Mapping[str, Any], name: str) -> T:
         raise ConfigError(f"{name}: {word}: {'there is no such word' if unknown else first['msg']}") from None
 
 
+WHOLE = "^[^\ufffd]+$"  # what stands for a character that was lost makes another id
+
+
 @cache
 def _strict(kind: type) -> TypeAdapter[Any]:
     return TypeAdapter(with_config(ConfigDict(extra="forbid"))(kind))
@@ -64,7 +67,7 @@ def _ruled(kind: Any, rule: Rule) -> Any:
         plain = Annotated[int, Field(strict=True, gt=0, le=rule.plain)]
         kind = Annotated[plain | kind, Field(union_mode="left_to_right")]
     if rule.filled:
-        kind = Annotated[kind, Field(min_length=1)]
+        kind = Annotated[kind, Field(min_length=1, pattern=WHOLE)]
     if rule.names:
         kind = Annotated[kind, Field(validation_alias=AliasChoices(*rule.names))]
     return kind

@@ -268,6 +268,8 @@ class Resource:
         name = culprit.get("id") if isinstance(culprit, dict) else None
         field = str(place[1]) if len(place) > 1 else "the object"
         message = error["msg"].removeprefix("Value error, ")[:120]
+        if error["type"] == "string_pattern_mismatch":
+            message = "should have all its characters"  # one of them is only half there
         return (
             f"sent a {self.noun} that does not follow the API's schema "
             f"({'id ' + repr(name)[:80] if name else f'number {index + 1} of the answer, without an id'}): "

@@ -52,7 +52,7 @@ BODIES: list[tuple[Any, str]] = [
     ({"data": [{"id": None}]}, "id: "),
     ({"data": [{"id": ""}]}, "id: "),
     ({"data": [], "has_more": "perhaps"}, "has_more is 'perhaps'"),
-    ('{"data": [{"id": "\\ud800"}]}', "no valid JSON"),
+    ('{"data": [{"id": "ftjob-\\ud800"}]}', "id: "),
     ("[" * 100_000, "no valid JSON|recursion"),
 ]
 

@@ -254,15 +254,17 @@ def test_strange_values_are_kept_and_not_written_twice(
     ]
 
 
-def test_a_text_that_is_no_unicode_fails_that_provider_only(
-    sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
+@pytest.mark.parametrize("place", ["suffix", "id"])
+def test_half_of_a_character_is_kept_as_a_replacement_but_in_an_id(
+    sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path, place: str
 ) -> None:
     sandbox.add_job(id="ftjob-1")
-    body = sandbox.jobs()[0]
-    text = json.dumps({"object": "list", "has_more": False, "data": [{**body, "suffix": "SUR"}]})
+    text = json.dumps({"object": "list", "has_more": False, "data": [{**sandbox.jobs()[0], place: "SUR"}]})
     sandbox.fault(Fault(times=None, body=text.replace("SUR", "\\ud800"), content_type="application/json"))
     done = once(db, tmp_path / "jobs.db")
-    assert done.failed
+    assert done.failed == (place == "id")
+    if place == "suffix":
+        assert read(tmp_path / "jobs.db", "SELECT suffix FROM fine_tuning_jobs") == [("\ufffd",)]
 
 
 def test_what_cannot_be_asked_for_is_said_before_anything_is_sent(
