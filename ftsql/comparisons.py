@@ -44,6 +44,10 @@ NAMES_A_TABLE = re.compile(rf"\b({'|'.join(sorted(TIMES))})\b", re.IGNORECASE)
 NAMES_A_TIME = re.compile(rf"\b({'|'.join(sorted(EVERY_TIME))}|finished)\b", re.IGNORECASE)  # or a view's readable one
 
 
+# A year, a month or a day in digits. As Unix times they are of 1970, when no API was there.
+DATE = re.compile(r"((?:19[89]|20[0-9]|21[0-4])\d)(?:(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])?)?")
+
+
 def mistake(column: str, value: SQLiteValue, operator: str = "=", *, converts: bool = True) -> ProgrammingError | None:
     """What is wrong with comparing a time with ``value``; None if it may be meant.
 
@@ -54,9 +58,12 @@ def mistake(column: str, value: SQLiteValue, operator: str = "=", *, converts: b
     digits = isinstance(value, str) and NUMERIC.fullmatch(value) is not None
     number = float(value) if digits and converts else value
     if isinstance(number, (int, float)):
-        if number < MILLISECONDS:
+        if number < MILLISECONDS and not (date := _as_a_date(number)):
             return None
-        why, instead = "is too large for that: it looks like milliseconds", f"{value!s} / 1000"
+        if number < MILLISECONDS:
+            why, instead = "is of January to August 1970 then: it looks like a date", f"unixepoch('{date}')"
+        else:
+            why, instead = "is too large for that: it looks like milliseconds", f"{value!s} / 1000"
         return ProgrammingError(f"{column} is a Unix time in seconds, and {brief(value)} {why}. Write {instead}")
     kind = "a text" if isinstance(value, str) else "a BLOB"
     instead = "a number, such as unixepoch('2020-01-01')"
@@ -70,6 +77,12 @@ def mistake(column: str, value: SQLiteValue, operator: str = "=", *, converts: b
         f"{column} is a Unix time in seconds, and {brief(value)} is {kind}: SQLite orders every number before every "
         f"text, so that this compares no times. Write {instead}"
     )
+
+
+def _as_a_date(number: float) -> str:
+    """The date that digits such as 2024, 202401 or 20240131 are meant for; nothing if they look like none."""
+    found = DATE.fullmatch(str(int(number))) if number == int(number) else None
+    return f"{found[1]}-{found[2] or '01'}-{found[3] or '01'}" if found else ""
 
 
 def constraints(info: apsw.IndexInfo, names: Sequence[str], table: str) -> tuple[list[tuple[int, str]], bool]:

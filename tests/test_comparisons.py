@@ -101,6 +101,10 @@ FORMS = [
     "{c} = 1790000000000",
     "{c} < 1e300",
     "{c} IN (1790000000000, 1)",
+    "{c} > 2024",
+    "{c} < '2024'",
+    "{c} >= 202401",
+    "{c} BETWEEN 20240101 AND 20241231",
 ]
 
 
@@ -139,6 +143,8 @@ def test_a_parameter_is_as_a_literal(db: ftsql.Connection, operator: str, value:
             "1790000000000",
             "1790000000000 is too large for that: it looks like milliseconds. Write 1790000000000 / 1000",
         ),
+        ("2024", "2024 is of January to August 1970 then: it looks like a date. Write unixepoch\\('2024-01-01'\\)"),
+        ("'20240131'", "it looks like a date. Write unixepoch\\('2024-01-31'\\)"),
     ],
 )
 def test_the_message_shows_the_column_the_value_and_what_to_write(
