@@ -49,6 +49,7 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
     url: str
+    kept: int = 0  # bytes of the body that went to the disk instead
 
     @property
     def request_id(self) -> str | None:

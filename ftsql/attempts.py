@@ -42,7 +42,7 @@ class Attempts:
         self._limiter = limiter
         self._log = log
         self._kind = kind
-        self._method = {"list": "GET", "get": "GET", "delete": "DELETE"}.get(kind, "POST")
+        self._method = {"list": "GET", "get": "GET", "download": "GET", "delete": "DELETE"}.get(kind, "POST")
         self._path = path + (f"?{urlencode(query)}" if query else "")
         self._asker = asker
         self._counts = log.counts
@@ -134,7 +134,7 @@ class Attempts:
         finally:
             record.milliseconds = round((time.monotonic() - began) * 1000, 1)
         if isinstance(outcome, Answer):
-            record.status, record.bytes = outcome.status, len(outcome.body)
+            record.status, record.bytes = outcome.status, len(outcome.body) + outcome.kept
         else:
             record.error = outcome.message
         return outcome

@@ -13,7 +13,7 @@ import apsw
 
 from ftsql import layout
 from ftsql.resource import Resource
-from ftsql.resources import JOBS
+from ftsql.resources import CHECKPOINTS, JOBS
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,11 @@ def apply(db: apsw.Connection, look: Look) -> Change:
     new = changed = deleted = 0
     if look.error is None:
         new, changed = _upsert(db, look, int(now))
-        deleted = _delete_children(db, look) if look.resource.parent else _delete_unseen(db, look)
+        keeps = layout.is_archive(db)
+        if look.resource.parent:
+            deleted = _delete_children(db, look, keeps=keeps)
+        else:
+            deleted = 0 if keeps else _delete_unseen(db, look)
         counted = f"SELECT count(*) FROM main.{table} WHERE {_KEYS}"
         rows = db.execute(counted, (look.provider,)).get
         looked_at = look.began
@@ -106,26 +110,33 @@ def _delete_unseen(db: apsw.Connection, look: Look) -> int:
     return db.total_changes() - before
 
 
-def _delete_children(db: apsw.Connection, look: Look) -> int:
-    """Delete what jobs that were asked about no longer show, and what belongs to jobs that are gone.
+def _delete_children(db: apsw.Connection, look: Look, *, keeps: bool) -> int:
+    """Delete what the parents that were asked about no longer show; unless it ``keeps`` them, what belongs to parents
+    that are gone.
 
-    Then remember which jobs were asked about.
+    Then remember which parents were asked about.
     """
     table, before = look.resource.table, db.total_changes()
+    parent = look.resource.parent
     known = 'main._sync_children WHERE "table" = ?1 AND provider = ?2'
     asked = 'gathered.parents WHERE "table" = ?1 AND provider = ?2'
-    gone = f"provider || '/' || fine_tuning_job_id NOT IN (SELECT key FROM main.{JOBS.table})"
+    if parent == "fine_tuning_job_id":
+        gone = f"provider || '/' || parent NOT IN (SELECT key FROM main.{JOBS.table})"
+    else:
+        gone = f"parent NOT IN (SELECT {parent} FROM main.{CHECKPOINTS.table} WHERE provider = ?2)"
+    if keeps:
+        gone = "false"
     db.execute(
-        f"DELETE FROM main.{table} WHERE provider = ?2 AND (fine_tuning_job_id IN "
-        f"(SELECT fine_tuning_job_id FROM {known} AND {gone}) OR (fine_tuning_job_id IN (SELECT id FROM {asked}) "
-        f"AND key NOT IN (SELECT key FROM gathered.{table})))",
+        f"DELETE FROM main.{table} WHERE provider = ?2 AND ({parent} IN (SELECT parent FROM {known} AND {gone}) "
+        f"OR ({parent} IN (SELECT parent FROM {asked}) AND key NOT IN (SELECT key FROM gathered.{table})))",
         (table, look.provider),
     )
     deleted = db.total_changes() - before
     db.execute(f"DELETE FROM {known} AND {gone}", (table, look.provider))
     db.execute(
-        f"INSERT INTO main._sync_children SELECT * FROM {asked} "
-        "ON CONFLICT DO UPDATE SET finished = excluded.finished WHERE finished IS NOT excluded.finished",
+        f"INSERT INTO main._sync_children SELECT * FROM {asked} ON CONFLICT DO UPDATE SET "
+        "finished = excluded.finished, read_at = excluded.read_at "
+        "WHERE NOT (finished AND excluded.finished)",  # whose time is nobody's business
         (table, look.provider),
     )
     return deleted

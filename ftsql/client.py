@@ -20,13 +20,14 @@ from ftsql.ids import in_url
 from ftsql.limiter import Limiter, limiter
 from ftsql.multipart import Upload
 from ftsql.pages import decoded
-from ftsql.requests import Asker, Requests
+from ftsql.requests import Asker, Counts, Requests
 from ftsql.resource import Resource
-from ftsql.resources import JOBS
+from ftsql.resources import FILES, JOBS
 from ftsql.settings import Settings
 from ftsql.workers import Call, Workers
 
 if TYPE_CHECKING:
+    from ftsql.download import Download
     from ftsql.transport import Transport
 
 T = TypeVar("T")
@@ -93,6 +94,33 @@ class Client:
             return value
 
         return self._start(run, kind or ("list" if listed else "get"), path, query, asker)
+
+    def download(self, path: str, into: Download, asker: Asker | None = None) -> Call[bool]:
+        """GET ``path``, whose body goes ``into`` a file; the call gives whether there is such a file.
+
+        It raises as ``get`` does, and OperationalError if the disk cannot take it.
+        """
+
+        def run(call: Call[bool], attempts: Attempts) -> bool:
+            def once() -> Answer:
+                return self._transport.send("GET", path, into=into, stopped=call.abandoned.is_set)
+
+            answer = attempts.answer(call, partial(self._transport.tried, once), safe=True)
+            if is_not_found(self.account, answer, FILES):
+                return False
+            if not answer.ok:
+                raise refusal(self.account, answer, FILES)
+            if answer.status != 200:
+                words = f"answered {answer.url} with HTTP {answer.status}, which is no whole file"
+                raise DataError(f"{self.account.name}: {words}")
+            return True
+
+        return self._start(run, "download", path, None, asker)
+
+    @property
+    def counts(self) -> Counts:
+        """What is counted of its requests now."""
+        return self._log.counts
 
     def _gives_single(
         self, call: Call[Any], missed: str, error: APIError, resource: Resource, asker: Asker | None

@@ -40,19 +40,21 @@ Fine-tuning jobs as a SQL table, on any OpenAI-compatible API.
   ftsql writes                                                               what nobody knows the end of
   ftsql store                                                                what is known, and where it is kept
   ftsql sync jobs.db                                                         a plain file for BI tools
+  ftsql sync all.db --tables all --contents                                  everything: an archive
+  ftsql export all.db file-abc -o train.jsonl                                a file's content out of it
   ftsql serve jobs.db                                                        to clients of PostgreSQL
   ftsql guide                                                                Superset, Power BI, pandas, a provider ...
   ftsql sandbox --port 8000                                                  a local API to try things on
 """
 
 
-SUBCOMMANDS = ("queries", "guide", "explain", "sync", "serve", "writes", "store", "sandbox")
+SUBCOMMANDS = ("queries", "guide", "explain", "sync", "export", "serve", "writes", "store", "sandbox")
 ALONE = ("begin", "commit", "end", "rollback", "vacuum", "analyze", "reindex")  # SQL of one word
 # The subcommands that take words alone.
 PLAIN = {"store": subcommands.store, "explain": subcommands.explain}
 
 # Those that stand first, and have options of their own.
-APART = {"sandbox": subcommands.serve_sandbox, "serve": subcommands.serve}
+APART = {"sandbox": subcommands.serve_sandbox, "serve": subcommands.serve, "export": subcommands.export}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     listed = "queries [NAME], guide [TOPIC], explain SQL, writes [settle [N]], store [clear | refresh], sync FILE, "
-    listed += "serve [FILE]"
+    listed += "export FILE ID, serve [FILE]"
     add("words", nargs="*", metavar="SQL", help=f"SQL to run, or: {listed}")
     add("-f", dest="file", metavar="FILE", help="run the SQL of a file")
     add("--db", metavar="FILE", default=":memory:", help="your own SQLite file, to join with and write to")
@@ -86,8 +88,9 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--tables",
         metavar="NAMES",
-        help=f"which of {', '.join(short(one.table) for one in RESOURCES)}, with commas ({','.join(USUAL)})",
+        help=f"which of {', '.join(short(one.table) for one in RESOURCES)}, with commas, or all ({','.join(USUAL)})",
     )
+    add("--contents", action="store_true", help="keep training, validation and result files too: an archive")
     add("--every", type=float, metavar="SECONDS", help="do it again and again, until Ctrl-C or SIGTERM")
     decisions = parser.add_argument_group("to close an open write: ftsql writes settle N")
     decide = decisions.add_mutually_exclusive_group().add_argument
@@ -171,8 +174,8 @@ def _run(words: Sequence[str]) -> int:
         parser.error("put the SQL into quotes, as one argument")
     if first != "writes" and (given.decision or given.job):
         parser.error("--keep, --cancel, --none and --job belong to: ftsql writes settle N")
-    if first != "sync" and (given.tables or given.every is not None):
-        parser.error("--tables and --every belong to: ftsql sync FILE")
+    if first != "sync" and (given.tables or given.every is not None or given.contents):
+        parser.error("--tables, --contents and --every belong to: ftsql sync FILE")
     if first == "sync":
         return _sync(parser, given, rest)
     new = given.db != ":memory:" and not given.db.startswith("file:") and not os.path.exists(given.db)
@@ -218,7 +221,7 @@ def _sync(parser: argparse.ArgumentParser, given: argparse.Namespace, rest: list
     chosen(given.tables.split(",") if given.tables else ())
     connection = _connect(":memory:", {**options, "max_age": 0.0})
     try:
-        return subcommands.sync_file(connection, rest[0], given.tables or "", given.every)
+        return subcommands.sync_file(connection, rest[0], given.tables or "", given.every, contents=given.contents)
     finally:
         connection.close()
 

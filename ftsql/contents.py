@@ -19,10 +19,16 @@ class Contents:
     def __init__(self, look: Look) -> None:
         self._look = look
         self._calls: dict[tuple[Account, str], Call[Any]] = {}
+        self._kept: dict[tuple[Account, str], bytes] = {}
 
     def ask(self, account: Account, id: str, *, must: bool = True) -> None:
         """Send for a file's content, without waiting for it."""
-        if (account, id) not in self._calls:
+        if (account, id) in self._kept or (account, id) in self._calls:
+            return
+        kept = self._look.kept_content(account.name, id)
+        if kept is not None:
+            self._kept[account, id] = kept
+        else:
             call = self._look.start(
                 account, f"{FILES.path}/{id}/content", None, must, kind="get", resource=FILES, plain=True
             )
@@ -32,12 +38,15 @@ class Contents:
     def get(self, account: Account, id: str) -> bytes | None:
         """A file's content; None where there is no such file. Raises what Client.get does."""
         self.ask(account, id)
+        if (account, id) in self._kept:
+            return self._kept[account, id]
         content: bytes | None = self._look.finish(account, self._calls[account, id])
         return content
 
     def forget(self, account: Account, id: str) -> None:
         """Let go of a content that others keep."""
         self._calls.pop((account, id), None)
+        self._kept.pop((account, id), None)
 
 
 def of(look: Look) -> Contents:

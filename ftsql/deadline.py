@@ -14,6 +14,8 @@ from typing import Any
 
 import httpcore
 
+RENEWS = 1024 * 1024  # bytes
+
 
 class Late(Exception):
     """The deadline has passed."""
@@ -51,6 +53,16 @@ def after(body: Iterable[bytes]) -> Iterator[bytes]:
     _due.end = None
     yield from body
     _due.end = time.monotonic() + _due.seconds
+
+
+def renewed(body: Iterable[bytes]) -> Iterator[bytes]:
+    """A large ``body`` as it comes: the seconds begin anew with each megabyte of it."""
+    size = 0
+    for chunk in body:
+        size += len(chunk)
+        if size >= RENEWS:
+            _due.end, size = time.monotonic() + _due.seconds, 0
+        yield chunk
 
 
 class _Stream(httpcore.NetworkStream):

@@ -16,10 +16,10 @@ from ftsql import packaged
 from ftsql.errors import ProgrammingError
 from ftsql.fields import Column
 from ftsql.resource import Resource
-from ftsql.resources import CHECKPOINTS, EVENTS, FILES, JOBS, MODELS, RESULTS
+from ftsql.resources import CHECKPOINTS, EVENTS, FILES, JOBS, MODELS, PERMISSIONS, RESULTS
 
 # What can be synced: the jobs first, then what is read job by job.
-RESOURCES = (JOBS, EVENTS, CHECKPOINTS, RESULTS, FILES, MODELS)
+RESOURCES = (JOBS, EVENTS, CHECKPOINTS, PERMISSIONS, RESULTS, FILES, MODELS)
 USUAL = ("jobs", "events", "checkpoints")
 MESSAGE = (
     "this is a snapshot: write to live.fine_tuning_jobs in ftsql; ftsql sync keeps it up to date"  # in every trigger
@@ -40,9 +40,29 @@ CHILDREN = """\
 CREATE TABLE _sync_children (
   "table" TEXT NOT NULL,
   provider TEXT NOT NULL,
-  fine_tuning_job_id TEXT NOT NULL,
-  finished INTEGER NOT NULL, -- whether the job had finished when its rows were last read: they never change again
-  PRIMARY KEY ("table", provider, fine_tuning_job_id)
+  parent TEXT NOT NULL, -- whose rows these are: a job, or a checkpoint
+  finished INTEGER NOT NULL, -- whether a job had finished when its rows were last read: they never change again
+  read_at INTEGER NOT NULL, -- when they were last read
+  PRIMARY KEY ("table", provider, parent)
+)"""
+CONTENTS = """\
+CREATE TABLE file_contents (
+  provider TEXT NOT NULL,
+  id TEXT NOT NULL,
+  sha256 TEXT NOT NULL, -- of the content, in hexadecimal digits
+  bytes INTEGER NOT NULL,
+  content BLOB NOT NULL, -- as the API gave it: result files may be in base64
+  PRIMARY KEY (provider, id)
+)"""
+MISSING = """\
+CREATE TABLE sync_missing (
+  provider TEXT NOT NULL,
+  "table" TEXT NOT NULL,
+  id TEXT NOT NULL,
+  reason TEXT NOT NULL, -- why the archive lacks it, in the provider's words
+  tried_at REAL NOT NULL, -- Unix seconds
+  final INTEGER NOT NULL, -- 1: it is not asked for again
+  PRIMARY KEY (provider, "table", id)
 )"""
 
 
@@ -70,14 +90,14 @@ def declared(resource: Resource) -> str:
     )
 
 
-def make(db: apsw.Connection, path: str, resources: Sequence[Resource]) -> None:
+def make(db: apsw.Connection, path: str, resources: Sequence[Resource], *, contents: bool = False) -> None:
     """Make what is missing and rebuild what another version of ftsql made otherwise; in a transaction.
 
     Raises ProgrammingError, before it changes anything, where something else stands at one of the names.
     """
-    check(db, path, resources)
+    check(db, path, resources, contents=contents)
     db.execute(RECORD.replace("TABLE", "TABLE IF NOT EXISTS", 1))
-    for name, sql in _wanted(resources).items():
+    for name, sql in _wanted(resources, contents=contents).items():
         found = db.execute("SELECT sql FROM main.sqlite_schema WHERE name = ?", (name,)).get
         if found == sql:
             continue
@@ -91,7 +111,7 @@ def make(db: apsw.Connection, path: str, resources: Sequence[Resource]) -> None:
         db.execute("INSERT OR REPLACE INTO main._sync_schema VALUES (?, ?)", (name, sql))
 
 
-def check(db: apsw.Connection, path: str, resources: Sequence[Resource]) -> None:
+def check(db: apsw.Connection, path: str, resources: Sequence[Resource], *, contents: bool = False) -> None:
     """Raises ProgrammingError where something that sync did not make stands at one of its names."""
     listed: Any = db.execute("SELECT type, name, sql FROM main.sqlite_schema").fetchall()
     found = {name.lower(): (kind, sql) for kind, name, sql in listed}
@@ -100,7 +120,7 @@ def check(db: apsw.Connection, path: str, resources: Sequence[Resource]) -> None
         recorded: Any = db.execute("SELECT name, sql FROM main._sync_schema").fetchall()
         ours = dict(recorded)
     ours["_sync_schema"] = RECORD
-    for name in ("_sync_schema", *_wanted(resources)):
+    for name in ("_sync_schema", *_wanted(resources, contents=contents)):
         if name in found and found[name][1] != ours.get(name):
             kind, _ = found[name]
             raise ProgrammingError(
@@ -114,9 +134,16 @@ def is_snapshot(db: apsw.Connection) -> bool:
     return db.table_exists("main", "_sync_schema") and db.table_exists("main", "sync_state")
 
 
-def _wanted(resources: Sequence[Resource]) -> dict[str, str]:
+def is_archive(db: apsw.Connection) -> bool:
+    """Whether it keeps what its provider deletes."""
+    return db.table_exists("main", "file_contents")
+
+
+def _wanted(resources: Sequence[Resource], *, contents: bool) -> dict[str, str]:
     """Every object by name, each after what it stands on."""
     tables = {"_sync_children": CHILDREN, "sync_state": STATE}
+    if contents:
+        tables |= {"file_contents": CONTENTS, "sync_missing": MISSING}
     others: dict[str, str] = {}
     for resource in resources:
         tables[resource.table] = f"CREATE TABLE {resource.table} (\n  {declared(resource)},\n  _synced_at INTEGER\n)"
@@ -168,4 +195,4 @@ def _works(db: apsw.Connection, view: str) -> bool:
 
 def short(table: str) -> str:
     """What people call a table: jobs, events, checkpoints."""
-    return table.removeprefix("fine_tuning_").removeprefix("job_")
+    return table.removeprefix("fine_tuning_").removeprefix("job_").removeprefix("checkpoint_")

@@ -28,6 +28,10 @@ from ftsql.store import Store
 from ftsql.workers import Call
 
 
+def keeps_none(provider: str, id: str) -> None:
+    """The contents of files that are kept: none."""
+
+
 class Look:
     """One statement's view of every account: its listing, the jobs got one by one, our own writes.
 
@@ -58,6 +62,7 @@ class Look:
         self.got: dict[Account, dict[str, Row | None]] = {account: {} for account in clients}
         self._gets: dict[Account, int] = {}
         self.nested: dict[str, Any] = {}  # what belongs to jobs, by table
+        self.kept_content: Callable[[str, str], bytes | None] = keeps_none  # of a file, by its provider and id
         self.feeds = Feeds()
         self._told = False  # of an odd value
         self._calls: weakref.WeakSet[Call[Any]] = weakref.WeakSet()

@@ -38,7 +38,7 @@ class Part:
         ask = Ask(
             lambda query, must: look.start(account, path, query, must, kind="list", resource=resource),
             partial(look.finish, account),
-            lambda id: not resource.kept or exists(look, parent),
+            lambda id: resource.kept and exists(look, parent),
             look.tell,
         )
         self.known: Known | None = None

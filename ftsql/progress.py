@@ -79,6 +79,8 @@ def words(counts: Counts, seconds: float) -> str:
     said += [f"{rows:,} {'row' if rows == 1 else 'rows'}", f"{rows / max(seconds, 0.001):,.0f} rows/s"]
     if counts.to_upload:
         said.append(f"{counts.uploaded / 1e6:,.0f} of {counts.to_upload / 1e6:,.0f} MB uploaded")
+    if counts.downloaded:
+        said.append(f"{counts.downloaded / 1e6:,.0f} MB downloaded")
     for provider, until in list(counts.held.items()):
         if (left := until - time.monotonic()) > 0:
             said.append(f"waiting for {provider}'s rate limit, {left:.0f} s left")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import apsw
 
 from ftsql import about, explain, functions, recovery
+from ftsql.client import Client
 from ftsql.providers import Provider
 from ftsql.requests import Counts
 from ftsql.resource import Row
@@ -35,6 +36,15 @@ class Registration:
     def accounts(self) -> tuple[str, ...]:
         """The names of the active providers."""
         return tuple(account.name for account in self._session.accounts)
+
+    @property
+    def clients(self) -> Mapping[str, Client]:
+        """What asks the active providers, by their names."""
+        return {account.name: client for account, client in self._session.clients.items()}
+
+    def keep_contents(self, kept: Callable[[str, str], bytes | None]) -> None:
+        """Have statements take the contents of files (by provider and id) from ``kept`` where it has them."""
+        self._session.kept_content = kept
 
     @property
     def known(self) -> Mapping[str, Provider]:

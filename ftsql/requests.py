@@ -73,6 +73,7 @@ class Counts:
     held: dict[str, float] = field(default_factory=dict)
     uploaded: int = 0  # bytes of files, of ``to_upload``
     to_upload: int = 0
+    downloaded: int = 0  # bytes of files that are kept on the disk
 
     def __str__(self) -> str:
         total = self.kinds.total()

@@ -107,7 +107,7 @@ class Results(Nested):
                 )
                 continue
             found += rows
-            if known is not None and is_finished(job.status) and len(text) <= MAX_KEPT:
+            if known is not None and is_finished(job.status) and 0 < len(text) <= MAX_KEPT:
                 raw = {"id": file, "content": text}
                 known.save([Row(account.name, {"id": file, "status": job.status}, raw)])
                 if known.holds_any([file]):

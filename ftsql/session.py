@@ -20,7 +20,7 @@ from ftsql.account import Account
 from ftsql.client import Client
 from ftsql.errors import ConfigError, IntegrityError, InterfaceError, ProgrammingError
 from ftsql.journal import Journal
-from ftsql.look import Look
+from ftsql.look import Look, keeps_none
 from ftsql.providers import Provider
 from ftsql.requests import Counts, Requests
 from ftsql.resource import Row
@@ -67,6 +67,9 @@ class Session:
         self.last_job_id: str | None = None
         self.last_jobs: list[str] = []  # keys of what the last transaction created
         self.considered: dict[str, list[Any]] = {}  # plans of late by their words, with the constants they compare
+        self.kept_content: Callable[[str, str], bytes | None] = (
+            keeps_none  # where statements find the contents of files before they ask for them
+        )
         self.authorizer: Any = None  # the connection's own, which the guard stands before
         self.statements = Statements(self.connection, self.queue, self._look)
         # Where nobody closes: when the connection is gone, so are its sockets and threads. A subclass must see to it
@@ -229,7 +232,9 @@ class Session:
         _end(list(self.clients.values()), self._store)
 
     def _look(self) -> Look:
-        return Look(self.clients, self.settings, self.interrupted, self.journal.store, self._from_store)
+        look = Look(self.clients, self.settings, self.interrupted, self.journal.store, self._from_store)
+        look.kept_content = self.kept_content
+        return look
 
     def _from_store(self, rows: int) -> None:
         self.counts.from_store += rows

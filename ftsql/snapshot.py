@@ -13,16 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+from pydantic_core import to_json
 
 from ftsql import layout
 from ftsql.changes import Change, Look, apply
 from ftsql.errors import OperationalError, ProgrammingError
 from ftsql.resource import Resource, SQLiteValue
-from ftsql.resources import JOBS, is_finished
+from ftsql.resources import CHECKPOINTS, JOBS, PERMISSIONS, is_finished
 from ftsql.schema import APPLICATION_ID
 from ftsql.shelf import SKEW, SLACK
 
+READ_AGAIN = 86_400  # seconds after which a checkpoint's permissions are: one request each, and they seldom change
 PATIENCE = 30.0  # seconds for which another writer's lock is waited for
+
+Parent = tuple[str, int, int]  # its id, whether it had finished, and when its rows are read
 
 
 def plain_path(path: str | Path) -> str:
@@ -41,24 +45,43 @@ def plain_path(path: str | Path) -> str:
 class Snapshot:
     """The file at ``path`` with the tables of ``resources``; ``stop`` says that nobody wants to wait any longer.
 
+    ``contents``: it has the contents of files too, which makes it an archive: what its provider deletes stays in it.
+
     Every method raises OperationalError where the file cannot be used now, ProgrammingError where it is
     not sync's to write to, and apsw.InterruptError after ``stop``. What was committed before stays.
     """
 
     def __init__(
-        self, path: str | Path, resources: Sequence[Resource], stop: Callable[[], bool] = lambda: False
+        self,
+        path: str | Path,
+        resources: Sequence[Resource],
+        stop: Callable[[], bool] = lambda: False,
+        *,
+        contents: bool = False,
     ) -> None:
         self.path = plain_path(path)
         self._resources = resources
+        self._contents = contents
         self._stop = stop
         self._db: apsw.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._schema: int | None = None  # the schema's version that was checked last
         self._patience = 0.0
 
+    @property
+    def db(self) -> apsw.Connection:
+        """The file, while it is open. To be used within ``doing``."""
+        assert self._db is not None
+        return self._db
+
+    @property
+    def folder(self) -> str:
+        """Where the file is, and has room for what is to go into it."""
+        return os.path.dirname(self.path)
+
     def open(self) -> None:
         """Open the file, which is made where there is none, and begin to look: what was gathered is forgotten."""
-        with self._doing("open"):
+        with self.doing("open"):
             if self._db is not None and self._file != _identity(self.path):
                 self._leave()
             if self._db is None:
@@ -73,12 +96,12 @@ class Snapshot:
             self._db.execute("ATTACH '' AS gathered")
             for resource in self._resources:
                 self._db.execute(f"CREATE TABLE gathered.{resource.table} ({layout.declared(resource)})")
-            self._db.execute('CREATE TABLE gathered.parents ("table", provider, id, finished)')
+            self._db.execute('CREATE TABLE gathered.parents ("table", provider, parent, finished, read_at)')
 
     def gather(self, resource: Resource, rows: Iterable[Sequence[SQLiteValue]]) -> None:
         """Keep what a look shows. What ``rows`` raises passes, and nothing is kept then."""
-        with self._doing("keep what was asked in a temporary file for"):
-            db = self._opened()
+        with self.doing("keep what was asked in a temporary file for"):
+            db = self.db
             table = f"gathered.{resource.table}"
             holes = ", ".join("?" * len(layout.columns(resource)))
             db.execute("BEGIN")  # which locks no file until the file is touched
@@ -90,50 +113,100 @@ class Snapshot:
             db.execute("COMMIT")
 
     def parents(self, resource: Resource, provider: str, most: int) -> tuple[list[str], bool]:
-        """The ids of the gathered jobs whose rows of ``resource`` need to be read, and whether these are all.
+        """The ids of the parents (jobs, or checkpoints) whose rows of ``resource`` need to be read, and whether these
+        are all.
 
-        All that may still have changed, and the newest ``most`` of those that were never read.
+        All that may have changed, and the newest ``most`` of those that were never read.
         """
-        with self._doing("read"):
-            db = self._opened()
-            known = db.table_exists("main", "_sync_children") and db.table_exists("main", JOBS.table)
-            before = (
-                '(SELECT finished FROM main._sync_children AS child WHERE child."table" = ?1 '
-                "AND child.provider = ?2 AND child.fine_tuning_job_id = job.id)"
+        with self.doing("read"):
+            db = self.db
+            wanted = self._checkpoints if resource is PERMISSIONS else self._jobs
+            again, never = wanted(resource, provider)
+            values = [(resource.table, provider, *parent) for parent in again + never[:most]]
+            db.executemany("INSERT INTO gathered.parents VALUES (?, ?, ?, ?, ?)", values)
+        return [parent for _, _, parent, _, _ in values], len(never) <= most
+
+    def result_files(self, provider: str, jobs: Sequence[str]) -> list[str]:
+        """The ids of the result files of gathered jobs of which the file says nothing."""
+        with self.doing("read"):
+            kept = "".join(
+                f"AND NOT EXISTS (SELECT 1 FROM main.{table} AS kept WHERE kept.provider = ?1 AND kept.id = file) "
+                for table in ("file_contents", "sync_missing")
             )
-            same = f"(SELECT _synced_at FROM main.{JOBS.table} WHERE key = job.key AND status IS job.status)"
-            found = db.execute(
-                f"SELECT ?1, provider, id, is_settled(status, finished_at, {same if known else 'NULL'}) AS settled, "
-                f"{before if known else 'NULL'} AS finished FROM gathered.{JOBS.table} AS job "
-                "WHERE provider = ?2 AND (NOT settled OR finished IS NOT 1) ORDER BY created_at DESC",
-                (resource.table, provider),
+            found: Any = self.db.execute(
+                "SELECT DISTINCT iif(each.type = 'object', each.value ->> '$.id', each.value) AS file "
+                f"FROM gathered.{JOBS.table} AS job, "
+                "json_each(iif(json_valid(job.result_files), job.result_files, '[]')) AS each "
+                "WHERE provider = ?1 AND job.id IN (SELECT value FROM json_each(?2)) "
+                f"AND each.type IN ('text', 'object') AND file <> '' {kept if layout.is_archive(self.db) else ''}",
+                (provider, to_json(jobs).decode()),
             ).fetchall()
-            again = [row[:4] for row in found if row[4] is not None or not row[3]]
-            never = [row[:4] for row in found if row[4] is None and row[3]]
-            chosen = again + never[:most]
-            db.executemany("INSERT INTO gathered.parents VALUES (?, ?, ?, ?)", chosen)
-        return [str(row[2]) for row in chosen], len(never) <= most
+        return [str(file) for (file,) in found]
+
+    def _jobs(self, resource: Resource, provider: str) -> tuple[list[Parent], list[Parent]]:
+        """The gathered jobs whose rows may have changed, and those whose rows were never read, newest first."""
+        known = self._knows_parents() and self.db.table_exists("main", JOBS.table)
+        before = (
+            '(SELECT finished FROM main._sync_children AS child WHERE child."table" = ?1 '
+            "AND child.provider = ?2 AND child.parent = job.id)"
+        )
+        same = f"(SELECT _synced_at FROM main.{JOBS.table} WHERE key = job.key AND status IS job.status)"
+        found: Any = self.db.execute(
+            f"SELECT id, is_settled(status, finished_at, {same if known else 'NULL'}) AS settled, "
+            f"{before if known else 'NULL'} AS finished FROM gathered.{JOBS.table} AS job "
+            "WHERE provider = ?2 AND (NOT settled OR finished IS NOT 1) ORDER BY created_at DESC",
+            (resource.table, provider),
+        ).fetchall()
+        now = int(time.time())
+        again = [(id, settled, now) for id, settled, finished in found if finished is not None or not settled]
+        return again, [(id, settled, now) for id, settled, finished in found if finished is None and settled]
+
+    def _checkpoints(self, resource: Resource, provider: str) -> tuple[list[Parent], list[Parent]]:
+        """The checkpoints whose permissions were read a day ago, and those whose were never read."""
+        kept = f"UNION SELECT {resource.parent} FROM main.{CHECKPOINTS.table} WHERE provider = ?2"
+        known = '(SELECT read_at FROM main._sync_children WHERE "table" = ?1 AND provider = ?2 AND parent = name)'
+        found: Any = self.db.execute(
+            f"SELECT name, {known if self._knows_parents() else 'NULL'} FROM (SELECT {resource.parent} AS name "
+            f"FROM gathered.{CHECKPOINTS.table} WHERE provider = ?2 "
+            f"{kept if self.db.table_exists('main', CHECKPOINTS.table) else ''}) WHERE name <> ''",
+            (resource.table, provider),
+        ).fetchall()
+        now = int(time.time())
+        again = [(name, 0, now) for name, at in found if at is not None and not now - READ_AGAIN < at <= now]
+        return again, [(name, 0, now) for name, at in found if at is None]
+
+    def _knows_parents(self) -> bool:
+        """Whether the file knows whose rows it has: one that another version made is read anew."""
+        found = self.db.execute("SELECT sql FROM main.sqlite_schema WHERE name = '_sync_children'").get
+        return bool(found == layout.CHILDREN)
 
     def write(self, looks: Sequence[Look]) -> list[Change]:
         """Bring the file to what the looks showed, in one transaction."""
-        with self._doing("write to"):
-            db = self._opened()
+        with self.writing() as db:
+            changes = [apply(db, look) for look in looks]
+        with self.doing("write to"):
+            self._forget()
+            self._checkpoint()
+        return changes
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[apsw.Connection]:
+        """A transaction on the file with all its tables, committed unless something is raised."""
+        with self.doing("write to"):
+            db = self.db
             if self._file != _identity(self.path):
                 raise OperationalError(f"{self.path} was deleted or replaced meanwhile: the next round makes it again")
             db.execute("BEGIN IMMEDIATE")
             try:
                 if db.pragma("schema_version") != self._schema:
-                    layout.make(db, self.path, self._resources)
-                changes = [apply(db, look) for look in looks]
+                    layout.make(db, self.path, self._resources, contents=self._contents)
+                yield db
                 schema = db.pragma("schema_version")
                 db.execute("COMMIT")
             except BaseException:
                 self._roll_back()
                 raise
             self._schema = schema
-            self._forget()
-            self._checkpoint()
-            return changes
 
     def close(self) -> None:
         """Close the file, which holds everything by itself then, unless somebody reads it just now."""
@@ -154,7 +227,7 @@ class Snapshot:
         db.create_scalar_function("is_settled", _is_settled, 3)
         if db.pragma("application_id") == APPLICATION_ID:
             raise ProgrammingError(f"{self.path} is ftsql's own store: name another file")
-        layout.check(db, self.path, self._resources)
+        layout.check(db, self.path, self._resources, contents=self._contents)
         self._log_ahead(db)
         db.execute("PRAGMA main.synchronous = NORMAL")
 
@@ -172,13 +245,9 @@ class Snapshot:
             return
 
     def _forget(self) -> None:
-        db = self._opened()
+        db = self.db
         if any(name == "gathered" for _, name, _ in db.execute("PRAGMA database_list").fetchall()):
             db.execute("DETACH gathered")
-
-    def _opened(self) -> apsw.Connection:
-        assert self._db is not None
-        return self._db
 
     def _wait(self, _: int) -> bool:
         """Whether to wait for somebody else's lock a little longer."""
@@ -191,7 +260,7 @@ class Snapshot:
         """Bring what was committed into the file itself, as far as readers allow it at once."""
         self._patience = 0.0
         with contextlib.suppress(apsw.BusyError):
-            self._opened().execute("PRAGMA main.wal_checkpoint(TRUNCATE)").fetchall()
+            self.db.execute("PRAGMA main.wal_checkpoint(TRUNCATE)").fetchall()
 
     def _leave(self) -> None:
         """Close the file as it is."""
@@ -208,7 +277,7 @@ class Snapshot:
                 self._db.execute("ROLLBACK")
 
     @contextlib.contextmanager
-    def _doing(self, what: str) -> Iterator[None]:
+    def doing(self, what: str) -> Iterator[None]:
         """Turns SQLite's errors into ours; after one the file is opened anew."""
         self._patience = time.monotonic() + PATIENCE
         try:

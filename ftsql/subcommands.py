@@ -119,10 +119,11 @@ def _port(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r} is no port: 0 to 65535")
 
 
-def sync_file(connection: Connection, path: str, tables: str, every: float | None) -> int:
+def sync_file(connection: Connection, path: str, tables: str, every: float | None, *, contents: bool = False) -> int:
     """``ftsql sync FILE``: bring it up to date once, or ``every`` so many seconds until Ctrl-C or SIGTERM.
 
-    Gives the exit code: 1 where a provider failed. Raises KeyboardInterrupt where one round was to end early.
+    Gives the exit code: 1 where a provider failed, or a content is missing. Raises KeyboardInterrupt where one round
+    was to end early.
     """
     from ftsql.sync import Sync
 
@@ -143,7 +144,7 @@ def sync_file(connection: Connection, path: str, tables: str, every: float | Non
 
     interrupting = threading.Thread(target=interrupt, daemon=True)
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    syncing = Sync(connection, path, tables.split(",") if tables else (), lambda: stopped)
+    syncing = Sync(connection, path, tables.split(",") if tables else (), lambda: stopped, contents=contents)
     progress = Progress(sys.stderr)
     try:
         if every is not None:
@@ -154,6 +155,9 @@ def sync_file(connection: Connection, path: str, tables: str, every: float | Non
             progress.stop()
             complain(str(done))
             progress.start(connection.ftsql.counts)
+        progress.stop()
+        for line in done.complaints():
+            complain(line)
         return int(done.failed)
     except apsw.InterruptError:
         raise KeyboardInterrupt from None
@@ -200,6 +204,13 @@ def serve_sandbox(words: Sequence[str]) -> int:
         return 0
     finally:
         sandbox.stop()
+
+
+def export(words: Sequence[str]) -> int:
+    """``ftsql export``: see ftsql/export.py."""
+    from ftsql.export import export as export_files
+
+    return export_files(words, complain)
 
 
 def serve(words: Sequence[str]) -> int:

@@ -16,13 +16,14 @@ import apsw
 from pydantic_core import from_json, to_json
 
 from ftsql import layout
+from ftsql.archive import Archive, Contents
 from ftsql.changes import Change, Look
 from ftsql.connection import Connection, connect
 from ftsql.errors import ConfigError, Error, ProgrammingError
 from ftsql.layout import RESOURCES, USUAL, short
 from ftsql.requests import Counts
 from ftsql.resource import Resource, SQLiteValue
-from ftsql.resources import JOBS
+from ftsql.resources import CHECKPOINTS, FILES, JOBS, PERMISSIONS, RESULTS
 from ftsql.snapshot import Snapshot, plain_path
 
 PARENTS = 500  # jobs whose events are read for the first time in one round, so that its jobs show soon
@@ -42,11 +43,19 @@ class Round:
     changes: tuple[Change, ...]
     counts: Counts
     complete: bool
+    contents: tuple[Contents, ...] = ()
 
     @property
     def failed(self) -> bool:
-        """Whether a provider failed."""
-        return any(change.error for change in self.changes)
+        """Whether a provider failed, or a content is missing."""
+        return any(change.error for change in self.changes) or any(one.error or one.missing for one in self.contents)
+
+    def complaints(self) -> Iterator[str]:
+        """What an archive lacks, a line each."""
+        for one in self.contents:
+            yield from one.complaints()
+        if self.contents and self.failed:
+            yield "the archive is NOT whole: run it again, or see sync_missing and sync_state in it for the reasons"
 
     def __str__(self) -> str:
         told = []
@@ -56,6 +65,7 @@ class Round:
             for error in dict.fromkeys(change.error for change in mine if change.error is not None):
                 ages = "; ".join(_age(change) for change in mine if change.error == error)
                 parts.append(f"FAILED ({ages}): {error.rstrip('.')}")
+            parts += [str(one) for one in self.contents if one.provider == provider]
             requests = self.counts.providers[provider]
             parts.append(f"{requests} {'request' if requests == 1 else 'requests'}")
             told.append(f"{provider}: {', '.join(dict.fromkeys(parts))}")
@@ -74,12 +84,18 @@ class Sync:
         path: str | Path,
         tables: Iterable[str] = (),
         stop: Callable[[], bool] = lambda: False,
+        *,
+        contents: bool = False,
     ) -> None:
         self._connection = connection
-        self._resources = chosen(tables)
+        self._resources = chosen(tables, contents=contents)
         self._stop = stop
-        self._snapshot = Snapshot(path, self._resources, stop)
+        self._snapshot = Snapshot(path, self._resources, stop, contents=contents)
+        self._archive = Archive(self._snapshot, connection.ftsql.clients, stop) if contents else None
+        self._patient = False  # what was refused is not asked for again in every round
         refuse_store(self._snapshot.path, connection.ftsql.store.path)
+        if self._archive is not None:
+            connection.ftsql.keep_contents(self._archive.content)
 
     def round(self) -> Round:
         """Bring the file up to date, all of it or nothing. A provider's failure is in what this gives.
@@ -91,20 +107,28 @@ class Sync:
         self._snapshot.open()
         looks: list[Look] = []
         counts = self._connection.ftsql.counts
+        contents: list[Contents] = []
         try:
             for provider, without in self._providers():
                 looks += self._looks(provider, without)
+            changes = self._snapshot.write(looks)
+            complete = all(look.complete for look in looks)
+            if self._archive is not None and complete:
+                contents = [
+                    self._archive.complete(look.provider, patient=self._patient)
+                    for look in looks
+                    if look.resource is JOBS
+                ]
         finally:
             self._connection.ftsql.take_counts()
-        changes = self._snapshot.write(looks)
-        return Round(began, tuple(changes), counts, all(look.complete for look in looks))
+        return Round(began, tuple(changes), counts, complete, tuple(contents))
 
     def rounds(self) -> Iterator[Round]:
-        """Rounds until everything is in the file, or a provider has failed."""
+        """Rounds until everything that can be had is in the file."""
         while True:
             done = self.round()
             yield done
-            if done.complete or done.failed:
+            if done.complete:
                 return
 
     def serve(self, every: float, say: Callable[[str], None]) -> None:
@@ -115,6 +139,7 @@ class Sync:
         """
         first = True
         while not self._stop():
+            self._patient = not first
             began = time.monotonic()
             try:
                 say(str(self.round()))
@@ -162,9 +187,13 @@ class Sync:
         return looks
 
     def _gather_children(self, resource: Resource, provider: str) -> bool:
-        """Gather what the jobs that may have something new have; whether no job is left."""
+        """Gather what the jobs (or checkpoints) that may have something new have; whether none is left."""
         ids, complete = self._snapshot.parents(resource, provider, PARENTS)
         for start in range(0, len(ids), AT_ONCE):
+            if self._archive is not None and resource is RESULTS:  # so that nothing is asked for twice
+                files = self._snapshot.result_files(provider, ids[start : start + AT_ONCE])
+                if error := self._archive.bring(provider, files):
+                    raise _Failed(error)
             self._gather(resource, "(?)", (to_json(ids[start : start + AT_ONCE]).decode(), provider))
         return complete
 
@@ -185,11 +214,17 @@ class Sync:
 
 
 def sync(
-    path: str | Path, *, tables: Iterable[str] = (), store: str | Path | None = None, **options: Any
+    path: str | Path,
+    *,
+    tables: Iterable[str] = (),
+    contents: bool = False,
+    store: str | Path | None = None,
+    **options: Any,
 ) -> list[Round]:
     """Bring the snapshot file ``path`` up to date, or make it; gives the rounds that it took.
 
-    ``tables``: the short names of those to keep; jobs are always kept. ``store`` and ``options``: as in
+    ``tables``: the short names of those to keep, or "all"; jobs are always kept. ``contents``: keep the training,
+    validation and result files too, which makes the file an archive. ``store`` and ``options``: as in
     ``ftsql.connect``; with a file for a store, a later call asks only for what may have changed. A provider
     that fails keeps the rows that it had: see each round's ``changes``.
 
@@ -200,10 +235,10 @@ def sync(
     names that are not sync's.
     """
     refuse_store(plain_path(path), store or (not options.get("sandbox") and os.environ.get("FTSQL_STORE")) or "")
-    with_tables = chosen(tables)
+    with_tables = chosen(tables, contents=contents)
     connection = connect(store=store, **{**options, "max_age": 0.0})
     try:
-        syncing = Sync(connection, path, (short(one.table) for one in with_tables))
+        syncing = Sync(connection, path, (short(one.table) for one in with_tables), contents=contents)
         try:
             return list(syncing.rounds())
         finally:
@@ -218,19 +253,26 @@ def refuse_store(path: str, store: str | Path) -> None:
         raise ConfigError(f"{path} is the store (--store, FTSQL_STORE): let another file be the snapshot")
 
 
-def chosen(tables: Iterable[str]) -> tuple[Resource, ...]:
-    """The resources of these names (the usual ones unless there are any), and the jobs. Raises ConfigError."""
+def chosen(tables: Iterable[str], *, contents: bool = False) -> tuple[Resource, ...]:
+    """The resources of these names (the usual ones unless there are any), the jobs, and what they are found by.
+
+    ``contents`` are found by the files. Raises ConfigError.
+    """
     known = {short(resource.table): resource for resource in RESOURCES}
-    asked = [name.strip() for name in tables] or USUAL
+    asked = {name.strip() for name in tables} or {*USUAL}
     for name in asked:
-        if name not in known:
-            raise ConfigError(f"no table {name!r} to sync; there are: {', '.join(known)}")
-    return tuple(resource for name, resource in known.items() if resource is JOBS or name in asked)
+        if name not in known and name != "all":
+            raise ConfigError(f"no table {name!r} to sync; there are: {', '.join(known)}, and all")
+    if short(PERMISSIONS.table) in asked:
+        asked.add(short(CHECKPOINTS.table))
+    if contents:
+        asked.add(short(FILES.table))
+    return tuple(resource for name, resource in known.items() if resource is JOBS or name in asked or "all" in asked)
 
 
 def _age(change: Change) -> str:
     """How old the rows are that a failed look left as they are."""
-    name = change.table.removeprefix("fine_tuning_").removeprefix("job_")
+    name = short(change.table)
     return f"its {name} are of {_clock(change.synced_at)}" if change.synced_at else f"no {name} yet"
 
 

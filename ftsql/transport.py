@@ -11,6 +11,7 @@ import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import httpx
@@ -23,6 +24,9 @@ from ftsql.errors import APIConnectionError, APIError, ConfigError, Error, redac
 from ftsql.multipart import Unsent, Upload
 from ftsql.settings import Settings
 from ftsql.unpacking import ACCEPTED, unpacked
+
+if TYPE_CHECKING:
+    from ftsql.download import Download
 
 # The response headers that anybody needs; the rest is dropped, whatever a server echoes in it.
 TOLD = re.compile(
@@ -97,8 +101,13 @@ class Transport:
         body: bytes | Iterator[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
         http: httpx.HTTPTransport | None = None,
+        into: Download | None = None,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> Answer:
-        """One exchange, over ``http`` or the connections that are there. To be called within ``tried``."""
+        """One exchange, over ``http`` or the connections that are there. To be called within ``tried``.
+
+        ``into`` takes the body of an answer that succeeded, of any size, until ``stopped()``.
+        """
         http = http or self._http
         deadline.begin(self.settings.deadline, self._handshakes)
         headers = headers or ({"Content-Type": "application/json"} if method == "POST" else {})
@@ -117,8 +126,13 @@ class Transport:
             if self._closed:  # while it connected: httpx knows of this connection no more
                 response.extensions["network_stream"].close()
             received = bytearray()
+            chunks = unpacked(response.iter_raw(), response.headers.get("content-encoding", ""))
+            keeps = into is not None and response.status_code == 200
             try:
-                for chunk in unpacked(response.iter_raw(), response.headers.get("content-encoding", "")):
+                if into is not None and keeps:
+                    into.take(deadline.renewed(chunks), stopped)
+                    chunks = iter(())
+                for chunk in chunks:
                     received += chunk
                     if len(received) > self.settings.max_body:
                         raise _Unreadable(f"the answer is larger than max_body = {self.settings.max_body} bytes")
@@ -129,7 +143,8 @@ class Transport:
                 for name, value in response.headers.items()
                 if TOLD.fullmatch(name.lower())
             }
-            return Answer(response.status_code, headers, bytes(received), url)
+            kept = into.size if into is not None and keeps else 0
+            return Answer(response.status_code, headers, bytes(received), url, kept)
 
     def tried(self, once: Callable[[], Answer], body: object = None) -> Answer | APIConnectionError:
         """One try. Its error is returned and not raised, so that no frame of httpx hangs on it.

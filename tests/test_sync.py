@@ -270,8 +270,8 @@ def test_half_of_a_character_is_kept_as_a_replacement_but_in_an_id(
 def test_what_cannot_be_asked_for_is_said_before_anything_is_sent(
     sandbox: Sandbox, connect: Connect, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match="no table 'permissions' to sync; there are: jobs"):
-        sync(tmp_path / "jobs.db", tables=["permissions"])
+    with pytest.raises(ConfigError, match="no table 'permission' to sync; there are: jobs"):
+        sync(tmp_path / "jobs.db", tables=["permission"])
     with pytest.raises(ConfigError, match="is the store"):
         sync(tmp_path / "jobs.db", store=tmp_path / "jobs.db")
     with pytest.raises(ConfigError, match="is the store"):

@@ -52,7 +52,7 @@ def test_a_finished_job_is_read_no_more_once_it_is_over_for_a_while_by_our_clock
     ids = fill(sandbox, 3)
     sandbox.update_job(ids[0], finished_at=None)
     sandbox.update_job(ids[1], finished_at=int(time.time()) - 1000)  # by a clock that may be behind
-    over = "SELECT fine_tuning_job_id, finished FROM _sync_children ORDER BY 1"
+    over = "SELECT parent, finished FROM _sync_children ORDER BY 1"
     for _ in range(2):
         once(db, path, tables=["events"])
         assert read(path, over) == [(ids[0], 0), (ids[1], 0), (ids[2], 1)]
@@ -88,7 +88,7 @@ def test_what_belongs_to_a_deleted_job_goes_with_it(sandbox: Sandbox, db: ftsql.
     asked(sandbox, db, path, "events,checkpoints")
     for table in (EVENTS, "fine_tuning_job_checkpoints"):
         assert read(path, f"SELECT DISTINCT fine_tuning_job_id FROM {table}") == [(ids[0],)]
-    assert read(path, "SELECT DISTINCT fine_tuning_job_id FROM _sync_children") == [(ids[0],)]
+    assert read(path, "SELECT DISTINCT parent FROM _sync_children") == [(ids[0],)]
 
 
 def test_a_round_reads_some_jobs_for_the_first_time_and_the_rest_comes_with_the_next(

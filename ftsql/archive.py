@@ -1,0 +1,280 @@
+"""The contents of files in a snapshot: what makes it an archive, which outlives the provider.
+
+Each file is downloaded beside the snapshot, checked, and kept in a transaction of its own, so that a process that is
+killed loses only what was under way.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import apsw
+
+from ftsql import layout
+from ftsql.client import Client
+from ftsql.download import PIECE, Download
+from ftsql.errors import APIConnectionError, APIError, AuthenticationError, DataError, RateLimitError
+from ftsql.ids import in_url
+from ftsql.resources import FILES, JOBS
+from ftsql.snapshot import Snapshot
+from ftsql.workers import Call
+
+AT_ONCE = 4  # downloads side by side
+IN_A_ROW = 3  # failures that may pass, after which a provider is not asked any more
+TRIED_AGAIN = 86_400.0  # seconds after which a service asks again for what was refused
+SHOWN = 20  # missing contents that are named one by one
+# A job's files, then those that were uploaded for jobs and used by none.
+WANTED = f"""
+WITH used (id) AS (
+  SELECT training_file FROM main.{JOBS.table} WHERE provider = ?1
+  UNION SELECT validation_file FROM main.{JOBS.table} WHERE provider = ?1
+  UNION SELECT iif(each.type = 'object', each.value ->> '$.id', each.value)
+    FROM main.{JOBS.table} AS job, json_each(iif(json_valid(job.result_files), job.result_files, '[]')) AS each
+    WHERE job.provider = ?1 AND each.type IN ('text', 'object')
+  UNION SELECT id FROM main.{FILES.table} WHERE provider = ?1 AND purpose GLOB 'fine-tune*'
+)
+SELECT used.id FROM used LEFT JOIN main.sync_missing AS missing
+  ON missing.provider = ?1 AND missing."table" = 'file_contents' AND missing.id = used.id
+WHERE used.id <> '' AND NOT EXISTS (SELECT 1 FROM main.file_contents WHERE provider = ?1 AND id = used.id)
+  AND (missing.id IS NULL OR (NOT missing.final AND missing.tried_at < ?2))
+ORDER BY used.id
+"""
+
+
+@dataclass(frozen=True)
+class Asker:
+    """What the downloads are sent for, in the log of requests."""
+
+    statement: str = "ftsql sync --contents"
+
+
+@dataclass
+class Contents:
+    """The contents of one provider's files in an archive, and what of them is ``missing``: ids with their reasons.
+
+    ``files`` and ``bytes``: all that are kept; ``new`` of them since the last round. ``error``: why it ended early.
+    """
+
+    provider: str
+    files: int = 0
+    bytes: int = 0
+    new: int = 0
+    missing: dict[str, str] = field(default_factory=dict)
+    error: str = ""
+
+    def __str__(self) -> str:
+        told = (
+            f"{self.files:,} contents of {self.bytes / 1e6:,.1f} MB ({f'{self.new:,} new' if self.new else 'unchanged'}"
+        )
+        told += f", {len(self.missing):,} MISSING)" if self.missing else ")"
+        return told + (f", ended early: {self.error.rstrip('.')}" if self.error else "")
+
+    def complaints(self) -> Iterator[str]:
+        """What is missing, a line each; of many the first ones."""
+        for number, (id, reason) in enumerate(self.missing.items()):
+            if number == SHOWN:
+                yield f"{self.provider}: and {len(self.missing) - SHOWN:,} more: SELECT * FROM sync_missing"
+                return
+            yield f"{self.provider}: no content of {id}: {reason.rstrip('.')}"
+
+
+class Archive:
+    """The contents in ``snapshot``, and how more come into it; ``clients`` by provider."""
+
+    def __init__(self, snapshot: Snapshot, clients: Mapping[str, Client], stop: Callable[[], bool]) -> None:
+        self._snapshot = snapshot
+        self._clients = clients
+        self._stop = stop
+        self._new: dict[str, int] = {}
+        self._began = time.time()
+
+    def content(self, provider: str, id: str) -> bytes | None:
+        """A content that is kept, empty for one that is missing since this archive began; None where nobody knows."""
+        with self._snapshot.doing("read"):
+            db = self._snapshot.db
+            if not layout.is_archive(db):
+                return None
+            content: bytes | None = db.execute(
+                "SELECT content FROM main.file_contents WHERE provider = ?1 AND id = ?2 UNION ALL "
+                "SELECT x'' FROM main.sync_missing WHERE provider = ?1 AND \"table\" = 'file_contents' AND id = ?2 "
+                "AND (final OR tried_at >= ?3)",
+                (provider, id, self._began),
+            ).get
+            return content
+
+    def complete(self, provider: str, *, patient: bool = False) -> Contents:
+        """Bring every content that is wanted and not kept; ``patient``: ask for what was refused once a day only.
+
+        Raises OperationalError if the file or the disk cannot take it, apsw.InterruptError.
+        """
+        with self._snapshot.doing("read"):
+            before = time.time() - TRIED_AGAIN if patient else self._began
+            ids = [str(id) for (id,) in self._snapshot.db.execute(WANTED, (provider, before)).fetchall()]
+        error = self.bring(provider, ids)
+        with self._snapshot.doing("read"):
+            kept: Any = self._snapshot.db.execute(
+                "SELECT count(*), total(bytes) FROM main.file_contents WHERE provider = ?", (provider,)
+            ).fetchone()
+            missing: Any = self._snapshot.db.execute(
+                "SELECT id, reason FROM main.sync_missing WHERE provider = ? AND \"table\" = 'file_contents' "
+                "ORDER BY id",
+                (provider,),
+            ).fetchall()
+        return Contents(provider, kept[0], int(kept[1]), self._new.pop(provider, 0), dict(missing), error)
+
+    def bring(self, provider: str, ids: Iterable[str]) -> str:
+        """Download these files and keep them. Gives why it ended early, or nothing.
+
+        A file that cannot be had is written down as missing. Raises as ``complete`` does.
+        """
+        client = self._clients[provider]
+        files = iter(ids)
+        waiting: deque[_File] = deque()
+        failures = 0
+        try:
+            while True:
+                while len(waiting) < AT_ONCE and (id := next(files, None)) is not None:
+                    if "files" in client.account.provider.without or not in_url(client.account, id):
+                        self._miss(provider, id, "its provider has no such file to ask for", final=True)
+                    else:
+                        waiting.append(_File(client, id, self._snapshot.folder))
+                if not waiting:
+                    return ""
+                file = waiting[0]
+                error = self._keep(file)
+                if error is None:
+                    failures = 0
+                elif isinstance(error, AuthenticationError) and error.status == 401:
+                    return str(error)
+                elif isinstance(error, (APIConnectionError, RateLimitError)) or (error.status or 0) >= 500:
+                    failures += 1
+                    if failures == IN_A_ROW:
+                        return str(error)
+                waiting.popleft().close()
+        finally:
+            for file in waiting:
+                file.close()
+
+    def _keep(self, file: _File) -> APIError | None:
+        """Wait for a file and keep it. Gives the error of one that cannot be had, which is written down."""
+        provider, id = file.client.account.name, file.id
+        size = self._size(provider, id)
+        strange: list[str] = []  # hashes of contents that are not as large as their provider says
+        while len(strange) < 2:
+            try:
+                if not file.call.wait(self._stop):
+                    self._miss(provider, id, "the provider has no such file (HTTP 404)", final=size is None)
+                    return None
+            except APIError as error:
+                self._miss(provider, id, str(error).removeprefix(f"{provider}: "), final=error.status == 410)
+                return error
+            except DataError as error:
+                self._miss(provider, id, str(error).removeprefix(f"{provider}: "), final=False)
+                return None
+            if size is None or file.download.size == size or _unpacked_size(file.download) == size:
+                self._write(file, whole=True)
+                return None
+            strange.append(file.download.sha256)
+            if len(strange) < 2:
+                file.again()
+        told = f"its provider says that it has {size:,} bytes, and gives {file.download.size:,}"
+        same = strange[0] == strange[1]
+        self._miss(provider, id, told + (", which are kept" if same else ", others each time"), final=same)
+        if same:
+            self._write(file, whole=False)
+        return None
+
+    def _size(self, provider: str, id: str) -> int | None:
+        """How many bytes the provider says that a file has."""
+        with self._snapshot.doing("read"):
+            if not self._snapshot.db.table_exists("main", FILES.table):
+                return None
+            key = f"{provider}/{id}"
+            size: int | None = self._snapshot.db.execute(
+                f"SELECT bytes FROM main.{FILES.table} WHERE key = ?", (key,)
+            ).get
+            return size
+
+    def _write(self, file: _File, *, whole: bool) -> None:
+        """Keep a content. What is read back has to be what came."""
+        provider, download = file.client.account.name, file.download
+        with self._snapshot.writing() as db:
+            if download.size > db.limit(apsw.SQLITE_LIMIT_LENGTH) - 1000:
+                reason = f"its {download.size:,} bytes are more than SQLite takes in one value"
+                self._note(db, provider, file.id, reason, final=True)
+                return
+            if whole:
+                self._forget(db, provider, file.id)
+            db.execute(
+                "INSERT OR IGNORE INTO main.file_contents VALUES (?, ?, ?, ?, ?)",
+                (provider, file.id, download.sha256, download.size, apsw.zeroblob(download.size)),
+            )
+            if not db.changes():
+                return  # another sync was faster
+            row = db.last_insert_rowid()
+            if download.size:
+                with db.blob_open("main", "file_contents", "content", row, True) as blob:
+                    for piece in download.pieces():
+                        blob.write(piece)
+                with db.blob_open("main", "file_contents", "content", row, False) as blob:
+                    if digest(blob) != download.sha256:
+                        raise apsw.CorruptError(f"the content of {file.id} is not what was written")
+        self._new[provider] = self._new.get(provider, 0) + 1
+
+    def _miss(self, provider: str, id: str, reason: str, *, final: bool) -> None:
+        with self._snapshot.writing() as db:
+            self._note(db, provider, id, reason, final=final)
+
+    def _note(self, db: apsw.Connection, provider: str, id: str, reason: str, *, final: bool) -> None:
+        db.execute(
+            "INSERT OR REPLACE INTO main.sync_missing VALUES (?, 'file_contents', ?, ?, ?, ?)",
+            (provider, id, reason, time.time(), int(final)),
+        )
+
+    def _forget(self, db: apsw.Connection, provider: str, id: str) -> None:
+        db.execute(
+            "DELETE FROM main.sync_missing WHERE provider = ? AND \"table\" = 'file_contents' AND id = ?",
+            (provider, id),
+        )
+
+
+class _File:
+    """A file that is asked for."""
+
+    def __init__(self, client: Client, id: str, folder: str) -> None:
+        self.client = client
+        self.id = id
+        self.download = Download(folder, client.counts)
+        self.again()
+
+    def again(self) -> None:
+        self.call: Call[bool] = self.client.download(f"{FILES.path}/{self.id}/content", self.download, Asker())
+
+    def close(self) -> None:
+        self.call.abandoned.set()
+        self.download.close()
+
+
+def digest(blob: apsw.Blob) -> str:
+    """The SHA-256 of a content, in hexadecimal digits, read a megabyte at a time."""
+    found = hashlib.sha256()
+    while piece := blob.read(PIECE):
+        found.update(piece)
+    return found.hexdigest()
+
+
+def _unpacked_size(download: Download) -> int | None:
+    """The bytes of a content that came in base64, as result files do; None where it is none."""
+    if download.size > 64 * PIECE:
+        return None
+    try:
+        return len(base64.b64decode(b"".join(download.pieces()), validate=True))
+    except binascii.Error:
+        return None
