@@ -256,7 +256,7 @@ def _work(shell: Shell, sql: str | None, file: str | None, chosen: Query | None)
     if chosen is not None:
         print(f"-- {chosen.question}", file=sys.stderr)  # noqa: T201 - a command speaks
         try:
-            _once(shell, chosen.sql)
+            _once(shell, chosen.runnable(lambda name: _has_table(shell, name)))
         except apsw.SQLError:
             for need in chosen.needs:
                 complain(f"this query needs a table of yours, in the file that you name with --db: {need}")
@@ -280,6 +280,10 @@ def _work(shell: Shell, sql: str | None, file: str | None, chosen: Query | None)
         )
     else:
         shell.run(sys.stdin)
+
+
+def _has_table(shell: Shell, name: str) -> bool:
+    return any(shell.db.table_exists(schema, name) for schema in ("main", "temp"))
 
 
 def _once(shell: Shell, text: str) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ftsql.errors import ProgrammingError
 from ftsql.packaged import FOLDER
+
+CREATED = re.compile(r"CREATE TABLE (?P<name>\w+) \((?P<columns>[^()]+)\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +24,29 @@ class Query:
     @property
     def needs(self) -> list[str]:
         """The user's own tables that it reads, as CREATE TABLE statements."""
-        lines = (line.partition("-- needs:") for line in self.sql.splitlines())
+        return self._named("-- needs:")
+
+    @property
+    def optional(self) -> list[str]:
+        """Those that it reads too, and that may be empty."""
+        return self._named("-- optional:")
+
+    def runnable(self, has_table: Callable[[str], bool]) -> str:
+        """The SQL with an empty table in the place of each optional one that is not there."""
+        sql = self.sql
+        for table in self.optional:
+            found = CREATED.fullmatch(table)
+            assert found is not None
+            if not has_table(found["name"]):
+                columns = [column.split()[0] for column in found["columns"].split(",")]
+                empty = (
+                    f"{found['name']} ({', '.join(columns)}) AS (SELECT {', '.join(['NULL'] * len(columns))} WHERE 0)"
+                )
+                sql = sql.replace("WITH ", f"WITH {empty}, ", 1)
+        return sql
+
+    def _named(self, word: str) -> list[str]:
+        lines = (line.partition(word) for line in self.sql.splitlines())
         return [need.strip() for _, mark, need in lines if mark]
 
 

@@ -5,8 +5,7 @@ WITH prices (prefix, usd) AS (
     ('gpt-4o-mini', 3.0),
     ('gpt-4o-2', 25.0),
     ('gpt-4.1-mini', 5.0),
-    ('gpt-4.1-nano', 1.5),
-    ('gpt-3.5-turbo', 8.0)
+    ('gpt-4.1-2', 25.0)
 )
 SELECT
   strftime('%Y-%m', created_at, 'unixepoch') AS month,

@@ -69,7 +69,7 @@ def _fill(sandbox: Sandbox, count: int, seed: int) -> None:
             "error": failed if status == "failed" else random_.choice([None, {}]),
             "finished_at": created_at + 900 if status in ("succeeded", "failed", "cancelled") else None,
             "metadata": random_.choice([None, {}, {"team": "ads"}, {"team": "search", "run": "1"}]),
-            "model": random_.choice(["gpt-4o-mini-2024-07-18", "gpt-4.1-nano-2025-04-14", "gpt-3.5-turbo-0125"]),
+            "model": random_.choice(["gpt-4o-mini-2024-07-18", "gpt-4.1-2025-04-14", "gpt-4.1-mini-2025-04-14"]),
             "training_file": f"file-{random_.randint(0, 9)}",
             "trained_tokens": random_.choice([None, 0, 5000, 10**12]),
         }

@@ -60,7 +60,7 @@ class Moving:
         sandbox.add_job(
             id=id, created_at=created_at, status=status, metadata=self.random.choice([None, {"team": "ads"}]),
             finished_at=created_at + 900 if status in OVER else None, training_file=f"file-{self.random.randint(0, 9)}",
-            model=self.random.choice(["gpt-4o-mini-2024-07-18", "gpt-3.5-turbo-0125"]),
+            model=self.random.choice(["gpt-4o-mini-2024-07-18", "gpt-4.1-mini-2025-04-14"]),
         )  # fmt: skip
 
     def move(self) -> None:

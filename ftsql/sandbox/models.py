@@ -6,7 +6,7 @@ from typing import Any
 
 import apsw
 
-from ftsql.sandbox.plans import BASE_MODELS, ORGANIZATION
+from ftsql.sandbox.plans import BASE_MODELS, ORGANIZATION, SHUTDOWN_DATES
 
 RELEASED = 1721172741  # Unix time shown for the base models
 
@@ -56,4 +56,6 @@ class Models:
 
 
 def _shown(name: str, created: int, owner: str) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": created, "owned_by": owner, "shutdown_date": None}
+    full = {short: full for full, short in BASE_MODELS.items()}.get(name, name)
+    ends = SHUTDOWN_DATES.get(full)  # of a fine-tuned model the API has none of its own: it ends with its base model
+    return {"id": name, "object": "model", "created": created, "owned_by": owner, "shutdown_date": ends}

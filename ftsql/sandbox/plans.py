@@ -18,14 +18,18 @@ MAX_STEPS = 2000
 BASE_MODELS = {  # fine-tunable models, each with its short name where it has one
     "gpt-4.1-2025-04-14": "gpt-4.1",
     "gpt-4.1-mini-2025-04-14": "gpt-4.1-mini",
-    "gpt-4.1-nano-2025-04-14": "gpt-4.1-nano",
     "gpt-4o-2024-08-06": "gpt-4o",
     "gpt-4o-mini-2024-07-18": "gpt-4o-mini",
     "o4-mini-2025-04-16": "o4-mini",
-    "gpt-3.5-turbo-0125": "gpt-3.5-turbo",
-    "gpt-3.5-turbo-1106": "",
-    "davinci-002": "",
-    "babbage-002": "",
+}
+
+# The days on which they end, as OpenAI's deprecations page has them; o4-mini has, and jobs on it are history.
+SHUTDOWN_DATES = {
+    "gpt-4.1-2025-04-14": "2027-01-14",
+    "gpt-4.1-mini-2025-04-14": "2027-01-14",
+    "gpt-4o-2024-08-06": "2027-01-14",
+    "gpt-4o-mini-2024-07-18": "2027-01-14",
+    "o4-mini-2025-04-16": "2026-10-23",
 }
 
 

@@ -26,8 +26,8 @@ OLDER = ("succeeded", "failed", "cancelled", "paused")
 OLDER_WEIGHTS = (78, 13, 8, 1)
 MODELS = (
     *(("gpt-4o-mini-2024-07-18", "supervised", 34), ("gpt-4o-2024-08-06", "supervised", 12)),
-    *(("gpt-4.1-mini-2025-04-14", "supervised", 18), ("gpt-4.1-nano-2025-04-14", "supervised", 10)),
-    *(("gpt-3.5-turbo-0125", "supervised", 8), ("gpt-4.1-2025-04-14", "supervised", 4)),
+    *(("gpt-4.1-mini-2025-04-14", "supervised", 18), ("gpt-4.1-2025-04-14", "supervised", 10)),
+    *(("gpt-4o-2024-08-06", "supervised", 8), ("gpt-4.1-2025-04-14", "supervised", 4)),
     *(("gpt-4o-2024-08-06", "dpo", 5), ("gpt-4.1-mini-2025-04-14", "dpo", 5)),
     *(("o4-mini-2025-04-16", "reinforcement", 6),),
 )

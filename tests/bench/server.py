@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl
 NEWEST = 1_790_000_000
 SPAN = 2 * 365 * 86400  # seconds from the first job to the last
 JOBS = "/v1/fine_tuning/jobs"
-MODELS = ("gpt-4.1-2025-04-14", "gpt-4.1-mini-2025-04-14", "gpt-4.1-nano-2025-04-14")
+MODELS = ("gpt-4.1-2025-04-14", "gpt-4.1-mini-2025-04-14", "gpt-4o-mini-2024-07-18")
 HEAD = "HTTP/1.1 {}\r\nContent-Type: application/json\r\nx-request-id: req_0\r\nContent-Length: {}\r\n\r\n"
 
 

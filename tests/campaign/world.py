@@ -25,7 +25,7 @@ from ftsql.sandbox.dataset import made_up
 KEY = "sk-canary-7f3a9b52c4d1e860"
 CREATE = r"/fine_tuning/jobs$"
 CANCEL = r"/cancel$"
-MODELS = ("gpt-4o-mini", "gpt-4.1-nano")
+MODELS = ("gpt-4o-mini", "gpt-4.1-mini")
 FILES = ("file-a", "file-b")
 CONTENT = made_up(10, "supervised")
 CLEANED = ("OPENAI_", "FTSQL_", "PORTKEY_", "TELNYX_", "ANYAPI_", "AZURE_", "LITELLM_")

@@ -41,7 +41,7 @@ SELECT (created_at/3600)*3600 AS t, count(*) FROM fine_tuning_jobs GROUP BY t OR
 SELECT date_bin('1 day', to_timestamp(created_at), TIMESTAMPTZ '2001-01-01') AS time, count(*) FROM fine_tuning_jobs GROUP BY 1 ORDER BY 1
 SELECT d.day, count(j.id) FROM generate_series(date '2026-11-01', date '2026-11-05', interval '1 day') AS d(day) LEFT JOIN fine_tuning_jobs j ON date_trunc('day', to_timestamp(j.created_at)) = d.day GROUP BY d.day ORDER BY d.day
 SELECT n FROM generate_series(1, 10, 3) AS n ORDER BY n DESC
-SELECT DISTINCT status FROM fine_tuning_jobs WHERE model = ANY(ARRAY['gpt-4o-mini-2024-07-18', 'gpt-4.1-nano-2025-04-14']) ORDER BY status
+SELECT DISTINCT status FROM fine_tuning_jobs WHERE model = ANY(ARRAY['gpt-4o-mini-2024-07-18', 'gpt-4.1-2025-04-14']) ORDER BY status
 SELECT DISTINCT provider FROM jobs WHERE status <> ALL('{failed,cancelled}') ORDER BY 1
 """
 
@@ -101,7 +101,7 @@ SELECT mode() WITHIN GROUP (ORDER BY status) AS usual, percentile_disc(0.5) WITH
 (SELECT id FROM fine_tuning_jobs ORDER BY id LIMIT 2) UNION ALL (SELECT id FROM fine_tuning_jobs ORDER BY id DESC LIMIT 2) ORDER BY id
 SELECT status FROM fine_tuning_jobs WHERE model LIKE 'gpt-4o%' UNION SELECT status FROM jobs WHERE minutes > 5 ORDER BY status DESC
 SELECT id FROM fine_tuning_jobs EXCEPT SELECT id FROM jobs WHERE status = 'failed' ORDER BY 1
-SELECT j.id, k.n FROM fine_tuning_jobs AS j JOIN (SELECT model, count(*) AS n FROM fine_tuning_jobs GROUP BY model) AS k USING (model) WHERE (j.status, j.model) IN (('failed', 'gpt-4o-mini-2024-07-18'), ('succeeded', 'gpt-4.1-nano-2025-04-14')) ORDER BY j.id
+SELECT j.id, k.n FROM fine_tuning_jobs AS j JOIN (SELECT model, count(*) AS n FROM fine_tuning_jobs GROUP BY model) AS k USING (model) WHERE (j.status, j.model) IN (('failed', 'gpt-4o-mini-2024-07-18'), ('succeeded', 'gpt-4.1-2025-04-14')) ORDER BY j.id
 SELECT id FROM fine_tuning_jobs j WHERE EXISTS (SELECT 1 FROM jobs k WHERE k.id = j.id AND k.status = 'failed') AND created_at = (SELECT max(created_at) FROM fine_tuning_jobs WHERE status = 'failed') ORDER BY id
 SELECT v.name, v.n FROM (VALUES ('a', 1), ('b', 2)) AS v(name, n) ORDER BY v.n DESC
 SELECT count(*) FROM fine_tuning_jobs WHERE extract(epoch from to_timestamp(created_at)) >= 1500000000 AND date_trunc('month', to_timestamp(created_at)) <= '2026-12-01'

@@ -1,0 +1,54 @@
+-- Which fine-tuned models end with their base model, and when?
+-- Dates are the API's own. Where it has none, put yours into the table: ('gpt-4o-mini', '2027-01-14').
+-- optional: CREATE TABLE shutdown_dates (model TEXT, shutdown_date TEXT)
+WITH ends AS (
+  SELECT
+    job.provider,
+    job.id AS job,
+    job.created_at,
+    job.fine_tuned_model,
+    job.model,
+    job.training_file,
+    job.validation_file,
+    job.suffix,
+    job.seed,
+    job.method,
+    job.hyperparameters,
+    job.metadata,
+    job.integrations,
+    coalesce(
+      min(made.shutdown_date, base.shutdown_date),
+      made.shutdown_date,
+      base.shutdown_date,
+      (
+        SELECT min(mine.shutdown_date)
+        FROM shutdown_dates AS mine
+        WHERE mine.model IN (job.model, job.fine_tuned_model) OR job.model GLOB mine.model || '-20*'
+      )
+    ) AS shutdown_date
+  FROM fine_tuning_jobs AS job
+  LEFT JOIN models AS made ON made.provider = job.provider AND made.id = job.fine_tuned_model
+  LEFT JOIN models AS base
+    ON base.provider = job.provider
+    -- Of a model that was trained further, ft:BASE:…, the base.
+    AND base.id = iif(job.model GLOB 'ft:*:*', substr(job.model, 4, instr(substr(job.model, 4), ':') - 1), job.model)
+  WHERE job.fine_tuned_model IS NOT NULL
+    -- A provider that lists its models lists no deleted one.
+    AND (made.id IS NOT NULL OR NOT EXISTS (SELECT 1 FROM models WHERE models.provider = job.provider))
+)
+SELECT
+  shutdown_date,
+  CAST(julianday(shutdown_date) - julianday(date('now')) AS INTEGER) AS days_left,
+  provider,
+  fine_tuned_model,
+  model,
+  job,
+  training_file,
+  EXISTS (SELECT 1 FROM files WHERE files.provider = ends.provider AND files.id = ends.training_file) AS file_is_there,
+  validation_file,
+  suffix,
+  seed,
+  coalesce(method, hyperparameters) AS settings
+FROM ends
+WHERE shutdown_date IS NOT NULL
+ORDER BY shutdown_date, created_at DESC;
