@@ -32,6 +32,16 @@ UNCLEAR = frozenset({301, 302, 303, 408, 499})
 # Statuses above 500, and words, of a server that does not do such a thing: nothing can have come of it.
 NEVER_DONE = frozenset({501, 505})
 NOT_LICENSED = re.compile(r"\b(premium|enterprise) (user|feature|only|licen[cs]e)|_LICEN[CS]E\b", re.IGNORECASE)
+# A provider that makes no more jobs, for this account or for anybody: the key is not to blame.
+ENDED = re.compile(
+    r"training_not_available|\bwinding down\b|\b(sunset|discontinued|shut ?down)\b.{0,80}\bfine.?tun|"
+    r"\bfine.?tun\w*\b.{0,80}\b(no longer|discontinued|sunset|shut ?down|ended)\b|\bno longer\b.{0,80}\bfine.?tun",
+    re.IGNORECASE,
+)
+ENDED_HINT = (
+    "The provider makes no more fine-tuning jobs for this account, whatever the key: see ftsql guide leaving-openai "
+    "for what to keep and where to go"
+)
 MAX_WORDS = 400  # characters of a provider's own words in a message
 # An error's text by the names that servers have for it, the fullest first.
 MESSAGES = (
@@ -97,13 +107,14 @@ def refusal(account: Account, answer: Answer, resource: Resource = JOBS) -> APIE
         empty = "answered with an empty body" if text in ("", "{}", "[]", "null") else ""
         message = "answered with an HTML page" if html else empty or text
     message = redacted(" ".join(message.split()))[:MAX_WORDS].rstrip(".")
+    missing = is_not_found(account, answer, resource)
+    ended = answer.status in (400, 403, 404, 410) and not missing and ENDED.search(f"{code} {message}") is not None
     kind: type[APIError] = APIError
-    if answer.status in (401, 403):
+    if answer.status in (401, 403) and not ended:
         kind = AuthenticationError
     elif answer.status == 429:
         kind = RateLimitError
     done = answer.status not in NEVER_DONE and not NOT_LICENSED.search(message)
-    missing = is_not_found(account, answer, resource)
     error = kind(
         message,
         provider=account.name,
@@ -111,7 +122,7 @@ def refusal(account: Account, answer: Answer, resource: Resource = JOBS) -> APIE
         code=redacted(code)[:100] if code else None,
         param=redacted(param)[:100] if param else None,
         request_id=answer.request_id,
-        hint="" if missing else _hint(account, answer, code),
+        hint=ENDED_HINT if ended else "" if missing else _hint(account, answer, code),
         ambiguous=(answer.status >= 500 and done) or answer.status in UNCLEAR,
     )
     error.no_such = missing

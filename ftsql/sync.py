@@ -117,7 +117,7 @@ class Sync:
                 contents = [
                     self._archive.complete(look.provider, patient=self._patient)
                     for look in looks
-                    if look.resource is JOBS
+                    if look.resource is JOBS and look.error is None
                 ]
         finally:
             self._connection.ftsql.take_counts()

@@ -652,3 +652,34 @@ def test_permissions_are_read_with_their_checkpoints_and_again_a_day_later(
         changed(path, "UPDATE _sync_children SET read_at = read_at - 90000")
         once(db, path, tables=["permissions"])
         assert read(path, shown) == []
+
+
+def test_a_provider_that_is_down_is_not_asked_for_contents(
+    sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ftsql.attempts.RETRY_SECONDS", 0.0)
+    with_files(sandbox, a=b"a", b=b"b")
+    path = tmp_path / "all.db"
+    archive(db, path)
+    changed(path, "DELETE FROM file_contents WHERE id = 'file-b'")
+    sandbox.requests.clear()
+    sandbox.fault(Fault(times=None, status=500))
+    assert archive(db, path).failed
+    assert not asked_contents(sandbox)
+    assert set(kept(path)) == {"file-a"}
+
+
+def test_every_active_provider_has_its_contents_and_one_without_files_says_so(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_files(sandbox, a=b"a")
+    monkeypatch.setenv("PORTKEY_API_KEY", CANARY)
+    monkeypatch.setenv("PORTKEY_BASE_URL", sandbox.base_url("portkey"))
+    monkeypatch.setenv("PORTKEY_VIRTUAL_KEY", "key")
+    monkeypatch.setenv("TELNYX_API_KEY", CANARY)
+    monkeypatch.setenv("TELNYX_BASE_URL", sandbox.base_url("telnyx"))
+    path = tmp_path / "all.db"
+    done = archive(connect(providers=["openai", "portkey", "telnyx"]), path)
+    assert {one.provider for one in done.contents} == {"openai", "portkey", "telnyx"}
+    found = read(path, "SELECT provider, id FROM file_contents UNION SELECT provider, id FROM sync_missing ORDER BY 1")
+    assert found == [("openai", "file-a"), ("portkey", "file-a"), ("telnyx", "file-a")]

@@ -10,7 +10,7 @@ except ImportError as error:
     raise ImportError("the sandbox needs: pip install 'ftsql[sandbox]'", name=error.name) from error
 
 from ftsql.sandbox.app import RequestRecord
-from ftsql.sandbox.faults import Fault
+from ftsql.sandbox.faults import TRAINING_NOT_AVAILABLE, Fault
 from ftsql.sandbox.server import Sandbox
 
-__all__ = ["Fault", "RequestRecord", "Sandbox"]
+__all__ = ["TRAINING_NOT_AVAILABLE", "Fault", "RequestRecord", "Sandbox"]

@@ -81,6 +81,24 @@ class Fault:
         return self.accept or not (self.replaces or self.drop or self.hang)
 
 
+# What OpenAI answers to a create of an organisation that may not make jobs any more.
+TRAINING_NOT_AVAILABLE = Fault(
+    method="POST",
+    path="/fine_tuning/jobs/?$",
+    times=None,
+    status=403,
+    body={
+        "error": {
+            "message": "OpenAI is winding down the fine-tuning platform, and your organization can no longer create "
+            "new fine-tuning training jobs.",
+            "type": "invalid_request_error",
+            "param": None,
+            "code": "training_not_available",
+        }
+    },
+)
+
+
 @dataclass(slots=True)
 class _Armed:
     fault: Fault

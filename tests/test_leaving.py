@@ -1,0 +1,61 @@
+"""A provider that makes no more jobs: a refused create says so, blames no key and points to the guide."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import ftsql
+from ftsql.sandbox import TRAINING_NOT_AVAILABLE, Sandbox
+from ftsql.topics import topic
+from tests.answering import Answer
+from tests.conftest import At, fill
+
+CREATE = "INSERT INTO fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', 'file-abc')"
+
+
+def test_a_create_that_is_not_made_any_more_blames_no_key(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    fill(sandbox, 2)
+    sandbox.fault(TRAINING_NOT_AVAILABLE)
+    with pytest.raises(ftsql.APIError, match="OpenAI is winding down the fine-tuning platform") as caught:
+        db.execute(CREATE)
+    assert not isinstance(caught.value, ftsql.AuthenticationError)
+    assert caught.value.code == "training_not_available"
+    assert "see ftsql guide leaving-openai" in str(caught.value)
+    assert "OPENAI_API_KEY" not in str(caught.value)
+    assert db.execute("SELECT state, open FROM ftsql_writes").fetchall() == [("refused", 0)]
+    assert db.execute("SELECT count(*) FROM fine_tuning_jobs").get == 2
+    db.execute("SELECT cancel_job('ftjob-00000')").fetchall()
+    assert topic("leaving-openai").title
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (403, {"message": "Not now", "code": "training_not_available"}),
+        (403, {"message": "You can no longer create new fine-tuning jobs"}),
+        (400, {"message": "Fine-tuning was discontinued on 2026-05-20"}),
+        (410, {"message": "Fine-tuning is no longer supported"}),
+        (404, {"message": "The fine-tuning API has been sunset"}),
+    ],
+    ids=str,
+)
+def test_other_words_for_it_are_known(at: At, status: int, error: dict[str, Any]) -> None:
+    _, db = at(lambda asked: Answer({"error": error}, status))
+    with pytest.raises(ftsql.APIError, match="see ftsql guide leaving-openai"):
+        db.execute(CREATE)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Incorrect API key provided",
+        "You have insufficient permissions for this operation",
+        "Fine-tuning is not enabled",
+    ],
+)
+def test_a_refused_key_is_still_a_refused_key(at: At, message: str) -> None:
+    _, db = at(lambda asked: Answer({"error": {"message": message}}, 403))
+    with pytest.raises(ftsql.AuthenticationError, match="Check OPENAI_API_KEY"):
+        db.execute(CREATE)
