@@ -32,10 +32,14 @@ UNCLEAR = frozenset({301, 302, 303, 408, 499})
 # Statuses above 500, and words, of a server that does not do such a thing: nothing can have come of it.
 NEVER_DONE = frozenset({501, 505})
 NOT_LICENSED = re.compile(r"\b(premium|enterprise) (user|feature|only|licen[cs]e)|_LICEN[CS]E\b", re.IGNORECASE)
-# A provider that makes no more jobs, for this account or for anybody: the key is not to blame.
+# A create of a provider that makes no more jobs, for this account or for anybody: the key is not to blame.
 ENDED = re.compile(
-    r"training_not_available|\bwinding down\b|\b(sunset|discontinued|shut ?down)\b.{0,80}\bfine.?tun|"
-    r"\bfine.?tun\w*\b.{0,80}\b(no longer|discontinued|sunset|shut ?down|ended)\b|\bno longer\b.{0,80}\bfine.?tun",
+    r"\btraining_not_available\b|\bwinding down (the |our |its )?(self.serve )?fine.?tuning"
+    r"|\bcan(not| no longer)( be)? creat\w+ (any )?(new |more )+fine.?tun"
+    r"|\bfine.?tuning( (platform|service|product|api|feature))? (has been|was|is|is being) "
+    r"(discontinued|sunset|retired|wound down|shut ?down (for good|permanently|on))"
+    r"|\bfine.?tuning( (platform|service|product|api))? is no longer (offered|available|supported)"
+    r"(\.| (at|by|on|to)\b|$)",
     re.IGNORECASE,
 )
 ENDED_HINT = (
@@ -98,8 +102,8 @@ class Reply:
     request_id: str | None
 
 
-def refusal(account: Account, answer: Answer, resource: Resource = JOBS) -> APIError:
-    """The error of an answer that did not succeed, redacted, with the next step."""
+def refusal(account: Account, answer: Answer, resource: Resource = JOBS, *, creates: bool = False) -> APIError:
+    """The error of an answer that did not succeed, redacted, with the next step; ``creates``: to a new job."""
     message, code, param = words(_decoded(answer.body))
     if not message:
         text = answer.body[:MAX_WORDS].decode("utf-8", "replace").strip()
@@ -108,7 +112,8 @@ def refusal(account: Account, answer: Answer, resource: Resource = JOBS) -> APIE
         message = "answered with an HTML page" if html else empty or text
     message = redacted(" ".join(message.split()))[:MAX_WORDS].rstrip(".")
     missing = is_not_found(account, answer, resource)
-    ended = answer.status in (400, 403, 404, 410) and not missing and ENDED.search(f"{code} {message}") is not None
+    refused = creates and answer.status in (400, 403, 404, 410) and not missing
+    ended = refused and ENDED.search(f"{code} {message}") is not None
     kind: type[APIError] = APIError
     if answer.status in (401, 403) and not ended:
         kind = AuthenticationError
@@ -224,7 +229,7 @@ def _hint(account: Account, answer: Answer, code: str | None) -> str:
         daily = code == "daily_rate_limit_exceeded"
         return "The day's quota is used up: try again tomorrow" if daily else "Try again later"
     if 300 <= answer.status < 400:
-        location = answer.headers.get("location", "")[:200]
+        location = answer.headers.get("location", "").partition("?")[0][:200]  # its query may be a signature
         where = f" to {location}" if location else ""
         return f"It redirects{where}, and a key is never sent after a redirect: set base_url to the address meant"
     return "The trouble is at the provider: try again later" if answer.status >= 500 else ""

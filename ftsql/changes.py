@@ -46,6 +46,8 @@ class Change:
     synced_at: int | None = None
     error: str | None = None
     superseded: bool = False
+    gone: int = 0  # rows of an archive that its provider shows no more
+    complete: bool = True
 
 
 def apply(db: apsw.Connection, look: Look) -> Change:
@@ -59,14 +61,18 @@ def apply(db: apsw.Connection, look: Look) -> Change:
     # One of the future was written before somebody set the clock back.
     if looked_at is not None and look.began < looked_at <= now:
         return Change(look.provider, table, rows=rows or 0, synced_at=synced_at, superseded=True)
-    new = changed = deleted = 0
+    new = changed = deleted = gone = 0
     if look.error is None:
         new, changed = _upsert(db, look, int(now))
         keeps = layout.is_archive(db)
-        if look.resource.parent:
-            deleted = _delete_children(db, look, keeps=keeps)
+        if keeps:
+            gone = _note_unseen(db, look, int(now))
+        elif look.resource.parent:
+            deleted = _delete_children(db, look)
         else:
-            deleted = 0 if keeps else _delete_unseen(db, look)
+            deleted = _delete_unseen(db, look)
+        if look.resource.parent:
+            _remember_parents(db, look)
         counted = f"SELECT count(*) FROM main.{table} WHERE {_KEYS}"
         rows = db.execute(counted, (look.provider,)).get
         looked_at = look.began
@@ -75,7 +81,9 @@ def apply(db: apsw.Connection, look: Look) -> Change:
         "INSERT OR REPLACE INTO main.sync_state VALUES (?, ?, ?, ?, ?, ?, ?)",
         (look.provider, table, synced_at, int(now), rows, look.error, looked_at),
     )
-    return Change(look.provider, table, new, changed, deleted, rows or 0, synced_at, look.error)
+    return Change(
+        look.provider, table, new, changed, deleted, rows or 0, synced_at, look.error, gone=gone, complete=look.complete
+    )
 
 
 # All keys of a provider, by their index: '0' comes after '/', which is in no provider's name.
@@ -110,22 +118,30 @@ def _delete_unseen(db: apsw.Connection, look: Look) -> int:
     return db.total_changes() - before
 
 
-def _delete_children(db: apsw.Connection, look: Look, *, keeps: bool) -> int:
-    """Delete what the parents that were asked about no longer show; unless it ``keeps`` them, what belongs to parents
-    that are gone.
+def _note_unseen(db: apsw.Connection, look: Look, now: int) -> int:
+    """Note which rows of an archive the look did not show, of parents that it asked about; gives how many there are."""
+    table, parent = look.resource.table, look.resource.parent
+    ours = 'main.sync_gone WHERE provider = ?1 AND "table" = ?2'
+    asked = f'AND {parent} IN (SELECT parent FROM gathered.parents WHERE provider = ?1 AND "table" = ?2)'
+    db.execute(f"DELETE FROM {ours} AND key IN (SELECT key FROM gathered.{table})", (look.provider, table))
+    db.execute(
+        f"INSERT OR IGNORE INTO main.sync_gone SELECT ?1, ?2, key, ?3 FROM main.{table} "
+        f"WHERE {_KEYS} AND key NOT IN (SELECT key FROM gathered.{table}) {asked if parent else ''}",
+        (look.provider, table, now),
+    )
+    count: int = db.execute(f"SELECT count(*) FROM {ours}", (look.provider, table)).get
+    return count
 
-    Then remember which parents were asked about.
-    """
-    table, before = look.resource.table, db.total_changes()
-    parent = look.resource.parent
+
+def _delete_children(db: apsw.Connection, look: Look) -> int:
+    """Delete what the parents that were asked about no longer show, and what belongs to parents that are gone."""
+    table, parent, before = look.resource.table, look.resource.parent, db.total_changes()
     known = 'main._sync_children WHERE "table" = ?1 AND provider = ?2'
     asked = 'gathered.parents WHERE "table" = ?1 AND provider = ?2'
     if parent == "fine_tuning_job_id":
         gone = f"provider || '/' || parent NOT IN (SELECT key FROM main.{JOBS.table})"
     else:
         gone = f"parent NOT IN (SELECT {parent} FROM main.{CHECKPOINTS.table} WHERE provider = ?2)"
-    if keeps:
-        gone = "false"
     db.execute(
         f"DELETE FROM main.{table} WHERE provider = ?2 AND ({parent} IN (SELECT parent FROM {known} AND {gone}) "
         f"OR ({parent} IN (SELECT parent FROM {asked}) AND key NOT IN (SELECT key FROM gathered.{table})))",
@@ -133,10 +149,14 @@ def _delete_children(db: apsw.Connection, look: Look, *, keeps: bool) -> int:
     )
     deleted = db.total_changes() - before
     db.execute(f"DELETE FROM {known} AND {gone}", (table, look.provider))
-    db.execute(
-        f"INSERT INTO main._sync_children SELECT * FROM {asked} ON CONFLICT DO UPDATE SET "
-        "finished = excluded.finished, read_at = excluded.read_at "
-        "WHERE NOT (finished AND excluded.finished)",  # whose time is nobody's business
-        (table, look.provider),
-    )
     return deleted
+
+
+def _remember_parents(db: apsw.Connection, look: Look) -> None:
+    """Remember which parents were asked about, and when."""
+    db.execute(
+        'INSERT INTO main._sync_children SELECT * FROM gathered.parents WHERE "table" = ?1 AND provider = ?2 '
+        "ON CONFLICT DO UPDATE SET finished = excluded.finished, read_at = excluded.read_at "
+        "WHERE NOT (finished AND excluded.finished)",  # whose time is nobody's business
+        (look.resource.table, look.provider),
+    )

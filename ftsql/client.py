@@ -204,7 +204,7 @@ class Client:
 
             answer = attempts.answer(call, partial(self._transport.tried, once, body), safe=False)
             if not answer.ok:
-                raise refusal(self.account, answer, of)
+                raise refusal(self.account, answer, of, creates=of is JOBS)
             try:
                 return Reply(attempts.value(answer), answer.status, answer.request_id)
             except DataError as error:

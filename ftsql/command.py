@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = 0
     except (KeyboardInterrupt, apsw.InterruptError) as error:
         if not getattr(error, "_handle_exception_saw_this", False):
-            complain("interrupted")
+            complain((isinstance(error, KeyboardInterrupt) and str(error)) or "interrupted")
         ctrl_c.forget()
         code = 130
     except (Error, apsw.Error, apsw.shell.Shell.Error, ImportError, OSError, UnicodeError) as error:

@@ -7,7 +7,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
 
-from ftsql.errors import OperationalError
+from ftsql.errors import DataError, OperationalError
 from ftsql.requests import Counts
 
 PIECE = 1024 * 1024
@@ -20,11 +20,13 @@ class Stopped(Exception):
 class Download:
     """A temporary file in ``folder``, which goes with ``close`` and with the process.
 
-    ``size`` in bytes; ``counts`` is told of those that came. Raises OperationalError if the disk cannot take it.
+    ``size`` in bytes, of ``most`` at most; ``counts`` is told of those that came. Raises OperationalError if the disk
+    cannot take it.
     """
 
-    def __init__(self, folder: str, counts: Counts) -> None:
+    def __init__(self, folder: str, counts: Counts, most: int) -> None:
         self.size = 0
+        self._most = most
         self._counts = counts
         self._folder = folder
         self._hash = hashlib.sha256()
@@ -41,7 +43,7 @@ class Download:
     def take(self, chunks: Iterator[bytes], stopped: Callable[[], bool]) -> None:
         """Keep ``chunks``, and nothing of what an earlier try brought.
 
-        Raises Stopped as soon as ``stopped()``, and what ``chunks`` raises.
+        Raises Stopped as soon as ``stopped()``, DataError for too many bytes, and what ``chunks`` raises.
         """
         self._counts.downloaded -= self.size
         self.size, self._hash = 0, hashlib.sha256()
@@ -51,6 +53,8 @@ class Download:
             for chunk in chunks:
                 if stopped():
                     raise Stopped
+                if self.size + len(chunk) > self._most:
+                    raise DataError(f"its content goes on after {self._most:,} bytes, and is left out")
                 self._hash.update(chunk)
                 left = memoryview(chunk)
                 while left:

@@ -24,6 +24,7 @@ LIVE = "live"  # the schema of our own tables
 VIRTUAL = "type = 'table' AND rootpage = 0"
 EVERY = "*"  # stands for names that are unknown
 WRITES = (apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE, apsw.SQLITE_DELETE)
+VERBS = {apsw.SQLITE_INSERT: "insert", apsw.SQLITE_UPDATE: "update", apsw.SQLITE_DELETE: "delete"}
 CHANGES = {
     *WRITES,
     apsw.SQLITE_ALTER_TABLE,
@@ -69,9 +70,11 @@ def install(connection: apsw.Connection, *, read_only: bool, trust_file: bool) -
     # Names of triggers that live in files: a TEMP trigger of such a name is not told apart from them.
     filed: set[str] = set()
     virtual: set[str] = set()  # and of virtual tables, which may be ours
+    refusing: dict[str, set[str]] = {}  # by schema: a statement that matches no row runs no trigger
     for _, name, _ in connection.execute("PRAGMA database_list").fetchall():
         if name != "temp":
-            filed |= _named(connection, str(name), TRIGGERS)
+            refusing[str(name)] = _named(connection, str(name), TRIGGERS)
+            filed |= refusing[str(name)]
             virtual |= _named(connection, str(name), VIRTUAL) if name != LIVE else set()
 
     def guard(code: int, first: str | None, second: str | None, schema: str | None, inner: str | None) -> int:
@@ -98,6 +101,9 @@ def install(connection: apsw.Connection, *, read_only: bool, trust_file: bool) -
                 f"refused: the trigger {inner} lives in the file and would write to {first}. If you trust the "
                 "file, say so: connect(trust_file=True), --trust-file"
             )
+        if code in WRITES and f"{first}_refuses_{VERBS[code]}".lower() in refusing.get(schema or "", ()):
+            words = f"write to live.{first}" if first in OURS else "nobody but ftsql sync writes to it"
+            raise ProgrammingError(f"{schema}.{first} is a snapshot's: {words}")
         if schema == LIVE and code == apsw.SQLITE_DROP_VTABLE:
             raise ProgrammingError(f"{first} is part of ftsql and cannot be dropped: close the connection instead")
         return apsw.SQLITE_OK if before is None else before(code, first, second, schema, inner)

@@ -16,14 +16,14 @@ from ftsql import packaged
 from ftsql.errors import ProgrammingError
 from ftsql.fields import Column
 from ftsql.resource import Resource
-from ftsql.resources import CHECKPOINTS, EVENTS, FILES, JOBS, MODELS, PERMISSIONS, RESULTS
+from ftsql.resources import CHECKPOINTS, EVENTS, FILES, JOBS, MODELS, PERMISSIONS, RESULTS, TABLES
 
 # What can be synced: the jobs first, then what is read job by job.
-RESOURCES = (JOBS, EVENTS, CHECKPOINTS, PERMISSIONS, RESULTS, FILES, MODELS)
+RESOURCES = (JOBS, EVENTS, CHECKPOINTS, PERMISSIONS, FILES, MODELS, RESULTS)
 USUAL = ("jobs", "events", "checkpoints")
-MESSAGE = (
-    "this is a snapshot: write to live.fine_tuning_jobs in ftsql; ftsql sync keeps it up to date"  # in every trigger
-)
+# What the triggers say, of a table that is a live one too, and of another.
+MESSAGE = "this is a snapshot: write to live.{} in ftsql; ftsql sync keeps it up to date"
+OWN = "this is a snapshot: {} is ftsql sync''s own, and nobody else writes to it"
 RECORD = "CREATE TABLE _sync_schema (name TEXT PRIMARY KEY NOT NULL, sql TEXT NOT NULL)"
 STATE = """\
 CREATE TABLE sync_state (
@@ -63,6 +63,14 @@ CREATE TABLE sync_missing (
   tried_at REAL NOT NULL, -- Unix seconds
   final INTEGER NOT NULL, -- 1: it is not asked for again
   PRIMARY KEY (provider, "table", id)
+)"""
+GONE = """\
+CREATE TABLE sync_gone (
+  provider TEXT NOT NULL,
+  "table" TEXT NOT NULL,
+  key TEXT NOT NULL, -- of a row that its provider shows no more, and that stays here
+  since INTEGER NOT NULL, -- Unix seconds: when that was seen
+  PRIMARY KEY (provider, "table", key)
 )"""
 
 
@@ -136,14 +144,17 @@ def is_snapshot(db: apsw.Connection) -> bool:
 
 def is_archive(db: apsw.Connection) -> bool:
     """Whether it keeps what its provider deletes."""
-    return db.table_exists("main", "file_contents")
+    if not db.table_exists("main", "_sync_schema"):
+        return False
+    found = db.execute("SELECT 1 FROM main._sync_schema WHERE name = 'file_contents'").get
+    return found is not None and db.table_exists("main", "file_contents")
 
 
 def _wanted(resources: Sequence[Resource], *, contents: bool) -> dict[str, str]:
     """Every object by name, each after what it stands on."""
     tables = {"_sync_children": CHILDREN, "sync_state": STATE}
     if contents:
-        tables |= {"file_contents": CONTENTS, "sync_missing": MISSING}
+        tables |= {"file_contents": CONTENTS, "sync_missing": MISSING, "sync_gone": GONE}
     others: dict[str, str] = {}
     for resource in resources:
         tables[resource.table] = f"CREATE TABLE {resource.table} (\n  {declared(resource)},\n  _synced_at INTEGER\n)"
@@ -153,7 +164,8 @@ def _wanted(resources: Sequence[Resource], *, contents: bool) -> dict[str, str]:
     for table in ("_sync_schema", *tables):
         for verb in ("INSERT", "UPDATE", "DELETE"):
             name = f"{table}_refuses_{verb.lower()}"
-            others[name] = f"CREATE TRIGGER {name} BEFORE {verb} ON {table} BEGIN SELECT RAISE(ABORT, '{MESSAGE}'); END"
+            message = (MESSAGE if table in TABLES else OWN).format(table)
+            others[name] = f"CREATE TRIGGER {name} BEFORE {verb} ON {table} BEGIN SELECT RAISE(ABORT, '{message}'); END"
     views = packaged.text("views.sql")
     for sql in re.findall(r"^CREATE VIEW .*?(?=;$)", views, re.MULTILINE | re.DOTALL):
         others[sql.split()[2]] = sql

@@ -18,6 +18,7 @@ from ftsql.requests import Counts
 from ftsql.resource import Row
 from ftsql.resources import TABLES
 from ftsql.session import Session
+from ftsql.settings import Settings
 from ftsql.store import Store
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ class Registration:
     def clients(self) -> Mapping[str, Client]:
         """What asks the active providers, by their names."""
         return {account.name: client for account, client in self._session.clients.items()}
+
+    @property
+    def settings(self) -> Settings:
+        return self._session.settings
 
     def keep_contents(self, kept: Callable[[str, str], bytes | None]) -> None:
         """Have statements take the contents of files (by provider and id) from ``kept`` where it has them."""

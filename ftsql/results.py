@@ -130,7 +130,7 @@ def _files(job: Row) -> list[str]:
     """The ids of a job's result files; an older form of the API has the files themselves."""
     listed = job.nested("result_files")
     files = [file.get("id") if isinstance(file, dict) else file for file in listed] if isinstance(listed, list) else []
-    return [file for file in dict.fromkeys(files) if isinstance(file, str) and file]
+    return list(dict.fromkeys(file for file in files if isinstance(file, str) and file))
 
 
 def decoded(content: bytes) -> str | None:

@@ -19,13 +19,14 @@ from ftsql import layout
 from ftsql.changes import Change, Look, apply
 from ftsql.errors import OperationalError, ProgrammingError
 from ftsql.resource import Resource, SQLiteValue
-from ftsql.resources import CHECKPOINTS, JOBS, PERMISSIONS, is_finished
+from ftsql.resources import CHECKPOINTS, FILES, JOBS, PERMISSIONS, RESULTS, is_finished
 from ftsql.schema import APPLICATION_ID
 from ftsql.shelf import SKEW, SLACK
 
 READ_AGAIN = 86_400  # seconds after which a checkpoint's permissions are: one request each, and they seldom change
 PATIENCE = 30.0  # seconds for which another writer's lock is waited for
-
+# Those of a job, as an array; nothing where they are of another form.
+RESULT_FILES = "iif(json_valid(job.result_files) AND json_type(job.result_files) = 'array', job.result_files, '[]')"
 Parent = tuple[str, int, int]  # its id, whether it had finished, and when its rows are read
 
 
@@ -126,6 +127,39 @@ class Snapshot:
             db.executemany("INSERT INTO gathered.parents VALUES (?, ?, ?, ?, ?)", values)
         return [parent for _, _, parent, _, _ in values], len(never) <= most
 
+    def size_of(self, provider: str, file: str) -> int | None:
+        """How many bytes the provider says that a file has, as far as the files were read."""
+        with self.doing("read"):
+            for schema in ("gathered", "main"):
+                if self.db.table_exists(schema, FILES.table):
+                    found: int | None = self.db.execute(
+                        f"SELECT bytes FROM {schema}.{FILES.table} WHERE key = ?", (f"{provider}/{file}",)
+                    ).get
+                    if found is not None:
+                        return found
+        return None
+
+    def check_account(self, provider: str) -> None:
+        """Raise ProgrammingError if the gathered jobs are of another account than those of the archive.
+
+        It would keep both, and nothing would tell them apart.
+        """
+        with self.doing("read"):
+            if not (layout.is_archive(self.db) and self.db.table_exists("main", JOBS.table)):
+                return
+            kept, shown, both = self.db.execute(
+                f"SELECT EXISTS (SELECT 1 FROM main.{JOBS.table} WHERE provider = ?1), "
+                f"EXISTS (SELECT 1 FROM gathered.{JOBS.table} WHERE provider = ?1), "
+                f"EXISTS (SELECT 1 FROM gathered.{JOBS.table} WHERE provider = ?1 "
+                f"AND key IN (SELECT key FROM main.{JOBS.table}))",
+                (provider,),
+            ).fetchall()[0]
+        if kept and shown and not both:
+            raise ProgrammingError(
+                f"{self.path} has jobs of another {provider} account, or of a sandbox: none of its jobs is among those "
+                "that the API shows now. Name another file"
+            )
+
     def result_files(self, provider: str, jobs: Sequence[str]) -> list[str]:
         """The ids of the result files of gathered jobs of which the file says nothing."""
         with self.doing("read"):
@@ -135,13 +169,26 @@ class Snapshot:
             )
             found: Any = self.db.execute(
                 "SELECT DISTINCT iif(each.type = 'object', each.value ->> '$.id', each.value) AS file "
-                f"FROM gathered.{JOBS.table} AS job, "
-                "json_each(iif(json_valid(job.result_files), job.result_files, '[]')) AS each "
+                f"FROM gathered.{JOBS.table} AS job, json_each({RESULT_FILES}) AS each "
                 "WHERE provider = ?1 AND job.id IN (SELECT value FROM json_each(?2)) "
                 f"AND each.type IN ('text', 'object') AND file <> '' {kept if layout.is_archive(self.db) else ''}",
                 (provider, to_json(jobs).decode()),
             ).fetchall()
         return [str(file) for (file,) in found]
+
+    def read_again(self, provider: str) -> None:
+        """Have the results of jobs read again in the next round whose result files are missing for now."""
+        with self.doing("keep what was asked in a temporary file for"):
+            if not layout.is_archive(self.db):
+                return
+            self.db.execute(
+                'UPDATE gathered.parents SET finished = 0 WHERE provider = ?1 AND "table" = ?2 AND parent IN ('
+                f"SELECT job.id FROM gathered.{JOBS.table} AS job, json_each({RESULT_FILES}) AS each "
+                "JOIN main.sync_missing AS missing ON missing.provider = ?1 AND NOT missing.final "
+                "AND missing.id = iif(each.type = 'object', each.value ->> '$.id', each.value) "
+                "WHERE job.provider = ?1)",
+                (provider, RESULTS.table),
+            )
 
     def _jobs(self, resource: Resource, provider: str) -> tuple[list[Parent], list[Parent]]:
         """The gathered jobs whose rows may have changed, and those whose rows were never read, newest first."""

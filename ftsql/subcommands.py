@@ -151,16 +151,22 @@ def sync_file(connection: Connection, path: str, tables: str, every: float | Non
             syncing.serve(every, complain)
             return 0
         progress.start(connection.ftsql.counts)
+        requests: list[int] = []
         for done in syncing.rounds():
             progress.stop()
             complain(str(done))
+            requests.append(done.counts.kinds.total())
             progress.start(connection.ftsql.counts)
         progress.stop()
+        if len(requests) > 1:
+            complain(f"{len(requests)} rounds, in all {sum(requests):,} requests")
+        if syncing.is_archive and not contents:
+            complain(f"{path} is an archive: --contents looks at the contents of its files too")
         for line in done.complaints():
             complain(line)
         return int(done.failed)
     except apsw.InterruptError:
-        raise KeyboardInterrupt from None
+        raise KeyboardInterrupt("interrupted: the same command goes on where it was") from None
     finally:
         progress.stop()
         over.set()

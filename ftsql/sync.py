@@ -54,20 +54,30 @@ class Round:
         """What an archive lacks, a line each."""
         for one in self.contents:
             yield from one.complaints()
-        if self.contents and self.failed:
+        missing = sum(len(one.missing) for one in self.contents)
+        if (
+            missing
+            and missing == sum(one.final for one in self.contents)
+            and not any(one.error for one in self.contents)
+        ):
+            yield f"the archive is NOT whole, and cannot be: {missing:,} contents are gone for good (sync_missing)"
+        elif self.contents and self.failed:
             yield "the archive is NOT whole: run it again, or see sync_missing and sync_state in it for the reasons"
 
     def __str__(self) -> str:
         told = []
         for provider in dict.fromkeys(change.provider for change in self.changes):
             mine = [change for change in self.changes if change.provider == provider]
-            parts = [_words(change) for change in mine if change.error is None]
+            good = [change for change in mine if change.error is None]
+            # Of a round that others follow only what it brought.
+            parts = [_words(change) for change in good if self.complete or _brings(change) or not change.complete]
             for error in dict.fromkeys(change.error for change in mine if change.error is not None):
                 ages = "; ".join(_age(change) for change in mine if change.error == error)
                 parts.append(f"FAILED ({ages}): {error.rstrip('.')}")
             parts += [str(one) for one in self.contents if one.provider == provider]
             requests = self.counts.providers[provider]
             parts.append(f"{requests} {'request' if requests == 1 else 'requests'}")
+            parts += [] if self.complete else ["more to come"]
             told.append(f"{provider}: {', '.join(dict.fromkeys(parts))}")
         return f"{_clock(self.began)} {'; '.join(told)}"
 
@@ -91,7 +101,10 @@ class Sync:
         self._resources = chosen(tables, contents=contents)
         self._stop = stop
         self._snapshot = Snapshot(path, self._resources, stop, contents=contents)
-        self._archive = Archive(self._snapshot, connection.ftsql.clients, stop) if contents else None
+        self._archive: Archive | None = None
+        if contents:
+            most = connection.ftsql.settings.max_body
+            self._archive = Archive(self._snapshot, connection.ftsql.clients, stop, most)
         self._patient = False  # what was refused is not asked for again in every round
         refuse_store(self._snapshot.path, connection.ftsql.store.path)
         if self._archive is not None:
@@ -153,6 +166,11 @@ class Sync:
             while not self._stop() and (left := began + every - time.monotonic()) > 0:
                 time.sleep(min(left, TICK))
 
+    @property
+    def is_archive(self) -> bool:
+        """Whether the file keeps the contents of files, as somebody said once."""
+        return layout.is_archive(self._snapshot.db)
+
     def close(self) -> None:
         """Close the file; the connection stays open."""
         self._snapshot.close()
@@ -181,6 +199,8 @@ class Sync:
                         complete = self._gather_children(resource, provider)
                     else:
                         self._gather(resource, "", (provider,))
+                        if resource is JOBS:
+                            self._snapshot.check_account(provider)
                 except _Failed as failure:
                     error = str(failure)
             looks.append(Look(provider, resource, began, error, complete))
@@ -195,6 +215,8 @@ class Sync:
                 if error := self._archive.bring(provider, files):
                     raise _Failed(error)
             self._gather(resource, "(?)", (to_json(ids[start : start + AT_ONCE]).decode(), provider))
+        if self._archive is not None and resource is RESULTS and ids:
+            self._snapshot.read_again(provider)
         return complete
 
     def _gather(self, resource: Resource, parents: str, values: Sequence[str]) -> None:
@@ -281,8 +303,14 @@ def _words(change: Change) -> str:
     if change.superseded:
         return f"{change.rows:,} {name} (another sync was faster)"
     counts = [f"{count:,} {word}" for word, count in (
-        ("new", change.new), ("changed", change.changed), ("deleted", change.deleted)) if count]  # fmt: skip
-    return f"{change.rows:,} {name} ({', '.join(counts) or 'unchanged'})"
+        ("new", change.new), ("changed", change.changed), ("deleted", change.deleted),
+        ("gone at the provider", change.gone)) if count]  # fmt: skip
+    so_far = "" if change.complete else " so far"
+    return f"{change.rows:,} {name}{so_far} ({', '.join(counts) or 'unchanged'})"
+
+
+def _brings(change: Change) -> bool:
+    return bool(change.new or change.changed or change.deleted or change.superseded)
 
 
 def _clock(seconds: float) -> str:

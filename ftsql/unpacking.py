@@ -12,6 +12,7 @@ PIECE = 1024 * 1024
 ACCEPTED = "gzip, deflate"
 PACKED = frozenset({"gzip", "x-gzip", "deflate"})
 UNASKED = frozenset({"br", "zstd", "compress", "x-compress"})  # other words are no packing, whatever they mean
+GZIP = b"\x1f"  # the first byte of a member of gzip
 EITHER = 47  # what tells zlib to take gzip's head or its own
 BARE = -15  # without a head, which some servers call deflate
 
@@ -33,6 +34,8 @@ def unpacked(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
     began = False
     for chunk in chunks:
         rest = chunk
+        if unpacker.eof and rest[:1] == GZIP:  # gzip may have several members, one after the other
+            unpacker = zlib.decompressobj(EITHER)
         while rest and not unpacker.eof:
             try:
                 piece = unpacker.decompress(rest, PIECE)
@@ -45,5 +48,7 @@ def unpacked(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
             began = True
             rest = unpacker.unconsumed_tail
             yield piece
+            if unpacker.eof and unpacker.unused_data[:1] == GZIP:
+                rest, unpacker = unpacker.unused_data, zlib.decompressobj(EITHER)
     if began and not unpacker.eof:
         raise ValueError(f"its {names[0]} breaks off")

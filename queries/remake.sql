@@ -23,18 +23,23 @@ WITH ends AS (
       (
         SELECT min(mine.shutdown_date)
         FROM shutdown_dates AS mine
-        WHERE mine.model IN (job.model, job.fine_tuned_model) OR job.model GLOB mine.model || '-20*'
+        WHERE mine.model IN (job.model, job.fine_tuned_model, job.base) OR job.base GLOB mine.model || '-20*'
       )
     ) AS shutdown_date
-  FROM fine_tuning_jobs AS job
+  FROM (
+    SELECT
+      *,
+      suffix,
+      -- Of a model that was trained further, ft:BASE:…, the base.
+      iif(model GLOB 'ft:*:*', substr(model, 4, instr(substr(model, 4), ':') - 1), model) AS base
+    FROM fine_tuning_jobs
+    WHERE fine_tuned_model IS NOT NULL
+  ) AS job
   LEFT JOIN models AS made ON made.provider = job.provider AND made.id = job.fine_tuned_model
-  LEFT JOIN models AS base
-    ON base.provider = job.provider
-    -- Of a model that was trained further, ft:BASE:…, the base.
-    AND base.id = iif(job.model GLOB 'ft:*:*', substr(job.model, 4, instr(substr(job.model, 4), ':') - 1), job.model)
-  WHERE job.fine_tuned_model IS NOT NULL
-    -- A provider that lists its models lists no deleted one.
-    AND (made.id IS NOT NULL OR NOT EXISTS (SELECT 1 FROM models WHERE models.provider = job.provider))
+  LEFT JOIN models AS base ON base.provider = job.provider AND base.id = job.base
+  -- A provider that lists fine-tuned models lists no deleted one.
+  WHERE made.id IS NOT NULL
+    OR job.provider NOT IN (SELECT provider FROM models WHERE id GLOB 'ft:*')
 )
 SELECT
   shutdown_date,
@@ -45,15 +50,23 @@ SELECT
   || quote(coalesce(suffix, nullif(name_part, ''))) || ', ' || quote(seed) || ', '
   || quote(coalesce(method, hyperparameters)) || ', ' || quote(metadata) || ', '
   -- run_id is the API's own.
-  || quote(nullif((SELECT json_group_array(json_remove(value, '$.wandb.run_id')) FROM json_each(integrations)), '[]'))
-  || ')' AS remake
+  || quote(
+    nullif(
+      (
+        SELECT json_group_array(iif(type = 'object', json_remove(value, '$.wandb.run_id'), value))
+        FROM json_each(iif(json_valid(integrations) AND json_type(integrations) = 'array', integrations, '[]'))
+      ),
+      '[]'
+    )
+  )
+  || ');' AS remake
 FROM (
   SELECT
     *,
     -- The suffix of ft:BASE:ORGANIZATION:SUFFIX:ID, which the API shows nowhere else.
     iif(
       fine_tuned_model GLOB 'ft:*:*:*:*',
-      '["' || replace(fine_tuned_model, ':', '","') || '"]',
+      '[' || replace(json_quote(fine_tuned_model), ':', '","') || ']',
       '[]'
     ) ->> '$[3]' AS name_part
   FROM ends

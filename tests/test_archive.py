@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 import os
@@ -23,11 +24,12 @@ import apsw
 import pytest
 
 import ftsql
-from ftsql.errors import ConfigError, OperationalError
+from ftsql.errors import ConfigError, OperationalError, ProgrammingError
 from ftsql.queries import all_queries
 from ftsql.sandbox import Fault, Sandbox
 from ftsql.sync import Round, Sync, sync
-from tests.conftest import CANARY, Connect
+from tests.answering import Answer, Asked, api, job
+from tests.conftest import CANARY, At, Connect
 from tests.syncing import changed, once, read
 from tests.test_shell import run
 
@@ -306,9 +308,13 @@ def test_a_content_of_another_size_than_its_file_is_asked_for_again_and_then_kep
     assert kept(path) == {"file-a": b"half" if times is None else b"all of it"}
     assert asked_contents(sandbox) == {"file-a": 2}
     if times is None:
-        assert missing(path)["file-a"] == "its provider says that it has 9 bytes, and gives 4, which are kept"
+        assert missing(path)["file-a"] == "its provider says that it has 9 bytes, and gave 4, which are kept"
         archive(db, path)
-        assert asked_contents(sandbox) == {"file-a": 2}
+        assert asked_contents(sandbox) == {"file-a": 3}
+        sandbox.clear_faults()
+        assert not archive(db, path).failed  # the right one takes its place
+        assert kept(path) == {"file-a": b"all of it"}
+        assert missing(path) == {}
 
 
 def test_a_content_that_is_another_one_each_time_is_not_kept(
@@ -320,7 +326,7 @@ def test_a_content_that_is_another_one_each_time_is_not_kept(
     path = tmp_path / "all.db"
     assert archive(db, path).failed
     assert kept(path) == {}
-    assert missing(path)["file-a"] == "its provider says that it has 9 bytes, and gives 5, others each time"
+    assert missing(path)["file-a"] == "its provider says that it has 9 bytes, and gave 5, others each time"
 
 
 def test_base64_of_the_right_size_is_no_other_size(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
@@ -369,9 +375,15 @@ def test_what_the_provider_deletes_stays_in_an_archive(sandbox: Sandbox, connect
         sandbox.remove_job(id)
     db = connect()
     db.execute("DELETE FROM files")
+    gone = read(path, "SELECT count(*) FROM sync_gone")
+    assert gone == [(0,)]
     for contents in (True, False):  # a round without --contents knows that the file is an archive
-        once(connect(), path, tables=["all"], contents=contents)
+        done = once(connect(), path, tables=["all"], contents=contents)
+        assert "2 jobs (2 gone at the provider)" in str(done)
         assert everything(path) == before
+        assert read(path, "SELECT key FROM sync_gone WHERE \"table\" = 'fine_tuning_jobs' ORDER BY 1") == [
+            ("openai/ftjob-1",), ("openai/ftjob-2",),
+        ]  # fmt: skip
     plain = tmp_path / "plain.db"
     once(connect(), plain)
     assert read(plain, "SELECT count(*) FROM fine_tuning_jobs") == [(0,)]
@@ -408,7 +420,8 @@ def test_ctrl_c_ends_a_long_download_and_what_was_kept_stays(
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=20)
-    assert (process.returncode, "interrupted" in errors, "Traceback" in errors) == (130, True, False)
+    assert (process.returncode, "Traceback" in errors) == (130, False)
+    assert "interrupted: the same command goes on where it was" in errors
     assert kept(path) == {"file-a": b"a"}
 
 
@@ -536,7 +549,10 @@ def test_export_writes_over_nothing_unless_it_is_told(archived: Path, tmp_path: 
 
 
 def test_export_gives_nothing_that_is_damaged(archived: Path, tmp_path: Path) -> None:
-    assert run("export", str(archived), "--check").stdout == "8 contents of 0.2 MB, 0 damaged, 0 missing\n"
+    assert (
+        run("export", str(archived), "--check").stdout
+        == "8 contents of 0.2 MB, 0 damaged, 0 missing, 0 not downloaded yet\n"
+    )
     changed(archived, "UPDATE file_contents SET content = x'00' || substr(content, 2) WHERE id = 'file-plain'")
     done = run("export", str(archived), "file-plain", "-o", str(tmp_path / "out"))
     assert done.returncode == 1
@@ -544,8 +560,8 @@ def test_export_gives_nothing_that_is_damaged(archived: Path, tmp_path: Path) ->
     assert not (tmp_path / "out").exists()
     assert not list(tmp_path.glob(".ftsql-*"))
     done = run("export", str(archived), "--check")
-    assert (done.returncode, done.stdout) == (1, "8 contents of 0.2 MB, 1 damaged, 0 missing\n")
-    assert "openai: the content of file-plain is damaged" in done.stderr
+    assert (done.returncode, done.stdout) == (1, "8 contents of 0.2 MB, 1 damaged, 0 missing, 0 not downloaded yet\n")
+    assert "openai: file-plain: its content is damaged" in done.stderr
 
 
 def test_export_reads_a_file_that_cannot_be_written(archived: Path, tmp_path: Path) -> None:
@@ -565,12 +581,21 @@ def test_export_reads_a_file_that_cannot_be_written(archived: Path, tmp_path: Pa
     ("words", "code", "message"),
     [
         (["export"], 2, "required: FILE"),
-        (["export", "all.db"], 2, "say: ftsql export FILE ID -o PATH, or ftsql export FILE --check"),
+        (
+            ["export", "all.db"],
+            2,
+            "say: ftsql export FILE ID -o PATH, ftsql export FILE --all -o DIRECTORY, or FILE --check",
+        ),
         (["export", "all.db", "file-plain", "--check"], 2, "say: ftsql export FILE ID"),
         (["export", "all.db", "file-plain", "file-bom"], 2, "-o DIRECTORY"),
         (["export", "none.db", "file-plain"], 1, "there is no file none.db"),
-        (["export", "all.db", "file-none"], 1, "all.db has no content of file-none. SELECT id, filename FROM files"),
-        (["export", "all.db", "file-plain", "-o", "nowhere/x"], 1, "nowhere"),
+        (["export", "all.db", "file-none"], 1, "all.db has no content of file-none. ftsql --db all.db"),
+        (["export", "all.db", "file-plain", "-o", "nowhere/x"], 1, "there is no directory nowhere: make it first"),
+        (["export", "all.db", "file-plain", "-o", "all.db", "--force"], 1, "all.db is the archive: name another file"),
+        (["export", "all.db", "plain.jsonl"], 1, "that is a name. Say the id: file-plain"),
+        (["export", "all.db", "ftjob-1"], 1, "that is a job. Its training file is file-plain"),
+        (["export", "all.db", "azure/file-none"], 1, "all.db has no content of azure/file-none"),
+        (["export", "all.db", "--all"], 2, "several files go into a directory: -o DIRECTORY"),
         (["export", "plain.db", "file-plain"], 1, "has no contents of files: ftsql sync plain.db --contents"),
         (["export", "text.db", "file-plain"], 1, "cannot be read"),
         (["SELECT 1", "--contents"], 2, "belong to: ftsql sync FILE"),
@@ -594,7 +619,7 @@ def test_export_says_why_a_content_is_missing(sandbox: Sandbox, db: ftsql.Connec
     assert done.returncode == 1
     assert "has no content of file-deleted: the provider has no such file (HTTP 404)" in done.stderr
     done = run("export", str(tmp_path / "all.db"), "--check")
-    assert (done.returncode, done.stdout) == (1, "0 contents of 0.0 MB, 0 damaged, 1 missing\n")
+    assert (done.returncode, done.stdout) == (1, "0 contents of 0.0 MB, 0 damaged, 1 missing, 0 not downloaded yet\n")
 
 
 def test_two_providers_with_one_id_want_to_be_named(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
@@ -683,3 +708,336 @@ def test_every_active_provider_has_its_contents_and_one_without_files_says_so(
     assert {one.provider for one in done.contents} == {"openai", "portkey", "telnyx"}
     found = read(path, "SELECT provider, id FROM file_contents UNION SELECT provider, id FROM sync_missing ORDER BY 1")
     assert found == [("openai", "file-a"), ("portkey", "file-a"), ("telnyx", "file-a")]
+
+
+def test_events_that_a_provider_drops_stay_in_an_archive(at: At, tmp_path: Path) -> None:
+    running = job(0, status="running", finished_at=None, fine_tuned_model=None, training_file=None, result_files=[])
+    events = [{"id": f"ev-{number}", "created_at": 1_790_000_000 - number} for number in range(3)]
+    serving = api([running], {"/ftjob-00000/events": events, "/ftjob-00000/checkpoints": []})
+
+    def answering(asked: Asked) -> Any:
+        return {"data": [], "has_more": False} if asked.path == "/files" else serving(asked)
+
+    _, db = at(answering)
+    path = tmp_path / "all.db"
+    once(db, path, tables=["events"], contents=True)
+    del events[1:]
+    done = once(db, path, tables=["events"], contents=True)
+    assert "2 gone at the provider)" in str(done)
+    assert read(path, "SELECT id FROM fine_tuning_job_events ORDER BY 1") == [("ev-0",), ("ev-1",), ("ev-2",)]
+
+
+def test_a_result_file_is_checked_by_size_though_its_rows_are_read_first(
+    sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
+) -> None:
+    whole = b"step,train_loss\n1,0.5\n2,0.25\n"
+    with_files(sandbox, train=b"x", results=whole)
+    sandbox.fault(Fault(path="/files/file-results/content", status=200, body=whole[:22]))
+    path = tmp_path / "all.db"
+    assert not archive(db, path, tables=["all"]).failed
+    assert kept(path)["file-results"] == whole
+    assert asked_contents(sandbox)["file-results"] == 2
+
+
+def test_the_rows_of_a_result_file_come_with_its_content(
+    sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
+) -> None:
+    with_files(sandbox, train=b"x", results=b"step,train_loss\n1,0.5\n2,0.25\n")
+    sandbox.update_job("ftjob-1", finished_at=int(time.time()) - 100_000)
+    refused = Fault(path="/files/file-results/content", times=None, status=403, body={"error": {"message": "not now"}})
+    sandbox.fault(refused)
+    path = tmp_path / "all.db"
+    for _ in range(2):
+        assert archive(db, path, tables=["all"]).failed
+        assert read(path, "SELECT count(*) FROM fine_tuning_results") == [(0,)]
+    sandbox.clear_faults()
+    assert not archive(db, path, tables=["all"]).failed
+    assert read(path, "SELECT count(*) FROM fine_tuning_results") == [(2,)]
+
+
+def test_a_content_is_compared_once_the_files_can_be_listed(
+    sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
+) -> None:
+    with_files(sandbox, a=b"all of it")
+    sandbox.fault(Fault(path="/files$", status=403, body={"error": {"message": "no"}}))
+    sandbox.fault(Fault(path="/files/file-a/content", status=200, body=b"<html>maintenance"))
+    path = tmp_path / "all.db"
+    assert archive(db, path).failed
+    assert kept(path) == {"file-a": b"<html>maintenance"}
+    assert not archive(db, path).failed
+    assert kept(path) == {"file-a": b"all of it"}
+
+
+def test_a_404_of_a_file_that_is_listed_is_asked_for_again(
+    sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
+) -> None:
+    with_files(sandbox, a=b"a", results=b"step,train_loss\n1,1\n")
+    missing_now = Fault(path="/content", times=2, status=404, body={"error": {"message": "No such File object: x"}})
+    sandbox.fault(missing_now)
+    path = tmp_path / "all.db"
+    assert archive(db, path, tables=["all"]).failed
+    assert not archive(db, path, tables=["all"]).failed
+    assert set(kept(path)) == {"file-a", "file-results"}
+
+
+def test_files_that_fail_do_not_keep_the_others_away(
+    sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ftsql.attempts.RETRY_SECONDS", 0.0)
+    with_files(sandbox, **{f"f{number}": b"x" for number in range(8)})
+    sandbox.fault(Fault(path="/file-f[012]/content", times=None, status=500))
+    path = tmp_path / "all.db"
+    for _ in range(2):
+        assert archive(db, path).failed
+    assert set(kept(path)) == {f"file-f{number}" for number in range(3, 8)}
+    assert set(missing(path)) == {f"file-f{number}" for number in range(3)}
+
+
+def test_two_syncs_do_not_leave_a_content_missing_that_is_there(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path
+) -> None:
+    with_files(sandbox, a=b"a")
+    path = tmp_path / "all.db"
+    sandbox.fault(Fault(path="/content", latency=1.5, status=403, body={"error": {"message": "no"}}))
+    slow = threading.Thread(target=lambda: archive(connect(), path))
+    slow.start()
+    while not asked_contents(sandbox):
+        time.sleep(0.02)
+    assert not archive(connect(), path).failed
+    slow.join()
+    assert (kept(path), missing(path)) == ({"file-a": b"a"}, {})
+
+
+@pytest.mark.parametrize(
+    ("shown", "asked", "listed"),
+    [
+        (["file-r", "file-r", {"id": "file-r", "bytes": 1}], {"file-r"}, False),
+        ([["file-r"]], set(), True),
+        ([123], set(), True),
+        ([{"file_id": "file-r"}], set(), True),
+        ({"data": [{"id": "file-r"}]}, set(), True),
+        ({"id": "file-r", "object": "file"}, set(), True),
+        ("file-r", set(), True),
+        ([None], set(), True),
+        (None, set(), False),
+        ([], set(), False),
+    ],
+    ids=str,
+)
+def test_result_files_of_other_forms_are_listed_and_end_nothing(
+    at: At, tmp_path: Path, shown: Any, asked: set[str], listed: bool
+) -> None:
+    requests: list[str] = []
+
+    def answering(one: Asked) -> Any:
+        if one.path.endswith("/content"):
+            requests.append(one.path.split("/")[-2])
+            return Answer(b"step,train_loss\n1,1\n")
+        if one.path in ("/files", "/models"):
+            return {"data": [], "has_more": False}
+        if "/events" in one.path or "/checkpoints" in one.path:
+            return {"data": [], "has_more": False}
+        return api([job(0, training_file=None, validation_file=None, result_files=shown)])(one)
+
+    _, db = at(answering)
+    path = tmp_path / "all.db"
+    archive(db, path, tables=["jobs", "results"])
+    assert set(requests) == asked
+    assert list(missing(path)) == (["ftjob-00000"] if listed else [])
+    if listed:
+        assert "in a form that is not known" in missing(path)["ftjob-00000"]
+
+
+def test_another_account_is_not_mixed_into_an_archive(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_files(sandbox, a=b"a")
+    path = tmp_path / "all.db"
+    archive(connect(), path, tables=["all"])
+    before = everything(path)
+    with Sandbox(jobs=5, speed=0) as other:
+        monkeypatch.setenv("OPENAI_BASE_URL", other.base_url("openai"))
+        for contents in (True, False):
+            with pytest.raises(ProgrammingError, match="has jobs of another openai account, or of a sandbox"):
+                once(connect(), path, tables=["all"], contents=contents)
+        assert not asked_contents(other)
+    assert everything(path) == before
+
+
+def test_a_table_of_mine_of_that_name_makes_no_archive(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
+    with_files(sandbox, a=b"a")
+    path = tmp_path / "jobs.db"
+    changed(path, "CREATE TABLE file_contents (mine)")
+    once(connect(), path)
+    sandbox.remove_job("ftjob-1")
+    once(connect(), path)
+    assert read(path, "SELECT count(*) FROM fine_tuning_jobs") == [(0,)]
+    assert "has no contents of files" in run("export", str(path), "x").stderr
+    with pytest.raises(ProgrammingError, match="has a table file_contents that ftsql sync did not make"):
+        archive(connect(), path)
+
+
+def test_what_is_damaged_is_downloaded_again(archived: Path, sandbox: Sandbox, db: ftsql.Connection) -> None:
+    changed(archived, "UPDATE file_contents SET content = x'00' || substr(content, 2) WHERE id = 'file-plain'")
+    assert not archive(db, archived).failed  # nobody knows yet
+    done = run("export", str(archived), "--check")
+    assert (done.returncode, f"ftsql sync {archived} --tables all --contents brings" in done.stderr) == (1, True)
+    assert not archive(db, archived).failed
+    assert kept(archived)["file-plain"] == ODD["plain"]
+    assert run("export", str(archived), "--check").returncode == 0
+
+
+def test_a_check_tells_an_archive_that_was_cut_short(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
+    with_files(sandbox, a=b"a", b=b"b", c=b"c")
+    path = tmp_path / "all.db"
+    archive(db, path)
+    changed(path, "DELETE FROM file_contents WHERE id IN ('file-a', 'file-b')")
+    done = run("export", str(path), "--check")
+    assert (done.returncode, "openai: 2 contents were not downloaded yet" in done.stderr) == (1, True)
+    assert done.stdout == "1 contents of 0.0 MB, 0 damaged, 0 missing, 2 not downloaded yet\n"
+    done = run("export", str(path), "file-a")
+    assert f"it was not downloaded yet. ftsql sync {path} --contents does" in done.stderr
+    archive(db, path)
+    changed(path, "UPDATE sync_state SET synced_at = NULL WHERE \"table\" = 'files'")
+    done = run("export", str(path), "--check")
+    assert (done.returncode, "openai: not read to the end yet: files" in done.stderr) == (1, True)
+    changed(path, "DELETE FROM sync_state")
+    done = run("export", str(path), "--check")
+    assert (done.returncode, "no sync into it has come to its end yet" in done.stderr) == (1, True)
+
+
+def test_a_whole_archive_stays_whole_once_the_provider_is_gone(
+    archived: Path, sandbox: Sandbox, db: ftsql.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ftsql.attempts.RETRY_SECONDS", 0.0)
+    sandbox.fault(Fault(times=None, status=401, body={"error": {"message": "This account is closed"}}))
+    assert archive(db, archived).failed
+    done = run("export", str(archived), "--check")
+    assert done.returncode == 0
+    assert done.stderr.count("the last sync failed") == 1
+    assert "This account is closed" in done.stderr
+
+
+def test_export_writes_all_files_each_under_its_own_name(
+    sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
+) -> None:
+    contents = {"a": b"1", "b": b"2", "c": b"3"}
+    for name, content in contents.items():
+        sandbox.add_file(f"file-{name}", filename="x" + "训练数据" * 25 + ".jsonl", content=content)
+    sandbox.add_job(id="ftjob-1", training_file="file-a", validation_file="file-b", result_files=["file-c"])
+    path, out = tmp_path / "all.db", tmp_path / "new" / "out"
+    archive(db, path)
+    changed(
+        path, "INSERT INTO file_contents SELECT 'other', id, 'x', bytes, content FROM file_contents WHERE id = 'file-a'"
+    )
+    changed(
+        path,
+        "UPDATE file_contents SET sha256 = (SELECT sha256 FROM file_contents WHERE id = 'file-a' LIMIT 1) WHERE provider = 'other'",
+    )
+    done = run("export", str(path), "--all", "-o", str(out))
+    assert done.returncode == 0, done.stderr
+    made = {file.name: file.read_bytes() for file in out.iterdir()}
+    assert len(made) == 4
+    assert sorted(made.values()) == [b"1", b"1", b"2", b"3"]
+    assert all(name.endswith(".jsonl") or name == "other-file-a" for name in made)
+    assert run("export", str(path), "--all", "-o", str(out)).returncode == 1
+    assert run("export", str(path), "--all", "-o", str(out), "--force").returncode == 0
+
+
+def test_export_follows_links_and_writes_into_pipes(archived: Path, tmp_path: Path) -> None:
+    target, link, dangling, pipe = (tmp_path / name for name in ("target", "link", "dangling", "pipe"))
+    target.write_text("mine")
+    link.symlink_to(target)
+    dangling.symlink_to(tmp_path / "made")
+    assert run("export", str(archived), "file-plain", "-o", str(link), "--force").returncode == 0
+    assert (link.is_symlink(), target.read_bytes()) == (True, ODD["plain"])
+    assert run("export", str(archived), "file-plain", "-o", str(dangling)).returncode == 0
+    assert (dangling.is_symlink(), (tmp_path / "made").read_bytes()) == (True, ODD["plain"])
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE)
+    assert run("export", str(archived), "file-plain", "-o", str(pipe)).returncode == 0
+    assert reader.communicate(timeout=20)[0] == ODD["plain"]
+    other = tmp_path / "other"
+    other.symlink_to(archived)
+    done = run("export", str(archived), "file-plain", "-o", str(other), "--force")
+    assert (done.returncode, "is the archive" in done.stderr) == (1, True)
+
+
+def test_base64_with_line_ends_is_no_other_size(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
+    content = os.urandom(3000)
+    with_files(sandbox, a=content)
+    sandbox.fault(Fault(path="/content", times=None, status=200, body=base64.encodebytes(content)))
+    path = tmp_path / "all.db"
+    for _ in range(2):
+        assert not archive(db, path).failed
+    assert asked_contents(sandbox) == {"file-a": 1}
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_a_packed_content_is_unpacked_with_all_its_members(at: At, tmp_path: Path, parts: int) -> None:
+    content = os.urandom(40_000)
+    step = len(content) // parts
+    packed = b"".join(gzip.compress(content[at : at + step]) for at in range(0, step * parts, step))
+
+    def answering(asked: Asked) -> Any:
+        if asked.path.endswith("/content"):
+            return Answer(packed, headers={"Content-Encoding": "gzip"})
+        if asked.path == "/files":
+            return {"data": [{"id": "file-a", "purpose": "fine-tune"}], "has_more": False}
+        return api([])(asked)
+
+    _, db = at(answering)
+    path = tmp_path / "all.db"
+    assert not archive(db, path).failed
+    assert kept(path) == {"file-a": content[: step * parts]}
+
+
+def test_a_content_far_larger_than_its_file_is_given_up(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
+    with_files(sandbox, a=b"ten bytes!")
+    sandbox.fault(Fault(path="/content", times=None, status=200, body=bytes(3_000_000)))
+    path = tmp_path / "all.db"
+    assert archive(db, path).failed
+    assert "its content goes on after" in missing(path)["file-a"]
+    assert kept(path) == {}
+
+
+def test_a_signed_address_is_written_nowhere(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
+    with_files(sandbox, a=b"a")
+    signed = "http://127.0.0.1:1/x?sig=SECRETSIGNATURE"
+    sandbox.fault(Fault(path="/content", times=None, redirect=signed))
+    done = archive(db, tmp_path / "all.db")
+    assert done.failed
+    assert "It redirects to http://127.0.0.1:1/x, and a key is never sent" in missing(tmp_path / "all.db")["file-a"]
+    assert b"SECRETSIGNATURE" not in (tmp_path / "all.db").read_bytes()
+    assert "SECRETSIGNATURE" not in "".join(done.complaints())
+
+
+def test_ids_of_a_server_are_shown_so_that_no_terminal_obeys_them(
+    sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
+) -> None:
+    sandbox.add_job(id="ftjob-1", training_file="file-\x1b[31m\nevil", validation_file=None, result_files=[])
+    (told, _) = archive(db, tmp_path / "all.db").complaints()
+    assert told.startswith("openai: no content of file-\\x1b[31m\\x0aevil: ")
+
+
+def test_a_write_to_a_snapshot_is_refused_also_if_no_row_matches(
+    archived: Path, sandbox: Sandbox, environment: dict[str, str]
+) -> None:
+    for sql, words in (
+        ("UPDATE fine_tuning_jobs SET status = 'cancelled' WHERE id = 'none'", "write to live.fine_tuning_jobs"),
+        ("DELETE FROM files WHERE id = 'none'", "write to live.files"),
+        ("DELETE FROM file_contents WHERE id = 'none'", "nobody but ftsql sync writes to it"),
+    ):
+        done = run("--db", str(archived), sql, environment=environment)
+        assert (done.returncode, words in done.stderr) == (1, True), done.stderr
+    sandbox.add_job(id="ftjob-2", status="running", finished_at=None)
+    live = "UPDATE live.fine_tuning_jobs SET status = 'cancelled' WHERE id = 'ftjob-2'"
+    assert run("--db", str(archived), live, environment=environment).returncode == 0
+    assert (
+        run("--db", str(archived), "CREATE TABLE mine AS SELECT id FROM files", environment=environment).returncode == 0
+    )
+
+
+def test_the_command_says_what_it_left_out_and_that_it_goes_on(archived: Path, environment: dict[str, str]) -> None:
+    done = run("sync", str(archived), environment=environment)
+    assert (done.returncode, f"{archived} is an archive: --contents looks at" in done.stderr) == (0, True)

@@ -9,7 +9,7 @@ import pytest
 import ftsql
 from ftsql.sandbox import TRAINING_NOT_AVAILABLE, Sandbox
 from ftsql.topics import topic
-from tests.answering import Answer
+from tests.answering import Answer, api, job
 from tests.conftest import At, fill
 
 CREATE = "INSERT INTO fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', 'file-abc')"
@@ -59,3 +59,12 @@ def test_a_refused_key_is_still_a_refused_key(at: At, message: str) -> None:
     _, db = at(lambda asked: Answer({"error": {"message": message}}, 403))
     with pytest.raises(ftsql.AuthenticationError, match="Check OPENAI_API_KEY"):
         db.execute(CREATE)
+
+
+def test_a_refused_cancel_is_no_end_of_fine_tuning(at: At) -> None:
+    refused = Answer({"error": {"message": "Fine-tuning is no longer supported"}}, 400)
+    running = job(0, status="running", finished_at=None)
+    _, db = at(lambda asked: refused if asked.method == "POST" else api([running])(asked))
+    with pytest.raises(ftsql.APIError) as caught:
+        db.execute("SELECT cancel_job('ftjob-00000')").fetchall()
+    assert "leaving-openai" not in str(caught.value)

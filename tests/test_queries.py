@@ -95,6 +95,48 @@ def test_each_insert_of_remake_makes_the_same_job(seeded: ftsql.Connection) -> N
         assert (json.loads(str(body)).get("suffix") or "") == suffix
 
 
+ODD_JOBS: list[dict[str, Any]] = [
+    {"fine_tuned_model": 'ft:small:o:it\'s "odd" \\ ü:a'},
+    {"fine_tuned_model": "ft:small:o::a"},
+    {"fine_tuned_model": "no colons"},
+    {"fine_tuned_model": "ft:small:o:a:b:c:d"},
+    {"integrations": ["wandb"]},
+    {"integrations": {"wandb": {"project": "x"}}},
+    {"integrations": "wandb"},
+    {"integrations": [{"type": "wandb", "wandb": {"project": "x", "run_id": "r"}}, "other"]},
+    {"method": None, "hyperparameters": {"n_epochs": 2}},
+    {"method": {"type": "dpo"}, "metadata": {"quote": "it's"}},
+    {"seed": None, "validation_file": None},
+]
+
+
+@pytest.mark.parametrize("fields", ODD_JOBS, ids=str)
+def test_odd_values_make_an_insert_too(at: At, fields: dict[str, Any]) -> None:
+    one = job(0, **{"model": "small", "fine_tuned_model": "ft:small:o::a", **fields})
+
+    def answering(asked: Asked) -> Any:
+        if asked.path == "/models":
+            return {"data": [{"id": "small", "shutdown_date": "2027-01-01"}]}
+        if asked.path == "/models/small":
+            return {"id": "small", "shutdown_date": "2027-01-01"}
+        if asked.path.startswith("/models/"):
+            return Answer({"error": {"message": "The model does not exist"}}, 404)
+        return api([one])(asked)
+
+    _, db = at(answering)
+    query = next(query for query in QUERIES if query.name == "remake")
+    ((_, model, insert),) = db.execute(query.runnable(lambda _: False)).fetchall()
+    assert model == one["fine_tuned_model"]
+    db.execute("BEGIN")
+    db.execute(str(insert))
+    body = json.loads(str(db.execute("SELECT body FROM ftsql_writes WHERE state = 'queued'").get))
+    db.execute("ROLLBACK")
+    assert body["model"] == "small"
+    assert body.get("metadata", {}).get("quote") == (one.get("metadata") or {}).get("quote")
+    parts = str(model).split(":")
+    assert body.get("suffix", "") == (parts[3] if len(parts) >= 5 else "")
+
+
 def test_the_soonest_comes_first_and_a_date_of_mine_counts_where_the_api_has_none(at: At) -> None:
     found = [
         job(1, model="big-2024-01-01", fine_tuned_model="ft:big-2024-01-01:o::a"),
@@ -104,6 +146,7 @@ def test_the_soonest_comes_first_and_a_date_of_mine_counts_where_the_api_has_non
         job(5, model="small", fine_tuned_model="ft:small:o::deleted"),
         job(6, model="small", fine_tuned_model=None),
         job(7, model="big", fine_tuned_model="ft:big:o::e"),
+        job(8, model="ft:big-2024-01-01:o::a", fine_tuned_model="ft:big-2024-01-01:o::f"),
     ]
     models: list[dict[str, Any]] = [{"id": each["fine_tuned_model"]} for each in found if each["fine_tuned_model"]]
     del models[4]
@@ -127,6 +170,7 @@ def test_the_soonest_comes_first_and_a_date_of_mine_counts_where_the_api_has_non
     query = next(query for query in QUERIES if query.name == "models_at_risk")
     assert [(row[0], row[3]) for row in db.execute(query.sql)] == [
         ("2026-12-31", "ft:big-2024-01-01:o::a"),
+        ("2026-12-31", "ft:big-2024-01-01:o::f"),
         ("2027-01-01", "ft:small:o::b"),
         ("2027-01-01", "ft:small:o:more:c"),
         ("2027-03-03", "ft:big:o::e"),
