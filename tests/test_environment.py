@@ -288,9 +288,7 @@ def test_an_address_that_nobody_listens_at_says_not_sent(monkeypatch: pytest.Mon
 
 def test_a_redirect_says_where_to(at: Any) -> None:
     _, db = at(lambda asked: Answer(b"", 307, {"Location": f"https://login.example.com/?key={CANARY}"}))
-    with pytest.raises(
-        ftsql.APIError, match=r"redirects to https://login.example.com/\?key=\*\*\*, and a key is never"
-    ):
+    with pytest.raises(ftsql.APIError, match=r"redirects to https://login.example.com/, and a key is never"):
         db.execute(LIST).fetchall()
 
 

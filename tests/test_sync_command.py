@@ -108,7 +108,7 @@ def test_ctrl_c_ends_a_single_round_with_130(sandbox: Sandbox, environment: dict
     with Service(tmp_path / "jobs.db", environment) as service:
         wait_for(lambda: len(sandbox.requests) > 0)
         code, errors, _ = service.end(signal.SIGINT)
-    assert (code, errors.splitlines()[-1]) == (130, "ftsql: interrupted")
+    assert (code, errors.splitlines()[-1]) == (130, "ftsql: interrupted: the same command goes on where it was")
 
 
 def test_a_service_outlives_an_outage_and_the_deletion_of_its_file(
