@@ -13,7 +13,7 @@ import apsw
 import pytest
 
 import ftsql
-from ftsql.errors import OperationalError
+from ftsql.errors import OperationalError, ProgrammingError
 from ftsql.sandbox import Sandbox
 from ftsql.sync import Sync
 from tests.conftest import Connect, fill, gets
