@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import ftsql
@@ -139,3 +141,15 @@ def test_without_a_key_it_says_what_the_statement_would_say(
         db.ftsql.explain(f"SELECT * FROM {table}")
     assert db.ftsql.explain("SELECT * FROM ftsql_columns")[-1].high == 0
     assert db.ftsql.explain("SELECT * FROM fine_tuning_jobs WHERE id IS NULL")[-1].high == 0
+
+
+def test_only_the_providers_that_are_asked_are_counted(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
+    config = tmp_path / "providers.toml"
+    config.write_text(f"[other]\nextends = 'openai'\nbase_url = '{sandbox.base_url('openai')}'\n")
+    db = connect(config=config, providers=["openai", "other"])
+    for condition, asked in (
+        ("provider = 'other'", ["other"]), ("provider <> 'other'", ["openai"]), ("provider <> 'none'", ["openai", "other"]),
+        ("provider = 'none'", []), ("key = 'other/x'", ["other"]),
+    ):  # fmt: skip
+        *parts, _ = db.ftsql.explain(f"SELECT id FROM fine_tuning_jobs WHERE {condition}")
+        assert [name for name in ("openai", "other") if any(f"({name})" in part.what for part in parts)] == asked

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import gzip
 import multiprocessing
+import os
 import threading
 import time
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 import ftsql
 from ftsql.errors import OperationalError
 from ftsql.sandbox import Fault, Sandbox
+from ftsql.unpacking import unpacked
 from tests.conftest import Connect
 from tests.test_recovery import told
 from tests.test_transactions import _caught, _nested
@@ -298,3 +301,13 @@ def test_read_only_and_a_trigger_in_a_file_write_nothing(
         with pytest.raises((ftsql.Error, apsw.Error)):
             connect(path, read_only=True).execute(sql).fetchall()
     assert sent(sandbox) == []
+
+
+@pytest.mark.parametrize("cut", [1, 8, 20])
+def test_gzip_that_breaks_off_is_no_content_and_none_at_all_is_empty(cut: int) -> None:
+    packed = gzip.compress(os.urandom(100))
+    assert b"".join(unpacked([packed], "gzip")) == gzip.decompress(packed)
+    with pytest.raises(ValueError, match="its gzip breaks off"):
+        list(unpacked([packed[:-cut]], "gzip"))
+    assert list(unpacked([], "gzip")) == []
+    assert b"".join(unpacked([b""], "gzip")) == b""

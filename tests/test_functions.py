@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import threading
 import time
+import warnings
+from pathlib import Path
 
 import apsw
 import pytest
@@ -234,3 +236,35 @@ def test_interrupt_ends_a_wait_within_a_moment_and_the_connection_works_on(
     assert time.monotonic() - began < 2.0
     timer.join()
     assert db.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize("status", [401, 403, 429])
+def test_a_cancel_that_is_refused_for_who_asks_is_an_error_at_once(
+    sandbox: Sandbox, db: ftsql.Connection, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr("ftsql.attempts.RETRY_SECONDS", 0.0)
+    fill(sandbox, 1, status="running", finished_at=None)
+    sandbox.fault(Fault(method="POST", times=None, status=status))
+    sandbox.requests.clear()
+    with pytest.raises(ftsql.APIError, match=f"HTTP {status}"):
+        db.execute("SELECT cancel_job('ftjob-00000')").fetchall()
+    assert {request.method for request in sandbox.requests} == {"POST"}
+
+
+def test_a_statement_under_way_shows_our_own_write_and_no_other_accounts_job(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path
+) -> None:
+    fill(sandbox, 3, status="running", finished_at=None)
+    with Sandbox(jobs=0, speed=0) as second:
+        fill(second, 3, status="running", finished_at=None)
+        config = tmp_path / "providers.toml"
+        config.write_text(f"[other]\nextends = 'openai'\nbase_url = '{second.base_url('openai')}'\n")
+        db = connect(config=config, providers=["openai", "other"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that two providers show one id
+            reading = db.execute("SELECT provider, id, status FROM fine_tuning_jobs")
+            assert next(reading)[1:] == ("ftjob-00000", "running")
+            db.execute("SELECT cancel_job('ftjob-00002', 'openai')").fetchall()
+            rest = {(provider, id): status for provider, id, status in reading}
+        assert rest["openai", "ftjob-00002"] == "cancelled"
+        assert rest["other", "ftjob-00002"] == "running"

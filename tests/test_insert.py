@@ -9,6 +9,7 @@ import apsw
 import pytest
 
 import ftsql
+from ftsql.errors import IntegrityError
 from ftsql.sandbox import Fault, Sandbox
 from tests.conftest import Connect
 from tests.writing import CREATE, INSERT, ONE, posts
@@ -143,3 +144,18 @@ def test_max_writes_refuses_before_anything_is_sent(sandbox: Sandbox, db: ftsql.
 def test_max_writes_can_be_raised(sandbox: Sandbox, connect: Connect) -> None:
     connect(max_writes=30).execute(INSERT + ", ".join(["('gpt-4o-mini', 'file-a')"] * 25))
     assert len(sandbox.jobs()) == 25
+
+
+@pytest.mark.parametrize(("items", "passes"), [(4, True), (5, True), (6, False)])
+def test_as_many_items_as_the_api_takes_are_sent(
+    sandbox: Sandbox, db: ftsql.Connection, files: None, items: int, passes: bool
+) -> None:
+    wandb = json.dumps([{"type": "wandb", "wandb": {"project": f"p{number}"}} for number in range(items)])
+    sql = "INSERT INTO fine_tuning_jobs (model, training_file, integrations) VALUES ('gpt-4o-mini', 'file-a', ?)"
+    if passes:
+        db.execute(sql, (wandb,))
+        assert len(sandbox.jobs()[0]["integrations"]) == items
+    else:
+        with pytest.raises(IntegrityError, match="integrations has at most 5 items"):
+            db.execute(sql, (wandb,))
+        assert sandbox.jobs() == []

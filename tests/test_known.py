@@ -267,3 +267,36 @@ def test_after_a_refresh_even_a_finished_job_is_what_the_api_shows(sandbox: Sand
     db.ftsql.refresh()
     for _ in range(2):
         assert db.execute(count).fetchall() == [(150, 1, 1)]
+
+
+@pytest.mark.usefixtures("files")
+def test_our_own_writes_are_shown_whatever_max_age_says(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
+    fill(sandbox, 3, status="running", finished_at=None)
+    db = connect(store=tmp_path / "store.db", max_age=60)
+    states = "SELECT status, count(*) FROM fine_tuning_jobs GROUP BY status ORDER BY status"
+    assert db.execute(states).fetchall() == [("running", 3)]
+    db.execute("INSERT INTO fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', 'file-a')")
+    assert db.execute(COUNT).get == 4
+    db.execute("SELECT cancel_job('ftjob-00001')").fetchall()
+    assert ("cancelled", 1) in db.execute(states).fetchall()
+    assert db.execute(COUNT).get == 4
+
+
+def test_a_job_that_turns_up_late_pages_below_the_newest_is_found(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    newest = int(time.time()) - 5
+    for number in range(420):  # four a second
+        sandbox.add_job(id=f"ftjob-{number:05}", created_at=newest - number // 4)
+    assert db.execute(COUNT).get == 420
+    sandbox.add_job(id="ftjob-late", created_at=newest - 90)  # on the fourth page, and within what a list may lag
+    assert db.execute(COUNT).get == 421
+
+
+def test_what_cannot_be_kept_below_the_first_page_is_shown_each_time(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    ids = fill(sandbox, 250)
+
+    def odd(body: dict[str, Any]) -> dict[str, Any]:
+        return body | {"data": [job | ({"unknown": 1e400} if job["id"] == ids[150] else {}) for job in body["data"]]}
+
+    sandbox.fault(Fault(path=LIST, times=None, transform=odd))
+    for _ in range(3):
+        assert db.execute("SELECT count(DISTINCT id) FROM fine_tuning_jobs").get == 250

@@ -14,7 +14,8 @@ import pytest
 
 import ftsql
 from ftsql.sandbox import Fault, Sandbox
-from tests.conftest import Connect, fill
+from tests.answering import Answer, Asked, job
+from tests.conftest import At, Connect, fill
 from tests.writing import CREATE, INSERT, ONE, alive, posts
 
 pytestmark = pytest.mark.usefixtures("files")
@@ -143,3 +144,24 @@ def test_a_second_ctrl_c_gives_up_and_says_that_the_outcome_is_unknown(sandbox: 
     for timer in timers:
         timer.join()
     assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("unknown",)]
+
+
+def test_a_job_of_that_seed_with_another_model_or_file_is_not_taken(at: At) -> None:
+    made: list[dict[str, object]] = []
+
+    def answering(asked: Asked) -> object:
+        if asked.method != "POST":
+            return {"data": made, "has_more": False}
+        sent = json.loads(asked.body)
+        now = int(time.time())
+        made[:] = [
+            job(1, **{**sent, "model": "another", "created_at": now, "status": "running", "finished_at": None}),
+            job(2, **{**sent, "training_file": "file-other", "created_at": now - 1, "status": "running"}),
+        ]
+        return Answer(b"", 500)
+
+    _, db = at(answering, settle_seconds=0.1)
+    with pytest.raises(ftsql.OutcomeUnknown, match="These may be it: ftjob-00001, ftjob-00002") as caught:
+        db.execute(ONE)
+    assert caught.value.candidates == ("ftjob-00001", "ftjob-00002")
+    assert db.ftsql.last_job_id is None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -18,7 +19,8 @@ import pytest
 
 import ftsql
 from ftsql.sandbox import Sandbox
-from tests.conftest import Connect
+from tests.answering import api, job
+from tests.conftest import At, Connect, fill
 from tests.nested import COLUMNS, TABLES, World, expected, live, paged, plain, statements
 
 COUNT = int(os.environ.get("FTSQL_DIFFERENTIAL", "600"))
@@ -32,7 +34,7 @@ def test_the_rows_are_those_that_a_plain_client_pages_cold_warm_and_through_a_fi
 ) -> None:
     with Sandbox(jobs=60, speed=0) as sandbox:
         monkeypatch.setenv("OPENAI_BASE_URL", sandbox.base_url("openai"))
-        jobs = [job["id"] for job in sandbox.jobs()]
+        jobs = [one["id"] for one in sandbox.jobs()]
         pages = {job: [expected(thing, kind, job, "openai") for thing in paged(sandbox, job, kind)] for job in jobs}
         rows = Counter(row for page in pages.values() for row in page)
         assert max(map(len, pages.values())) > (100 if kind == "events" else 1)
@@ -108,3 +110,24 @@ def test_every_select_equals_that_on_plain_tables(tmp_path: Path, providers: lis
             if (rows != right) if TOTAL.search(sql) else Counter(rows) != Counter(right):
                 failed.append(f"{live(sql)}: {len(rows)} rows, should be {len(right)}: {rows[:2]} … {right[:2]}")
         assert not failed, f"{len(failed)} of {COUNT // 2}: " + "\n".join(failed[:10])
+
+
+def test_an_event_that_comes_late_is_shown_though_its_job_had_finished(at: At) -> None:
+    over = job(0, finished_at=int(time.time()) - 10)
+    events = [{"id": "ev-0", "created_at": over["finished_at"]}]
+    _, db = at(api([over], {"/ftjob-00000/events": events}))
+    count = "SELECT count(*) FROM fine_tuning_job_events('ftjob-00000')"
+    assert db.execute(count).get == 1
+    events.insert(0, {"id": "ev-1", "created_at": over["finished_at"] + 5})
+    assert db.execute(count).get == 2
+
+
+def test_a_job_that_is_known_below_the_first_page_has_its_events(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    ids = fill(sandbox, 250)
+    db.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall()
+    sql = (
+        "WITH j AS MATERIALIZED (SELECT count(*) AS jobs FROM fine_tuning_jobs) "
+        "SELECT jobs, (SELECT count(*) > 0 FROM fine_tuning_job_events WHERE fine_tuning_job_id = ?) FROM j"
+    )
+    assert db.execute("SELECT count(*) > 0 FROM fine_tuning_job_events(?)", (ids[200],)).get == 1
+    assert db.execute(sql, (ids[220],)).fetchall() == [(250, 1)]

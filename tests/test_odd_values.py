@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -127,10 +127,15 @@ def test_a_time_that_is_not_set_is_null_without_a_word(at: At, value: Any) -> No
         "2026-09-21 14:13:20",
         "2026-09-21T10:13:20-04:00",
         "20260921T141320Z",
+        "2026-09-21T14:13:20",
     ],
     ids=repr,
 )
-def test_a_time_is_the_same_second_however_it_is_said(at: At, value: Any) -> None:
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Kolkata"])
+def test_a_time_is_the_same_second_however_it_is_said_and_wherever_we_are(
+    at: At, in_zone: Callable[[str], None], value: Any, zone: str
+) -> None:
+    in_zone(zone)
     _, db = at(_serving(JOBS, [job(created_at=value)]))
     assert db.execute("SELECT created_at FROM fine_tuning_jobs").fetchall() == [(1_790_000_000,)]
 

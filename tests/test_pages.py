@@ -9,7 +9,8 @@ import pytest
 
 import ftsql
 from ftsql.sandbox import Fault, Sandbox
-from tests.conftest import Connect, fill, gets
+from tests.answering import PATH, Asked, api, jobs
+from tests.conftest import At, Connect, fill, gets
 
 LIST = r"/fine_tuning/jobs$"
 
@@ -209,3 +210,31 @@ def test_a_list_that_ends_before_its_own_count_is_an_error(
     sandbox.fault(Fault(path=LIST, times=None, transform=_capped(**words)))
     with pytest.raises(ftsql.Error, match="counts more jobs than it shows"):
         count(db)
+
+
+def test_a_page_that_only_shows_what_was_seen_is_no_end(at: At) -> None:
+    found = jobs(150)
+
+    def answering(asked: Asked) -> Any:
+        if asked.path != PATH or "after" not in asked.query:
+            return api(found)(asked)
+        return {"data": found[40:60], "has_more": False}
+
+    _, db = at(answering)
+    with pytest.raises(ftsql.Error, match="changed again and again|Nothing is shown rather than a short list"):
+        db.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall()
+
+
+def test_a_list_whose_order_changes_between_two_pages_is_read_anew(at: At) -> None:
+    found = jobs(150)
+    moved = [0]
+
+    def answering(asked: Asked) -> Any:
+        if asked.path == PATH and "after" in asked.query and not moved[0]:
+            moved[0] += 1
+            return {"data": [found[50], *found[101:]], "has_more": False}  # the job after the first page went up
+        return api(found)(asked)
+
+    _, db = at(answering)
+    assert db.execute("SELECT count(DISTINCT id) FROM fine_tuning_jobs").get == 150
+    assert moved == [1]

@@ -11,7 +11,7 @@ import apsw
 import pytest
 
 import ftsql
-from ftsql.errors import ProgrammingError
+from ftsql.errors import IntegrityError, ProgrammingError
 from ftsql.sandbox import Fault, Sandbox
 from ftsql.stackql import translate
 from tests.conftest import CANARY, Connect, fill
@@ -271,3 +271,16 @@ def test_stackqls_array_of_projects_is_a_grant_each(db: ftsql.Connection) -> Non
         )
     )
     assert projects(db) == ["a", "b"]
+
+
+def test_a_parent_that_is_given_twice_has_to_be_the_same(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    insert = (
+        "INSERT INTO fine_tuning_checkpoint_permissions (fine_tuned_model_checkpoint, checkpoint, project_id) "
+        "VALUES (?, ?, 'proj-1')"
+    )
+    with pytest.raises(IntegrityError, match="are the same thing: give it once"):
+        db.execute(insert, (CKPT, "another"))
+    db.execute("BEGIN")
+    db.execute(insert, (CKPT, CKPT))
+    assert db.execute("SELECT count(*) FROM ftsql_writes WHERE state = 'queued'").get == 1
+    db.execute("ROLLBACK")

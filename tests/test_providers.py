@@ -297,3 +297,9 @@ def test_two_accounts_at_one_provider_are_two_entries(
     db.close()
     sent = sorted(request.headers["authorization"] for request in sandbox.requests)  # side by side
     assert sent == [f"Bearer {CANARY}-1", "Bearer sk-of-the-second-account"]
+
+
+@pytest.mark.parametrize("templates", [("${X}", "${X:-}"), ("${X:-}", "${X}"), ("${X}", "${X:-a}")])
+def test_a_variable_that_is_needed_once_is_needed(templates: tuple[str, str]) -> None:
+    provider = Provider("lab", "http://127.0.0.1/v1", headers=dict(zip(("A", "B"), templates, strict=True)))
+    assert provider.variables["X"] is True

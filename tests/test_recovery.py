@@ -313,3 +313,21 @@ def test_two_processes_that_find_the_same_open_write_settle_it_once(
         db = connect(store=path)
     assert any("was settled by another process meanwhile" in line for line in lines), lines
     assert len(states(db)) == 1
+
+
+def test_two_jobs_of_one_fingerprint_are_named_and_neither_is_taken(sandbox: Sandbox, connect: Connect) -> None:
+    db = connect(settle_seconds=0.1)
+    sandbox.fault(Fault(method="GET", path=CREATE, times=None, status=500))
+    sandbox.fault(Fault(method="POST", path=CREATE, drop=True, accept=True))
+    with pytest.raises(ftsql.OutcomeUnknown):
+        db.execute(ONE)
+    sandbox.clear_faults()
+    (first,) = sandbox.jobs()
+    same = {name: first[name] for name in ("model", "training_file", "seed", "created_at", "status")}
+    second = sandbox.add_job(id="ftjob-double", **same)  # a gateway sent it twice
+    with told():
+        (said,) = db.ftsql.settle()
+    assert first["id"] in said
+    assert second["id"] in said
+    assert states(db) == [("create", "unknown", False, 1)]
+    assert {job["status"] for job in sandbox.jobs()} == {first["status"]}

@@ -230,3 +230,25 @@ def test_one_file_of_two_that_is_no_csv_is_left_out_with_a_warning(sandbox: Sand
         with pytest.warns(ftsql.Warning, match="the result file file-b of ftjob-a is no CSV of metrics"):
             found = db.execute("SELECT step, train_loss, valid_loss FROM fine_tuning_results('ftjob-a')").fetchall()
         assert found == LINES
+
+
+def test_a_join_with_the_results_of_many_jobs_comes_back_to_each(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    for number in range(80):
+        sandbox.add_file(id=f"file-{number}", content=PLAIN.encode(), purpose="fine-tune-results")
+        sandbox.add_job(id=f"ftjob-{number:03}", result_files=[f"file-{number}"], created_at=1_700_000_000 + number)
+    joined = (
+        "SELECT count(*), count(DISTINCT r.fine_tuning_job_id) FROM fine_tuning_jobs j JOIN fine_tuning_results r ON "
+    )
+    assert db.execute(joined + "r.fine_tuning_job_id = j.id").fetchall() == [(160, 80)]
+    twice = "(SELECT id FROM fine_tuning_jobs UNION ALL SELECT id FROM fine_tuning_jobs) j"
+    sql = f"SELECT count(*) FROM {twice} JOIN fine_tuning_results r ON r.fine_tuning_job_id = j.id"
+    assert db.execute(sql).get == 320
+    assert sum("content" in request for request in gets(sandbox)) == 80
+
+
+def test_the_result_file_of_a_job_that_runs_is_read_again(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    job(sandbox, status="running", finished_at=None)
+    assert db.execute(ALL).fetchall() == SHOWN
+    more = PLAIN + "3,1.0,0.75,,\n"
+    sandbox.fault(Fault(path="/content$", times=None, body=more.encode(), content_type="application/octet-stream"))
+    assert db.execute(ALL).fetchall() == [*SHOWN, (3, 1.0, 0.75, None, None)]

@@ -112,3 +112,32 @@ def test_a_self_join_of_a_long_list_is_one_listing(sandbox: Sandbox, connect: Co
     )
     assert db.execute(sql).fetchall() == [(len(ids), len(ids), 0)]
     assert len(gets(sandbox)) == len(ids) // 100
+
+
+def test_a_part_that_was_written_shows_a_row_as_it_was_changed(made: tuple[Rows, list[Row]]) -> None:
+    rows, plain = made
+    (row,) = JOBS.rows("openai", [job(5, status="cancelled")])
+    rows[5] = row
+    assert [each.status for each in rows.part(0)[4:7]] == ["failed", "cancelled", "failed"]
+    assert [each.status for each in rows.part(5)[:2]] == ["cancelled", "failed"]
+    assert [each.id for each in rows.part(5)] == [each.id for each in plain[5:SIZE]]
+
+
+def test_a_file_that_takes_half_of_a_part_keeps_none_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = tempfile.TemporaryFile
+
+    class Half:
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            self.file = honest(*arguments, **named)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.file, name)
+
+        def write(self, data: bytes) -> int:
+            return int(self.file.write(data[: len(data) // 2]))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", Half)
+    rows = Rows()
+    for row in JOBS.rows("openai", [job(number) for number in range(COUNT)]):
+        rows.append(row)
+    assert [row.id for row in rows] == [f"ftjob-{number}" for number in range(COUNT)]

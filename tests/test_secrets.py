@@ -132,3 +132,13 @@ def test_closing_leaves_no_socket_open(sandbox: Sandbox, connect: Connect) -> No
     db.close()
     del db
     gc.collect()  # an unclosed socket would be a ResourceWarning here, which is an error
+
+
+@pytest.mark.parametrize("function", ["cancel_job", "pause_job", "resume_job", "wait_job", "file_content"])
+def test_a_key_that_is_given_as_an_id_is_in_no_message(sandbox: Sandbox, connect: Connect, function: str) -> None:
+    db = connect()
+    with pytest.raises(ftsql.Error) as caught:
+        db.execute(f"SELECT {function}(?)", (CANARY,)).fetchall()
+    assert CANARY not in str(caught.value)
+    assert CANARY not in repr(caught.value.args)
+    assert CANARY not in "".join(map(str, db.ftsql.take_notes()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import struct
 import time
 from collections.abc import Iterator
@@ -183,6 +184,7 @@ def test_a_statement_ends_at_its_timeout_by_cancel_and_by_its_clients_word(serve
     client.send(message(b"Q", forever.encode() + b"\0"))
     time.sleep(0.3)
     for key in (b"\0\0\0\0", client.key[4:]):
+        assert not select.select([client.socket], [], [], 0.5)[0]  # a wrong secret ends nothing
         with Client(served.port, None) as other:
             other.send(struct.pack("!ii", 16, 80877102) + client.key[:4] + key)
             assert other.read() == (b"", b"")

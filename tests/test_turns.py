@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -75,3 +78,25 @@ def test_what_was_numbered_in_a_transaction_that_failed_is_numbered_anew(connect
     with store.rows(writes=True) as db:
         assert other._cover(db, make=True) != one._cover(db, make=True)
     store.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_child_of_a_fork_does_not_wait_for_a_thread_that_it_does_not_have(tmp_path: Path) -> None:
+    script = """
+import os, sys, threading
+from ftsql.turns import turn_at
+held, done = threading.Event(), threading.Event()
+def hold():
+    with turn_at("x"):
+        held.set()
+        done.wait(20)
+threading.Thread(target=hold).start()
+held.wait()
+child = os.fork()
+if child == 0:
+    os._exit(0 if turn_at("x").acquire(timeout=3) else 7)
+_, status = os.waitpid(child, 0)
+done.set()
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+    assert subprocess.run([sys.executable, "-W", "ignore", "-c", script], timeout=60, check=False).returncode == 0

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+import ftsql
+from ftsql.sandbox import Sandbox
 from ftsql.serve import functions
 from ftsql.serve.inference import Tables
 from ftsql.serve.translation import translate
+from tests.conftest import CANARY
 from tests.serve.rows import COLUMNS, VIEW
 from tests.test_pushdown import account, asked, pages
 
@@ -99,3 +102,31 @@ def test_explain_shows_the_plan_of_the_live_table() -> None:
     with account(1) as (_, db):
         functions.register(db)
         assert "newer" in str(db.execute(found.sql).fetchall())
+
+
+@pytest.mark.parametrize(
+    ("shift", "bound", "found"),
+    [
+        ("+ interval '500 milliseconds'", 10.5, 11),
+        ("+ interval '500 milliseconds'", 10.4, 11),
+        ("+ interval '500 milliseconds'", 10.6, 10),
+        ("- interval '500 milliseconds'", 9.5, 11),
+        ("- interval '500 milliseconds'", 9.6, 10),
+        ("+ interval '1 second'", 11, 11),
+        ("+ interval '1500 milliseconds'", 11.5, 11),
+        ("+ interval '1 microsecond'", 10.000001, 11),
+    ],
+)
+def test_a_shift_of_less_than_a_second_loses_no_row(shift: str, bound: float, found: int) -> None:
+    base = 1_790_000_000
+    at = f"to_timestamp({base + bound:.6f})"
+    with Sandbox(jobs=0, speed=0) as sandbox, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENAI_BASE_URL", sandbox.base_url("openai"))
+        patch.setenv("OPENAI_API_KEY", CANARY)
+        for second in range(21):
+            sandbox.add_job(id=f"ftjob-{second:02}", created_at=base + second)
+        db = ftsql.connect(providers=["openai"])
+        functions.register(db)
+        (sql,) = translate(f"SELECT count(*) FROM {JOBS} WHERE to_timestamp(created_at) {shift} >= {at}", TABLES)
+        assert db.execute(sql.sql).get == found
+        db.close()
