@@ -36,7 +36,6 @@ HEADERS = {"User-Agent": "ftsql", "Accept": "application/json", "Accept-Encoding
 PROXY_REFUSES = re.compile(r"\b40[37]\b")  # asking again could lock an account of the user's
 PROXY_HINT = "Not sent. Check the user and password in HTTPS_PROXY; see ftsql guide proxies"
 MAX_HEADER = 1000  # characters of one: what is longer says nothing, and would take long to read
-NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 
 class _Unreadable(Exception):
@@ -186,7 +185,7 @@ class Transport:
         raise error
 
     def _connection_error(self, fault: httpx.HTTPError) -> APIConnectionError:
-        sent = not isinstance(fault, NOT_SENT) and deadline.has_sent()
+        sent = deadline.has_sent()
         host = redacted(self.account.url().split("/")[2])
         by = "" if self._proxy is None else f" by {self._proxy}"
         check = "the network and the base_url" if self._proxy is None else "that proxy: see ftsql guide proxies"

@@ -1,0 +1,176 @@
+"""``python -m tests.mutants``: plants bugs in a copy of the project and says which of them no test notices."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+import coverage
+
+from tests.mutants.planting import Bug, bugs
+
+ROOT = Path(__file__).parents[2]
+EQUIVALENT = Path(__file__).parent / "equivalent.toml"
+# The core, by the names that its modules have now.
+CORE = """
+account client transport attempts answers limiter deadline plan scan listing look known shelf fresh feed nested results
+cells rows resource write writes sending effects checks fingerprint recovery journal owner store session statements
+program guard functions vtab tables writable
+""".split()
+SLOW = ("tests/tools", "tests/test_campaign.py", "tests/test_statements_fuzz.py", "tests/test_archive.py")
+BUDGET = 60.0  # seconds of tests that one bug is given
+LIMIT = 240.0  # seconds after which tests hang: that is noticed too
+
+
+@dataclass(frozen=True)
+class Map:
+    """Which tests come to a line, and how many seconds and lines each takes."""
+
+    lines: dict[tuple[str, int], list[str]]
+    seconds: dict[str, float]
+    breadth: dict[str, int]
+
+    def tests(self, bug: Bug) -> list[str]:
+        """Those that come to a bug's line, the most specific first, as far as the time goes."""
+        known = sorted(
+            self.lines.get((bug.file, bug.line), ()), key=lambda test: (self.breadth[test], self.seconds[test])
+        )
+        chosen, left = [], BUDGET
+        for test in known:
+            if self.seconds[test] <= left:
+                chosen.append(test)
+                left -= self.seconds[test]
+        return chosen
+
+
+def draw(folder: Path, processes: int) -> None:
+    """Run the tests once and note where they come."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.mutants.contexts"]
+    command += ["-n", str(processes), "tests", *(f"--ignore={path}" for path in SLOW)]
+    subprocess.run(command, cwd=ROOT, check=False, env={**os.environ, "MUTANTS_MAP": str(folder)})
+
+
+def read(folder: Path) -> Map:
+    """What ``draw`` noted."""
+    lines: dict[tuple[str, int], list[str]] = defaultdict(list)
+    breadth: dict[str, int] = defaultdict(int)
+    seconds: dict[str, float] = {}
+    for noted in folder.glob("coverage.*"):
+        data = coverage.CoverageData(str(noted))
+        data.read()
+        for file in data.measured_files():
+            name = str(Path(file).relative_to(ROOT))
+            for line, contexts in data.contexts_by_lineno(file).items():
+                for test in filter(None, contexts):
+                    lines[name, line].append(test)
+                    breadth[test] += 1
+    for noted in folder.glob("seconds.*.json"):
+        seconds |= json.loads(noted.read_text())
+    return Map(lines, seconds, breadth)
+
+
+def copied(place: Path) -> Path:
+    """A copy of what git knows of, and of what is new in the checkout."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, place / name)
+    return place
+
+
+def tried(bug: Bug, tests: Sequence[str], place: Path) -> str:
+    """What becomes of a bug: ``noticed``, ``survived``, or ``not covered``."""
+    if not tests:
+        return "not covered"
+    target = place / bug.file
+    honest = target.read_text("utf-8")
+    listed = place / "chosen.txt"
+    listed.write_text("\n".join(tests))
+    try:
+        target.write_text(bug.source(), "utf-8")
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"@{listed}"],
+            cwd=place, capture_output=True, timeout=LIMIT, check=False,
+            env={**os.environ, "PYTHONPATH": str(place), "PYTHONDONTWRITEBYTECODE": "1"},
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return "noticed"
+    finally:
+        target.write_text(honest, "utf-8")
+    return "survived" if done.returncode == 0 else "noticed"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
+    add = parser.add_argument
+    add("--seed", type=int, default=1)
+    add("--bugs", type=int, default=600)
+    add("--processes", type=int, default=os.cpu_count() or 1)
+    add("--modules", default=" ".join(CORE), help="those that bugs are planted in")
+    add("--map", type=Path, default=Path(tempfile.gettempdir()) / "ftsql-mutants", help="what is known of the tests")
+    add("--redraw", action="store_true", help="run all tests again to know where they come")
+    given = parser.parse_args()
+    if given.redraw or not list(given.map.glob("coverage.*")):
+        draw(given.map, given.processes)
+    known = read(given.map)
+    equivalent = {each["bug"] for each in tomllib.loads(EQUIVALENT.read_text("utf-8"))["equivalent"]}
+    files = [ROOT / "ftsql" / f"{name}.py" for name in given.modules.split()]
+    every = [bug for file in files for bug in bugs(str(file.relative_to(ROOT)), file.read_text("utf-8"))]
+    every = [bug for bug in every if bug.name not in equivalent]
+    sample = random.Random(given.seed).sample(every, min(given.bugs, len(every)))
+    print(f"{len(sample)} of {len(every):,} bugs, seed {given.seed}", flush=True)
+
+    places: SimpleQueue[Path] = SimpleQueue()
+    with tempfile.TemporaryDirectory(prefix="ftsql-mutants-") as folder, ThreadPoolExecutor(given.processes) as pool:
+        for number in range(given.processes):
+            places.put(copied(Path(folder) / str(number)))
+
+        def run(bug: Bug) -> str:
+            place = places.get()
+            try:
+                return tried(bug, known.tests(bug), place)
+            finally:
+                places.put(place)
+
+        began = time.monotonic()
+        found: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        for bug, outcome in zip(sample, pool.map(run, sample), strict=True):
+            found[bug.file][outcome] += 1
+            if outcome != "noticed":
+                print(f"{outcome}: {bug.file}:{bug.line} {bug.name}", flush=True)
+    _report(found, time.monotonic() - began)
+
+
+def _report(found: dict[str, dict[str, int]], seconds: float) -> None:
+    total = noticed = 0
+    for file in sorted(found):
+        all_ = sum(found[file].values())
+        total, noticed = total + all_, noticed + found[file]["noticed"]
+        print(f"{file:24} {found[file]['noticed']:4} of {all_:4}")
+    print(f"{noticed} of {total} noticed, {100 * noticed / max(total, 1):.1f} %, {seconds:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
