@@ -11,13 +11,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import ftsql
 from ftsql.sandbox import Sandbox
-from tests.answering import Answering, Server
+
+if TYPE_CHECKING:
+    from tests.answering import Answering, Server
 
 # For processes that tests start: pytest does not put the checkout on the path, and ftsql is the installed one.
 sys.path.append(str(Path(__file__).parent.parent))
@@ -28,7 +30,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 CANARY = "sk-canary-7f3a9b52c4d1e860"
 
 Connect = Callable[..., ftsql.Connection]
-At = Callable[..., tuple[Server, ftsql.Connection]]
+At = Callable[..., "tuple[Server, ftsql.Connection]"]
 
 
 @pytest.fixture(autouse=True)
@@ -100,6 +102,8 @@ def db(connect: Connect) -> ftsql.Connection:
 @pytest.fixture
 def at(monkeypatch: pytest.MonkeyPatch) -> Iterator[At]:
     """Makes a server that answers so, and a connection to it by OPENAI_BASE_URL alone."""
+    from tests.answering import Server
+
     with ExitStack() as stack:
 
         def made(answering: Answering, **options: Any) -> tuple[Server, ftsql.Connection]:

@@ -282,7 +282,7 @@ def test_a_service_asks_for_what_was_refused_once_a_day(sandbox: Sandbox, db: ft
 
     syncing.serve(0.01, say)
     syncing.close()
-    assert all("1 MISSING" in text for text in rounds)
+    assert [("1 MISSING" in text) for text in rounds] == [True] * 4
     assert asked_contents(sandbox) == {"file-a": 2}
 
 

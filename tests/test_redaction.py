@@ -174,6 +174,7 @@ def test_a_credential_that_a_server_gives_back_in_a_row_is_nowhere(
     db.close()
     written = [path.read_bytes() for path in tmp_path.rglob("store*") if path.is_file()]
     assert CANARY not in repr(told)
+    assert written
     assert all(CANARY.encode() not in each for each in written)
 
 

@@ -235,3 +235,16 @@ def test_a_table_made_in_the_file_meanwhile_is_seen(tmp_path: Path) -> None:
         assert client.query("SELECT table_name FROM information_schema.tables WHERE table_name = 'later'") == [
             ("later",)
         ]
+
+
+def test_no_client_gets_more_time_than_the_server_gives(tmp_path: Path) -> None:
+    forever = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT count(*) FROM r"
+    with (
+        Served(str(own_file(tmp_path)), "--sandbox", "--statement-timeout", "0.5") as strict,
+        Client(strict.port) as client,
+    ):
+        for mine in ("'10min'", "0", "DEFAULT"):
+            client.query(f"SET statement_timeout = {mine}")
+            began = time.monotonic()
+            assert state(client, forever) == "57014"
+            assert time.monotonic() - began < 15
