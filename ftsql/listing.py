@@ -495,11 +495,6 @@ class Listing:
         """Let go of the rows, which are kept elsewhere."""
         self.rows, self.by_id, self._seen = [], {}, {}
 
-    def replace(self, row: Row) -> None:
-        """Show ``row`` as our own write left it."""
-        if row.id in self.by_id:
-            self.rows[self.by_id[row.id]] = row
-
     def _add(self, fresh: list[Row]) -> None:
         again = self._passes > 1
         for row in fresh:

@@ -220,9 +220,6 @@ class Look:
         """Show ``row`` from now on: our own write changed it."""
         self.news += 1
         self.got[account][row.id] = row
-        for listing in (*self.listings.values(), *self._filtered.values()):
-            if listing.account is account:
-                listing.replace(row)
         known = self.known(account)
         if known is not None:
             known.changed(row)

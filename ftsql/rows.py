@@ -80,7 +80,6 @@ class Rows(Sequence[Row]):
         self._next = 0  # the first part that may be written
         self._spill = Spill()
         self._read: tuple[int, list[Row]] = (-1, [])  # the part that was read last
-        self._changed: dict[int, Row] = {}
 
     def __len__(self) -> int:
         return self._length
@@ -105,23 +104,13 @@ class Rows(Sequence[Row]):
         part = self._parts[number]
         if isinstance(part, list):
             return part[place]
-        return self._changed.get(index) or self._loaded(number, part)[place]
+        return self._loaded(number, part)[place]
 
     def part(self, index: int) -> list[Row]:
         """The row at ``index`` and some after it, as they stand together."""
         number, place = divmod(index, SIZE)
         part = self._parts[number]
-        if isinstance(part, list):
-            return part[place:]
-        rows = self._loaded(number, part)[place:]
-        return [self._changed.get(index + step, row) for step, row in enumerate(rows)] if self._changed else rows
-
-    def __setitem__(self, index: int, row: Row) -> None:
-        part = self._parts[index // SIZE]
-        if isinstance(part, list):
-            part[index % SIZE] = row
-        else:
-            self._changed[index] = row
+        return part[place:] if isinstance(part, list) else self._loaded(number, part)[place:]
 
     def append(self, row: Row) -> None:
         """One more."""

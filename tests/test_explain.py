@@ -26,6 +26,8 @@ CASES: list[tuple[str, tuple[int, int | None], tuple[int, int | None]]] = [
     ("SELECT * FROM fine_tuning_jobs LIMIT 0", (0, 0), (0, 0)),
     ("SELECT * FROM fine_tuning_jobs WHERE created_at >= 1790000000 - 60 * 200", (1, None), (1, 4)),
     ("SELECT * FROM fine_tuning_jobs WHERE created_at >= 1789988000", (1, None), (2, 2)),
+    ("SELECT * FROM fine_tuning_jobs WHERE created_at >= 1789991000", (1, None), (2, 2)),
+    ("SELECT * FROM fine_tuning_jobs WHERE created_at > 1789991000", (1, None), (2, 2)),
     ("SELECT max(created_at) FROM fine_tuning_jobs", (1, None), (1, 4)),
     ("SELECT count(*) FROM fine_tuning_jobs a JOIN fine_tuning_jobs b ON a.seed = b.seed", (1, None), (4, 4)),
     ("""SELECT * FROM fine_tuning_jobs WHERE metadata_has(metadata, '{"a": "b"}')""", (1, None), (1, None)),

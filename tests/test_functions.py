@@ -262,9 +262,12 @@ def test_a_statement_under_way_shows_our_own_write_and_no_other_accounts_job(
         db = connect(config=config, providers=["openai", "other"])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that two providers show one id
-            reading = db.execute("SELECT provider, id, status FROM fine_tuning_jobs")
-            assert next(reading)[1:] == ("ftjob-00000", "running")
+            reading = db.execute(
+                "SELECT a.provider, a.id, b.provider, b.status FROM fine_tuning_jobs a, fine_tuning_jobs b "
+                "WHERE b.id || '' = 'ftjob-00002'"
+            )
+            assert next(reading)[3] == "running"  # both lists were read by now
             db.execute("SELECT cancel_job('ftjob-00002', 'openai')").fetchall()
-            rest = {(provider, id): status for provider, id, status in reading}
-        assert rest["openai", "ftjob-00002"] == "cancelled"
-        assert rest["other", "ftjob-00002"] == "running"
+            rest = {(provider, id, other): status for provider, id, other, status in reading}
+        assert rest["other", "ftjob-00001", "openai"] == "cancelled"
+        assert rest["other", "ftjob-00001", "other"] == "running"

@@ -225,16 +225,18 @@ def test_a_page_that_only_shows_what_was_seen_is_no_end(at: At) -> None:
         db.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall()
 
 
-def test_a_list_whose_order_changes_between_two_pages_is_read_anew(at: At) -> None:
-    found = jobs(150)
+@pytest.mark.parametrize("has_more", [False, True])
+def test_a_list_whose_order_changes_between_two_pages_is_read_anew(at: At, has_more: bool) -> None:
+    found = jobs(250)
     moved = [0]
 
     def answering(asked: Asked) -> Any:
         if asked.path == PATH and "after" in asked.query and not moved[0]:
             moved[0] += 1
-            return {"data": [found[50], *found[101:]], "has_more": False}  # the job after the first page went up
+            rest = found[101:200] if has_more else found[101:]
+            return {"data": [found[50], *rest], "has_more": has_more}  # the job after the first page went up
         return api(found)(asked)
 
     _, db = at(answering)
-    assert db.execute("SELECT count(DISTINCT id) FROM fine_tuning_jobs").get == 150
+    assert db.execute("SELECT count(DISTINCT id) FROM fine_tuning_jobs").get == 250
     assert moved == [1]

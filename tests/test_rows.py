@@ -64,15 +64,6 @@ def test_what_was_written_reads_as_it_was(made: tuple[Rows, list[Row]]) -> None:
         rows[COUNT]
 
 
-def test_a_row_that_our_own_write_changed_stays_changed(made: tuple[Rows, list[Row]]) -> None:
-    rows, _ = made
-    for index in (0, COUNT - 1):
-        (row,) = JOBS.rows("openai", [job(index, status="cancelled")])
-        rows[index] = row
-        assert rows[index].status == "cancelled"
-        assert list(rows)[index].status == "cancelled"
-
-
 def test_without_room_for_a_temporary_file_the_rows_stay_in_memory(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -112,15 +103,6 @@ def test_a_self_join_of_a_long_list_is_one_listing(sandbox: Sandbox, connect: Co
     )
     assert db.execute(sql).fetchall() == [(len(ids), len(ids), 0)]
     assert len(gets(sandbox)) == len(ids) // 100
-
-
-def test_a_part_that_was_written_shows_a_row_as_it_was_changed(made: tuple[Rows, list[Row]]) -> None:
-    rows, plain = made
-    (row,) = JOBS.rows("openai", [job(5, status="cancelled")])
-    rows[5] = row
-    assert [each.status for each in rows.part(0)[4:7]] == ["failed", "cancelled", "failed"]
-    assert [each.status for each in rows.part(5)[:2]] == ["cancelled", "failed"]
-    assert [each.id for each in rows.part(5)] == [each.id for each in plain[5:SIZE]]
 
 
 def test_a_file_that_takes_half_of_a_part_keeps_none_of_it(monkeypatch: pytest.MonkeyPatch) -> None:

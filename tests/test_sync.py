@@ -297,3 +297,28 @@ def test_a_full_disk_is_said_and_the_last_good_state_stays(
     assert read(path, "SELECT count(*), (SELECT rows FROM sync_state) FROM fine_tuning_jobs") == [(5, 5)]
     assert counted(syncing.round()) == (200, 0, 0, 205)
     syncing.close()
+
+
+def test_a_column_from_null_to_a_value_is_a_change(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
+    (id,) = fill(sandbox, 1, status="running", finished_at=None, estimated_finish=None)
+    path = tmp_path / "jobs.db"
+    once(db, path)
+    for value, shown in ((1_790_000_500, 1_790_000_500), (None, None), (1_790_000_600, 1_790_000_600)):
+        sandbox.update_job(id, estimated_finish=value)
+        assert counted(once(db, path)) == (0, 1, 0, 1)
+        assert read(path, "SELECT estimated_finish FROM fine_tuning_jobs") == [(shown,)]
+
+
+def test_providers_whose_names_begin_alike_keep_their_rows(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
+    fill(sandbox, 3)
+    config = tmp_path / "providers.toml"
+    names = ["openai", "openai-eu", "openai.eu", "openai0"]
+    entries = [f"['{name}']\nextends = 'openai'\nbase_url = '{sandbox.base_url('openai')}'\n" for name in names[1:]]
+    config.write_text("\n".join(entries))
+    path = tmp_path / "jobs.db"
+    for _ in range(2):
+        done = once(connect(config=config, providers=names), path)
+        assert [change.deleted for change in done.changes] == [0] * 4
+        assert [change.rows for change in done.changes] == [3] * 4
+    counts = read(path, "SELECT provider, count(*) FROM fine_tuning_jobs GROUP BY 1 ORDER BY 1")
+    assert counts == [(name, 3) for name in sorted(names)]
