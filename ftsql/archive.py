@@ -59,9 +59,10 @@ FROM main.file_contents AS kept JOIN main.{FILES.table} AS file ON file.key = ke
 WHERE kept.provider = ?1 AND kept.bytes <> file.bytes
   AND kept.bytes NOT BETWEEN (file.bytes + 2) / 3 * 4 AND (file.bytes + 2) / 3 * 4 * 1.04 + 2
 """
+FORM = "the result files of this job are in a form that is not known: "
 ODD_FORMS = f"""
 INSERT OR REPLACE INTO main.sync_missing
-SELECT provider, 'file_contents', id, 'the result files of this job are in a form that is not known: ' || result_files,
+SELECT provider, 'file_contents', id, '{FORM}' || result_files,
   ?2, 1
 FROM main.{JOBS.table} AS job
 WHERE provider = ?1 AND result_files IS NOT NULL AND (
@@ -151,6 +152,7 @@ class Archive:
         """
         with self._snapshot.writing() as db:
             db.execute(ODD_SIZES, (provider,))
+            db.execute("DELETE FROM main.sync_missing WHERE provider = ? AND reason GLOB ?", (provider, f"{FORM}*"))
             db.execute(ODD_FORMS, (provider, time.time()))
         with self._snapshot.doing("read"):
             before = time.time() - TRIED_AGAIN if patient else self._began

@@ -846,6 +846,11 @@ def test_result_files_of_other_forms_are_listed_and_end_nothing(
     assert list(missing(path)) == (["ftjob-00000"] if listed else [])
     if listed:
         assert "in a form that is not known" in missing(path)["ftjob-00000"]
+    if listed:
+        shown = []  # what the server sends from now on
+        db.ftsql.refresh()
+        archive(db, path, tables=["jobs", "results"])
+        assert missing(path) == {}
 
 
 def test_another_account_is_not_mixed_into_an_archive(
