@@ -45,12 +45,20 @@ class Map:
     breadth: dict[str, int]
 
     def tests(self, bug: Bug) -> list[str]:
-        """Those that come to a bug's line, the most specific first, as far as the time goes."""
-        known = sorted(
-            self.lines.get((bug.file, bug.line), ()), key=lambda test: (self.breadth[test], self.seconds[test])
-        )
+        """Those that come to a bug's line, as far as the time goes: the most specific of each file, then the next.
+
+        A line outside functions runs as the module is imported: of such a one all that come to its file.
+        """
+        known = {test for test in self.lines.get((bug.file, bug.line), ()) if test in self.seconds}
+        if not known:
+            known = {test for (file, _), tests in self.lines.items() if file == bug.file for test in tests}
+        ranks: dict[str, int] = defaultdict(int)
+        ordered = []
+        for test in sorted(known & self.seconds.keys(), key=lambda test: (self.breadth[test], self.seconds[test])):
+            ordered.append((ranks[test.partition("::")[0]], test))
+            ranks[test.partition("::")[0]] += 1
         chosen, left = [], BUDGET
-        for test in known:
+        for _, test in sorted(ordered, key=lambda each: each[0]):
             if self.seconds[test] <= left:
                 chosen.append(test)
                 left -= self.seconds[test]
