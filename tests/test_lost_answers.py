@@ -13,6 +13,7 @@ import apsw
 import pytest
 
 import ftsql
+from ftsql.fingerprint import listed_ids
 from ftsql.sandbox import Fault, Sandbox
 from tests.answering import Answer, Asked, job
 from tests.conftest import At, Connect, fill
@@ -165,3 +166,12 @@ def test_a_job_of_that_seed_with_another_model_or_file_is_not_taken(at: At) -> N
         db.execute(ONE)
     assert caught.value.candidates == ("ftjob-00001", "ftjob-00002")
     assert db.ftsql.last_job_id is None
+
+
+@pytest.mark.parametrize(
+    ("count", "ending"), [(1, "id-0"), (10, "id-9"), (11, "id-9 and 1 more"), (25, "id-9 and 15 more")]
+)
+def test_of_many_ids_a_message_names_ten(count: int, ending: str) -> None:
+    told = listed_ids([f"id-{number}" for number in range(count)])
+    assert told.endswith(ending)
+    assert told.count("id-") == min(count, 10)
