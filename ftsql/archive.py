@@ -127,7 +127,7 @@ class Archive:
         self._began = time.time()
 
     def content(self, provider: str, id: str) -> bytes | None:
-        """A content that is kept, empty for one that is missing since this archive began; None where nobody knows."""
+        """A content that is kept, empty if it is missing since this archive began; None if it was not asked for."""
         with self._snapshot.doing("read"):
             db = self._snapshot.db
             if not layout.is_archive(db):
@@ -178,7 +178,7 @@ class Archive:
         )
 
     def bring(self, provider: str, ids: Iterable[str]) -> str:
-        """Download these files and keep them. Gives why it ended early, or nothing.
+        """Download these files and keep them. Return why it ended early, or an empty text.
 
         A file that cannot be had is written down as missing. Raises as ``complete`` does.
         """
@@ -211,7 +211,7 @@ class Archive:
                 file.close()
 
     def _keep(self, file: _File) -> APIError | None:
-        """Wait for a file and keep it. Gives the error of one that cannot be had, which is written down."""
+        """Wait for a file and keep it. Return the error of one that cannot be had, which is written down."""
         provider, id = file.client.account.name, file.id
         kept = [] if file.size is None else self._kept_hash(provider, id)
         strange = set(kept)  # hashes of contents that are not as large as their provider says

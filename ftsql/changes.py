@@ -157,6 +157,6 @@ def _remember_parents(db: apsw.Connection, look: Look) -> None:
     db.execute(
         'INSERT INTO main._sync_children SELECT * FROM gathered.parents WHERE "table" = ?1 AND provider = ?2 '
         "ON CONFLICT DO UPDATE SET finished = excluded.finished, read_at = excluded.read_at "
-        "WHERE NOT (finished AND excluded.finished)",  # whose time is nobody's business
+        "WHERE NOT (finished AND excluded.finished)",  # a finished one is not read again
         (look.resource.table, look.provider),
     )

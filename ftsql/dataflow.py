@@ -1,8 +1,9 @@
-"""What the comparisons of a statement's bytecode compare: which of them set a time beside what is no time.
+"""What the comparisons of a statement's bytecode compare: those that compare a time with a text or the like.
 
 SQLite shows a virtual table only some comparisons. The others are found by following what each register may hold,
 along all paths of the program that EXPLAIN prints. Its opcodes are SQLite's to change: one that is not known here
-makes the statement doubtful.
+makes the statement doubtful. One module, since all of it follows from the kinds of Source: each opcode and function has
+to say what it makes of each kind.
 """
 
 from __future__ import annotations

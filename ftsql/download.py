@@ -14,7 +14,7 @@ PIECE = 1024 * 1024
 
 
 class Stopped(Exception):
-    """Nobody waits for the rest of a content any more."""
+    """The rest of a content is not wanted any more."""
 
 
 class Download:

@@ -31,7 +31,7 @@ Say = Callable[[str], None]
 
 
 def export(words: Sequence[str], say: Say) -> int:
-    """``ftsql export FILE ID [ID …] [-o PATH]``, ``--all -o DIRECTORY`` and ``--check``. Gives the exit code.
+    """``ftsql export FILE ID [ID …] [-o PATH]``, ``--all -o DIRECTORY`` and ``--check``. Return the exit code.
 
     Raises ProgrammingError for what is no archive, has no such content or cannot be written, DataError for a content
     that is damaged.

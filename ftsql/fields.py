@@ -14,7 +14,7 @@ NUMERIC = re.compile(
 )  # a text that SQLite takes for a number
 INTEGER = re.compile(r"\s*[+-]?\d{1,4000}\s*", re.ASCII)
 BASIC_DATE = re.compile(r"(19|20)\d\d[01]\d[0-3]\d")  # ISO 8601 without dashes
-FIRST = 1_000_000_000  # the year 2001: of a unit below seconds, what is earlier is no time
+FIRST = 1_000_000_000  # the year 2001: of a unit below seconds, an earlier value is not a time
 LATEST = 7_258_118_400  # the year 2200: what is later is no time
 MOST = 2**63 - 1  # SQLite's largest integer
 
@@ -34,7 +34,7 @@ def _seconds(value: object) -> object:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ValueError("should be Unix seconds or an ISO 8601 time")
         for unit in (10**9, 10**6, 10**3):
-            if FIRST * unit <= value < LATEST * unit:  # what lies between is no time in any unit
+            if FIRST * unit <= value < LATEST * unit:  # a value between the ranges is not a time
                 value = value // unit
                 break
     if value != value or value <= 0:

@@ -102,7 +102,7 @@ def install(connection: apsw.Connection, *, read_only: bool, trust_file: bool) -
                 "file, say so: connect(trust_file=True), --trust-file"
             )
         if code in WRITES and f"{first}_refuses_{VERBS[code]}".lower() in refusing.get(schema or "", ()):
-            words = f"write to live.{first}" if first in OURS else "nobody but ftsql sync writes to it"
+            words = f"write to live.{first}" if first in OURS else "only ftsql sync writes to it"
             raise ProgrammingError(f"{schema}.{first} is a snapshot's: {words}")
         if schema == LIVE and code == apsw.SQLITE_DROP_VTABLE:
             raise ProgrammingError(f"{first} is part of ftsql and cannot be dropped: close the connection instead")

@@ -23,7 +23,7 @@ RESOURCES = (JOBS, EVENTS, CHECKPOINTS, PERMISSIONS, FILES, MODELS, RESULTS)
 USUAL = ("jobs", "events", "checkpoints")
 # What the triggers say, of a table that is a live one too, and of another.
 MESSAGE = "this is a snapshot: write to live.{} in ftsql; ftsql sync keeps it up to date"
-OWN = "this is a snapshot: {} is ftsql sync''s own, and nobody else writes to it"
+OWN = "this is a snapshot: {} is ftsql sync''s own, and only it writes there"
 RECORD = "CREATE TABLE _sync_schema (name TEXT PRIMARY KEY NOT NULL, sql TEXT NOT NULL)"
 STATE = """\
 CREATE TABLE sync_state (

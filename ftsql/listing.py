@@ -1,7 +1,8 @@
 """One account's list of jobs as one statement reads it: pages, in the provider's order, each read once.
 
 A listing ends complete, or where it joins what the store covers, or with an error: a page that repeats,
-lies or breaks off is never taken for the end.
+lies or breaks off is never taken for the end. One module, since each rule for an end needs what the pages before have
+shown: the pass, its rows, its cursor.
 """
 
 from __future__ import annotations

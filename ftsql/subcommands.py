@@ -122,8 +122,8 @@ def _port(text: str) -> int:
 def sync_file(connection: Connection, path: str, tables: str, every: float | None, *, contents: bool = False) -> int:
     """``ftsql sync FILE``: bring it up to date once, or ``every`` so many seconds until Ctrl-C or SIGTERM.
 
-    Gives the exit code: 1 where a provider failed, or a content is missing. Raises KeyboardInterrupt where one round
-    was to end early.
+    Return the exit code: 1 if a provider failed, or a content is missing. Raise KeyboardInterrupt if one round was to
+    end early.
     """
     from ftsql.sync import Sync
 

@@ -168,7 +168,7 @@ class Sync:
 
     @property
     def is_archive(self) -> bool:
-        """Whether the file keeps the contents of files, as somebody said once."""
+        """Whether the file keeps the contents of files."""
         return layout.is_archive(self._snapshot.db)
 
     def close(self) -> None:

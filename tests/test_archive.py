@@ -884,7 +884,7 @@ def test_a_table_of_mine_of_that_name_makes_no_archive(sandbox: Sandbox, connect
 
 def test_what_is_damaged_is_downloaded_again(archived: Path, sandbox: Sandbox, db: ftsql.Connection) -> None:
     changed(archived, "UPDATE file_contents SET content = x'00' || substr(content, 2) WHERE id = 'file-plain'")
-    assert not archive(db, archived).failed  # nobody knows yet
+    assert not archive(db, archived).failed  # not checked yet
     done = run("export", str(archived), "--check")
     assert (done.returncode, f"ftsql sync {archived} --tables all --contents brings" in done.stderr) == (1, True)
     assert not archive(db, archived).failed
@@ -1031,7 +1031,7 @@ def test_a_write_to_a_snapshot_is_refused_also_if_no_row_matches(
     for sql, words in (
         ("UPDATE fine_tuning_jobs SET status = 'cancelled' WHERE id = 'none'", "write to live.fine_tuning_jobs"),
         ("DELETE FROM files WHERE id = 'none'", "write to live.files"),
-        ("DELETE FROM file_contents WHERE id = 'none'", "nobody but ftsql sync writes to it"),
+        ("DELETE FROM file_contents WHERE id = 'none'", "only ftsql sync writes to it"),
     ):
         done = run("--db", str(archived), sql, environment=environment)
         assert (done.returncode, words in done.stderr) == (1, True), done.stderr

@@ -313,10 +313,12 @@ def test_a_write_that_compares_a_time_with_no_time_in_any_form_is_refused(
     assert db.execute("SELECT count(*) FROM ftsql_writes WHERE state = 'queued'").get == 0
 
 
-@pytest.mark.parametrize("form", HIDDEN)
+# Those with a literal that a parameter can stand for.
+WITH_A_LITERAL = [form for form in HIDDEN if "'2020-01-01'" in form and "MATERIALIZED" not in form]
+
+
+@pytest.mark.parametrize("form", WITH_A_LITERAL)
 def test_a_parameter_in_a_write_is_as_a_literal(db: ftsql.Connection, sandbox: Sandbox, form: str) -> None:
-    if "'2020-01-01'" not in form or "MATERIALIZED" in form:
-        pytest.skip("without a literal to take the place of")
     sql = "DELETE FROM files WHERE " + form.format(c="created_at", t="files")
     with pytest.raises(ftsql.Error, match=f"created_at {MATCH}"):
         db.execute(sql.replace("'2020-01-01'", "?1"), ("2020-01-01",))

@@ -60,6 +60,12 @@ def test_a_query_that_needs_a_table_says_so() -> None:
 OPTIONAL = [query for query in QUERIES if query.optional]
 
 
+def test_what_ends_when_is_the_same_in_each_query_that_says_so() -> None:
+    """A query is a file that stands alone, so that this part of it stands in three."""
+    parts = {query.sql[query.sql.index("WITH ends AS (") : query.sql.index("\n)\nSELECT")] for query in OPTIONAL}
+    assert (len(OPTIONAL), len(parts)) == (3, 1)
+
+
 @pytest.mark.parametrize("query", OPTIONAL, ids=lambda query: str(query.name))
 def test_an_optional_table_need_not_be_there_also_read_only(query: Query) -> None:
     assert query.optional == ["CREATE TABLE shutdown_dates (model TEXT, shutdown_date TEXT)"]

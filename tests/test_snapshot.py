@@ -23,7 +23,7 @@ JOBS = "SELECT count(*) FROM fine_tuning_jobs"
 
 
 MESSAGE = r"this is a snapshot: write to live\.fine_tuning_jobs in ftsql"
-OWN = r"this is a snapshot: \w+ is ftsql sync's own, and nobody else writes to it"
+OWN = r"this is a snapshot: \w+ is ftsql sync's own, and only it writes there"
 
 
 @pytest.mark.parametrize(
