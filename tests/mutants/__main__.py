@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -34,6 +35,7 @@ program guard functions vtab tables writable
 SLOW = ("tests/tools", "tests/test_campaign.py", "tests/test_statements_fuzz.py", "tests/test_archive.py")
 BUDGET = 60.0  # seconds of tests that one bug is given
 LIMIT = 240.0  # seconds after which tests hang: that is noticed too
+HONEST = 8  # runs without a bug, which must pass
 
 
 @dataclass(frozen=True)
@@ -108,26 +110,39 @@ def copied(place: Path) -> Path:
     return place
 
 
-def tried(bug: Bug, tests: Sequence[str], place: Path) -> str:
-    """What becomes of a bug: ``noticed``, ``survived``, or ``not covered``."""
+def pytest(place: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    """Run pytest in a copy of the project."""
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *arguments],
+        cwd=place, capture_output=True, timeout=LIMIT, check=False,
+        env={**os.environ, "PYTHONPATH": str(place), "PYTHONDONTWRITEBYTECODE": "1"},
+    )  # fmt: skip
+
+
+def collected(place: Path) -> set[str]:
+    """The tests that there are now: a map that is older may name others, and a missing test fails like a bug."""
+    listed = pytest(place, "--collect-only", "tests").stdout.decode()
+    return {line for line in listed.splitlines() if "::" in line}
+
+
+def tried(bug: Bug | None, tests: Sequence[str], place: Path) -> str:
+    """What becomes of a bug: ``noticed``, ``survived``, or ``not covered``. Of no bug: whether the tests pass."""
     if not tests:
         return "not covered"
-    target = place / bug.file
-    honest = target.read_text("utf-8")
     listed = place / "chosen.txt"
     listed.write_text("\n".join(tests))
+    target = None if bug is None else place / bug.file
+    honest = "" if target is None else target.read_text("utf-8")
     try:
-        target.write_text(bug.source(), "utf-8")
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"@{listed}"],
-            cwd=place, capture_output=True, timeout=LIMIT, check=False,
-            env={**os.environ, "PYTHONPATH": str(place), "PYTHONDONTWRITEBYTECODE": "1"},
-        )  # fmt: skip
+        if target is not None and bug is not None:
+            target.write_text(bug.source(), "utf-8")
+        passed = pytest(place, f"@{listed}").returncode == 0
     except subprocess.TimeoutExpired:
-        return "noticed"
+        passed = False
     finally:
-        target.write_text(honest, "utf-8")
-    return "survived" if done.returncode == 0 else "noticed"
+        if target is not None:
+            target.write_text(honest, "utf-8")
+    return "survived" if passed else "noticed"
 
 
 def main() -> None:
@@ -139,6 +154,7 @@ def main() -> None:
     add("--modules", default=" ".join(CORE), help="those that bugs are planted in")
     add("--map", type=Path, default=Path(tempfile.gettempdir()) / "ftsql-mutants", help="what is known of the tests")
     add("--redraw", action="store_true", help="run all tests again to know where they come")
+    add("--again", type=Path, help="what an earlier run printed: try only the bugs that it named")
     given = parser.parse_args()
     if given.redraw or not list(given.map.glob("coverage.*")):
         draw(given.map, given.processes)
@@ -148,26 +164,34 @@ def main() -> None:
     every = [bug for file in files for bug in bugs(str(file.relative_to(ROOT)), file.read_text("utf-8"))]
     every = [bug for bug in every if bug.name not in equivalent]
     sample = random.Random(given.seed).sample(every, min(given.bugs, len(every)))
+    if given.again is not None:
+        named = {line.partition(" ")[2] for line in given.again.read_text().splitlines()}
+        sample = [bug for bug in every if f"{bug.file}: {bug.name}" in named]
     print(f"{len(sample)} of {len(every):,} bugs, seed {given.seed}", flush=True)
 
     places: SimpleQueue[Path] = SimpleQueue()
     with tempfile.TemporaryDirectory(prefix="ftsql-mutants-") as folder, ThreadPoolExecutor(given.processes) as pool:
         for number in range(given.processes):
             places.put(copied(Path(folder) / str(number)))
+        there = collected(Path(folder) / "0")
+        known = Map(known.lines, {test: took for test, took in known.seconds.items() if test in there}, known.breadth)
 
-        def run(bug: Bug) -> str:
+        def run(bug: Bug, *, plant: bool = True) -> str:
             place = places.get()
             try:
-                return tried(bug, known.tests(bug), place)
+                return tried(bug if plant else None, known.tests(bug), place)
             finally:
                 places.put(place)
+
+        if "noticed" in pool.map(partial(run, plant=False), sample[:HONEST]):
+            sys.exit("Tests fail though no bug is planted: run them and see")
 
         began = time.monotonic()
         found: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         for bug, outcome in zip(sample, pool.map(run, sample), strict=True):
             found[bug.file][outcome] += 1
             if outcome != "noticed":
-                print(f"{outcome}: {bug.file}:{bug.line} {bug.name}", flush=True)
+                print(f"{outcome.replace(' ', '-')} {bug.file}: {bug.name}", flush=True)
     _report(found, time.monotonic() - began)
 
 

@@ -29,6 +29,7 @@ IN_SQL = (
     (" AND ", " OR "), (" OR ", " AND "), (" NOT ", " "), ("IS NOT ", "IS "), ("<= ?", "< ?"), (">= ?", "> ?"),
     (" > ?", " >= ?"), (" < ?", " <= ?"), ("max(", "min("), (" DESC", ""), (" LIMIT 1", ""), ("DISTINCT ", ""),
 )  # fmt: skip
+SIZE = 100  # a larger number is a size that was chosen, and one more is no bug
 WORDS = {"warn", "tell", "complain", "say", "note", "redacted", "refuse"}  # calls whose arguments are messages
 MESSAGES = re.compile(r"Error|Exception|Failure|Warning|Unknown$")
 
@@ -142,7 +143,8 @@ def _constants(value: object) -> Iterator[object]:
     if isinstance(value, bool):
         yield not value
     elif isinstance(value, (int, float)):
-        yield value + 1
+        if value <= SIZE:
+            yield value + 1
     elif isinstance(value, str) and SQL.search(value):
         for before, after in IN_SQL:
             if before in value:
