@@ -156,7 +156,7 @@ def main() -> None:
     add("--redraw", action="store_true", help="run all tests again to know where they come")
     add("--again", type=Path, help="what an earlier run printed: try only the bugs that it named")
     given = parser.parse_args()
-    if given.redraw or not list(given.map.glob("coverage.*")):
+    if given.redraw or not list(given.map.glob("seconds.*.json")):
         draw(given.map, given.processes)
     known = read(given.map)
     equivalent = {each["bug"] for each in tomllib.loads(EQUIVALENT.read_text("utf-8"))["equivalent"]}
