@@ -159,15 +159,18 @@ def main() -> None:
     if given.redraw or not list(given.map.glob("seconds.*.json")):
         draw(given.map, given.processes)
     known = read(given.map)
-    equivalent = {each["bug"] for each in tomllib.loads(EQUIVALENT.read_text("utf-8"))["equivalent"]}
+    listed = tomllib.loads(EQUIVALENT.read_text("utf-8")).get("equivalent", [])
+    equivalent = {(each["file"], each["bug"]) for each in listed}
     files = [ROOT / "ftsql" / f"{name}.py" for name in given.modules.split()]
     every = [bug for file in files for bug in bugs(str(file.relative_to(ROOT)), file.read_text("utf-8"))]
-    every = [bug for bug in every if bug.name not in equivalent]
     sample = random.Random(given.seed).sample(every, min(given.bugs, len(every)))
     if given.again is not None:
         named = {line.partition(" ")[2] for line in given.again.read_text().splitlines()}
         sample = [bug for bug in every if f"{bug.file}: {bug.name}" in named]
     print(f"{len(sample)} of {len(every):,} bugs, seed {given.seed}", flush=True)
+    harmless = [bug for bug in sample if (bug.file, bug.name) in equivalent]
+    sample = [bug for bug in sample if bug not in harmless]
+    print(f"{len(harmless)} of them are equivalent", flush=True)
 
     places: SimpleQueue[Path] = SimpleQueue()
     with tempfile.TemporaryDirectory(prefix="ftsql-mutants-") as folder, ThreadPoolExecutor(given.processes) as pool:
