@@ -131,6 +131,7 @@ def everything(path: Path) -> dict[str, list[Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_an_archive_costs_each_request_once_and_the_next_time_almost_none(large: Sandbox, tmp_path: Path) -> None:
     environment = variables(large, tmp_path)
     path = tmp_path / "all.db"
@@ -167,6 +168,7 @@ def test_an_archive_costs_each_request_once_and_the_next_time_almost_none(large:
     assert again.total() <= 4 + 4 * active
 
 
+@pytest.mark.slow
 def test_an_archive_that_is_killed_again_and_again_ends_like_one_that_is_not(large: Sandbox, tmp_path: Path) -> None:
     whole, path = tmp_path / "whole.db", tmp_path / "killed.db"
     calm = variables(large, tmp_path)
@@ -482,6 +484,7 @@ class Stream(BaseHTTPRequestHandler):
         pass
 
 
+@pytest.mark.slow
 def test_a_large_file_needs_no_memory(tmp_path: Path) -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Stream)
     threading.Thread(target=server.serve_forever, daemon=True).start()

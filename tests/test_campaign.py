@@ -15,6 +15,7 @@ from tests.campaign.world import QUICK
 from tests.documents import REQUIRED
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::ftsql.errors.Warning"),  # writes are open since earlier
     # A sandbox that is stopped just as a connection comes in leaves that one to the garbage collector.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),

@@ -197,6 +197,7 @@ PLANTED: list[Callable[[pytest.MonkeyPatch], None]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__.strip("_"))
 def test_a_planted_bug_is_caught(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Any, plant: Callable[[pytest.MonkeyPatch], None]
@@ -212,6 +213,7 @@ def test_a_planted_bug_is_caught(
     assert failed
 
 
+@pytest.mark.slow
 def test_without_a_planted_bug_the_same_statements_are_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listing.Listing, "__init__", _page_of_ten(listing.Listing.__init__))
     with bench(tmp_path, ["one", "two"], 60) as honest:

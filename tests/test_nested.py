@@ -92,7 +92,7 @@ def bench(folder: Path, providers: Sequence[str]) -> Iterator[tuple[ftsql.Connec
         yield db, World(ids, keys, list(providers))
 
 
-@pytest.mark.parametrize("providers", [["one"], ["one", "two"]], ids=len)
+@pytest.mark.parametrize("providers", [["one"], pytest.param(["one", "two"], marks=pytest.mark.slow)], ids=len)
 def test_every_select_equals_that_on_plain_tables(tmp_path: Path, providers: list[str]) -> None:
     random_ = random.Random(SEED)
     with bench(tmp_path, providers) as (db, world):

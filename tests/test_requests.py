@@ -138,6 +138,7 @@ def test_no_key_shows_in_the_log(sandbox: Sandbox, db: ftsql.Connection) -> None
     assert "SELECT '***' FROM" in text
 
 
+@pytest.mark.slow
 def test_the_last_ten_thousand_are_kept() -> None:
     kept = Requests()
     for number in range(KEPT + 5):

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # what the shell says on stde
 SIZES = {"the shell, read-only": 500, "the shell": 900, "serve": 400}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SIZES)
 def test_no_statement_crashes_hangs_or_writes_where_it_may_not(tmp_path: Path, name: str) -> None:
     result = statements.batch(name, SIZES[name], 20261121, tmp_path / "inside")

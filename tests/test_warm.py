@@ -150,8 +150,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*is a Unix time in seconds:ftsq
 
 @pytest.mark.parametrize(
     ("providers", "newest", "share"),
-    [(["one"], NEWEST, 0.4), (["one"], 0, 0.2), (["one", "two"], NEWEST, 0.25)],
-    ids=["old jobs", "new jobs", "two providers"],
+    [
+        pytest.param(["one"], NEWEST, 0.4, id="old jobs", marks=pytest.mark.slow),
+        pytest.param(["one"], 0, 0.2, id="new jobs"),
+        pytest.param(["one", "two"], NEWEST, 0.25, id="two providers", marks=pytest.mark.slow),
+    ],
 )
 def test_a_store_that_lags_behind_gives_the_same_rows(
     tmp_path: Path, providers: list[str], newest: int, share: float
@@ -163,6 +166,7 @@ def test_a_store_that_lags_behind_gives_the_same_rows(
     assert not failed, f"{len(failed)}: " + "\n".join(failed[:10])
 
 
+@pytest.mark.slow
 def test_a_store_that_others_fill_at_the_same_time_gives_the_same_rows(tmp_path: Path) -> None:
     store = tmp_path / "store.db"
     with moving(tmp_path, ["one"], NEWEST, store=store) as made:

@@ -113,7 +113,7 @@ def copied(place: Path) -> Path:
 def pytest(place: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     """Run pytest in a copy of the project."""
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *arguments],
+        [sys.executable, "-m", "pytest", "-q", "-x", "-m", "", "-p", "no:cacheprovider", *arguments],
         cwd=place, capture_output=True, timeout=LIMIT, check=False,
         env={**os.environ, "PYTHONPATH": str(place), "PYTHONDONTWRITEBYTECODE": "1"},
     )  # fmt: skip

@@ -82,6 +82,8 @@ def _places(tree: ast.AST) -> Iterator[tuple[str, Path, ast.expr | ast.stmt]]:
     """Statements and expressions that a bug may be in, with their function and the way to them."""
 
     def walk(node: ast.AST, function: str, path: Path) -> Iterator[tuple[str, Path, ast.expr | ast.stmt]]:
+        if isinstance(node, ast.If) and _is_typing(node):
+            return
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             function = f"{function}.{node.name}" if function else node.name
         if isinstance(node, (ast.expr, ast.stmt)) and not _is_docstring(node):
@@ -94,8 +96,6 @@ def _places(tree: ast.AST) -> Iterator[tuple[str, Path, ast.expr | ast.stmt]]:
             if name in ("annotation", "returns", "decorator_list", "args", "type_ignores") and not isinstance(
                 node, ast.Call
             ):
-                continue
-            if isinstance(node, ast.If) and _is_typing(node):
                 continue
             if isinstance(value, ast.AST):
                 yield from walk(value, function, (*path, (name, None)))
