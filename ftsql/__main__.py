@@ -1,5 +1,5 @@
 """``python -m ftsql`` is the command ``ftsql``."""
 
-from ftsql.command import main
+from ftsql.cli.main import main
 
 main()

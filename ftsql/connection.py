@@ -18,17 +18,23 @@ import apsw
 import platformdirs
 from pydantic_core import to_json
 
-from ftsql import about, functions, guard, packaged, recovery, tables, vtab, writable
-from ftsql.account import Account, accounts
+from ftsql.api.account import Account, accounts
+from ftsql.api.provider import Provider, load
+from ftsql.data import read_text
 from ftsql.environment import Environment
 from ftsql.errors import ConfigError, InterfaceError, ProgrammingError, StoreError, Warning
-from ftsql.owner import MEMORY
-from ftsql.providers import Provider, load
 from ftsql.registration import Registration
-from ftsql.resources import JOBS, OTHERS, TABLES
-from ftsql.session import Session
+from ftsql.resources.definitions import JOBS, OTHERS, TABLES
 from ftsql.settings import Settings
-from ftsql.store import Store
+from ftsql.sqlite import about_tables as about
+from ftsql.sqlite import authorizer as guard
+from ftsql.sqlite import functions, writable
+from ftsql.sqlite import jobs_table as vtab
+from ftsql.sqlite import resource_tables as tables
+from ftsql.sqlite.session import Session
+from ftsql.store.database import Store
+from ftsql.store.process_lock import MEMORY
+from ftsql.write import recovery
 
 if TYPE_CHECKING:
     from ftsql.sandbox import Sandbox
@@ -245,7 +251,7 @@ def _tables(connection: apsw.Connection, session: Session) -> None:
     connection.execute(f"ATTACH '{'file::memory:?mode=memory' if read_only else ':memory:'}' AS live")
     for name in (*TABLES, *about.modules(session)):
         connection.execute(f"CREATE VIRTUAL TABLE live.{name} USING {name}")
-    views = packaged.text("views.sql")
+    views = read_text("views.sql")
     connection.execute(views.replace("CREATE VIEW ", "CREATE VIEW live."))
 
 

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING
 
 import apsw
 
-from ftsql import about, explain, functions, recovery
-from ftsql.client import Client
-from ftsql.providers import Provider
-from ftsql.requests import Counts
-from ftsql.resource import Row
-from ftsql.resources import TABLES
-from ftsql.session import Session
+from ftsql.api.client import Client
+from ftsql.api.provider import Provider
+from ftsql.api.request_log import Counts
+from ftsql.resources.definitions import TABLES
+from ftsql.resources.resource import Row
 from ftsql.settings import Settings
-from ftsql.store import Store
+from ftsql.sqlite import about_tables as about
+from ftsql.sqlite import explain, functions
+from ftsql.sqlite.session import Session
+from ftsql.store.database import Store
+from ftsql.write import recovery
 
 if TYPE_CHECKING:
     from ftsql.sandbox import Sandbox

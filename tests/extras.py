@@ -15,7 +15,7 @@ BRINGS = {
     "sqlalchemy": {"sqlalchemy"},
     "serve": {"pg_mimic", "sqlglot", "regex"},
 }
-MAIN = "from ftsql.command import main; main({!r})"
+MAIN = "from ftsql.cli.main import main; main({!r})"
 SERVE = MAIN.format(["serve", "--port", "0"])
 # What needs no extra, and what it prints.
 PLAIN = {
@@ -37,7 +37,7 @@ USES = {
         "FROM live.fine_tuning_jobs", "ImportError: StackQL's statements need: pip install 'ftsql[stackql]'\n",
     ),
     "sqlalchemy": (
-        "import ftsql.dialect, sqlalchemy; print(sqlalchemy.create_engine('ftsql://').driver)", "ftsql",
+        "import ftsql.sqlalchemy.dialect, sqlalchemy; print(sqlalchemy.create_engine('ftsql://').driver)", "ftsql",
         "ImportError: ftsql:// needs: pip install 'ftsql[sqlalchemy]'\n",
     ),
     "serve": (SERVE, "serving postgresql://", "ftsql: ftsql serve needs its extra: pip install 'ftsql[serve]'\n"),

@@ -33,7 +33,7 @@ def account(
             sandbox.update_job(name(place), status="running", finished_at=None)
         sandbox.fault(Fault(path=FEW, times=None, transform=five))
         if not latency:
-            patch.setattr("ftsql.listing.SLOW_PAGE", float("inf"))
+            patch.setattr("ftsql.read.listing.SLOW_PAGE", float("inf"))
         for variable, value in {"OPENAI_API_KEY": "k" * 20, "OPENAI_BASE_URL": sandbox.base_url("openai"),
                                 "PORTKEY_API_KEY": "k" * 20, "PORTKEY_VIRTUAL_KEY": "v" * 20,
                                 "PORTKEY_BASE_URL": sandbox.base_url("portkey"), "TELNYX_API_KEY": "k" * 20,

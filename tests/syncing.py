@@ -14,7 +14,7 @@ import apsw
 
 import ftsql
 from ftsql.sandbox import Fault, Sandbox
-from ftsql.sync import Round, Sync
+from ftsql.sync.rounds import Round, Sync
 
 FACE = "/v1/fine_tuning/jobs"
 

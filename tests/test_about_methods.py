@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 import ftsql
-from ftsql.methods import ENTRIES, Entry, Method
-from ftsql.plan import WORDS
-from ftsql.providers import load
-from ftsql.reading import entry
-from ftsql.resources import JOBS
+from ftsql.api.methods import ENTRIES, Entry, Method
+from ftsql.api.provider import load
+from ftsql.read.plan import WORDS
+from ftsql.resources.definitions import JOBS
+from ftsql.resources.validation import entry
 
 # OpenAI's OpenAPI file, version 2.3.0, 2026-08-21: operationId, method, path, parameters in path and query.
 OPERATIONS = {

@@ -24,10 +24,10 @@ import apsw
 import pytest
 
 import ftsql
+from ftsql.cli.queries import all_queries
 from ftsql.errors import ConfigError, OperationalError, ProgrammingError
-from ftsql.queries import all_queries
 from ftsql.sandbox import Fault, Sandbox
-from ftsql.sync import Round, Sync, sync
+from ftsql.sync.rounds import Round, Sync, sync
 from tests.answering import Answer, Asked, api, job
 from tests.conftest import CANARY, At, Connect
 from tests.syncing import changed, once, read
@@ -231,7 +231,7 @@ def test_what_is_refused_is_listed_with_its_reason_and_the_rest_is_kept(
     words: str,
     final: bool,
 ) -> None:
-    monkeypatch.setattr("ftsql.attempts.RETRY_SECONDS", 0.2)
+    monkeypatch.setattr("ftsql.api.retry.RETRY_SECONDS", 0.2)
     with_files(sandbox, a=b"a", b=b"b", c=b"c")
     values = {name: getattr(fault, name) for name in ("status", "body", "truncate")}
     if fault.truncate is not None:
@@ -344,7 +344,7 @@ def test_base64_of_the_right_size_is_no_other_size(sandbox: Sandbox, db: ftsql.C
 def test_a_provider_that_is_down_is_not_asked_for_every_file(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
-    monkeypatch.setattr("ftsql.attempts.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("ftsql.api.retry.RETRY_SECONDS", 0.0)
     with_files(sandbox, **{f"f{number:02}": b"x" for number in range(40)})
     sandbox.fault(Fault(path="/content", times=None, status=status, body={"error": {"message": f"down {CANARY}"}}))
     path = tmp_path / "all.db"
@@ -499,7 +499,7 @@ def test_a_large_file_needs_no_memory(tmp_path: Path) -> None:
     def peak(*words: str) -> int:
         """The most memory that the command took, in megabytes."""
         script = (
-            "import resource, sys\nfrom ftsql.command import main\ntry: main(sys.argv[1:])\n"
+            "import resource, sys\nfrom ftsql.cli.main import main\ntry: main(sys.argv[1:])\n"
             "finally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
         )
         done = subprocess.run([sys.executable, "-c", script, *words], env=environment, capture_output=True, text=True)
@@ -685,7 +685,7 @@ def test_permissions_are_read_with_their_checkpoints_and_again_a_day_later(
 def test_a_provider_that_is_down_is_not_asked_for_contents(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ftsql.attempts.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("ftsql.api.retry.RETRY_SECONDS", 0.0)
     with_files(sandbox, a=b"a", b=b"b")
     path = tmp_path / "all.db"
     archive(db, path)
@@ -786,7 +786,7 @@ def test_a_404_of_a_file_that_is_listed_is_asked_for_again(
 def test_files_that_fail_do_not_keep_the_others_away(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ftsql.attempts.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("ftsql.api.retry.RETRY_SECONDS", 0.0)
     with_files(sandbox, **{f"f{number}": b"x" for number in range(8)})
     sandbox.fault(Fault(path="/file-f[012]/content", times=None, status=500))
     path = tmp_path / "all.db"
@@ -917,7 +917,7 @@ def test_a_check_tells_an_archive_that_was_cut_short(sandbox: Sandbox, db: ftsql
 def test_a_whole_archive_stays_whole_once_the_provider_is_gone(
     archived: Path, sandbox: Sandbox, db: ftsql.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ftsql.attempts.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("ftsql.api.retry.RETRY_SECONDS", 0.0)
     sandbox.fault(Fault(times=None, status=401, body={"error": {"message": "This account is closed"}}))
     assert archive(db, archived).failed
     done = run("export", str(archived), "--check")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import ftsql
-from ftsql.providers import load
+from ftsql.api.provider import load
 from ftsql.sandbox import Sandbox
 from tests.answering import PATH, Asked, Server, api, job
 from tests.conftest import At, Connect, fill, gets

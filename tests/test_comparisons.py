@@ -10,10 +10,10 @@ import apsw
 import pytest
 
 import ftsql
-from ftsql import dataflow
-from ftsql.program import Step
-from ftsql.resources import JOBS, OTHERS
+from ftsql.resources.definitions import JOBS, OTHERS
 from ftsql.sandbox import Sandbox
+from ftsql.sqlite import dataflow
+from ftsql.sqlite.bytecode import Step
 from tests.conftest import fill
 
 MATCH = "is a Unix time in seconds"

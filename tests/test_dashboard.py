@@ -60,7 +60,7 @@ def figures() -> dict[str, tuple[int, int]]:
         fill(sandbox, SIZE)
         for place in ACTIVE:
             sandbox.update_job(f"ftjob-{place:05}", status="running", finished_at=None)
-        patch.setattr("ftsql.listing.SLOW_PAGE", float("inf"))
+        patch.setattr("ftsql.read.listing.SLOW_PAGE", float("inf"))
         patch.setenv("OPENAI_BASE_URL", sandbox.base_url("openai"))
         patch.setenv("OPENAI_API_KEY", "k" * 20)
         asks: dict[str, Callable[[str], object]] = {

@@ -18,9 +18,10 @@ import apsw
 import pytest
 
 import ftsql
-from ftsql import listing, plan, scan, vtab
-from ftsql.resources import JOBS
+from ftsql.read import listing, plan, scan
+from ftsql.resources.definitions import JOBS
 from ftsql.sandbox import Sandbox
+from ftsql.sqlite import jobs_table as vtab
 from tests.statements import PLAIN_COLUMNS, STATUSES, Statement, World, is_right_to_refuse, statements
 
 # A comparison that SQLite shows to no table is a warning in a SELECT.

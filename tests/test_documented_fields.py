@@ -13,17 +13,18 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from ftsql import checks, packaged
-from ftsql.account import Account
+from ftsql.api.account import Account
+from ftsql.api.provider import load
+from ftsql.data import read_text
 from ftsql.errors import IntegrityError
-from ftsql.providers import load
-from ftsql.resources import JOBS
+from ftsql.resources.definitions import JOBS
+from ftsql.write import create_body as checks
 
 Field = dict[str, Any]
 
 FILE = Path(__file__).with_name("documented_fields.toml")
 DOCUMENTED: dict[str, dict[str, dict[str, Field]]] = tomllib.loads(FILE.read_text("utf-8"))
-KNOWN = tomllib.loads(packaged.text("providers.toml"))
+KNOWN = tomllib.loads(read_text("providers.toml"))
 SERVED = [provider for provider in DOCUMENTED if provider in KNOWN]
 
 # The table as the README and StackQL's users know it.

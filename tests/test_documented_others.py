@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ftsql.resource import Resource
-from ftsql.resources import CHECKPOINTS, EVENTS, FILES, MODELS, PERMISSIONS
+from ftsql.resources.definitions import CHECKPOINTS, EVENTS, FILES, MODELS, PERMISSIONS
+from ftsql.resources.resource import Resource
 from tests.schemas.openai import SCHEMAS
 
 DOCUMENTED: dict[str, Resource] = {

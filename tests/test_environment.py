@@ -17,11 +17,11 @@ import certifi
 import pytest
 
 import ftsql
-from ftsql import network
-from ftsql.account import Account, is_host, is_this_machine
-from ftsql.providers import Provider
+from ftsql.api import network
+from ftsql.api.account import Account, is_host, is_this_machine
+from ftsql.api.provider import Provider
 from ftsql.sandbox import Sandbox
-from ftsql.sync import sync
+from ftsql.sync.rounds import sync
 from tests.answering import PATH, Answer, Server, api, job, jobs
 from tests.conftest import CANARY, Connect, fill
 
@@ -88,7 +88,7 @@ def test_a_wrong_variable_is_named_and_nothing_was_sent(
 def test_a_password_of_a_proxy_is_in_no_message_though_a_space_stands_before_its_url(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ftsql.attempts.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("ftsql.api.retry.RETRY_SECONDS", 0.0)
     monkeypatch.setenv("HTTPS_PROXY", " http://user:secretpw123@127.0.0.1:9 ")
     db = ftsql.connect()
     with pytest.raises(ftsql.Error, match="by the proxy http://127.0.0.1:9") as caught:
@@ -233,7 +233,7 @@ def test_a_proxy_that_refuses_is_asked_once(monkeypatch: pytest.MonkeyPatch, sql
 
 
 def test_a_proxy_that_drops_during_connect_means_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ftsql.attempts.RETRY_SECONDS", 0.1)
+    monkeypatch.setattr("ftsql.api.retry.RETRY_SECONDS", 0.1)
     with proxy(None) as (port, sent):
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
         db = ftsql.connect(settle_seconds=0.1)
@@ -251,7 +251,7 @@ def test_a_proxy_that_drops_during_connect_means_not_sent(monkeypatch: pytest.Mo
 def test_a_proxy_that_cannot_be_reached_is_named_and_nothing_was_sent(
     monkeypatch: pytest.MonkeyPatch, sql: str
 ) -> None:
-    monkeypatch.setattr("ftsql.attempts.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("ftsql.api.retry.RETRY_SECONDS", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     monkeypatch.setenv("HTTPS_PROXY", f"http://name:{CANARY}@127.0.0.1:{port}")
@@ -275,7 +275,7 @@ def test_what_fails_before_a_byte_has_left_is_not_sent_whatever_it_is(monkeypatc
 
 @pytest.mark.parametrize("sql", [LIST, CREATE, CANCEL])
 def test_an_address_that_nobody_listens_at_says_not_sent(monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
-    monkeypatch.setattr("ftsql.attempts.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("ftsql.api.retry.RETRY_SECONDS", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{port}/v1")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import ftsql
-from ftsql.sync import sync
+from ftsql.sync.rounds import sync
 from tests.answering import PATH, Answering, Asked, job, listed
 from tests.conftest import At
 

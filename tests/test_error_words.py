@@ -99,7 +99,7 @@ def test_the_code_and_the_parameter_of_a_refusal(at: At, body: Any, code: str | 
     ids=str,
 )  # fmt: skip
 def test_what_has_no_words_is_described(at: At, monkeypatch: pytest.MonkeyPatch, answer: Answer, words: str) -> None:
-    monkeypatch.setattr("ftsql.attempts.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("ftsql.api.retry.RETRY_SECONDS", 0.01)
     _, db = at(lambda asked: answer)
     with pytest.raises(ftsql.Error, match=words) as caught:
         db.execute(SQL).fetchall()

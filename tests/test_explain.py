@@ -44,7 +44,7 @@ def test_the_promised_number_is_the_number(
     cold: tuple[int, int | None],
     warm: tuple[int, int | None],
 ) -> None:
-    monkeypatch.setattr("ftsql.listing.SLOW_PAGE", float("inf"))
+    monkeypatch.setattr("ftsql.read.listing.SLOW_PAGE", float("inf"))
     fill(sandbox, 550)
     for place in (3, 150, 151, 300, 500):
         sandbox.update_job(f"ftjob-{place:05}", status="running", finished_at=None)

@@ -15,9 +15,9 @@ import apsw
 import pytest
 
 import ftsql
+from ftsql.api.unpacking import unpacked
 from ftsql.errors import OperationalError
 from ftsql.sandbox import Fault, Sandbox
-from ftsql.unpacking import unpacked
 from tests.conftest import Connect
 from tests.test_recovery import told
 from tests.test_transactions import _caught, _nested

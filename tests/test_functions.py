@@ -242,7 +242,7 @@ def test_interrupt_ends_a_wait_within_a_moment_and_the_connection_works_on(
 def test_a_cancel_that_is_refused_for_who_asks_is_an_error_at_once(
     sandbox: Sandbox, db: ftsql.Connection, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
-    monkeypatch.setattr("ftsql.attempts.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("ftsql.api.retry.RETRY_SECONDS", 0.0)
     fill(sandbox, 1, status="running", finished_at=None)
     sandbox.fault(Fault(method="POST", times=None, status=status))
     sandbox.requests.clear()

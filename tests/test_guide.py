@@ -17,10 +17,10 @@ import apsw
 import pytest
 
 import ftsql
-from ftsql.command import APART, _parser
-from ftsql.providers import VARIABLE
+from ftsql.api.provider import VARIABLE
+from ftsql.cli.main import APART, _parser
+from ftsql.cli.topics import Topic, all_topics
 from ftsql.sandbox import Sandbox
-from ftsql.topics import Topic, all_topics
 from tests.conftest import CANARY
 from tests.documents import (
     FENCED,
@@ -39,7 +39,7 @@ from tests.documents import (
 from tests.test_shell import run
 
 PAGES = {page.name: page for page in all_topics()}
-BUILT_IN: dict[str, Any] = tomllib.loads((PACKAGE / "providers.toml").read_text("utf-8"))
+BUILT_IN: dict[str, Any] = tomllib.loads((PACKAGE / "data" / "providers.toml").read_text("utf-8"))
 SHELL = {"pip", "sqlite3", "apt-get", "export", "ftsql", "datasette", "grafana-cli", "systemctl", "journalctl"}
 DATA = {"yaml", "cron", "bat"}  # read by other programs alone
 IN_THE_GUIDE = "/srv/ftsql/jobs.db"

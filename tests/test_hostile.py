@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 
 import ftsql
-from ftsql import deadline, transport
-from ftsql.attempts import Attempts
+from ftsql.api import deadline, transport
+from ftsql.api.retry import Attempts
 from ftsql.errors import DataError
-from ftsql.resource import Resource
-from ftsql.resources import RESULTS
+from ftsql.resources.definitions import RESULTS
+from ftsql.resources.resource import Resource
 from ftsql.sandbox import Fault, Sandbox
 from tests.campaign import hostile, places, wires
 from tests.campaign.bodies import ODD
@@ -93,7 +93,7 @@ PLANTED: dict[str, tuple[object, str, Callable[[Any], Any], str]] = {
 def test_a_bug_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     where, attribute, bug, by = PLANTED[name]
     monkeypatch.setattr(where, attribute, bug(getattr(where, attribute)))
-    monkeypatch.setattr("ftsql.attempts.RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("ftsql.api.retry.RETRY_SECONDS", 0.05)
     monkeypatch.setattr("tests.campaign.lanes.LIMIT", 2.0)
     monkeypatch.setattr("tests.campaign.gateway.ENOUGH", 2.5)
     monkeypatch.setattr("tests.campaign.lanes.SLOW_EVERY", 2 if name == "no deadline" else 10**9)

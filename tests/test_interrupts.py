@@ -13,9 +13,10 @@ import apsw
 import pytest
 
 import ftsql
-from ftsql import ctrl_c, store
+from ftsql import interrupts as ctrl_c
 from ftsql.sandbox import Fault, Sandbox
-from ftsql.store import Store
+from ftsql.store import database as store
+from ftsql.store.database import Store
 from tests.conftest import Connect
 
 pytestmark = pytest.mark.usefixtures("files")

@@ -11,11 +11,11 @@ import apsw
 import pytest
 
 import ftsql
-from ftsql import cells
-from ftsql.known import Known
-from ftsql.resource import Row
-from ftsql.resources import JOBS
+from ftsql.resources import cells
+from ftsql.resources.definitions import JOBS
+from ftsql.resources.resource import Row
 from ftsql.sandbox import Fault, Sandbox
+from ftsql.store.cache import Known
 from tests.conftest import Connect, fill, gets
 
 COUNT = "SELECT count(*) FROM fine_tuning_jobs"
@@ -24,7 +24,7 @@ LIST = r"/fine_tuning/jobs$"
 
 @pytest.fixture(autouse=True)
 def _nothing_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ftsql.listing.SLOW_PAGE", float("inf"))
+    monkeypatch.setattr("ftsql.read.listing.SLOW_PAGE", float("inf"))
 
 
 def test_a_finished_job_is_served_as_it_was_received(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_two_listings_at_once_forget_nothing_of_each_other(
         known.cover()
 
     def at(seconds: float) -> None:
-        monkeypatch.setattr("ftsql.known.time.time", lambda: seconds)
+        monkeypatch.setattr("ftsql.store.cache.time.time", lambda: seconds)
 
     at(10.2)
     one.save(rows, "one")
@@ -200,7 +200,7 @@ def test_clearing_keeps_open_writes_and_those_of_the_day(sandbox: Sandbox, conne
 def test_a_store_that_fails_is_said_and_everything_is_asked_for(
     sandbox: Sandbox, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    monkeypatch.setattr("ftsql.store.BUSY_MILLISECONDS", 100)
+    monkeypatch.setattr("ftsql.store.database.BUSY_MILLISECONDS", 100)
     fill(sandbox, 250)
     path = tmp_path / "store.db"
     db = connect(store=path)
@@ -244,7 +244,7 @@ def test_max_requests_holds_for_what_goes_side_by_side(sandbox: Sandbox, connect
 def test_pages_are_sent_for_ahead_only_where_all_of_them_are_read(
     sandbox: Sandbox, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ftsql.listing.SLOW_PAGE", -1.0)
+    monkeypatch.setattr("ftsql.read.listing.SLOW_PAGE", -1.0)
     fill(sandbox, 350)
     for sql, pages in [("SELECT id FROM fine_tuning_jobs", 4),
                        ("SELECT id FROM fine_tuning_jobs LIMIT 100", 1),
@@ -304,6 +304,6 @@ def test_what_cannot_be_kept_below_the_first_page_is_shown_each_time(
             raise ValueError("nothing that JSON can say")
         return honest(row)
 
-    monkeypatch.setattr("ftsql.known.whole", refusing)
+    monkeypatch.setattr("ftsql.store.cache.whole", refusing)
     for _ in range(3):
         assert db.execute("SELECT count(DISTINCT id) FROM fine_tuning_jobs").get == 250

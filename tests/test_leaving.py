@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 import ftsql
+from ftsql.cli.topics import topic
 from ftsql.sandbox import TRAINING_NOT_AVAILABLE, Sandbox
-from ftsql.topics import topic
 from tests.answering import Answer, api, job
 from tests.conftest import At, fill
 

@@ -17,9 +17,9 @@ import apsw
 import pytest
 
 import ftsql
-from ftsql.account import Account
-from ftsql.limiter import Limiter, limiter
-from ftsql.providers import Provider
+from ftsql.api.account import Account
+from ftsql.api.provider import Provider
+from ftsql.api.rate_limiter import Limiter, limiter
 from ftsql.sandbox import Fault, Sandbox
 from tests.conftest import CANARY, Connect, fill
 

@@ -13,8 +13,8 @@ import apsw
 import pytest
 
 import ftsql
-from ftsql.fingerprint import listed_ids
 from ftsql.sandbox import Fault, Sandbox
+from ftsql.write.fingerprint import listed_ids
 from tests.answering import Answer, Asked, job
 from tests.conftest import At, Connect, fill
 from tests.writing import CREATE, INSERT, ONE, alive, posts

@@ -18,7 +18,7 @@ import pytest
 import ftsql
 from ftsql.errors import ProgrammingError
 from ftsql.sandbox import Fault, Sandbox
-from ftsql.store import Store
+from ftsql.store.database import Store
 from tests.conftest import CANARY, Connect
 from tests.syncing import wait_for
 from tests.test_recovery import killed, told
@@ -77,12 +77,12 @@ def test_a_second_connection_drops_no_lock_of_the_first(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
 def test_a_forked_child_leaves_its_parents_lock_alone(tmp_path: Path) -> None:
     script = (
-        "import os, sys, ftsql.store\n"
-        "one = ftsql.store.Store(sys.argv[1]); one.owner.claim()\n"
+        "import os, sys, ftsql.store.database\n"
+        "one = ftsql.store.database.Store(sys.argv[1]); one.owner.claim()\n"
         "child = os.fork()\n"
         "if not child:\n    one.close()\n    sys.exit(0)\n"
         "os.waitpid(child, 0)\n"
-        "print(ftsql.store.Store(sys.argv[1]).owner.is_alive(one.owner.name))"
+        "print(ftsql.store.database.Store(sys.argv[1]).owner.is_alive(one.owner.name))"
     )
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", script, str(tmp_path / "store.db")],

@@ -26,7 +26,7 @@ Page = dict[str, Any]
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ftsql.attempts.random.uniform", lambda low, high: 0.001)
+    monkeypatch.setattr("ftsql.api.retry.random.uniform", lambda low, high: 0.001)
 
 
 @pytest.fixture(autouse=True)
@@ -185,7 +185,7 @@ def test_an_interrupt_ends_it_at_once_and_leaves_nothing_behind(
 def test_a_store_that_is_cleared_meanwhile_is_an_error_or_all_rows(
     sandbox: Sandbox, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ftsql.nested.CHUNK", 2)
+    monkeypatch.setattr("ftsql.read.other_resources.CHUNK", 2)
     fill(sandbox, 1)
     one, two = (connect(store=tmp_path / "store.db") for _ in range(2))
     one.execute(JOIN.format("1")).fetchall()

@@ -11,8 +11,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 import pytest
 
 import ftsql
-from ftsql.resource import Resource
-from ftsql.resources import CHECKPOINTS, EVENTS, FILES, JOBS, MODELS, PERMISSIONS
+from ftsql.resources.definitions import CHECKPOINTS, EVENTS, FILES, JOBS, MODELS, PERMISSIONS
+from ftsql.resources.resource import Resource
 from tests.answering import PATH, Answer, Answering, Asked, job
 from tests.conftest import At
 
@@ -167,7 +167,7 @@ def test_an_object_without_an_id_is_an_error(at: At, object: Any) -> None:
 
 
 def test_many_odd_values_are_one_warning_and_sync_goes_on(at: At, tmp_path: Path) -> None:
-    from ftsql.sync import sync
+    from ftsql.sync.rounds import sync
 
     things = [job(number, seed="auto", finished_at="N/A", trained_tokens=[number]) for number in range(5)]
     _, db = at(_serving(JOBS, things))

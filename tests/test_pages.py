@@ -18,7 +18,7 @@ LIST = r"/fine_tuning/jobs$"
 @pytest.fixture(autouse=True)
 def _nothing_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     """What changes while a list is read changes between two known pages."""
-    monkeypatch.setattr("ftsql.listing.SLOW_PAGE", float("inf"))
+    monkeypatch.setattr("ftsql.read.listing.SLOW_PAGE", float("inf"))
 
 
 COUNT = "SELECT count(*), count(DISTINCT id) FROM fine_tuning_jobs"
@@ -119,7 +119,7 @@ def test_a_broken_order_is_trusted_again_a_day_later(
         sandbox.requests.clear()
         now = time.time() + days * 86_400
         with monkeypatch.context() as patch:
-            patch.setattr("ftsql.account.time.time", lambda now=now: now)
+            patch.setattr("ftsql.api.account.time.time", lambda now=now: now)
             assert len(db.execute(newest.format(limit)).fetchall()) == limit
         assert len(sandbox.requests) == pages
 

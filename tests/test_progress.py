@@ -15,8 +15,8 @@ from collections.abc import Callable
 
 import pytest
 
-from ftsql.progress import words
-from ftsql.requests import Counts
+from ftsql.api.request_log import Counts
+from ftsql.cli.progress import words
 from ftsql.sandbox import Fault, Sandbox
 from tests.conftest import CANARY, fill
 

@@ -13,8 +13,8 @@ import apsw
 import pytest
 
 import ftsql
-from ftsql.account import Account
-from ftsql.providers import Provider, load
+from ftsql.api.account import Account
+from ftsql.api.provider import Provider, load
 from ftsql.sandbox import Fault, Sandbox
 from tests.conftest import CANARY, fill
 

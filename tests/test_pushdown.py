@@ -45,7 +45,7 @@ def account(
         fill(sandbox, size)
         for number in active:
             sandbox.update_job(f"ftjob-{number:05}", status="running", finished_at=None)
-        patch.setattr("ftsql.listing.SLOW_PAGE", float("inf"))
+        patch.setattr("ftsql.read.listing.SLOW_PAGE", float("inf"))
         patch.setenv("OPENAI_API_KEY", "k" * 20)
         patch.setenv("OPENAI_BASE_URL", sandbox.base_url("openai"))
         patch.setenv("PORTKEY_API_KEY", "k" * 20)

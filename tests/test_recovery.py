@@ -15,8 +15,8 @@ import pytest
 
 import ftsql
 from ftsql.errors import ProgrammingError
-from ftsql.journal import Journal
 from ftsql.sandbox import Fault, Sandbox
+from ftsql.store.journal import Journal
 from tests.conftest import Connect, fill
 from tests.writing import CREATE, INSERT, ONE, posts
 
@@ -38,8 +38,8 @@ def told() -> Iterator[list[str]]:
 
 def _die(store: Path, sql: str, where: str, after: int, options: dict[str, Any]) -> None:
     """Runs ``sql`` in a process that dies ``where``, at the ``after``-th time that it comes there."""
-    from ftsql.journal import Journal
-    from ftsql.sending import Sender
+    from ftsql.store.journal import Journal
+    from ftsql.write.sender import Sender
 
     holder: Any = Sender if where in ("_create", "_act", "undo") else Journal
     honest = getattr(holder, where)
@@ -250,7 +250,7 @@ def test_the_opening_survives_a_dead_network_and_looks_the_next_time(
     killed(store, ONE, "record", 2)
     sandbox.stop()
     with told() as lines, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ftsql.recovery.OPENING_SECONDS", 1.0)
+        patch.setattr("ftsql.write.recovery.OPENING_SECONDS", 1.0)
         connect(store=store)
     assert "stays open, for it could not be looked for" in lines[0]
     sandbox.start()

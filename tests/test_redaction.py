@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import ftsql
-from ftsql.account import Account
-from ftsql.providers import VARIABLE, Provider, load, tells_of_a_credential
+from ftsql.api.account import Account
+from ftsql.api.provider import VARIABLE, Provider, load, tells_of_a_credential
 from tests.answering import PATH, Answer, Asked, Server, job
 from tests.conftest import CANARY, At
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import ftsql
-from ftsql.requests import KEPT, Counts, Request, Requests
+from ftsql.api.request_log import KEPT, Counts, Request, Requests
 from ftsql.sandbox import Fault, Sandbox
 from tests.conftest import CANARY, Connect, fill
 
@@ -81,7 +81,9 @@ def test_a_request_that_nobody_answered_is_a_row_without_a_status(connect: Conne
 def test_each_request_names_the_statement_that_it_was_sent_for(
     sandbox: Sandbox, db: ftsql.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ftsql.listing.SLOW_PAGE", 1e9)  # on a machine that is busy a page would be asked for ahead
+    monkeypatch.setattr(
+        "ftsql.read.listing.SLOW_PAGE", 1e9
+    )  # on a machine that is busy a page would be asked for ahead
     sandbox.add_file(id="file-a")
     fill(sandbox, 250, status="running")
     pages = "SELECT id FROM fine_tuning_jobs"

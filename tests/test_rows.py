@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 import ftsql
-from ftsql.cells import whole
 from ftsql.errors import OperationalError
-from ftsql.resource import Row
-from ftsql.resources import JOBS
-from ftsql.rows import MOST, SIZE, Rows
+from ftsql.read.spool import MOST, SIZE, Rows
+from ftsql.resources.cells import whole
+from ftsql.resources.definitions import JOBS
+from ftsql.resources.resource import Row
 from ftsql.sandbox import Sandbox
 from tests.conftest import Connect, fill, gets
 

@@ -59,7 +59,7 @@ def test_the_key_is_nowhere(
     monkeypatch: pytest.MonkeyPatch,
     fault: Fault | None,
 ) -> None:
-    monkeypatch.setattr("ftsql.attempts.RETRY_SECONDS", 1.0)  # one more try says as much as four
+    monkeypatch.setattr("ftsql.api.retry.RETRY_SECONDS", 1.0)  # one more try says as much as four
     caplog.set_level(logging.DEBUG)
     fill(sandbox, 2, status="running")
     sandbox.add_file(id="file-a")

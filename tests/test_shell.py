@@ -52,8 +52,8 @@ def test_the_first_command_of_the_readme_works_with_no_key() -> None:
 
 
 def test_a_statement_that_asks_nobody_loads_no_client_and_no_models() -> None:
-    loaded = "print(sorted({'httpx', 'pydantic.fields', 'ftsql.transport', 'ftsql.reading'} & set(sys.modules)))"
-    code = f"import atexit, sys; atexit.register(lambda: {loaded}); from ftsql.command import main; main()"
+    loaded = "print(sorted({'httpx', 'pydantic.fields', 'ftsql.api.transport', 'ftsql.resources.validation'} & set(sys.modules)))"
+    code = f"import atexit, sys; atexit.register(lambda: {loaded}); from ftsql.cli.main import main; main()"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")}
     done = subprocess.run(
         [sys.executable, "-c", code, "SELECT 1"], capture_output=True, text=True, env=environment, timeout=60

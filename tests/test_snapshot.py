@@ -15,7 +15,7 @@ import pytest
 import ftsql
 from ftsql.errors import OperationalError, ProgrammingError
 from ftsql.sandbox import Sandbox
-from ftsql.sync import Sync
+from ftsql.sync.rounds import Sync
 from tests.conftest import Connect, fill, gets
 from tests.syncing import changed, once, read
 
@@ -187,7 +187,7 @@ def test_another_writer_is_waited_for_and_then_named(
     timer.start()
     syncing.round()
     timer.join()
-    monkeypatch.setattr("ftsql.snapshot.PATIENCE", 0.3)
+    monkeypatch.setattr("ftsql.sync.snapshot.PATIENCE", 0.3)
     writer.execute("BEGIN IMMEDIATE")
     with pytest.raises(OperationalError, match="another program has kept it locked for 0.3 s"):
         syncing.round()

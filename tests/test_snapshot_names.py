@@ -11,9 +11,9 @@ import pytest
 
 import ftsql
 from ftsql.errors import OperationalError, ProgrammingError
-from ftsql.resources import JOBS
+from ftsql.resources.definitions import JOBS
 from ftsql.sandbox import Sandbox
-from ftsql.snapshot import Snapshot
+from ftsql.sync.snapshot import Snapshot
 from tests.conftest import Connect, as_nobody, fill
 from tests.syncing import once
 

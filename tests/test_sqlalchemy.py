@@ -17,7 +17,7 @@ from sqlalchemy import pool
 
 import ftsql
 from ftsql import dbapi
-from ftsql.resources import TABLES
+from ftsql.resources.definitions import TABLES
 from ftsql.sandbox import Fault, Sandbox
 from tests.conftest import CANARY, fill, gets
 
@@ -223,7 +223,7 @@ def test_superset_finds_the_engine_and_parses_its_sql_as_sqlites(monkeypatch: py
         vars(module).update(members)
         monkeypatch.setitem(sys.modules, name, module)
     (entry,) = entry_points(group="superset.db_engine_specs", name="ftsql")
-    monkeypatch.delitem(sys.modules, "ftsql.superset", raising=False)
+    monkeypatch.delitem(sys.modules, "ftsql.sqlalchemy.superset", raising=False)
     assert entry.load().engine == "ftsql"
     assert known == {"ftsql": dialects.Dialects.SQLITE}
-    monkeypatch.delitem(sys.modules, "ftsql.superset")
+    monkeypatch.delitem(sys.modules, "ftsql.sqlalchemy.superset")

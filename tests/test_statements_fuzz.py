@@ -14,9 +14,9 @@ import pytest
 
 pytest.importorskip("pg_mimic")
 
-from ftsql import guard
-from ftsql.journal import Journal
-from ftsql.shell import Shell
+from ftsql.cli.shell import Shell
+from ftsql.sqlite import authorizer as guard
+from ftsql.store.journal import Journal
 from tests.campaign import servers, shells, statements
 from tests.campaign.grammar import Grammar
 from tests.campaign.spoiling import WAYS

@@ -15,9 +15,9 @@ import pytest
 
 import ftsql
 from ftsql.errors import ProgrammingError, StoreError
-from ftsql.journal import Entry, Journal
 from ftsql.sandbox import Sandbox
-from ftsql.store import Store
+from ftsql.store.database import Store
+from ftsql.store.journal import Entry, Journal
 from tests.conftest import CANARY, Connect, fill
 from tests.writing import INSERT, ONE, posts
 
@@ -109,7 +109,7 @@ def test_a_file_that_is_no_store_is_an_error_that_names_it_and_is_left_as_it_is(
 def test_what_cannot_be_recorded_is_not_sent(
     sandbox: Sandbox, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ftsql.store.BUSY_MILLISECONDS", 100)
+    monkeypatch.setattr("ftsql.store.database.BUSY_MILLISECONDS", 100)
     path = tmp_path / "store.db"
     db = connect(store=path)
     other = apsw.Connection(str(path))
@@ -271,10 +271,11 @@ def test_a_store_of_an_older_version_keeps_its_writes_and_asks_again_for_the_res
 COLUMN = """
 import sys
 from typing import Annotated
-from ftsql import fields, resources
+from ftsql.resources import fields
+from ftsql.resources import definitions as resources
 resources.FineTuningJob.__annotations__["priority"] = Annotated[fields.Text, fields.Column("TEXT", "A column more.")]
-for name in [name for name in sys.modules if name.startswith("ftsql") and name not in ("ftsql.fields", "ftsql.errors",
-             "ftsql.resource", "ftsql.resources", "ftsql.ctrl_c")]:
+for name in [name for name in sys.modules if name.startswith("ftsql") and name not in ("ftsql.resources.fields", "ftsql.errors",
+             "ftsql.resources.resource", "ftsql.resources.definitions", "ftsql.interrupts")]:
     del sys.modules[name]
 for cached in ("documented", "columns", "schema", "_adapter"):
     resources.JOBS.__dict__.pop(cached, None)

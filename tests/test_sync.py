@@ -11,10 +11,10 @@ import apsw
 import pytest
 
 import ftsql
+from ftsql.cli.queries import all_queries
 from ftsql.errors import ConfigError, OperationalError
-from ftsql.queries import all_queries
 from ftsql.sandbox import Fault, Sandbox
-from ftsql.sync import Round, Sync, sync
+from ftsql.sync.rounds import Round, Sync, sync
 from tests.conftest import CANARY, Connect, fill, gets
 from tests.syncing import FACE, changed, once, read, wait_for
 

@@ -9,7 +9,7 @@ import pytest
 
 import ftsql
 from ftsql.sandbox import Fault, Sandbox
-from ftsql.sync import Sync
+from ftsql.sync.rounds import Sync
 from tests.conftest import Connect, fill, gets
 from tests.syncing import changed, once, read
 
@@ -94,7 +94,7 @@ def test_what_belongs_to_a_deleted_job_goes_with_it(sandbox: Sandbox, db: ftsql.
 def test_a_round_reads_some_jobs_for_the_first_time_and_the_rest_comes_with_the_next(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ftsql.sync.PARENTS", 4)
+    monkeypatch.setattr("ftsql.sync.rounds.PARENTS", 4)
     path = tmp_path / "jobs.db"
     ids = fill(sandbox, 10)
     sandbox.update_job(ids[9], status="running", finished_at=None)

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from ftsql import store as stores
-from ftsql.known import Known
-from ftsql.resources import EVENTS
+from ftsql.resources.definitions import EVENTS
 from ftsql.sandbox import Fault, Sandbox
 from ftsql.settings import Settings
-from ftsql.store import Store
+from ftsql.store import database as stores
+from ftsql.store.cache import Known
+from ftsql.store.database import Store
 from tests.conftest import Connect, fill, gets
 from tests.syncing import wait_for
 
@@ -84,7 +84,7 @@ def test_what_was_numbered_in_a_transaction_that_failed_is_numbered_anew(connect
 def test_a_child_of_a_fork_does_not_wait_for_a_thread_that_it_does_not_have(tmp_path: Path) -> None:
     script = """
 import os, sys, threading
-from ftsql.turns import turn_at
+from ftsql.store.turns import turn_at
 held, done = threading.Event(), threading.Event()
 def hold():
     with turn_at("x"):

@@ -14,9 +14,9 @@ import apsw
 import pytest
 
 import ftsql
-from ftsql import multipart
-from ftsql.progress import words
-from ftsql.requests import Counts
+from ftsql.api import upload as multipart
+from ftsql.api.request_log import Counts
+from ftsql.cli.progress import words
 from ftsql.sandbox import Fault, Sandbox
 from tests.conftest import Connect, as_nobody
 from tests.test_files import kept, sent

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ftsql.sync import sync
+from ftsql.sync.rounds import sync
 from tests.answering import api, job
 from tests.conftest import At
 

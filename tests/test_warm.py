@@ -22,8 +22,8 @@ import apsw
 import pytest
 
 import ftsql
-from ftsql.cells import ALL, NAMES, cells
-from ftsql.resources import JOBS
+from ftsql.resources.cells import ALL, NAMES, cells
+from ftsql.resources.definitions import JOBS
 from ftsql.sandbox import Fault, Sandbox
 from tests.conftest import fill
 from tests.statements import PLAIN_COLUMNS, World, is_right_to_refuse, statements

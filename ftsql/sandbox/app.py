@@ -17,9 +17,9 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
-from ftsql.sandbox.books import Books
+from ftsql.sandbox.books.books import Books
 from ftsql.sandbox.control import control
-from ftsql.sandbox.face import Answer, Call, Face, Refusal, Route, Upload, answer
+from ftsql.sandbox.faces.face import Answer, Call, Face, Refusal, Route, Upload, answer
 from ftsql.sandbox.faults import Fault, Faults, tell
 
 Message = MutableMapping[str, Any]

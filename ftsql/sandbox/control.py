@@ -9,8 +9,8 @@ import json
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from ftsql.sandbox.books import Books
-from ftsql.sandbox.face import Answer, answer
+from ftsql.sandbox.books.books import Books
+from ftsql.sandbox.faces.face import Answer, answer
 from ftsql.sandbox.faults import Faults, fault_of
 
 

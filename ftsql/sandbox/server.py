@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import Any
 
 from ftsql.sandbox.app import App, RequestRecord
-from ftsql.sandbox.books import Books
-from ftsql.sandbox.dataset import made_up
-from ftsql.sandbox.faces import FACES
+from ftsql.sandbox.books.books import Books
+from ftsql.sandbox.books.dataset import made_up
+from ftsql.sandbox.faces.table import FACES
 from ftsql.sandbox.faults import Fault, Faults
 from ftsql.sandbox.listener import Listener
 

@@ -16,14 +16,17 @@ import apsw
 import apsw.ext
 
 from ftsql.connection import Connection
-from ftsql.resource import SQLiteValue
-from ftsql.serve import catalog, functions, schemas, types
-from ftsql.serve.descriptions import Descriptions
+from ftsql.resources.resource import SQLiteValue
+from ftsql.serve import types
+from ftsql.serve.authorizer import Permission
+from ftsql.serve.catalog import build as catalog
+from ftsql.serve.catalog import relations as schemas
+from ftsql.serve.catalog.descriptions import Descriptions
+from ftsql.serve.catalog.healing import Healing
 from ftsql.serve.failures import Failure
-from ftsql.serve.healing import Healing
+from ftsql.serve.functions import register as functions
 from ftsql.serve.limits import harden
-from ftsql.serve.permission import Permission
-from ftsql.serve.translation import Translated, translate
+from ftsql.serve.translate.statement import Translated, translate
 
 KEPT = 100  # plans of late
 LOGGED = 1000  # lines on what the catalog lacks

@@ -23,9 +23,9 @@ import apsw
 from ftsql.connection import Connection, connect_with_usual_store
 from ftsql.errors import ConfigError, ProgrammingError
 from ftsql.serve.backend import Backend, Shared
-from ftsql.serve.catalog import DATABASE
+from ftsql.serve.catalog.build import DATABASE
 from ftsql.serve.limits import Limits
-from ftsql.serve.server import Server
+from ftsql.serve.wire.server import Server
 
 PASSWORD = "FTSQL_SERVE_PASSWORD"  # noqa: S105 - a variable's name
 

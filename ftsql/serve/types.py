@@ -19,7 +19,7 @@ from pg_mimic.arrays import decode_array_binary, encode_array_binary, format_arr
 from pg_mimic.types import decode_binary_param, encode_value_binary
 
 from ftsql.errors import DataError
-from ftsql.resource import SQLiteValue
+from ftsql.resources.resource import SQLiteValue
 
 UTC = datetime.UTC
 EPOCH = datetime.datetime(1970, 1, 1)

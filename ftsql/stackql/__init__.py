@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 
-from ftsql.providers import Provider
+from ftsql.api.provider import Provider
 
 __all__ = ["translate"]
 

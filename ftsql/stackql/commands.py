@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from ftsql.api.methods import SERVICES, Entry, Method, entry, served
+from ftsql.api.provider import Provider
 from ftsql.errors import ProgrammingError
-from ftsql.methods import SERVICES, Entry, Method, entry, served
-from ftsql.providers import Provider
 from ftsql.stackql.names import check_active, provider_of, unknown_provider
 from ftsql.stackql.parameters import check_columns, columns, condition, refuse_parameter
 from ftsql.stackql.tokens import Token, quoted

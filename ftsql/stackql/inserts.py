@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ftsql.errors import ProgrammingError
-from ftsql.resources import JOBS
+from ftsql.resources.definitions import JOBS
 from ftsql.stackql.clauses import end_of
 from ftsql.stackql.names import Found
 from ftsql.stackql.parameters import check_columns, column

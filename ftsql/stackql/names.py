@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ftsql.api.methods import ENTRIES, SERVICES, Entry, entry
+from ftsql.api.provider import Provider
 from ftsql.errors import ProgrammingError
-from ftsql.methods import ENTRIES, SERVICES, Entry, entry
-from ftsql.providers import Provider
 from ftsql.stackql.tokens import Chain, Token
 
 BEFORE_TABLES = ("FROM", "JOIN", "INTO", "UPDATE")

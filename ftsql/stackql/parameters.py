@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ftsql.api.methods import Entry
 from ftsql.errors import ProgrammingError
-from ftsql.methods import Entry
 from ftsql.stackql.tokens import quoted
 
 PAGING = "ftsql reads the pages that a statement needs: use LIMIT, and ORDER BY, instead"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ftsql.errors import ProgrammingError
-from ftsql.resources import JOBS, TABLES
+from ftsql.resources.definitions import JOBS, TABLES
 from ftsql.stackql.clauses import Clause, on, where
 from ftsql.stackql.inserts import insert
 from ftsql.stackql.names import Found, check_active

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 
-from ftsql.providers import Provider, load
+from ftsql.api.provider import Provider, load
 from ftsql.stackql.commands import command
 from ftsql.stackql.names import resources
 from ftsql.stackql.tokens import Token, chains, statements

@@ -15,7 +15,7 @@ from typing import Any
 import apsw
 import apsw.ext
 
-from ftsql.sync import sync
+from ftsql.sync.rounds import sync
 from tests.bench.asked import Ask, Asked, answer
 from tests.bench.floor_jobs import bare, listed
 from tests.bench.questions import COLUMNS

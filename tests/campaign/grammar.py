@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ftsql.resources import TABLES
+from ftsql.resources.definitions import TABLES
 from tests.campaign.vocabulary import (
     CALLS,
     COLUMNS,

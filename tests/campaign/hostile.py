@@ -15,7 +15,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_compl
 from multiprocessing import get_context
 from pathlib import Path
 
-from ftsql import attempts
+from ftsql.api import retry as attempts
 from ftsql.errors import Warning
 from tests.campaign.lanes import Lane, Result
 from tests.campaign.places import FACES

@@ -27,7 +27,7 @@ import apsw
 
 import ftsql
 from ftsql.errors import OutcomeUnknown, Warning
-from ftsql.sync import Sync
+from ftsql.sync.rounds import Sync
 from tests.campaign.footprint import Footprint, settled
 from tests.campaign.model import Transaction
 from tests.campaign.orders import Order

@@ -21,9 +21,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import ftsql
-from ftsql import attempts
-from ftsql.habits import may_be_cut
-from ftsql.ids import PLAIN
+from ftsql.api import retry as attempts
+from ftsql.api.habits import may_be_cut
+from ftsql.api.ids import PLAIN
 from tests.answering import Asked, Server
 from tests.campaign.manners import NEWEST, REGION, SENTENCE, Answers, Manner, at_random
 from tests.conftest import CANARY

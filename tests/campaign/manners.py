@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from ftsql.habits import may_be_cut
+from ftsql.api.habits import may_be_cut
 from tests.answering import PATH, Answer, Asked, job
 
 NEWEST = 1_790_000_000

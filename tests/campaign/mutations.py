@@ -10,16 +10,16 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from ftsql import fingerprint, recovery
-from ftsql.account import Account
-from ftsql.attempts import Attempts
-from ftsql.fingerprint import Found
-from ftsql.listing import Listing
-from ftsql.resource import Row
-from ftsql.sending import Sender
-from ftsql.statements import Statements
-from ftsql.write import Write
-from ftsql.writes import Queue
+from ftsql.api.account import Account
+from ftsql.api.retry import Attempts
+from ftsql.read.listing import Listing
+from ftsql.resources.resource import Row
+from ftsql.sqlite.statements import Statements
+from ftsql.write import fingerprint, recovery
+from ftsql.write.fingerprint import Found
+from ftsql.write.queue import Queue
+from ftsql.write.sender import Sender
+from ftsql.write.write import Write
 
 Patch = tuple[Any, str, Any]  # of what, which name, and what stands there instead
 

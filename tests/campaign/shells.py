@@ -23,8 +23,8 @@ import apsw
 import apsw.shell
 
 import ftsql
+from ftsql.cli.shell import Shell
 from ftsql.sandbox import Sandbox
-from ftsql.shell import Shell
 from tests.campaign.grammar import Grammar
 from tests.campaign.spoiling import spoilt
 

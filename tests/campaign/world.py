@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import ftsql
 from ftsql.sandbox import Fault, Sandbox
 from ftsql.sandbox.app import RequestRecord
-from ftsql.sandbox.dataset import made_up
+from ftsql.sandbox.books.dataset import made_up
 
 KEY = "sk-canary-7f3a9b52c4d1e860"
 CREATE = r"/fine_tuning/jobs$"

@@ -14,10 +14,11 @@ from typing import Any
 import apsw
 
 import ftsql
-from ftsql.resources import JOBS
-from ftsql.serve import functions, texts
-from ftsql.serve.inference import Tables
-from ftsql.serve.translation import translate
+from ftsql.resources.definitions import JOBS
+from ftsql.serve.functions import register as functions
+from ftsql.serve.functions import texts
+from ftsql.serve.translate.inference import Tables
+from ftsql.serve.translate.statement import translate
 from tests.serve.postgres import Answer, Postgres
 
 COLUMNS = [(column.name, column.type) for column in JOBS.columns if not column.hidden]
@@ -60,7 +61,7 @@ def sqlite(rows: list[tuple[Any, ...]]) -> apsw.Connection:
     db.config(apsw.SQLITE_DBCONFIG_DQS_DML, 0)
     db.execute(f"CREATE TABLE fine_tuning_jobs ({', '.join(f'{name} {type}' for name, type in COLUMNS)})")
     db.executemany(f"INSERT INTO fine_tuning_jobs VALUES ({', '.join('?' * len(COLUMNS))})", rows)
-    db.execute((packaged.files("ftsql") / "views.sql").read_text().partition("CREATE VIEW checkpoints")[0]
+    db.execute((packaged.files("ftsql.data") / "views.sql").read_text().partition("CREATE VIEW checkpoints")[0]
                .replace("unixepoch()", str(NOW)))  # fmt: skip
     functions.register(db)
     return db

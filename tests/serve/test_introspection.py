@@ -13,9 +13,9 @@ import apsw.ext
 import pytest
 
 import ftsql
-from ftsql.serve import functions
-from ftsql.serve.inference import Tables
-from ftsql.serve.translation import translate
+from ftsql.serve.functions import register as functions
+from ftsql.serve.translate.inference import Tables
+from ftsql.serve.translate.statement import translate
 from tests.serve.postgres import Postgres
 
 CATALOG = """SELECT n.nspname, c.relname, a.attname, format_type(a.atttypid, NULL) FROM pg_attribute a

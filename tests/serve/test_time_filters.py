@@ -6,9 +6,9 @@ import pytest
 
 import ftsql
 from ftsql.sandbox import Sandbox
-from ftsql.serve import functions
-from ftsql.serve.inference import Tables
-from ftsql.serve.translation import translate
+from ftsql.serve.functions import register as functions
+from ftsql.serve.translate.inference import Tables
+from ftsql.serve.translate.statement import translate
 from tests.conftest import CANARY
 from tests.serve.rows import COLUMNS, VIEW
 from tests.test_pushdown import account, asked, pages

@@ -9,8 +9,9 @@ import apsw
 import pytest
 
 import ftsql
-from ftsql.serve import functions, patterns
-from ftsql.serve.translation import translate
+from ftsql.serve.functions import patterns
+from ftsql.serve.functions import register as functions
+from ftsql.serve.translate.statement import translate
 from tests.serve.rows import TABLES
 
 JOBS = "fine_tuning_jobs"

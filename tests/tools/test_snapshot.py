@@ -21,9 +21,9 @@ import httpx
 import pytest
 
 import ftsql
-from ftsql.layout import names
-from ftsql.resources import JOBS
+from ftsql.resources.definitions import JOBS
 from ftsql.sandbox import Sandbox
+from ftsql.sync.tables import names
 from tests.conftest import CANARY
 from tests.documents import PACKAGE, absent, blocks, needed, shown
 from tests.syncing import wait_for

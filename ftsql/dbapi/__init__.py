@@ -1,0 +1,143 @@
+"""DB-API 2.0 (PEP 249): ``connect`` and its connections, for programs that know databases by it.
+
+Read-only unless asked; then a transaction begins before the first statement that writes, and ``commit`` sends.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any, Literal
+
+import apsw
+
+from ftsql import connection, errors
+from ftsql.dbapi.apsw_errors import translated
+from ftsql.dbapi.cursor import Cursor
+from ftsql.dbapi.transactions import Transactions
+from ftsql.dbapi.types import (
+    BINARY,
+    DATETIME,
+    NUMBER,
+    ROWID,
+    STRING,
+    Binary,
+    Date,
+    DateFromTicks,
+    Time,
+    TimeFromTicks,
+    Timestamp,
+    TimestampFromTicks,
+)
+from ftsql.errors import (
+    DatabaseError,
+    DataError,
+    Error,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+    Warning,
+)
+from ftsql.store.process_lock import MEMORY
+
+__all__ = [
+    "BINARY",
+    "DATETIME",
+    "NUMBER",
+    "ROWID",
+    "STRING",
+    "Binary",
+    "Connection",
+    "Cursor",
+    "DataError",
+    "DatabaseError",
+    "Date",
+    "DateFromTicks",
+    "Error",
+    "IntegrityError",
+    "InterfaceError",
+    "InternalError",
+    "NotSupportedError",
+    "OperationalError",
+    "ProgrammingError",
+    "Time",
+    "TimeFromTicks",
+    "Timestamp",
+    "TimestampFromTicks",
+    "Warning",
+    "apilevel",
+    "connect",
+    "paramstyle",
+    "threadsafety",
+]
+
+apilevel = "2.0"
+threadsafety = 1  # threads may share the module, and take a connection each
+paramstyle = "qmark"  # a mapping is taken for :name too
+
+sqlite_version = apsw.sqlite_lib_version()
+sqlite_version_info = tuple(map(int, sqlite_version.split(".")))
+
+
+def connect(
+    path: str | Path = MEMORY, *, read_only: bool = True, autocommit: bool = False, **options: Any
+) -> Connection:
+    """A connection to the SQLite file ``path`` with ftsql's tables; ``options`` are those of ``ftsql.connect``.
+
+    What is known of jobs and the record of writes are kept in the platform's file that the command uses too,
+    unless ``store`` or FTSQL_STORE names another or ``sandbox`` is on; where it cannot be used, a Warning says
+    so and memory does. ``read_only=False`` lets statements write into your file and create and cancel jobs.
+    """
+
+    def say(text: str) -> None:
+        warnings.warn(f"{text}. Until then the record of writes ends with the connection", Warning, stacklevel=4)
+
+    missing = read_only and str(path) != MEMORY and not str(path).startswith("file:") and not os.path.exists(path)
+    if missing:
+        raise OperationalError(f"there is no file {path}, and a read-only connection makes none: read_only=False")
+    with translated():
+        opened = connection.connect_with_usual_store(path, say=say, make=True, read_only=read_only, **options)
+    return Connection(opened, autocommit=autocommit)
+
+
+class Connection(Transactions):
+    """A PEP 249 connection over an ``ftsql.Connection``, its attribute ``native``.
+
+    ``with`` commits at its end, or rolls back where the block raises; it does not close. Dropped or closed
+    without commit it rolls back, and nothing is sent.
+    """
+
+    Warning = errors.Warning
+    Error = errors.Error
+    InterfaceError = errors.InterfaceError
+    DatabaseError = errors.DatabaseError
+    DataError = errors.DataError
+    OperationalError = errors.OperationalError
+    IntegrityError = errors.IntegrityError
+    InternalError = errors.InternalError
+    ProgrammingError = errors.ProgrammingError
+    NotSupportedError = errors.NotSupportedError
+
+    def cursor(self) -> Cursor:
+        self.usable()
+        return Cursor(self)
+
+    def interrupt(self) -> None:
+        """From another thread: end what runs, with an OperationalError there."""
+        self.usable()
+        self.native.interrupt()
+
+    def __enter__(self) -> Connection:
+        self.usable()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> Literal[False]:
+        if kind is None:
+            self.commit()
+        else:
+            self.roll_back_quietly()
+        return False

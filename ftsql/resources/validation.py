@@ -1,0 +1,73 @@
+"""What pydantic reads: it checks the objects of answers and the entries of users, and gives them as they should be.
+
+It is imported where there is something to read, for it takes a third of a start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Any, Required, TypeVar, cast, get_args, get_origin, get_type_hints
+
+from pydantic import AliasChoices, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
+
+from ftsql.errors import ConfigError
+from ftsql.resources.fields import Rule
+
+T = TypeVar("T")
+
+
+def adapter(model: type) -> TypeAdapter[Any]:
+    """What reads a list of ``model``, a TypedDict whose fields carry Rules. Numbers are taken for text where a text
+    belongs; fields that the model does not have are left out.
+    """
+    fields: Any = {name: _field(hint) for name, hint in get_type_hints(model, include_extras=True).items()}
+    make: Any = TypedDict
+    made: Any = with_config(ConfigDict(coerce_numbers_to_str=True, extra="ignore"))(
+        make(model.__name__, fields, total=False)
+    )
+    return TypeAdapter(list[made])
+
+
+def entry(kind: type[T], table: Mapping[str, Any], name: str) -> T:
+    """A dataclass out of what a user wrote. Raises ConfigError for an unknown or wrong word of ``name``."""
+    try:
+        return cast("T", _strict(cast("Any", kind)).validate_python(dict(table)))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        word = ".".join(str(part) for part in first["loc"])
+        unknown = first["type"] == "unexpected_keyword_argument"
+        raise ConfigError(f"{name}: {word}: {'there is no such word' if unknown else first['msg']}") from None
+
+
+WHOLE = "^[^\ufffd]+$"  # what stands for a character that was lost makes another id
+
+
+@cache
+def _strict(kind: type) -> TypeAdapter[Any]:
+    return TypeAdapter(with_config(ConfigDict(extra="forbid"))(kind))
+
+
+def _field(hint: Any) -> Any:
+    if get_origin(hint) is Required:
+        return Required[_field(get_args(hint)[0])]
+    if get_origin(hint) is not Annotated:
+        return hint
+    kind, *markers = get_args(hint)
+    for rule in (marker for marker in markers if isinstance(marker, Rule)):
+        kind = _ruled(kind, rule)
+    return kind
+
+
+def _ruled(kind: Any, rule: Rule) -> Any:
+    if rule.before is not None:
+        kind = Annotated[kind, BeforeValidator(rule.before)]
+    if rule.plain is not None:
+        plain = Annotated[int, Field(strict=True, gt=0, le=rule.plain)]
+        kind = Annotated[plain | kind, Field(union_mode="left_to_right")]
+    if rule.filled:
+        kind = Annotated[kind, Field(min_length=1, pattern=WHOLE)]
+    if rule.names:
+        kind = Annotated[kind, Field(validation_alias=AliasChoices(*rule.names))]
+    return kind

@@ -1,0 +1,181 @@
+"""The two Azure OpenAI faces: the dated API with words of its own, and v1, which is OpenAI's but for the edges."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ftsql.sandbox.books.books import Books
+from ftsql.sandbox.books.lifecycle import Job
+from ftsql.sandbox.faces import openai as openai_face
+from ftsql.sandbox.faces import openai_files, openai_jobs
+from ftsql.sandbox.faces.checks import Rule, check, whole
+from ftsql.sandbox.faces.face import Answer, Call, Face, Handler, Refusal, Route, answer
+from ftsql.sandbox.faces.keys import WRONG, bearer
+from ftsql.sandbox.faces.openai_bodies import CREATE_JOB, OPTIONAL_TEXT
+from ftsql.sandbox.faces.openai_jobs import JOB, JOB_ROUTES, JOBS
+from ftsql.sandbox.faces.shapes import chosen, only, present, reason, renamed, with_status
+
+VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-preview)?")
+SUFFIX = re.compile(r"[A-Za-z0-9_-]{1,40}")
+FIELDS = (
+    *("object", "created_at", "id", "status", "model", "fine_tuned_model", "training_file", "validation_file"),
+    *(
+        "result_files",
+        "finished_at",
+        "trained_tokens",
+        "error",
+        "estimated_finish",
+        "hyperparameters",
+        "suffix",
+        "seed",
+    ),
+)
+# Azure keeps ``created`` for compatibility and never answers with it.
+STATUSES = {"validating_files": "pending", "queued": "pending", "paused": "pending"}
+CREATE: Rule = {
+    "type": "object",
+    "required": ("model", "training_file"),
+    "properties": {
+        **{name: CREATE_JOB["properties"][name] for name in ("model", "training_file", "validation_file", "seed")},
+        "suffix": OPTIONAL_TEXT,
+        "hyperparameters": {
+            "type": "object",
+            "nullable": True,
+            "properties": {
+                "n_epochs": {"type": "integer", "minimum": -1, "maximum": 50},
+                "batch_size": {"type": "integer", "minimum": -1, "maximum": 256},
+                "learning_rate_multiplier": {"type": "number", "minimum": -1},
+            },
+        },
+    },
+}
+CODES = {
+    400: "invalidPayload",
+    401: "401",  # not the service's word: the gateway before it answers so
+    403: "forbidden",
+    404: "notFound",
+    409: "conflict",
+    429: "tooManyRequests",
+    503: "serviceUnavailable",
+}
+DENIED = (
+    "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid key for an "
+    "active subscription and use a correct regional API endpoint for your resource."
+)
+
+
+def show(job: Job) -> Job:
+    """A job as the dated API shows it: what is not there is absent, and -1 stands for "auto"."""
+    names = ("n_epochs", "batch_size", "learning_rate_multiplier")
+    numbers = {"n_epochs": -1} | present({name: chosen(job, name) for name in names})
+    plain = renamed(job, {"user_provided_suffix": "suffix"}) | {"hyperparameters": numbers}
+    plain["error"] = job.get("error") if reason(job) else None
+    return present(only(with_status({**plain, "result_files": plain.get("result_files") or None}, STATUSES), FIELDS))
+
+
+def _dated(handler: Handler) -> Handler:
+    """The handler behind the check of the api-version; a decision that a status forbids is a conflict."""
+
+    def checked(books: Books, call: Call) -> Answer:
+        if not VERSION.fullmatch(call.query.get("api-version", "")):
+            raise Refusal(404, "Resource not found", code="404")
+        try:
+            return handler(books, call)
+        except openai_jobs.WrongState as refusal:
+            raise Refusal(409, refusal.message) from None
+
+    return checked
+
+
+def list_jobs(books: Books, call: Call) -> Answer:
+    limit = whole(call.query, "limit", 20, openai_jobs.MAX_LIMIT)
+    texts, more = openai_jobs.page(books, call, limit, call.query.get("after"))
+    return answer({"has_more": more, "data": openai_jobs.shown(texts, show), "object": "list"})
+
+
+def create_job(books: Books, call: Call) -> Answer:
+    body = openai_jobs.read_json(call)
+    check(body, CREATE)
+    if body.get("suffix") is not None and not SUFFIX.fullmatch(body["suffix"]):
+        message = "The suffix can contain up to 40 characters (a-z, A-Z, 0-9, - and _)."
+        raise Refusal(400, message, param="suffix")
+    given: dict[str, Any] = body.get("hyperparameters") or {}
+    given = {name: "auto" if value == -1 else value for name, value in given.items()}
+    job = openai_jobs.create(books, {**body, "hyperparameters": given})
+    location = f"http://{call.headers.get('host', '')}{call.path}/{job['id']}"
+    return answer(show(job), 201, {"location": location})
+
+
+def retrieve_job(books: Books, call: Call) -> Answer:
+    return answer(show(openai_jobs.find(books, call.params["job_id"])))
+
+
+def cancel_job(books: Books, call: Call) -> Answer:
+    return answer(show(openai_jobs.decide(books, call.params["job_id"], "cancel")))
+
+
+def delete_job(books: Books, call: Call) -> Answer:
+    openai_jobs.find(books, call.params["job_id"])
+    books.jobs.remove(call.params["job_id"])
+    return Answer(204, b"")
+
+
+def _admit(find: Callable[[Mapping[str, str]], str]) -> Callable[[Mapping[str, str]], None]:
+    def admit(headers: Mapping[str, str]) -> None:
+        if find(headers) in ("", WRONG):
+            raise Refusal(401, DENIED)
+
+    return admit
+
+
+def _error(refusal: Refusal) -> object:
+    known = CODES.get(refusal.status, "internalFailure" if refusal.status >= 500 else "invalidPayload")
+    code = "404" if refusal.code == "404" else known
+    return {"error": {"code": code, "message": refusal.message}}
+
+
+def _headers(_: float) -> dict[str, str]:
+    return {"apim-request-id": str(uuid.uuid4()), "x-ms-region": "Sandbox"}
+
+
+AZURE = Face(
+    name="azure",
+    prefix="/azure/openai",
+    routes=tuple(
+        Route(method, path, _dated(handler), lists_jobs=path == JOBS and method == "GET")
+        for method, path, handler in (
+            ("GET", JOBS, list_jobs),
+            ("POST", JOBS, create_job),
+            ("GET", JOB, retrieve_job),
+            ("DELETE", JOB, delete_job),
+            ("POST", f"{JOB}/cancel", cancel_job),
+            ("GET", f"{JOB}/events", openai_jobs.list_events),
+            ("GET", f"{JOB}/checkpoints", openai_jobs.list_checkpoints),
+        )
+    ),
+    admit=_admit(lambda headers: headers.get("api-key", "")),
+    headers=_headers,
+    error=_error,
+    failure=lambda status: Refusal(status, f"The request failed with status {status}."),
+    no_route=lambda method, path: Refusal(404, "Resource not found", code="404"),
+    wrong_method=lambda method, path: Refusal(405, f"{method} is not allowed on {path}."),
+)
+AZURE_V1 = Face(
+    name="azure_v1",
+    prefix="/azure/openai/v1",
+    routes=(
+        Route("GET", JOBS, openai_jobs.list_jobs_unfiltered, lists_jobs=True),
+        Route("POST", JOBS, openai_jobs.create_job),
+        *JOB_ROUTES,
+        *openai_files.ROUTES,
+    ),
+    admit=_admit(lambda headers: headers.get("api-key", "") or bearer(headers)),
+    headers=_headers,
+    error=openai_face.error,
+    failure=openai_face.failure,
+    no_route=lambda method, path: Refusal(404, "Resource not found", code="404"),
+    wrong_method=openai_face.wrong_method,
+)

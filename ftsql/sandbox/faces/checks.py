@@ -1,0 +1,150 @@
+"""Checks of request bodies against rules that are data, with messages in the words of OpenAI's API.
+
+A rule is a dict in JSON Schema's vocabulary, narrowed to what these bodies need; the first breach ends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ftsql.sandbox.faces.face import Refusal
+
+Rule = Mapping[str, Any]
+NOUNS = {
+    "string": "a string",
+    "integer": "an integer",
+    "number": "a number",
+    "boolean": "a boolean",
+    "object": "an object",
+    "array": "an array",
+    "null": "null",
+}
+
+
+def check(value: object, rule: Rule, path: str = "") -> None:
+    """Raises Refusal (400) at the first breach of ``rule``. ``path``: where ``value`` stands, as in a.b[0].
+
+    ``auto`` allows the word besides a number; ``nullable`` allows null; ``extra`` allows unknown keys;
+    ``variants`` picks the rule of an object by its ``type``.
+    """
+    kind = _kind(value)
+    if kind == "null" and rule.get("nullable"):
+        return
+    if rule.get("auto") and value == "auto":
+        return
+    wanted = rule["type"]
+    if kind != wanted and not (wanted == "number" and kind == "integer"):
+        expected = f"one of {NOUNS[wanted]} or 'auto'" if rule.get("auto") else NOUNS[wanted]
+        raise _wrong(path, "type", f"expected {expected}, but got {NOUNS[kind]} instead.", "invalid_type")
+    if isinstance(value, dict):
+        _check_object(value, rule, path)
+    elif isinstance(value, list):
+        _check_size(len(value), rule.get("minItems"), rule.get("maxItems"), path, "array", "an array")
+        for place, item in enumerate(value):
+            check(item, rule["items"], f"{path}[{place}]")
+    elif isinstance(value, str):
+        if "enum" in rule and value not in rule["enum"]:
+            raise Refusal(
+                400, f"Invalid value: '{value}'. {_supported(rule['enum'])}", param=path, code="invalid_value"
+            )
+        _check_size(len(value), rule.get("minLength"), rule.get("maxLength"), path, "string", "a string")
+    elif isinstance(value, (int, float)):
+        _check_range(value, rule, path)
+
+
+def _check_object(value: dict[str, Any], rule: Rule, path: str) -> None:
+    prefix = f"{path}." if path else ""
+    if "variants" in rule:
+        variants: Mapping[str, Rule] = rule["variants"]
+        check(value.get("type"), {"type": "string", "enum": tuple(variants)}, f"{prefix}type")
+        rule = variants[value["type"]]
+    for name in rule.get("required", ()):
+        if name not in value:
+            raise Refusal(
+                400,
+                f"Missing required parameter: '{prefix}{name}'.",
+                param=prefix + name,
+                code="missing_required_parameter",
+            )
+    fields: Mapping[str, Rule] = rule.get("properties", {})
+    values: Rule | None = rule.get("values")
+    for name, item in value.items():
+        if name in fields:
+            check(item, fields[name], prefix + name)
+        elif values is not None:
+            _check_size(len(name), None, rule["maxKey"], path, "string", "a key")
+            check(item, values, prefix + name)
+        elif not rule.get("extra"):
+            word = (
+                f"Unknown parameter: '{prefix}{name}'." if path else f"Unrecognized request argument supplied: {name}"
+            )
+            raise Refusal(400, word, param=prefix + name if path else None, code="unknown_parameter" if path else None)
+    _check_size(len(value), None, rule.get("maxProperties"), path, "object", "an object")
+
+
+def _check_size(size: int, least: int | None, most: int | None, path: str, kind: str, noun: str) -> None:
+    unit = {"string": "length", "array": "length", "object": "number of properties"}[kind]
+    if least is not None and size < least:
+        detail = f"Expected {noun} with minimum {unit} {least}, but got {noun} with {unit} {size} instead."
+        raise Refusal(400, f"Invalid '{path}': {kind} too short. {detail}", param=path, code=f"{kind}_below_min_length")
+    if most is not None and size > most:
+        much = "too many properties" if kind == "object" else f"{kind} too long"
+        detail = f"Expected {noun} with maximum {unit} {most}, but got {noun} with {unit} {size} instead."
+        raise Refusal(400, f"Invalid '{path}': {much}. {detail}", param=path, code=f"{kind}_above_max_length")
+
+
+def _check_range(value: float, rule: Rule, path: str) -> None:
+    least, above, most = rule.get("minimum"), rule.get("above"), rule.get("maximum")
+    kind = "integer" if rule["type"] == "integer" else "decimal"
+    if least is not None and value < least:
+        side, expected = "below_min", f">= {least}"
+    elif above is not None and value <= above:
+        side, expected = "below_min", f"> {above}"
+    elif most is not None and value > most:
+        side, expected = "above_max", f"<= {most}"
+    else:
+        return
+    words = f"{side.replace('_', ' ')}imum value"
+    detail = f"Expected a value {expected}, but got {value} instead."
+    raise Refusal(400, f"Invalid '{path}': {kind} {words}. {detail}", param=path, code=f"{kind}_{side}_value")
+
+
+def whole(query: Mapping[str, str], name: str, default: int, most: int) -> int:
+    """A query's number between 1 and ``most``. Raises Refusal."""
+    text = query.get(name)
+    if text is None:
+        return default
+    try:
+        value = int(text)
+    except ValueError:
+        raise _wrong(name, "type", "expected an integer, but got a string instead.", "invalid_type") from None
+    check(value, {"type": "integer", "minimum": 1, "maximum": most}, name)
+    return value
+
+
+def one_of(query: Mapping[str, str], name: str, values: Sequence[str]) -> str:
+    """A query's word out of ``values``, the first when it is absent. Raises Refusal."""
+    value = query.get(name, values[0])
+    check(value, {"type": "string", "enum": values}, name)
+    return value
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int):
+        return "integer"
+    return {float: "number", str: "string", list: "array", dict: "object"}[type(value)]
+
+
+def _wrong(path: str, what: str, detail: str, code: str) -> Refusal:
+    where = f" for '{path}'" if path else ""
+    return Refusal(400, f"Invalid {what}{where}: {detail}", param=path or None, code=code)
+
+
+def _supported(values: Sequence[str]) -> str:
+    quoted = [f"'{value}'" for value in values]
+    return f"Supported values are: {', '.join(quoted[:-1])}{', and ' if len(quoted) > 1 else ''}{quoted[-1]}."

@@ -1,0 +1,57 @@
+"""FastAPI's way with bodies and queries: pydantic models, and 422 with every breach in ``detail``."""
+
+from __future__ import annotations
+
+import json
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from ftsql.sandbox.faces.face import Call, Refusal
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Detailed(Refusal):
+    """A refusal of the framework, which has nothing but ``detail`` in its body."""
+
+    def __init__(self, status: int, detail: object) -> None:
+        super().__init__(status, str(detail))
+        self.detail = detail
+
+
+def read_body(call: Call, model: type[Model]) -> Model:
+    """The request's body as a model. Raises Detailed (422)."""
+    if not call.body:
+        raise Detailed(422, [{"type": "missing", "loc": ["body"], "msg": "Field required", "input": None}])
+    try:
+        value = json.loads(call.body)
+    except (ValueError, RecursionError) as error:
+        place = getattr(error, "pos", 0)
+        context = {"error": getattr(error, "msg", "Expecting value")}
+        found = {
+            "type": "json_invalid",
+            "loc": ["body", place],
+            "msg": "JSON decode error",
+            "input": {},
+            "ctx": context,
+        }
+        raise Detailed(422, [found]) from None
+    return _valid(value, model, "body")
+
+
+def read_query(call: Call, model: type[Model]) -> Model:
+    """The request's query as a model. Raises Detailed (422)."""
+    return _valid(dict(call.query), model, "query")
+
+
+def _valid(value: object, model: type[Model], where: str) -> Model:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        shown = json.loads(error.json(include_url=False))
+        for breach in shown:
+            breach["loc"] = [where, *breach["loc"]]
+            if where == "query" and breach["type"] == "missing":
+                breach["input"] = None  # the parameters of a query are checked one by one
+        raise Detailed(422, shown) from None

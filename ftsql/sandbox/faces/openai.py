@@ -1,0 +1,133 @@
+"""The OpenAI face: its paths under /v1, its keys, headers and errors; the checkpoint permissions' handlers."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+
+from ftsql.sandbox.books.books import Books
+from ftsql.sandbox.faces import openai_files
+from ftsql.sandbox.faces.checks import check, one_of, whole
+from ftsql.sandbox.faces.face import Answer, Call, Face, Refusal, Route, answer
+from ftsql.sandbox.faces.keys import WRONG, bearer
+from ftsql.sandbox.faces.openai_bodies import CREATE_PERMISSION
+from ftsql.sandbox.faces.openai_jobs import JOB_ROUTES, JOBS, create_job, list_jobs, listed, read_json, unknown_cursor
+
+PERMISSIONS = "/fine_tuning/checkpoints/{checkpoint}/permissions"
+
+
+def _checkpoint(books: Books, call: Call) -> str:
+    """The path's checkpoint or fine-tuned model. Raises Refusal when no job has made it."""
+    name = call.params["checkpoint"]
+    books.jobs.settle()
+    if books.models.get(name.partition(":ckpt-step-")[0]) is None:
+        raise Refusal(404, f"Could not find checkpoint: {name}", param="fine_tuned_model_checkpoint")
+    return name
+
+
+def list_permissions(books: Books, call: Call) -> Answer:
+    query = call.query
+    limit = whole(query, "limit", 10, 100)
+    oldest_first = one_of(query, "order", ("descending", "ascending")) == "ascending"
+    checkpoint = _checkpoint(books, call)
+    found = books.permissions.page(
+        checkpoint, query.get("project_id"), query.get("after"), limit, oldest_first=oldest_first
+    )
+    if found is None:
+        raise unknown_cursor("permission", query.get("after"))
+    return listed(*found, ids=True)
+
+
+def create_permission(books: Books, call: Call) -> Answer:
+    body = read_json(call)
+    check(body, CREATE_PERMISSION)
+    return listed(books.permissions.grant(_checkpoint(books, call), body["project_ids"]), False, ids=True)
+
+
+def delete_permission(books: Books, call: Call) -> Answer:
+    name = call.params["permission_id"]
+    if not books.permissions.revoke(call.params["checkpoint"], name):
+        raise Refusal(404, f"Could not find permission: {name}", param="permission_id")
+    return answer({"object": "checkpoint.permission", "id": name, "deleted": True})
+
+
+def admit(headers: Mapping[str, str]) -> None:
+    """Lets any key in but ``wrong``. Raises Refusal (401)."""
+    key = bearer(headers)
+    if not key:
+        message = "You didn't provide an API key. Provide it in an Authorization header: Bearer YOUR_KEY."
+        raise Refusal(401, message)
+    if key == WRONG:
+        message = "Incorrect API key provided: *****. Any other key is accepted by the sandbox."
+        raise Refusal(401, message, code="invalid_api_key")
+
+
+def headers(milliseconds: float) -> dict[str, str]:
+    """What every answer of OpenAI carries."""
+    return {
+        "x-request-id": f"req_{uuid.uuid4().hex}",
+        "openai-processing-ms": str(round(milliseconds)),
+        "openai-version": "2020-10-01",
+        "openai-organization": "org-sandbox",
+        "x-ratelimit-limit-requests": "5000",
+        "x-ratelimit-remaining-requests": "4999",
+        "x-ratelimit-reset-requests": "12ms",
+    }
+
+
+def failure(status: int) -> Refusal:
+    """The usual error of a status, in OpenAI's words."""
+    known = {
+        401: Refusal(401, "Incorrect API key provided: *****.", code="invalid_api_key"),
+        429: Refusal(429, "Rate limit reached for requests.", code="rate_limit_exceeded", kind="requests"),
+        503: Refusal(503, "The engine is currently overloaded, please try again later.", kind="server_error"),
+    }
+    if status in known:
+        return known[status]
+    if status >= 500:
+        message = "The server had an error while processing your request. Sorry about that!"
+        return Refusal(status, message, kind="server_error")
+    return Refusal(status, f"The request was refused with status {status}.")
+
+
+def error(refusal: Refusal) -> dict[str, dict[str, object]]:
+    """An error body in OpenAI's form."""
+    shown: dict[str, object] = {
+        "message": refusal.message,
+        "type": refusal.kind,
+        "param": refusal.param,
+        "code": refusal.code,
+    }
+    return {"error": shown}
+
+
+def no_route(method: str, path: str) -> Refusal:
+    """The refusal of a path that the API does not have."""
+    return Refusal(404, f"Invalid URL ({method} {path})")
+
+
+def wrong_method(method: str, path: str) -> Refusal:
+    """The refusal of a method on a path that knows others."""
+    hint = "(HINT: Perhaps you meant to use a different HTTP method?)"
+    return Refusal(405, f"Not allowed to {method} on {path} {hint}", code="method_not_supported")
+
+
+OPENAI = Face(
+    name="openai",
+    prefix="/v1",
+    routes=(
+        Route("GET", JOBS, list_jobs, lists_jobs=True),
+        Route("POST", JOBS, create_job),
+        *JOB_ROUTES,
+        Route("GET", PERMISSIONS, list_permissions),
+        Route("POST", PERMISSIONS, create_permission),
+        Route("DELETE", f"{PERMISSIONS}/{{permission_id}}", delete_permission),
+        *openai_files.ROUTES,
+    ),
+    admit=admit,
+    headers=headers,
+    error=error,
+    failure=failure,
+    no_route=no_route,
+    wrong_method=wrong_method,
+)

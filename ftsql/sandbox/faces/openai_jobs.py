@@ -1,0 +1,235 @@
+"""The OpenAI face's handlers of fine-tuning jobs, and the steps of them that other faces take too.
+
+The books hold jobs in OpenAI's own shape, so these handlers send them as they are; refusals are in OpenAI's words.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ftsql.sandbox.books.books import Books
+from ftsql.sandbox.books.jobs import NotAllowed, UnknownCursor
+from ftsql.sandbox.books.lifecycle import FINAL, Job
+from ftsql.sandbox.books.training import checkpoints, events
+from ftsql.sandbox.faces.checks import Rule, check, whole
+from ftsql.sandbox.faces.face import Answer, Call, Handler, Refusal, Route, answer
+from ftsql.sandbox.faces.openai_bodies import CREATE_JOB
+
+JOBS = "/fine_tuning/jobs"
+JOB = f"{JOBS}/{{job_id}}"
+AUTO = {"n_epochs": "auto", "batch_size": "auto", "learning_rate_multiplier": "auto"}
+DEFAULTS: dict[str, dict[str, str]] = {
+    "supervised": {},
+    "dpo": {"beta": "auto"},
+    "reinforcement": {"reasoning_effort": "default"},
+}
+MAX_LIMIT = 100
+
+
+class WrongState(Refusal):
+    """A decision that the job's status does not allow."""
+
+
+def read_json(call: Call) -> dict[str, Any]:
+    """The request's JSON object. Raises Refusal for anything else."""
+    try:
+        value = json.loads(call.body)
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()  # Python reads NaN and half a surrogate pair
+    except (ValueError, RecursionError):
+        raise Refusal(400, "We could not parse the JSON body of your request.") from None
+    if not isinstance(value, dict):
+        raise Refusal(400, "Expected the body to be a JSON object.")
+    return value
+
+
+def create(books: Books, body: Mapping[str, Any], rule: Rule = CREATE_JOB) -> Job:
+    """Creates the job that a body asks for, on a known model and uploaded files. Raises Refusal."""
+    check(body, rule)
+    model = books.models.trainable(body["model"])
+    if model is None:
+        raise Refusal(
+            400,
+            f"Model {body['model']} is not available for fine-tuning or does not exist.",
+            param="model",
+            code="model_not_available",
+        )
+    for name in ("training_file", "validation_file"):
+        if body.get(name) is None:
+            continue
+        file = books.files.get(body[name])
+        if file is None:
+            raise Refusal(400, f"invalid {name}: {body[name]}", param=name)
+        if file["purpose"] != "fine-tune":
+            message = f"invalid {name}: {body[name]} has purpose '{file['purpose']}', expected 'fine-tune'"
+            raise Refusal(400, message, param=name)
+    return books.jobs.create({**_requested(body), "model": model})
+
+
+def create_on_storage(books: Books, body: Mapping[str, Any], **shown: Any) -> Job:
+    """Creates a job on any model and on files by any name: the user's own storage holds good examples there.
+
+    ``shown``: fields besides OpenAI's that the job keeps.
+    """
+    kind = (body.get("method") or {}).get("type", "supervised")
+    for name in ("training_file", "validation_file"):
+        if body.get(name):
+            filename = body[name].rpartition("/")[2]
+            books.files.add_made_up(body[name], int(time.time()), filename, 100, kind)
+    model = books.models.trainable(body["model"]) or body["model"]
+    return books.jobs.create({**_requested(body), **shown, "model": model})
+
+
+def _requested(body: Mapping[str, Any]) -> Job:
+    """What the new job shows of the request; ``...`` stands for a field that it does not show."""
+    method = body.get("method") or {"type": "supervised"}
+    kind = method["type"]
+    inner = method.get(kind) or {}
+    given = inner.get("hyperparameters") or (None if body.get("method") else body.get("hyperparameters")) or {}
+    hyperparameters = {**AUTO, **DEFAULTS[kind], **given}
+    return {
+        "training_file": body["training_file"],
+        "validation_file": body.get("validation_file"),
+        "user_provided_suffix": body.get("suffix"),
+        "seed": body.get("seed"),
+        "metadata": body.get("metadata"),
+        "integrations": body.get("integrations") or [],
+        "method": {"type": kind, kind: {**inner, "hyperparameters": hyperparameters}},
+        "hyperparameters": {"supervised": hyperparameters, "dpo": None, "reinforcement": ...}[kind],
+    }
+
+
+def page(
+    books: Books, call: Call, limit: int | None, after: str | None, filters: Mapping[str, Any] | None = None
+) -> tuple[list[str], bool]:
+    """The jobs of one page as JSON texts, and whether there are more, with the lies of faults.
+
+    ``filters``: what ``Jobs.page`` takes besides. Raises Refusal for an unknown cursor.
+    """
+    wanted = {**(filters or {}), "accepted_by": call.accepted_by}
+    after = None if call.lie == "repeat_page" else after
+    try:
+        return books.jobs.page(after, limit, oldest_first=call.lie == "oldest_first", **wanted)
+    except UnknownCursor:
+        if call.lie == "silent_unknown_after":
+            return [], False
+        if call.lie == "restart_unknown_after":
+            return books.jobs.page(None, limit, **wanted)
+        raise unknown_cursor("fine-tuning job", after) from None
+
+
+def shown(texts: Iterable[str], show: Callable[[Job], Job]) -> list[Job]:
+    """The jobs of a page as another provider shows them."""
+    return [show(json.loads(text)) for text in texts]
+
+
+def find(books: Books, job_id: str) -> Job:
+    """The job of that id. Raises Refusal (404)."""
+    job = books.jobs.get(job_id)
+    if job is None:
+        raise _unknown_job(job_id)
+    return job
+
+
+def decide(books: Books, job_id: str, what: str) -> Job:
+    """The job after that decision about it. Raises Refusal (404), WrongState."""
+    try:
+        job = books.jobs.decide(job_id, what)
+    except NotAllowed as error:
+        status = str(error)
+        if status in FINAL:
+            message = f"Job has already completed: {job_id}"
+        else:
+            message = f"Cannot {what} a job that is {status}: {job_id}"
+        raise WrongState(400, message, param="fine_tune_id") from None
+    if job is None:
+        raise _unknown_job(job_id)
+    return job
+
+
+def _unknown_job(job_id: str) -> Refusal:
+    return Refusal(404, f"Could not find fine tune: {job_id}", param="fine_tune_id", code="fine_tune_not_found")
+
+
+def unknown_cursor(noun: str, after: str | None) -> Refusal:
+    """The refusal of an ``after`` that names nothing."""
+    return Refusal(404, f"Could not find {noun} for cursor: {after}", param="after")
+
+
+def listed(things: list[dict[str, Any]], more: bool, *, ids: bool) -> Answer:
+    """A list in OpenAI's form; ``ids`` adds the first and the last."""
+    ends = {"first_id": things[0]["id"], "last_id": things[-1]["id"]} if things else {"first_id": None, "last_id": None}
+    return answer({"object": "list", "data": things, **(ends if ids else {}), "has_more": more})
+
+
+def create_job(books: Books, call: Call) -> Answer:
+    return answer(create(books, read_json(call)))
+
+
+def list_jobs(books: Books, call: Call) -> Answer:
+    limit = whole(call.query, "limit", 20, MAX_LIMIT)
+    pairs = {
+        name[len("metadata[") : -1]: value
+        for name, value in call.query.items()
+        if name.startswith("metadata[") and name.endswith("]")
+    }
+    literal = call.query.get("metadata")
+    if literal not in (None, "null") or (pairs and literal):
+        raise Refusal(400, "Invalid 'metadata': use metadata[key]=value, or metadata=null.", param="metadata")
+    filters = {"metadata": pairs, "without_metadata": literal == "null"}
+    return joined(*page(books, call, limit, call.query.get("after"), filters))
+
+
+def list_jobs_unfiltered(books: Books, call: Call) -> Answer:
+    """The job list of the APIs that know ``after`` and ``limit`` alone, in OpenAI's form."""
+    return joined(*page(books, call, whole(call.query, "limit", 20, MAX_LIMIT), call.query.get("after")))
+
+
+def joined(texts: list[str], more: bool) -> Answer:
+    """A job list in OpenAI's form, from the jobs' JSON texts."""
+    body = f'{{"object":"list","data":[{",".join(texts)}],"has_more":{"true" if more else "false"}}}'
+    return Answer(200, body.encode())
+
+
+def retrieve_job(books: Books, call: Call) -> Answer:
+    return answer(find(books, call.params["job_id"]))
+
+
+def deciding(what: str) -> Handler:
+    """The handler of a decision."""
+    return lambda books, call: answer(decide(books, call.params["job_id"], what))
+
+
+def list_events(books: Books, call: Call) -> Answer:
+    return _listed_of_job(books, call, events, 20, ids=False)
+
+
+def list_checkpoints(books: Books, call: Call) -> Answer:
+    return _listed_of_job(books, call, checkpoints, 10, ids=True)
+
+
+def _listed_of_job(books: Books, call: Call, things: Any, limit: int, *, ids: bool) -> Answer:
+    limit = whole(call.query, "limit", limit, MAX_LIMIT)
+    lived = books.jobs.lived(call.params["job_id"])
+    if lived is None:
+        raise _unknown_job(call.params["job_id"])
+    job, life = lived
+    shown = things(job, life, time.time())
+    after = call.query.get("after")
+    if after is not None:
+        names = [thing["id"] for thing in shown]
+        if after not in names:
+            raise unknown_cursor("object", after)
+        shown = shown[names.index(after) + 1 :]
+    return listed(shown[:limit], len(shown) > limit, ids=ids)
+
+
+# What can be done with one job, by anybody who knows its id.
+JOB_ROUTES = (
+    Route("GET", JOB, retrieve_job),
+    *(Route("POST", f"{JOB}/{what}", deciding(what)) for what in ("cancel", "pause", "resume")),
+    Route("GET", f"{JOB}/events", list_events),
+    Route("GET", f"{JOB}/checkpoints", list_checkpoints),
+)

@@ -1,0 +1,93 @@
+"""The Portkey face with OpenAI behind it, and the gateway's own part: its credentials, headers and errors.
+
+The gateway passes requests through but for the fields of a create that it does not know, which it drops silently.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Mapping
+
+from ftsql.sandbox.books.books import Books
+from ftsql.sandbox.faces import openai as openai_face
+from ftsql.sandbox.faces import openai_jobs
+from ftsql.sandbox.faces.face import Answer, Call, Face, Refusal, Route, answer
+from ftsql.sandbox.faces.keys import WRONG, bearer
+from ftsql.sandbox.faces.openai import OPENAI
+
+BODY = (*("model", "suffix", "hyperparameters", "training_file", "validation_file", "integrations", "seed", "method"),)
+
+
+class GatewayRefusal(Refusal):
+    """A refusal of the gateway itself, before any provider is asked."""
+
+
+def admit(headers: Mapping[str, str]) -> None:
+    """Lets in who names a provider with the gateway's key. Raises GatewayRefusal."""
+    if headers.get("x-portkey-api-key", "") in ("", WRONG):
+        raise GatewayRefusal(401, "Unauthorized: a valid x-portkey-api-key header is required")
+    config = headers.get("x-portkey-config", "")
+    if config.lstrip().startswith("{"):
+        try:
+            json.loads(config)
+        except ValueError:
+            raise GatewayRefusal(400, "Invalid config passed. You need to pass a valid json") from None
+    if not (config or headers.get("x-portkey-provider") or headers.get("x-portkey-virtual-key")):
+        message = "Either x-portkey-config or x-portkey-provider header is required"
+        raise GatewayRefusal(400, message)
+
+
+def headers(provider: str) -> Callable[[float], dict[str, str]]:
+    """What the gateway adds to every answer."""
+    return lambda _: {
+        "x-portkey-last-used-option-index": "config",
+        "x-portkey-trace-id": str(uuid.uuid4()),
+        "x-portkey-retry-attempt-count": "0",
+        "x-portkey-cache-status": "DISABLED",
+        "x-portkey-provider": provider,
+    }
+
+
+def error(form: Callable[[Refusal], object]) -> Callable[[Refusal], object]:
+    """The gateway's own errors in its form, and the provider's in theirs."""
+
+    def formed(refusal: Refusal) -> object:
+        if isinstance(refusal, GatewayRefusal):
+            return {"status": "failure", "message": refusal.message}
+        return form(refusal)
+
+    return formed
+
+
+def _admit(headers: Mapping[str, str]) -> None:
+    admit(headers)
+    kept = headers.get("x-portkey-virtual-key") or headers.get("x-portkey-config")
+    if not kept or bearer(headers) == WRONG:
+        openai_face.admit(headers)
+
+
+def _error(refusal: Refusal) -> object:
+    shown = openai_face.error(refusal)["error"]
+    return {"error": {**shown, "message": f"openai error: {refusal.message}"}, "provider": "openai"}
+
+
+def create_job(books: Books, call: Call) -> Answer:
+    body = openai_jobs.read_json(call)
+    return answer(openai_jobs.create(books, {name: body[name] for name in BODY if name in body}))
+
+
+PORTKEY = Face(
+    name="portkey",
+    prefix="/portkey/v1",
+    routes=tuple(
+        Route("POST", route.path, create_job) if (route.method, route.path) == ("POST", openai_jobs.JOBS) else route
+        for route in OPENAI.routes
+    ),
+    admit=_admit,
+    headers=lambda spent: {**openai_face.headers(spent), **headers("openai")(spent)},
+    error=error(_error),
+    failure=openai_face.failure,
+    no_route=openai_face.no_route,
+    wrong_method=openai_face.wrong_method,
+)

@@ -1,0 +1,199 @@
+"""The Portkey faces with Bedrock, Vertex AI and Fireworks behind them: what the open-source gateway makes of them.
+
+It rebuilds a job's path from its id, so that a POST below a job cancels it, whatever is asked for.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from ftsql.sandbox.books.books import Books
+from ftsql.sandbox.books.lifecycle import Job
+from ftsql.sandbox.faces import openai_jobs
+from ftsql.sandbox.faces import portkey as portkey_face
+from ftsql.sandbox.faces.checks import Rule, check, whole
+from ftsql.sandbox.faces.face import Answer, Call, Face, Refusal, Route, answer
+from ftsql.sandbox.faces.openai_bodies import CREATE_JOB
+from ftsql.sandbox.faces.openai_jobs import JOB, JOBS
+from ftsql.sandbox.faces.portkey_jobs import ARN, GS, S3, bedrock, bedrock_summary, encoded, fireworks, vertex
+from ftsql.sandbox.faces.shapes import only
+
+FIELDS = ("model", "suffix", "hyperparameters", "training_file", "validation_file", "method")
+BEDROCK_PAGE = 100
+GOOGLE = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED",
+    503: "UNAVAILABLE",
+}
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One provider behind the gateway, as data.
+
+    Files that the books know by a bare name are below ``storage``; "" where the provider's files have bare names too.
+    """
+
+    name: str  # of the face
+    provider: str  # as the gateway calls it
+    storage: str
+    fields: tuple[str, ...]  # of a create; all others are dropped
+    required: tuple[str, ...]
+    show: Callable[[Job], Job]
+    created: Callable[[Job], Job]
+    list: Callable[[Books, Call], Job]
+    cancelled: Callable[[Job], Answer]
+    error: Callable[[Refusal], object]
+    book_id: Callable[[str], str] = str  # from the id in a path
+    cancel_failure: int | None = None  # the status of every cancel that fails
+
+
+def _bedrock_list(books: Books, call: Call) -> Job:
+    """The first page, always: neither ``after`` nor ``limit`` reaches Bedrock."""
+    texts, more = openai_jobs.page(books, call, BEDROCK_PAGE, None)
+    jobs = openai_jobs.shown(texts, bedrock_summary)
+    shown: Job = {"data": jobs, "object": "list", "total_count": len(jobs)}
+    if more:
+        shown["last_id"] = base64.b64encode(unquote(jobs[-1]["id"]).encode()).decode()
+    return shown
+
+
+def _bedrock_error(refusal: Refusal) -> object:
+    shown = {"message": f"bedrock error: {refusal.message}", "type": None, "param": None, "code": None}
+    return {"error": shown, "provider": "bedrock"}
+
+
+def _vertex_error(refusal: Refusal) -> object:
+    status = GOOGLE.get(refusal.status, "INTERNAL" if refusal.status >= 500 else "FAILED_PRECONDITION")
+    return {
+        "error": {"code": refusal.status, "message": refusal.message, "status": status},
+        "provider": "vertex-ai",
+    }
+
+
+def _fireworks_error(refusal: Refusal) -> object:
+    """Failed cancels alone say who the provider is."""
+    shown: Job = {"error": {"message": refusal.message}}
+    return {**shown, "provider": "fireworks-ai"} if refusal.status == 500 else shown
+
+
+def _first_page(show: Callable[[Job], Job]) -> Callable[[Books, Call], Job]:
+    """A list by page tokens, of which none ever gets out: ``after`` goes in as one, and is never one."""
+
+    def listed(books: Books, call: Call) -> Job:
+        after = call.query.get("after")
+        try:
+            limit = whole(call.query, "limit", 20, 1000)
+            texts, more = openai_jobs.page(books, call, limit, after and f"page token {after}")
+        except Refusal:
+            raise Refusal(400, f"Invalid page token or size: {after}") from None
+        jobs = openai_jobs.shown(texts, show)
+        ends = {"first_id": jobs[0]["id"], "last_id": jobs[-1]["id"]} if jobs else {}
+        return {"object": "list", "data": jobs, **ends, "has_more": more}
+
+    return listed
+
+
+def _face(backend: Backend) -> Face:
+    """The face of a backend."""
+    rule: Rule = {
+        "type": "object",
+        "extra": True,
+        "required": backend.required,
+        "properties": {name: CREATE_JOB["properties"][name] for name in FIELDS},
+    }
+
+    def list_jobs(books: Books, call: Call) -> Answer:
+        return answer(backend.list(books, call))
+
+    def create_job(books: Books, call: Call) -> Answer:
+        given = openai_jobs.read_json(call)
+        body: dict[str, Any] = {name: given[name] for name in backend.fields if name in given}
+        check(body, rule)
+        for name in ("training_file", "validation_file"):
+            if backend.storage and body.get(name):
+                body[name] = unquote(body[name]).removeprefix(backend.storage)
+        kept = only(body, ("job_name",))
+        return answer(backend.created(openai_jobs.create_on_storage(books, body, **kept)))
+
+    def retrieve_job(books: Books, call: Call) -> Answer:
+        return answer(backend.show(openai_jobs.find(books, backend.book_id(call.params["job_id"]))))
+
+    def cancel_job(books: Books, call: Call) -> Answer:
+        try:
+            job = openai_jobs.decide(books, backend.book_id(call.params["job_id"]), "cancel")
+        except Refusal as refusal:
+            raise Refusal(backend.cancel_failure or refusal.status, refusal.message) from None
+        return backend.cancelled(job)
+
+    return Face(
+        name=backend.name,
+        prefix=f"/{backend.name.replace('_', '-')}/v1",
+        routes=(
+            Route("GET", JOBS, list_jobs, lists_jobs=True),
+            Route("POST", JOBS, create_job),
+            Route("GET", JOB, retrieve_job),
+            Route("GET", f"{JOBS}/{{ignored}}/{{job_id}}", retrieve_job),  # /events reads the job named events
+            Route("POST", JOB, cancel_job),
+            Route("POST", f"{JOB}/{{ignored}}", cancel_job),
+        ),
+        admit=portkey_face.admit,
+        headers=portkey_face.headers(backend.provider),
+        error=portkey_face.error(backend.error),
+        failure=lambda status: Refusal(status, f"The request failed with status {status}."),
+        no_route=lambda method, path: portkey_face.GatewayRefusal(404, f"Not found: {method} {path}"),
+        wrong_method=lambda method, path: portkey_face.GatewayRefusal(405, f"{method} is not allowed on {path}"),
+    )
+
+
+BEDROCK = _face(
+    Backend(
+        name="portkey_bedrock",
+        provider="bedrock",
+        storage=S3,
+        fields=(*FIELDS, "job_name"),
+        required=("model", "training_file", "suffix"),
+        show=bedrock,
+        created=lambda job: {"id": encoded(ARN + str(job["id"]))},
+        list=_bedrock_list,
+        cancelled=lambda job: Answer(200, b""),
+        error=_bedrock_error,
+        book_id=lambda name: name.removeprefix(ARN) if name.startswith(ARN) else "",
+    )
+)
+VERTEX = _face(
+    Backend(
+        name="portkey_vertex",
+        provider="vertex-ai",
+        storage=GS,
+        fields=FIELDS,
+        required=("model", "training_file"),
+        show=vertex,
+        created=vertex,
+        list=_first_page(vertex),
+        cancelled=lambda job: Answer(200, b""),
+        error=_vertex_error,
+    )
+)
+FIREWORKS = _face(
+    Backend(
+        name="portkey_fireworks",
+        provider="fireworks-ai",
+        storage="",
+        fields=FIELDS,
+        required=("model", "training_file"),
+        show=fireworks,
+        created=fireworks,
+        list=_first_page(fireworks),
+        cancelled=lambda job: answer(fireworks(job)),
+        error=_fireworks_error,
+        cancel_failure=500,
+    )
+)

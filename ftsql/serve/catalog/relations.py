@@ -1,0 +1,101 @@
+"""Schemas: the tables and views that clients see, with their columns.
+
+``public`` is the file's and, where it has none of a name, the live one; ``live`` is the live ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import apsw
+
+from ftsql.resources.definitions import TABLES
+from ftsql.serve import types
+
+PUBLIC, LIVE = "public", "live"
+# What views compute has no declared type; those of ftsql's own views that are no texts.
+COMPUTED = {"created": "timestamp", "finished": "timestamp", "minutes": "float8", "step": "int8"}
+COMPUTED |= {
+    name: "float8"
+    for metric in ("loss", "mean_token_accuracy")
+    for name in (f"train_{metric}", f"valid_{metric}", f"full_valid_{metric}")
+}
+VIEWS = ("jobs", "checkpoints")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: ``oid`` is its type, ``key`` its place in the primary key or 0."""
+
+    name: str
+    oid: int
+    required: bool
+    key: int
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A table or a view."""
+
+    schema: str
+    name: str
+    is_view: bool
+    columns: tuple[Column, ...]
+    sql: str = field(default="", compare=False)
+
+
+def version(connection: apsw.Connection) -> object:
+    """What changes when a table of the file does."""
+    return connection.pragma("schema_version", schema="main")
+
+
+def read(connection: apsw.Connection) -> list[Relation]:
+    """What there is to see, as clients see it."""
+    own = [_relation(connection, "main", PUBLIC, name, kind) for name, kind in _names(connection, "main")]
+    live = [_relation(connection, "live", LIVE, name, kind) for name, kind in _names(connection, "live")]
+    taken = {relation.name.lower() for relation in own}
+    shared = [
+        Relation(PUBLIC, one.name, one.is_view, one.columns, one.sql) for one in live if one.name.lower() not in taken
+    ]
+    return [*own, *shared, *live]
+
+
+def named(relations: Sequence[Relation]) -> Mapping[str, Sequence[tuple[str, str]]]:
+    """Each name that SQL may say, bare or with its schema, with the columns and their types."""
+    found = {}
+    for relation in relations:
+        columns = [(column.name, types.plain(column.oid)) for column in relation.columns]
+        found[f"{relation.schema}.{relation.name}"] = columns
+        if relation.schema == PUBLIC:
+            found[relation.name] = columns
+    return found
+
+
+def _names(connection: apsw.Connection, schema: str) -> list[tuple[str, str]]:
+    rows: list[Any] = connection.execute(f"PRAGMA {schema}.table_list").fetchall()
+    return sorted(
+        (name, kind)
+        for inside, name, kind, *_ in rows
+        if inside == schema and kind != "shadow" and not name.lower().startswith("sqlite_")
+    )
+
+
+def _relation(connection: apsw.Connection, inside: str, schema: str, name: str, kind: str) -> Relation:
+    quoted = name.replace('"', '""')
+    ours = name in VIEWS and kind == "view"
+    resource = TABLES.get(name)
+    comments = {column.name: column.description for column in resource.columns} if resource is not None else {}
+    columns = []
+    try:
+        rows: list[Any] = connection.execute(f'PRAGMA {inside}.table_xinfo("{quoted}")').fetchall()
+    except apsw.SQLError:  # a view of a table that is not there, a module that is not
+        rows = []
+    for _, column, declared, required, _, key, hidden in rows:
+        if hidden != 1:
+            oid = types.named(declared) or (types.named(COMPUTED.get(column)) if ours else None) or types.TEXT
+            columns.append(Column(column, oid, bool(required), key, comments.get(column, "")))
+    sql = connection.execute(f"SELECT sql FROM {inside}.sqlite_schema WHERE name = ?", (name,)).get
+    return Relation(schema, name, kind == "view", tuple(columns), str(sql or ""))

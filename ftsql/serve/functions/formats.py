@@ -1,0 +1,196 @@
+"""PostgreSQL's patterns of to_char, to_date, to_timestamp and to_number.
+
+The usual ones; of a pattern that is none, each character stands for itself, as in PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+
+import regex
+
+from ftsql.serve import refusals
+from ftsql.serve.functions.intervals import SECOND, interval
+from ftsql.serve.functions.patterns import bounded
+from ftsql.serve.functions.timestamps import Value, is_time, parse, text_of
+from ftsql.serve.text import words
+
+MONTHS = words("January February March April May June July August September October November December")
+DAYS = words("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
+ROMAN = words("I II III IV V VI VII VIII IX X XI XII")
+LONGEST = 200  # characters of a pattern, or of what it reads
+PATTERN = re.compile(
+    r"(FM)?(Y,YYY|IYYY|YYYY|YYY|YY|Y|IY|MONTH|Month|month|MON|Mon|mon|MM|MI|MS|DAY|Day|day|DY|Dy|dy|DDD|DD|D|IDDD|ID|"
+    r'IW|WW|W|HH24|HH12|HH|SSSS|SS|US|AM|PM|am|pm|A\.M\.|P\.M\.|Q|CC|J|RM|TZH|TZM|TZ|OF|FF[1-6])(TH|th)?|"([^"]*)"|(.)',
+    re.DOTALL,
+)
+Field = Callable[[datetime], str]
+FIELDS: dict[str, Field] = {
+    "YYYY": lambda time: f"{time.year:04}", "YYY": lambda time: f"{time.year % 1000:03}",
+    "YY": lambda time: f"{time.year % 100:02}", "Y": lambda time: str(time.year % 10),
+    "Y,YYY": lambda time: f"{time.year // 1000},{time.year % 1000:03}",
+    "IYYY": lambda time: f"{time.isocalendar().year:04}", "IY": lambda time: f"{time.isocalendar().year % 100:02}",
+    "MM": lambda time: f"{time.month:02}", "DD": lambda time: f"{time.day:02}",
+    "DDD": lambda time: f"{time.timetuple().tm_yday:03}", "D": lambda time: str(time.isoweekday() % 7 + 1),
+    "IDDD": lambda time: f"{(time.isocalendar().week - 1) * 7 + time.isoweekday():03}",
+    "ID": lambda time: str(time.isoweekday()), "IW": lambda time: f"{time.isocalendar().week:02}",
+    "WW": lambda time: f"{(time.timetuple().tm_yday - 1) // 7 + 1:02}", "W": lambda time: str((time.day - 1) // 7 + 1),
+    "HH24": lambda time: f"{time.hour:02}", "HH12": lambda time: f"{(time.hour + 11) % 12 + 1:02}",
+    "HH": lambda time: f"{(time.hour + 11) % 12 + 1:02}", "MI": lambda time: f"{time.minute:02}",
+    "SS": lambda time: f"{time.second:02}", "MS": lambda time: f"{time.microsecond // 1000:03}",
+    "US": lambda time: f"{time.microsecond:06}", "Q": lambda time: str((time.month + 2) // 3),
+    "SSSS": lambda time: str(time.hour * 3600 + time.minute * 60 + time.second),
+    "CC": lambda time: f"{(time.year + 99) // 100:02}", "J": lambda time: str(time.toordinal() + 1721425),
+    "RM": lambda time: f"{ROMAN[time.month - 1]:4}", "TZ": lambda time: "UTC", "OF": lambda time: "+00",
+    "TZH": lambda time: "+00", "TZM": lambda time: "00",
+    "MONTH": lambda time: f"{MONTHS[time.month - 1]:9}", "MON": lambda time: MONTHS[time.month - 1][:3],
+    "DAY": lambda time: f"{DAYS[time.weekday()]:9}", "DY": lambda time: DAYS[time.weekday()][:3],
+    "AM": lambda time: "AM" if time.hour < 12 else "PM", "A.M.": lambda time: "A.M." if time.hour < 12 else "P.M.",
+}  # fmt: skip
+
+
+def to_char(value: Value, pattern: Value) -> Value:
+    """``to_char(timestamp, interval or number, pattern)``."""
+    if value is None or pattern is None:
+        return None
+    if isinstance(value, (int, float)):
+        return _number(value, str(pattern))
+    if is_time(str(value)):
+        return _time(parse(str(value)), str(pattern))
+    step = interval(str(value))
+    hours, rest = divmod(abs(step.micros), 3600 * SECOND)
+    words = {"HH24": f"{hours:02}", "HH": f"{(hours + 11) % 12 + 1:02}", "MI": f"{rest // (60 * SECOND):02}",
+             "SS": f"{rest % (60 * SECOND) // SECOND:02}", "DD": f"{step.days:02}",
+             "MM": f"{step.months % 12:02}", "YYYY": f"{step.months // 12:04}"}  # fmt: skip
+    return "".join(words.get(found[2], found[0]) if found[2] else found[4] or found[0] for found in
+                   PATTERN.finditer(str(pattern)))  # fmt: skip
+
+
+def _time(time: datetime, pattern: str) -> str:
+    made = []
+    for found in PATTERN.finditer(pattern):
+        fill, name, ordinal, quoted, other = found.groups()
+        if name is None:
+            made.append(quoted if other is None else other)
+            continue
+        upper = {"PM": "AM", "P.M.": "A.M."}.get(name.upper(), name.upper())
+        word = f"{time.microsecond:06}"[: int(upper[2])] if upper.startswith("FF") else FIELDS[upper](time)
+        if name in ("MONTH", "MON", "DAY", "DY"):
+            word = word.upper()
+        elif name[:1].islower():
+            word = word.lower()
+        if fill:
+            word = word.strip().lstrip("0") or "0" if word.strip().isdigit() else word.strip()
+        if ordinal:
+            word += _ordinal(int(word), ordinal)
+        made.append(word)
+    return "".join(made)
+
+
+def _ordinal(number: int, like: str) -> str:
+    word = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return word.upper() if like == "TH" else word
+
+
+def _number(value: float, pattern: str) -> str:
+    """9, 0, point, comma, FM, and what stands around them."""
+    fill = pattern.upper().startswith("FM")
+    body = pattern[2:] if fill else pattern
+    found = re.search(r"[09,.DG]+", body)
+    if found is None:
+        return body
+    before, digits, after = (
+        body[: found.start()],
+        found.group().replace("D", ".").replace("G", ","),
+        body[found.end() :],
+    )
+    whole, _, part = digits.partition(".")
+    places = sum(mark in "09" for mark in part)
+    number = abs(Decimal(repr(value))).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
+    text, _, decimals = f"{number:f}".partition(".")
+    slots = sum(mark in "09" for mark in whole)
+    if len(text.lstrip("0")) > slots:
+        return (before + re.sub("[09]", "#", digits) + after) if fill else " " + re.sub("[09]", "#", digits)
+    shown = text.lstrip("0").rjust(slots)
+    made, place, begun = [], 0, False
+    zeros = whole.replace(",", "").find("0")
+    for mark in whole:
+        if mark == ",":
+            made.append("," if begun else "" if fill else " ")
+            continue
+        digit = shown[place]
+        if digit == " " and 0 <= zeros <= place:
+            digit = "0"
+        begun = begun or digit != " "
+        made.append("" if fill and digit == " " else digit)
+        place += 1
+    if fill:  # of the digits after the point those that a 9 may leave out
+        kept = len(part) if "0" not in part else part.rindex("0") + 1
+        decimals = decimals[:kept] + decimals[kept:].rstrip("0")
+        if "0" in part:
+            decimals = decimals.ljust(part.rindex("0") + 1, "0")
+    elif not begun and places == 0:
+        made[-1] = "0"
+    integer = "".join(made)
+    if fill and not integer and not part:
+        integer = "0"
+    sign = "-" if value < 0 and number else ""
+    bare = integer.lstrip(" ")
+    integer = integer[: len(integer) - len(bare)] + sign + bare
+    text = integer + ("." + decimals if "." in digits else "")
+    return before + text + after if fill else ("" if sign else " ") + before + text + after
+
+
+READ = {"YYYY": r"(?P<year>\d{4})", "MM": r"(?P<month>\d\d?)", "DD": r"(?P<day>\d\d?)", "HH24": r"(?P<hour>\d\d?)",
+        "HH12": r"(?P<hour>\d\d?)", "HH": r"(?P<hour>\d\d?)", "MI": r"(?P<minute>\d\d?)", "SS": r"(?P<second>\d\d?)",
+        "MS": r"(?P<milli>\d{1,3})", "US": r"(?P<micro>\d{1,6})", "AM": r"(?P<half>[aApP][mM])",
+        "PM": r"(?P<half>[aApP][mM])", "MON": r"(?P<name>[A-Za-z]{3})", "MONTH": r"(?P<name>[A-Za-z]+)\s*",
+        "DDD": r"(?P<days>\d{1,3})", "YY": r"(?P<short>\d\d)"}  # fmt: skip
+
+
+def parse_time(value: Value, pattern: Value) -> Value:
+    """``to_timestamp(text, pattern)``."""
+    if value is None or pattern is None:
+        return None
+    if len(str(pattern)) > LONGEST or len(str(value)) > LONGEST:
+        raise refusals.data(f"to_timestamp takes texts of up to {LONGEST} characters", refusals.TOO_COMPLEX)
+    made: list[str] = []
+    for found in PATTERN.finditer(str(pattern)):
+        name = (found[2] or "").upper()
+        if name and name not in READ:
+            raise refusals.unsupported(
+                f"the pattern {name} in to_timestamp", "write YYYY-MM-DD HH24:MI:SS, or ::timestamp"
+            )
+        part = READ[name] if name else r"\s*" if (found[5] or "").isspace() else re.escape(found[4] or found[5] or "")
+        if part != r"\s*" or made[-1:] != [part]:  # several in a row would try every way to share the blanks
+            made.append(part)
+    try:
+        read = bounded(regex.compile(r"\s*+" + "".join(made)).match, str(value))
+    except regex.error:
+        raise refusals.unsupported("a part that is twice in the pattern of to_timestamp", "write it once") from None
+    if read is None:
+        raise refusals.data(f'invalid value "{value!s:.60}" for "{pattern!s:.60}"', refusals.INVALID_DATE)
+    parts = read.groupdict()
+    number = {name: int(text) for name, text in parts.items() if text and text.isdigit()}
+    month = number.get("month", 1)
+    if parts.get("name"):
+        month = next(
+            (place for place, name in enumerate(MONTHS, 1) if name[:3].lower() == str(parts["name"])[:3].lower()), 0
+        )
+    hour = number.get("hour", 0)
+    if parts.get("half"):
+        hour = hour % 12 + (12 if str(parts["half"]).lower() == "pm" else 0)
+    year = number.get(
+        "year", 2000 + number["short"] if number.get("short", 99) < 70 else 1900 + number.get("short", -1899)
+    )
+    micros = number.get("milli", 0) * 1000 + number.get("micro", 0)
+    try:
+        time = datetime(
+            year, month, number.get("day", 1), hour, number.get("minute", 0), number.get("second", 0), micros
+        )
+    except ValueError:
+        raise refusals.data(f'date/time field value out of range: "{value!s:.60}"', "22008") from None
+    return text_of(time + timedelta(days=number.get("days", 1) - 1))

@@ -1,0 +1,170 @@
+"""PostgreSQL's numbers and booleans: casts, rounding, division, powers.
+
+What PostgreSQL refuses is an error here as well: a division by zero is not NULL.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal, InvalidOperation
+from functools import partial
+
+from ftsql.serve import refusals
+from ftsql.serve.functions.timestamps import Value
+
+TRUE = ("t", "tr", "tru", "true", "y", "ye", "yes", "on", "1")
+FALSE = ("f", "fa", "fal", "fals", "false", "n", "no", "of", "off", "0")
+
+
+def numeric(value: Value) -> int | float | None:
+    """``value::numeric``: a whole number stays one."""
+    if value is None or isinstance(value, (int, float)):
+        return value
+    text = str(value).strip()
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        raise refusals.data(f'invalid input syntax for type numeric: "{text:.60}"', refusals.INVALID_TEXT) from None
+    if "_" in text or not number.is_finite():
+        return float(number)
+    return int(number) if number == number.to_integral_value() and "." not in text and abs(number) < 2**63 else float(
+        number
+    )  # fmt: skip
+
+
+def to_float(value: Value) -> float | None:
+    """``value::float8``."""
+    found = numeric(value)
+    return None if found is None else float(found)
+
+
+def to_int(value: Value, even: bool = False) -> int | None:
+    """``value::int8``: rounded, as PostgreSQL rounds, never cut."""
+    if value is None or isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise refusals.data("integer out of range", refusals.OUT_OF_RANGE)
+        return round(value) if even else int(Decimal(repr(value)).to_integral_value(ROUND_HALF_UP))
+    try:
+        return int(str(value).strip())
+    except ValueError:
+        raise refusals.data(f'invalid input syntax for type integer: "{value!s:.60}"', refusals.INVALID_TEXT) from None
+
+
+def to_bool(value: Value) -> int | None:
+    """``value::bool``."""
+    if value is None or isinstance(value, (int, float)):
+        return None if value is None else int(value != 0)
+    word = str(value).strip().lower()
+    if word in TRUE or word in FALSE:
+        return int(word in TRUE)
+    raise refusals.data(f'invalid input syntax for type boolean: "{value!s:.60}"', refusals.INVALID_TEXT)
+
+
+def rounded(value: Value, places: Value = 0, way: str = ROUND_HALF_UP) -> Value:
+    """``round(value, places)`` of a numeric: halves away from zero."""
+    number = numeric(value)
+    if number is None or places is None:
+        return None
+    if isinstance(number, int) and int(places) >= 0:
+        return number
+    if not math.isfinite(number):
+        return number
+    made = Decimal(repr(number)).quantize(Decimal(1).scaleb(-int(places)), way) if abs(number) < 1e15 else number
+    return float(made)
+
+
+def round_even(value: Value) -> Value:
+    """``round(value)`` of a float8: halves to the even neighbour."""
+    return None if value is None else float(round(float(value)))
+
+
+def divide(left: Value, right: Value, whole: int) -> Value:
+    """``left / right``; ``whole``: of integers, towards zero."""
+    if left is None or right is None:
+        return None
+    one, two = numeric(left), numeric(right)
+    assert one is not None
+    assert two is not None
+    if two == 0:
+        raise refusals.data("division by zero", refusals.ZERO_DIVISION)
+    if whole and isinstance(one, int) and isinstance(two, int):
+        return abs(one) // abs(two) * (1 if (one < 0) == (two < 0) else -1)
+    return one / two
+
+
+def mod(left: Value, right: Value) -> Value:
+    """``left % right``, with the sign of ``left``."""
+    one, two = numeric(left), numeric(right)
+    if one is None or two is None:
+        return None
+    if two == 0:
+        raise refusals.data("division by zero", refusals.ZERO_DIVISION)
+    if isinstance(one, int) and isinstance(two, int):
+        return int(math.copysign(1, one)) * (abs(one) % abs(two))
+    return float(Decimal(repr(one)) % Decimal(repr(two)))
+
+
+def power(left: Value, right: Value) -> Value:
+    """``left ^ right``."""
+    one, two = to_float(left), to_float(right)
+    if one is None or two is None:
+        return None
+    try:
+        found: float | complex = one**two
+    except (OverflowError, ZeroDivisionError):
+        raise refusals.data("value out of range: overflow", refusals.OUT_OF_RANGE) from None
+    if isinstance(found, complex):
+        raise refusals.data("a negative number raised to a non-integer power yields a complex result", "2201F")
+    return found
+
+
+def greatest(*values: Value) -> Value:
+    """It passes over NULLs, and so does ``least``."""
+    return max((value for value in values if value is not None), default=None)
+
+
+def least(*values: Value) -> Value:
+    return min((value for value in values if value is not None), default=None)
+
+
+def width_bucket(value: Value, low: Value, high: Value, count: Value) -> Value:
+    """Which of ``count`` equal parts between ``low`` and ``high`` holds ``value``."""
+    if None in (value, low, high, count):
+        return None
+    operand, one, two, parts = (float(part) for part in (value, low, high, count) if part is not None)
+    if one == two or parts < 1:
+        raise refusals.data("lower bound cannot equal upper bound", "2201G")
+    if one < two:
+        place = math.floor((operand - one) / (two - one) * parts) + 1
+    else:
+        place = math.floor((one - operand) / (one - two) * parts) + 1
+    return max(0, min(int(parts) + 1, place))
+
+
+def div(left: Value, right: Value) -> Value:
+    """``div(left, right)``: the whole quotient."""
+    found = divide(left, right, 0)
+    return None if found is None else int(float(found))
+
+
+def factorial(value: Value) -> Value:
+    number = to_int(value)
+    return None if number is None or number > 20 else math.factorial(number)
+
+
+def cbrt(value: Value) -> Value:
+    return None if value is None else math.copysign(round(abs(float(value)) ** (1 / 3), 15), float(value))
+
+
+FUNCTIONS: dict[str, tuple[Callable[..., Value], int]] = {
+    "numeric": (numeric, 1), "float": (to_float, 1), "int": (to_int, 1), "int_even": (partial(to_int, even=True), 1),
+    "bool": (to_bool, 1), "round": (rounded, 2), "round_even": (round_even, 1),
+    "trunc": (partial(rounded, way=ROUND_DOWN), 2), "divide": (divide, 3), "mod": (mod, 2), "power": (power, 2),
+    "greatest": (greatest, -1), "least": (least, -1),
+    "width_bucket": (width_bucket, 4), "div": (div, 2), "factorial": (factorial, 1), "cbrt": (cbrt, 1),
+}  # fmt: skip
+VOLATILE: dict[str, tuple[Callable[..., Value], int]] = {"random": (random.random, 0)}

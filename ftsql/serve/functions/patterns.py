@@ -1,0 +1,131 @@
+"""PostgreSQL's patterns: LIKE, SIMILAR TO, and regular expressions, each with an end.
+
+A regular expression is that of the package regex, with PostgreSQL's classes and word borders.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import regex
+
+from ftsql.serve import refusals
+from ftsql.serve.functions.timestamps import Value
+
+BORDERS = {r"\m": r"\b(?=\w)", r"\M": r"\b(?<=\w)", r"\y": r"\b", r"\Y": r"\B"}
+CLASSES = {"alpha": "a-zA-Z", "digit": "0-9", "alnum": "a-zA-Z0-9", "space": r"\s", "upper": "A-Z", "lower": "a-z",
+           "punct": r"!-/:-@\[-`{-~", "xdigit": "0-9A-Fa-f", "word": r"\w", "blank": r" \t"}  # fmt: skip
+PATIENCE = 1.0  # seconds that a pattern may take on one value
+LONGEST = 10_000_000  # characters of a value
+
+
+def fits(length: int) -> None:
+    """Refuses what would become longer than a value may be, before it is made."""
+    if length > LONGEST:
+        raise refusals.data(f"a text of more than {LONGEST:,} characters is refused", refusals.TOO_COMPLEX)
+
+
+@lru_cache(maxsize=512)
+def _pattern(pattern: str, escape: str, folded: bool) -> regex.Pattern[str]:
+    made, place = [], 0
+    while place < len(pattern):
+        mark = pattern[place]
+        if escape and mark == escape:
+            place += 1
+            if place == len(pattern):
+                raise refusals.data("LIKE pattern must not end with escape character", "22025")
+            made.append(re.escape(pattern[place]))
+        else:
+            made.append({"%": ".*", "_": "."}.get(mark) or re.escape(mark))
+        place += 1
+    return regex.compile("".join(made), regex.DOTALL | (regex.IGNORECASE if folded else 0))
+
+
+def bounded(search: Callable[..., Any], *arguments: Any) -> Any:
+    """What ``search`` finds, while other threads go on; some patterns would never come to an end."""
+    try:
+        return search(*arguments, timeout=PATIENCE, concurrent=True)
+    except TimeoutError:
+        raise refusals.data(f"the pattern takes more than {PATIENCE:g} s on one value", refusals.TOO_COMPLEX) from None
+
+
+def like(value: Value, pattern: Value, escape: Value = "\\", folded: bool = False) -> Value:
+    """``value LIKE pattern``, which tells capitals from small letters, and ILIKE, which does not."""
+    if value is None or pattern is None or escape is None:
+        return None
+    if len(str(pattern)) > 10_000:
+        raise refusals.data("a LIKE pattern of more than 10,000 characters is refused", refusals.TOO_COMPLEX)
+    return int(bounded(_pattern(str(pattern), str(escape), folded).fullmatch, str(value)) is not None)
+
+
+@lru_cache(maxsize=512)
+def expression(pattern: str, flags: str = "") -> regex.Pattern[str]:
+    """A regular expression of PostgreSQL's."""
+    made = re.sub(r"\[:(\w+):\]", lambda found: CLASSES.get(found[1], found[0]), pattern)
+    made = re.sub(r"\\[mMyY]", lambda found: BORDERS[found[0]], made)
+    wanted = regex.IGNORECASE if "i" in flags else 0
+    wanted |= regex.MULTILINE if "n" in flags or "m" in flags else regex.DOTALL
+    try:
+        return regex.compile(made.removeprefix("***:"), wanted)
+    except (regex.error, RecursionError, OverflowError) as error:
+        raise refusals.data(f"invalid regular expression: {error}", refusals.INVALID_PATTERN) from None
+
+
+def regexp_like(value: Value, pattern: Value, flags: Value = "") -> Value:
+    """``value ~ pattern``."""
+    if value is None or pattern is None or flags is None:
+        return None
+    return int(bounded(expression(str(pattern), str(flags)).search, str(value)) is not None)
+
+
+def regexp_ilike(value: Value, pattern: Value) -> Value:
+    return regexp_like(value, pattern, "i")
+
+
+def similar(value: Value, pattern: Value) -> Value:
+    """``value SIMILAR TO pattern``."""
+    if value is None or pattern is None:
+        return None
+    made = re.sub(r"[%_.^$]", lambda found: {"%": ".*", "_": "."}.get(found[0], "\\" + found[0]), str(pattern))
+    return int(bounded(expression(f"(?:{made})").fullmatch, str(value)) is not None)
+
+
+def regexp_replace(value: Value, pattern: Value, replacement: Value, flags: Value = "") -> Value:
+    if None in (value, pattern, replacement, flags):
+        return None
+    wanted = expression(str(pattern), str(flags))
+
+    def written(found: re.Match[str]) -> str:
+        word = found[1]
+        if word == "&" or word in tuple("123456789"):
+            number = 0 if word == "&" else int(word)
+            return f"\\g<{number}>" if number <= wanted.groups else ""
+        return "\\\\" + ("" if word == "\\" else word)  # of any other sign PostgreSQL keeps both
+
+    made = re.sub(r"\\(.|\Z)", written, str(replacement), flags=re.DOTALL)
+    count = 0 if "g" in str(flags) else 1
+    fits((len(str(value)) + 1 if count == 0 else 1) * len(made) + len(str(value)))
+    return str(bounded(wanted.sub, made, str(value), count))
+
+
+def regexp_substr(value: Value, pattern: Value) -> Value:
+    """``substring(value from pattern)``: its first group, where it has one."""
+    if value is None or pattern is None:
+        return None
+    found = bounded(expression(str(pattern)).search, str(value))
+    return None if found is None else found[1] if found.re.groups else found[0]
+
+
+def regexp_match(value: Value, pattern: Value, flags: Value = "") -> Value:
+    if None in (value, pattern, flags):
+        return None
+    found = bounded(expression(str(pattern), str(flags)).search, str(value))
+    return None if found is None else json.dumps(list(found.groups()) or [found[0]])
+
+
+def regexp_split_to_array(value: Value, pattern: Value) -> Value:
+    return None if value is None or pattern is None else json.dumps(bounded(expression(str(pattern)).split, str(value)))

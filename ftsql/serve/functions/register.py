@@ -1,0 +1,185 @@
+"""PostgreSQL's functions on a connection: each by its own name with pgsql_ before it.
+
+The prefix keeps SQLite's own functions, and what views and ftsql's tables make of them, as they are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import apsw
+
+from ftsql.serve import refusals
+from ftsql.serve.functions import aggregates, formats, intervals, introspection, numbers, texts
+from ftsql.serve.functions import date_parts as fields
+from ftsql.serve.functions import table_functions as tablefunctions
+from ftsql.serve.functions import timestamps as dates
+from ftsql.serve.functions.timestamps import Value
+
+LONGEST_SERIES = 10_000_000
+
+
+def time(value: Value) -> Value:
+    """``value::time``: the part of a timestamp after its day."""
+    if value is None:
+        return None
+    text = str(value)
+    return str(dates.timestamp(text if dates.is_time(text) else f"1970-01-01 {text}", 0))[11:]
+
+
+def interval(value: Value) -> Value:
+    return None if value is None else str(intervals.interval(str(value)))
+
+
+def interval_add(left: Value, right: Value, sign: int) -> Value:
+    if left is None or right is None:
+        return None
+    return str(intervals.interval(str(left)) + intervals.interval(str(right)).times(sign))
+
+
+def interval_times(value: Value, factor: Value, way: int) -> Value:
+    """``value * factor``, or divided by it where ``way`` is -1."""
+    if value is None or factor is None:
+        return None
+    number = float(factor)
+    if way < 0 and number == 0:
+        raise refusals.data("division by zero", refusals.ZERO_DIVISION)
+    return str(intervals.interval(str(value)).times(number if way > 0 else 1 / number))
+
+
+def interval_order(value: Value) -> Value:
+    return None if value is None else intervals.interval(str(value)).order
+
+
+def make_interval(*parts: Value) -> Value:
+    if None in parts:
+        return None
+    units = ("years", "months", "weeks", "days", "hours", "mins", "secs")
+    return interval(" ".join(f"{float(part):f} {unit}" for part, unit in zip(parts, units, strict=True) if part))
+
+
+def make_date(year: Value, month: Value, day: Value) -> Value:
+    return None if None in (year, month, day) else dates.date(f"{int(year or 0):04}-{month!s}-{day!s}")
+
+
+def make_timestamp(*parts: Value) -> Value:
+    if None in parts or len(parts) != 6:
+        return None
+    year, month, day, hour, minute, second = (float(part or 0) for part in parts)
+    start = dates.parse(f"{int(year):04}-{int(month)}-{int(day)}")
+    step = intervals.Interval(0, 0, round((hour * 3600 + minute * 60 + second) * intervals.SECOND))
+    return dates.text_of(dates.later(start, step))
+
+
+def timestamp_round(value: Value, places: Value) -> Value:
+    """``value::timestamp(places)``."""
+    if value is None or places is None:
+        return None
+    time = dates.parse(str(value))
+    size = 10 ** (6 - min(max(int(places), 0), 6))
+    micros = (time.microsecond + size // 2) // size * size - time.microsecond
+    return dates.text_of(dates.later(time, intervals.Interval(0, 0, micros)))
+
+
+def justify(days: bool, hours: bool, value: Value) -> Value:
+    """Every 24 hours as a day, every 30 days as a month."""
+    if value is None:
+        return None
+    step = intervals.interval(str(value))
+    if hours:
+        whole = int(step.micros / intervals.DAY)
+        step = intervals.Interval(step.months, step.days + whole, step.micros - whole * intervals.DAY)
+    if days:
+        whole = int(step.days / 30)
+        step = intervals.Interval(step.months + whole, step.days - 30 * whole, step.micros)
+    return str(step)
+
+
+def isfinite(value: Value) -> Value:
+    return None if value is None else int(value not in dates.ENDLESS)
+
+
+OWN: dict[str, tuple[Callable[..., Value], int]] = {
+    "timestamp": (dates.timestamp, -1), "date": (dates.date, 1), "time": (time, 1), "interval": (interval, 1),
+    "to_timestamp": (dates.to_timestamp, 1), "epoch": (dates.epoch, 1), "plus": (dates.plus, -1),
+    "minus": (dates.minus, 2), "days_between": (dates.days_between, 2), "date_plus": (dates.date_plus, 2),
+    "age": (dates.age, 2), "at_zone": (dates.at_zone, 3), "date_trunc": (fields.date_trunc, -1),
+    "date_part": (fields.date_part, 2), "date_bin": (fields.date_bin, 3), "to_char": (formats.to_char, 2),
+    "parse_time": (formats.parse_time, 2), "interval_add": (interval_add, 3), "interval_times": (interval_times, 3),
+    "interval_order": (interval_order, 1), "make_interval": (make_interval, 7), "make_date": (make_date, 3),
+    "make_timestamp": (make_timestamp, 6), "timestamp_round": (timestamp_round, 2), "isfinite": (isfinite, 1),
+    "justify_days": (partial(justify, True, False), 1), "justify_hours": (partial(justify, False, True), 1),
+    "justify_interval": (partial(justify, True, True), 1),
+}  # fmt: skip
+CONSTANT = {**OWN, **numbers.FUNCTIONS, **texts.FUNCTIONS, **introspection.FUNCTIONS}
+NAMES = frozenset((*CONSTANT, *numbers.VOLATILE, *aggregates.AGGREGATES))
+
+
+def register(connection: apsw.Connection) -> None:
+    """Make them known to ``connection``, with the table functions pgsql_series and pgsql_elements."""
+    for known, deterministic in ((CONSTANT, True), (numbers.VOLATILE, False)):
+        for name, (function, count) in known.items():
+            guarded = partial(_guarded, name, function)
+            connection.create_scalar_function(f"pgsql_{name}", guarded, count, deterministic=deterministic)
+    for name, final in aggregates.AGGREGATES.items():
+        connection.create_aggregate_function(f"pgsql_{name}", partial(_gathering, final))
+    for name, table in (("pgsql_series", SERIES), ("pgsql_elements", ELEMENTS)):
+        module: Any = table
+        connection.create_module(name, module, use_bestindex_object=True, eponymous=True, read_only=True)
+
+
+def _gathering(final: Callable[[aggregates.Rows], Value]) -> aggregates.Gathering:
+    return aggregates.Gathering(partial(_guarded, "of an aggregate", final))
+
+
+def _guarded(name: str, function: Callable[..., Value], *values: Any) -> Value:
+    """``function`` of ``values``; whatever it cannot take is PostgreSQL's kind of error, not Python's."""
+    try:
+        return function(*values)
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError) as error:
+        raise refusals.data(f"invalid argument of {name}: {error!s:.100}", refusals.INVALID_TEXT) from error
+
+
+def elements(_array: Value = None) -> Iterator[tuple[Value, int]]:
+    """An array's elements with their places. SQLite sees the argument as a column too, so that has no usual name."""
+    for place, value in enumerate([] if _array is None else json.loads(str(texts.array(_array))), 1):
+        yield value, place
+
+
+def series(_start: Value = None, _stop: Value = None, _step: Value = None) -> Iterator[tuple[Value]]:
+    """``generate_series(start, stop[, step])``, of numbers or times."""
+    start, stop, step = _start, _stop, _step
+    if start is None or stop is None:
+        return
+    if isinstance(start, str) or isinstance(stop, str):
+        yield from _times(str(start), str(stop), str(step or "1 day"))
+        return
+    value, end, by = float(start), float(stop), 1.0 if step is None else float(step)
+    if by == 0:
+        raise refusals.data("step size cannot equal zero", refusals.INVALID_PARAMETER)
+    whole = all(isinstance(part, int) or part is None for part in (start, stop, step))
+    for number in range(LONGEST_SERIES):
+        at = value + number * by
+        if at > end if by > 0 else at < end:
+            return
+        yield (int(at) if whole else at,)
+    raise refusals.data("a series of more than 10,000,000 rows is refused", "54000")
+
+
+SERIES = tablefunctions.Module(series, ["_value"])
+ELEMENTS = tablefunctions.Module(elements, ["_value", "_place"])
+
+
+def _times(start: str, stop: str, step: str) -> Iterator[tuple[Value]]:
+    time, end, by = dates.parse(start), dates.parse(stop), intervals.interval(step)
+    if by.order == 0:
+        raise refusals.data("step size cannot equal zero", refusals.INVALID_PARAMETER)
+    for _ in range(LONGEST_SERIES):
+        if time > end if by.order > 0 else time < end:
+            return
+        yield (dates.text_of(time),)
+        time = dates.later(time, by)
+    raise refusals.data("a series of more than 10,000,000 rows is refused", "54000")

@@ -1,0 +1,211 @@
+"""Casts, and the types that two sides of a comparison meet in.
+
+A literal is converted here, so that SQLite sees a constant; what stands in a column is converted by a function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ftsql.serve import refusals
+from ftsql.serve.functions import numbers
+from ftsql.serve.functions import timestamps as dates
+from ftsql.serve.functions.intervals import interval
+from ftsql.serve.translate.inference import type_of, typed
+from ftsql.serve.translate.parameters import Parameters
+from ftsql.serve.translate.tree import Node, call, exp
+from ftsql.serve.translate.type_names import NUMBERS, OBJECTS, TEXTS, TIMES, UNKNOWN, WHOLE, of_cast, wider
+
+RELATIVE = ("now", "today", "yesterday", "tomorrow")  # literals that are not constant
+OF_TIME = (*TIMES, "interval")
+CATALOGS = {"regclass": ("pg_class", "relname"), "regnamespace": ("pg_namespace", "nspname"),
+            "regrole": ("pg_roles", "rolname"), "regtype": ("pg_type", "typname"),
+            "regproc": ("pg_proc", "proname"), "regprocedure": ("pg_proc", "proname")}  # fmt: skip
+
+
+def common(nodes: Sequence[Node]) -> str | None:
+    """The type in which all of ``nodes`` are compared; None where they are taken as they are."""
+    found: str | None = UNKNOWN
+    for node in nodes:
+        found = wider(found, type_of(node)) if type_of(node) is not None else found
+    return found if found != UNKNOWN else None
+
+
+def meet(left: Node, right: Node, parameters: Parameters) -> tuple[Node, Node]:
+    """Both sides of a comparison, of one type."""
+    type = common([left, right])
+    if type is None:
+        return left, right
+    return ordered(coerced(left, type, parameters)), ordered(coerced(right, type, parameters))
+
+
+def ordered(node: Node) -> Node:
+    """What compares as ``node`` does in PostgreSQL."""
+    return call("pgsql_interval_order", node) if type_of(node) == "interval" else node
+
+
+def coerced(node: Node, type: str, parameters: Parameters) -> Node:
+    """``node`` where a value of ``type`` is expected."""
+    parameters.note(node, type)
+    bare = node.unnest()
+    own = type_of(node)
+    if isinstance(bare, exp.Literal) and bare.is_string and own in (UNKNOWN, None):
+        found = _literal(str(bare.this), type)
+        return typed(found, type) if found is not None else node
+    if isinstance(bare, exp.Parameter) and type in OF_TIME:
+        return typed(_converted(bare, type), type)
+    if own == "date" and type in ("timestamp", "timestamptz"):
+        return typed(call("pgsql_timestamp", node), type)
+    if own is None and type == "interval":
+        return typed(call("pgsql_interval", node), type)
+    return node
+
+
+def cast(node: Node, parameters: Parameters) -> Node | None:
+    """``x::type``."""
+    to, inner = of_cast(node.args["to"]), node.this
+    own = type_of(inner)
+    parameters.note(inner, to)
+    if isinstance(inner, exp.Null):
+        return inner
+    bare = inner.unnest()
+    if isinstance(bare, exp.Literal) and bare.is_string and own in (UNKNOWN, None):
+        found = _literal(str(bare.this), to)
+        if found is not None:
+            return _limited(found, node, to)
+    if to in OBJECTS:
+        return _object(inner, to)
+    if own == to and to != "numeric" and not _sizes(node):
+        return exp.Paren(this=inner) if isinstance(inner, exp.Binary) else inner
+    if to in TEXTS:
+        return _limited(as_text(inner), node, to)
+    return _limited(_number(inner, own, to) or _converted(inner, to), node, to)
+
+
+def as_text(node: Node) -> Node:
+    """``x::text``."""
+    own = type_of(node)
+    if own in TEXTS or own in ("interval", "date", "timestamp", "json", "jsonb"):
+        return node
+    if own == "bool":
+        return exp.Case(
+            ifs=[exp.If(this=node, true=exp.Literal.string("true")),
+                 exp.If(this=exp.Not(this=exp.Paren(this=node.copy())), true=exp.Literal.string("false"))]
+        )  # fmt: skip
+    if own == "timestamptz":
+        return exp.DPipe(this=node, expression=exp.Literal.string("+00"))
+    if own in (*WHOLE, UNKNOWN):
+        return exp.Cast(this=node, to=exp.DataType.build("text"))
+    return call("pgsql_text", node, own or "")
+
+
+def _number(inner: Node, own: str | None, to: str) -> Node | None:
+    if to in WHOLE:
+        if own in WHOLE or own == "bool":
+            return inner
+        return call("pgsql_int_even" if own in ("float8", "float4") else "pgsql_int", inner)
+    if to in ("float8", "float4"):
+        real = exp.Cast(this=inner, to=exp.DataType.build("double"))
+        return real if own in NUMBERS else call("pgsql_float", inner)
+    if to == "numeric":
+        return inner if own in NUMBERS else call("pgsql_numeric", inner)
+    if to == "bool":
+        return exp.NEQ(this=inner, expression=exp.Literal.number(0)) if own in WHOLE else call("pgsql_bool", inner)
+    return None
+
+
+def _converted(inner: Node, to: str) -> Node:
+    if to == "timestamp":
+        return call("pgsql_timestamp", inner, 0)
+    if to in ("date", "interval", "time"):
+        return call(f"pgsql_{to}", inner)
+    if to == "timestamptz":
+        return call("pgsql_timestamp", inner)
+    if to.endswith("[]"):
+        return call("pgsql_array", inner)
+    return inner  # json, uuid, bytea, and names of the catalog's own types: the value stays
+
+
+def _sizes(node: Node) -> list[int]:
+    """The numbers in varchar(20), numeric(10, 2), timestamp(0)."""
+    to = node.args["to"]
+    parts = [part.this for part in to.expressions if isinstance(part, exp.DataTypeParam)]
+    return [int(part.this) for part in parts if isinstance(part, exp.Literal) and str(part.this).isdigit()]
+
+
+def _limited(value: Node, node: Node, to: str) -> Node:
+    sizes = _sizes(node)
+    if not sizes:
+        return value
+    if to in ("varchar", "bpchar"):
+        return call("substr", value, 1, sizes[0])
+    if to == "numeric":
+        return call("pgsql_round", value, sizes[1] if len(sizes) > 1 else 0)
+    if to in ("timestamp", "timestamptz"):
+        return call("pgsql_timestamp_round", value, sizes[0])
+    return value
+
+
+def _literal(text: str, type: str) -> Node | None:
+    """The constant that a string is as a ``type``; None where it stays a string."""
+    if type in TIMES and text.strip().lower() not in RELATIVE:
+        made = dates.date(text) if type == "date" else dates.timestamp(text, type == "timestamptz")
+        return exp.Literal.string(str(made))
+    if type == "interval":
+        return exp.Literal.string(str(interval(text)))
+    if type in (*NUMBERS, "bool") and type != "oid":
+        made = numbers.to_bool(text) if type == "bool" else numbers.numeric(text)
+        if type in WHOLE and not isinstance(made, int):
+            raise refusals.data(f'invalid input syntax for type integer: "{text:.60}"', refusals.INVALID_TEXT)
+        if (isinstance(made, float) and made in (float("inf"), float("-inf"))) or made != made:
+            return call("pgsql_float", text)
+        negative = isinstance(made, (int, float)) and made < 0
+        found: Node = exp.Literal.number(str(made).lstrip("-"))
+        return exp.Paren(this=exp.Neg(this=found)) if negative else found
+    if type == "oid" and text.strip().isdigit():
+        return exp.Literal.number(text.strip())
+    return exp.Literal.string(text) if type in TEXTS else None
+
+
+def _object(inner: Node, to: str) -> Node:
+    """A name of the catalog's objects as its number, and a number as a name."""
+    if to not in CATALOGS:
+        return inner
+    table, name = CATALOGS[to]
+    literal = inner.unnest()
+    if isinstance(literal, exp.Literal) and literal.is_string:
+        text = str(literal.this)
+        if text.isdigit():
+            return typed(exp.Literal.number(text), "oid")
+        wanted = text.rpartition(".")[2].strip('"') if to != "regtype" else text
+        return typed(_looked_up(table, "oid", name, exp.Literal.string(wanted)), "oid")
+    if type_of(inner) in (*TEXTS, None) and to == "regclass":
+        return typed(call("coalesce", _looked_up(table, "oid", name, inner), inner.copy()), "oid")
+    if to == "regtype":
+        return typed(call("pgsql_format_type", inner, exp.Null()), "text")
+    return typed(call("coalesce", _looked_up(table, name, "oid", inner), inner.copy()), "text")
+
+
+def _looked_up(table: str, column: str, by: str, value: Node) -> Node:
+    # The catalog's table by an alias of its own: ``value`` may be a column of the same table outside.
+    source = exp.to_table(f"pg_catalog.{table}")
+    source.set("alias", exp.TableAlias(this=exp.to_identifier("_named")))
+    found = exp.select(exp.column(column, table="_named")).from_(source)
+    found = found.where(exp.EQ(this=exp.column(by, table="_named"), expression=value)).limit(1)
+    return exp.Subquery(this=found)
+
+
+def interval_literal(node: Node, parameters: Parameters) -> Node | None:
+    """``interval '7 days'``, whose unit the parser took off."""
+    if isinstance(node.parent, exp.Cast) and node.arg_key == "to":
+        return None
+    unit = node.args.get("unit")
+    if isinstance(unit, exp.IntervalSpan):
+        raise refusals.unsupported("an interval with TO", "write interval '1 day 02:00'")
+    words = f" {unit.name.lower()}" if unit is not None else ""
+    if isinstance(node.this, exp.Literal):
+        return exp.Literal.string(str(interval(f"{node.this.this}{words}")))
+    if node.this is None:
+        raise refusals.syntax("an interval is written interval '1 day'")
+    parameters.note(node.this, "interval")
+    return call("pgsql_interval", node.this)

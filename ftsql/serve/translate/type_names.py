@@ -1,0 +1,87 @@
+"""PostgreSQL's names of types: for what a table declares, and for what a cast is written to.
+
+A name is PostgreSQL's own (int8, timestamptz); None is a type that cannot be told.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ftsql.serve.text import fold
+from ftsql.serve.translate.tree import Node, exp
+
+UNKNOWN = "unknown"  # a string or NULL that takes its type from what stands beside it
+WHOLE = ("int2", "int4", "int8", "oid")
+NUMBERS = ("int2", "int4", "int8", "oid", "numeric", "float4", "float8")
+TIMES = ("date", "timestamp", "timestamptz")
+TEXTS = ("text", "varchar", "bpchar", "name", "char", "citext")
+OBJECTS = ("regclass", "regtype", "regproc", "regprocedure", "regnamespace", "regrole", "regoper", "regoperator")
+
+ALIASES = {
+    "int": "int4", "integer": "int4", "bigint": "int8", "smallint": "int2", "tinyint": "int2", "serial": "int4",
+    "bigserial": "int8", "float": "float8", "double": "float8", "double precision": "float8", "real": "float4",
+    "decimal": "numeric", "bigdecimal": "numeric", "boolean": "bool", "character varying": "varchar",
+    "nvarchar": "varchar", "nchar": "bpchar", "character": "bpchar", "timestampntz": "timestamp",
+    "datetime": "timestamp", "timestamp without time zone": "timestamp", "timestamp with time zone": "timestamptz",
+    "time without time zone": "time", "varbinary": "bytea", "blob": "bytea", "string": "text",
+    "sql_identifier": "name", "character_data": "varchar", "cardinal_number": "int4", "yes_or_no": "varchar",
+}  # fmt: skip
+DECLARED = (  # by what the declared type holds, in SQLite's manner
+    ("TIMESTAMPTZ|WITH TIME ZONE", "timestamptz"), ("TIMESTAMP|DATETIME", "timestamp"), ("DATE", "date"),
+    ("INTERVAL", "interval"), ("BOOL", "bool"), ("JSONB", "jsonb"), ("JSON", "json"), ("BYTEA|BLOB", "bytea"),
+    ("SMALLINT|INT2", "int2"), ("INT4", "int4"), ("INT", "int8"), ("CHAR|CLOB|TEXT|STRING", "text"),
+    ("NAME", "name"), ("OID", "oid"), ("REAL|FLOA|DOUB", "float8"), ("NUMERIC|DECIMAL", "numeric"),
+)  # fmt: skip
+
+
+def of_declared(declared: str | None) -> str | None:
+    """The type of a column for what its table declares."""
+    words = (declared or "").upper()
+    known = words.lower().removesuffix("[]")
+    if words.endswith("[]") or known in (*NUMBERS, *TEXTS, *OBJECTS, "bool"):
+        return words.lower()
+    return next((name for pattern, name in DECLARED if re.search(pattern, words)), None)
+
+
+def of_cast(to: Node) -> str:
+    """The type that a cast is written to."""
+    if isinstance(to, exp.DataType):
+        if to.this == exp.DataType.Type.ARRAY:
+            inner = to.expressions[0] if to.expressions else None
+            return f"{of_cast(inner) if inner is not None else 'text'}[]"
+        if to.this == exp.DataType.Type.USERDEFINED:
+            kind = to.args.get("kind")
+            name = kind.name if isinstance(kind, Node) else str(kind or "")
+            if isinstance(kind, exp.Dot):
+                name = kind.expression.name
+            if isinstance(kind, exp.Identifier) and kind.args.get("quoted") and name == "char":
+                return "char"
+        elif to.this == exp.DataType.Type.CHAR:
+            return "bpchar"
+        else:
+            name = str(getattr(to.this, "value", to.this))  # regclass and its like are names, not members
+    elif isinstance(to, exp.Interval):
+        return "interval"
+    else:
+        name = str(to.this)
+    name = fold(name)
+    if name.startswith("_"):
+        return f"{ALIASES.get(name[1:], name[1:])}[]"
+    return ALIASES.get(name, name)
+
+
+def of_number(text: str) -> str:
+    """The type of a number as it is written."""
+    if not text.isdigit():
+        return "numeric"
+    return "int4" if int(text) < 2**31 else "int8" if int(text) < 2**63 else "numeric"
+
+
+def wider(left: str | None, right: str | None) -> str | None:
+    """The type of two that meet in a CASE, a UNION or an arithmetic operation."""
+    if left in (None, UNKNOWN) or right in (None, UNKNOWN) or left == right:
+        return left if left not in (None, UNKNOWN) else right
+    for order in (NUMBERS, TIMES):
+        if left in order and right in order:
+            return max(left, right, key=order.index)
+    return left if left in TEXTS and right in TEXTS else None

@@ -1,0 +1,277 @@
+"""SQL functions: what acts at once, such as cancel_job and upload_file, and what was created last.
+
+SQLite may call a function more often than a reader of the SQL would think; so each acts once per
+statement and arguments, and never in a statement that sorts and limits after having called it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import apsw
+from pydantic_core import from_json
+
+from ftsql.api.client import Client
+from ftsql.api.ids import in_url
+from ftsql.api.upload import Upload
+from ftsql.errors import APIError, DataError, NotSupportedError, ProgrammingError
+from ftsql.read import contents
+from ftsql.read import metadata_filter as metadata
+from ftsql.read.other_resources import Nested
+from ftsql.resources.definitions import FILES, JOBS, is_finished
+from ftsql.resources.resource import SQLiteValue, json_text
+from ftsql.sqlite.bytecode import misplaced
+from ftsql.sqlite.session import Session
+from ftsql.write.queue import too_many
+from ftsql.write.write import Write
+
+DROPS = re.compile(r"\bON\s+CONFLICT\b|\bOR\s+(IGNORE|REPLACE)\b", re.IGNORECASE)  # an INSERT that may drop a row
+EFFECTS = ("create_job", "cancel_job", "pause_job", "resume_job", "upload_file")
+NO_EFFECT = ("file_content",)  # so that a view may call it
+WAIT_SECONDS = 24 * 3600.0  # how long wait_job waits unless told
+Function = Callable[..., SQLiteValue]
+
+
+def register(session: Session) -> None:
+    """Make the functions known to the session's connection; with ``read_only`` only those without effect."""
+    session.connection.create_scalar_function(metadata.NAME, metadata.has, 2, deterministic=True)
+    for name, (function, counts) in _functions(session).items():
+        for count in counts:
+            flags = 0 if name in NO_EFFECT else apsw.SQLITE_DIRECTONLY
+            session.connection.create_scalar_function(name, function, count, deterministic=False, flags=flags)
+
+
+def unregister(session: Session) -> None:
+    """Take the functions off again."""
+    session.connection.create_scalar_function(metadata.NAME, None, 2)
+    for name, (_, counts) in _functions(session).items():
+        for count in counts:
+            session.connection.create_scalar_function(name, None, count)
+
+
+def _functions(session: Session) -> dict[str, tuple[Function, tuple[int, ...]]]:
+    """Each function with the numbers of arguments that it takes."""
+    functions: dict[str, tuple[Function, tuple[int, ...]]] = {
+        "last_job_id": (lambda: session.last_job_id, (0,)),
+        "last_jobs": (partial(_last, session), (0,)),
+        "wait_job": (partial(_wait, session), (1, 2)),
+        "file_content": (partial(_content, session), (1, 2)),
+    }
+    if not session.read_only:
+        functions["create_job"] = (partial(_create, session), (2, 3))
+        functions["upload_file"] = (partial(_upload, session), (1, 2, 3))
+        for action in ("cancel", "pause", "resume"):
+            functions[f"{action}_job"] = (partial(_act, session, action), (1, 2))
+    return functions
+
+
+def _act(session: Session, action: Any, id: SQLiteValue, provider: SQLiteValue = None) -> SQLiteValue:
+    """Cancel, pause or resume a job; gives its status afterwards, NULL for a NULL id."""
+    name = f"{action}_job"
+    if id is None:
+        return None
+
+    def act() -> SQLiteValue:
+        client = _owner(session, name, id, provider)
+        if action in client.account.provider.without:
+            raise NotSupportedError(f"{client.account.name} has no way to {action} a job")
+        write = Write(client, action, session.statement.sql, job_id=str(id))
+        try:
+            write.row = session.sender.send(write)
+        except APIError as error:
+            if error.no_such:
+                raise ProgrammingError(f"{name}: no such job: {id!r:.80} ({error})") from None
+            if action != "cancel" or write.row is None or not is_finished(write.row.status):
+                raise
+        session.learn(write)
+        _stop(write, f"{write.job_id} is {write.row.state} now")
+        return write.row.status
+
+    return _once(session, name, (id, provider), act)
+
+
+def _create(session: Session, model: SQLiteValue, file: SQLiteValue, options: SQLiteValue = None) -> SQLiteValue:
+    """Create a job now; gives its id. ``options`` is a JSON object of further columns, provider included."""
+
+    def create() -> SQLiteValue:
+        values: dict[str, Any] = {"model": model, "training_file": file}
+        for key, value in _options(options).items():
+            if key in values:
+                raise ProgrammingError(f"create_job: {key} is an argument of its own; leave it out of the options")
+            values[key] = value if isinstance(value, str) else json_text(value)
+        client = session.client(values.pop("provider", None), "create a job")
+        present = {key: value for key, value in values.items() if value is not None}
+        write = Write.create(client, present, session.statement.sql)
+        write.row = session.sender.send(write)
+        session.sender.stand([write])
+        session.learn(write)
+        session.stands(write)
+        _stop(write, f"{write.row.id} was created and stays")
+        return write.row.id
+
+    return _once(session, "create_job", (model, file, options), create)
+
+
+def _upload(
+    session: Session, path: SQLiteValue, purpose: SQLiteValue = None, provider: SQLiteValue = None
+) -> SQLiteValue:
+    """Upload a local file now; gives its id, NULL for a NULL path."""
+    if path is None:
+        return None
+    wanted = "fine-tune" if purpose is None else purpose
+    if not isinstance(path, str) or not isinstance(wanted, str) or not re.fullmatch(r"[\w.-]{1,64}", wanted, re.ASCII):
+        raise ProgrammingError("upload_file takes a path, a purpose such as 'fine-tune', and a provider")
+
+    def upload() -> SQLiteValue:
+        client = session.client(None if provider is None else str(provider), "upload a file")
+        with contextlib.closing(Upload(path, {"purpose": wanted, **client.account.body()})) as body:
+            request = {"filename": body.filename, "bytes": body.size, "purpose": wanted}
+            sql = session.statement.sql
+            write = Write(client, "upload", sql, request=request, resource=FILES, upload=body)
+            try:
+                write.row = session.sender.send(write)
+            except APIError as error:
+                if not error.ambiguous:
+                    _stop(write, f"the upload of {path!r} was broken off, and nothing was stored")
+                raise
+        session.sender.stand([write])
+        session.stands(write)
+        _stop(write, f"{write.row.id} was uploaded and stays")
+        return write.row.id
+
+    return _once(session, "upload_file", (path, purpose, provider), upload)
+
+
+def _content(session: Session, id: SQLiteValue, provider: SQLiteValue = None) -> SQLiteValue:
+    """A file's content: text where it is UTF-8, else a BLOB; NULL for a NULL id."""
+    if id is None:
+        return None
+    look = session.statement.look
+    accounts = [account for account in look.accounts if provider is None or account.name == provider]
+    if provider is not None and not accounts:
+        session.client(str(provider), "read a file")
+    serving = [account for account in accounts if FILES.lacks not in account.provider.without]
+    if not serving:
+        raise NotSupportedError(f"{accounts[0].name} does not serve {FILES.noun}s")
+    if not isinstance(id, str) or not any(in_url(account, id) for account in serving):
+        raise ProgrammingError(f"file_content: {id!r:.80} is no file's id")
+    if len(serving) > 1:
+        files: Nested = look.nested.setdefault(FILES.table, Nested(look, FILES))
+        serving = [account for account in serving if files.get(account, id) is not None]
+    if len(serving) > 1:
+        names = ", ".join(account.name for account in serving)
+        raise ProgrammingError(
+            f"file_content: several providers have {id!r} ({names}): say which, as the second argument"
+        )
+    content = contents.of(look).get(serving[0], id) if serving else None
+    if content is None:
+        names = ", ".join(account.name for account in accounts)
+        raise ProgrammingError(f"file_content: no such file at {names}: {id!r:.80}")
+    with contextlib.suppress(UnicodeDecodeError):
+        return content if b"\0" in content else content.decode()  # a text of SQLite's ends at a zero
+    return content
+
+
+def _stop(write: Write, what: str) -> None:
+    """An interrupt that came while ``write`` was under way ends the statement, so that nothing more is sent."""
+    if write.stopped is not None:
+        raise write.stopped(f"interrupted: {what}")
+
+
+def _options(options: SQLiteValue) -> dict[str, Any]:
+    if options is None:
+        return {}
+    try:
+        decoded = from_json(options) if isinstance(options, str) else None
+    except ValueError as error:
+        raise DataError(f"create_job: the options are no valid JSON: {error}") from None
+    if not isinstance(decoded, dict):
+        raise DataError("create_job: the options are a JSON object, such as json_object('suffix', 'a')")
+    return decoded
+
+
+def _wait(session: Session, id: SQLiteValue, seconds: SQLiteValue = None) -> SQLiteValue:
+    """Wait until a job has finished or is paused, or ``seconds`` have passed; gives its status then."""
+    if id is None:
+        return None
+    client = _owner(session, "wait_job", id, None)
+    assert isinstance(id, str)
+    limit = float(seconds) if isinstance(seconds, (int, float)) else WAIT_SECONDS
+    end = time.monotonic() + limit
+    pause = 1.0
+    while True:
+        body = client.get(f"/{id}", None, session.statement.look).wait(session.interrupted)
+        if body is None:
+            raise ProgrammingError(f"wait_job: no such job: {id!r:.80}")
+        row = JOBS.one(client.account.name, body, id, session.statement.look.tell)
+        session.statement.look.learn(client.account, row)
+        left = end - time.monotonic()
+        if is_finished(row.status) or row.status == "paused" or left <= 0:
+            return row.status
+        tick = time.monotonic() + min(pause, left)
+        while (rest := tick - time.monotonic()) > 0:
+            time.sleep(min(0.05, rest))
+            if session.interrupted():
+                raise apsw.InterruptError("interrupted")
+        pause = min(pause * 1.5, 30.0)
+
+
+def _last(session: Session) -> SQLiteValue:
+    """The keys of the jobs that the last transaction created, as a JSON array. Raises while some are queued."""
+    if session.queue.waiting:
+        raise ProgrammingError(
+            f"{session.queue.waiting} queued: the jobs are created at COMMIT, and have no ids before. COMMIT creates "
+            "them, ROLLBACK drops them; RETURNING needs an INSERT outside of a transaction"
+        )
+    return json_text(session.last_jobs)
+
+
+def _owner(session: Session, name: str, id: SQLiteValue, provider: SQLiteValue) -> Client:
+    """The client of the provider that has the job; with several active, exactly one must."""
+    if not isinstance(id, str) or not any(in_url(account, id) for account in session.accounts or ()):
+        if session.accounts:
+            raise ProgrammingError(f"{name}: {id!r:.80} is no job's id")
+    elif provider is None and len(session.clients) > 1:
+        look = session.statement.look
+        owners = [account for account in session.accounts if look.get(account, id) is not None]
+        if len(owners) != 1:
+            names = ", ".join(account.name for account in owners)
+            raise ProgrammingError(
+                f"{name}: {id!r} is a job at several providers ({names}): say which, {name}('{id}', '{owners[0].name}')"
+                if owners
+                else f"{name}: no such job at any active provider: {id!r:.80}"
+            )
+        return session.clients[owners[0]]
+    return session.client(None if provider is None else str(provider), f"call {name}")
+
+
+def _once(
+    session: Session, name: str, arguments: tuple[SQLiteValue, ...], act: Callable[[], SQLiteValue]
+) -> SQLiteValue:
+    """``act()``, once per statement and arguments. Raises ProgrammingError where SQLite may call too often."""
+    statement = session.statements.calling(name)
+    key = (name, *arguments)
+    if key not in statement.results:
+        drops = "insert" in statement.sql.lower() and DROPS.search(statement.sql) is not None
+        if drops or name in misplaced(statement.program or [], EFFECTS):
+            raise ProgrammingError(
+                f"{name} was not called: here SQLite would call it for rows that the statement then drops. Let it "
+                f"stand alone over the rows that you choose: SELECT {name}(id) FROM (SELECT id … ORDER BY … LIMIT …)"
+            )
+        session.stop_if_held()
+        acted, limit = session.acted(), session.settings.max_writes
+        if acted + session.queue.waiting >= limit:
+            raise ProgrammingError(too_many(limit, sent=acted))
+        if acted == 1 and session.confirm is not None and not session.confirm(f"1 {name} was done: go on with more?"):
+            raise ProgrammingError(f"not confirmed: the first {name} was done, and no more")
+        statement.acts += 1
+        session.statements.acted += 1
+        for other in [other for other in statement.results if other[0] != name and other[1] == arguments[0]]:
+            del statement.results[other]  # what another act on the same job gave holds no more
+        statement.results[key] = act()
+    return statement.results[key]

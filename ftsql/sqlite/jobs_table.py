@@ -1,0 +1,239 @@
+"""SQLite's side of ``fine_tuning_jobs``: APSW's callbacks, turned into plans, scans and queued writes.
+
+A constraint taken here is still checked by SQLite (omit is never set), and a constraint keeps the slot
+number that SQLite gave it: the unusable ones take slots too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import apsw
+
+from ftsql.errors import IntegrityError, InternalError, NotSupportedError, ProgrammingError
+from ftsql.read import metadata_filter as metadata
+from ftsql.read.plan import ID_COLUMNS, Constraint, Order, Plan, plan
+from ftsql.read.prefetch import Feed
+from ftsql.read.scan import scan
+from ftsql.resources.cells import ALWAYS, NAMES, PROVIDER, Cells, layout, runs, whole
+from ftsql.resources.definitions import JOBS
+from ftsql.resources.resource import SQLiteValue
+from ftsql.sqlite import comparisons
+from ftsql.sqlite.session import Session
+from ftsql.sqlite.write_callbacks import Joining
+from ftsql.write.create_body import brief
+from ftsql.write.write import STATUS, Write
+
+OPERATORS = {
+    # Also each value of an IN. Taking the whole IN at once would be better, but APSW 3.54.1.0 fails the
+    # statement with "<NULL>" when such a set is empty, as in IN (SELECT … that finds nothing).
+    apsw.SQLITE_INDEX_CONSTRAINT_EQ: "=",
+    apsw.SQLITE_INDEX_CONSTRAINT_IS: "is",
+    apsw.SQLITE_INDEX_CONSTRAINT_NE: "<>",
+    apsw.SQLITE_INDEX_CONSTRAINT_GT: ">",
+    apsw.SQLITE_INDEX_CONSTRAINT_GE: ">=",
+    apsw.SQLITE_INDEX_CONSTRAINT_ISNULL: "null",
+    apsw.SQLITE_INDEX_CONSTRAINT_FUNCTION: "has",  # metadata_has, the one that FindFunction gives
+    apsw.SQLITE_INDEX_CONSTRAINT_LIMIT: "limit",
+    apsw.SQLITE_INDEX_CONSTRAINT_OFFSET: "offset",
+}
+LIMITS = (apsw.SQLITE_INDEX_CONSTRAINT_LIMIT, apsw.SQLITE_INDEX_CONSTRAINT_OFFSET)
+
+IDS = {number for number, name in enumerate(NAMES) if name in ID_COLUMNS}
+
+
+class Module:
+    """The module ``fine_tuning_jobs``: eponymous, and a table in the schema ``live``."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def Connect(self, connection: apsw.Connection, module: str, schema: str, table: str, *_: str) -> tuple[str, Table]:
+        if table != JOBS.table:  # a file could hold the table under a name that nothing guards
+            raise ProgrammingError(f"{schema}.{table}: the table of module {module} is called {JOBS.table}")
+        connection.vtab_config(apsw.SQLITE_VTAB_CONSTRAINT_SUPPORT, 1)
+        return JOBS.schema, Table(self._session)
+
+    Create = Connect
+
+
+class Table(Joining):
+    """One table object; SQLite makes several of one module, and their writes share the session's queue."""
+
+    def BestIndexObject(self, info: apsw.IndexInfo) -> bool:
+        constraints = [_constraint(info, slot) for slot in range(info.nConstraint)]
+        order = [
+            Order(NAMES[info.get_aOrderBy_iColumn(term)], info.get_aOrderBy_desc(term))
+            for term in range(info.nOrderBy)
+            if info.get_aOrderBy_iColumn(term) >= 0
+        ]
+        newest_first = all(account.newest_first for account in self._session.accounts)
+        times, waiting = comparisons.constraints(info, NAMES, JOBS.table)
+        chosen = plan(constraints, order if len(order) == info.nOrderBy else [], newest_first=newest_first)
+        more = [(slot, words) for slot, words in times if slot not in chosen.slots]
+        slots = (*chosen.slots, *(slot for slot, _ in more))
+        for position, slot in enumerate(slots, 1):
+            info.set_aConstraintUsage_argvIndex(slot, position)
+        info.orderByConsumed = chosen.newest_first
+        info.estimatedCost = comparisons.LAST if waiting else chosen.cost
+        info.estimatedRows = chosen.rows
+        info.idxStr = chosen.words + comparisons.said(words for _, words in more)
+        self._session.considered[info.idxStr] = [info.get_aConstraint_rhs(slot) for slot in slots]
+        info.idxNum = sum(1 << number for number in info.colUsed if number < len(NAMES))
+        return True
+
+    def FindFunction(self, name: str, arguments: int) -> tuple[int, Callable[..., SQLiteValue]] | None:
+        """Lets ``metadata_has(metadata, …)`` come as a constraint."""
+        if name.lower() == metadata.NAME and arguments == 2:
+            return apsw.SQLITE_INDEX_CONSTRAINT_FUNCTION, metadata.has
+        return None
+
+    def Open(self) -> Cursor:
+        return Cursor(self._session)
+
+    def Disconnect(self) -> None:
+        pass
+
+    Destroy = Disconnect
+
+    def UpdateInsertRow(self, rowid: int | None, fields: tuple[SQLiteValue, ...]) -> int:
+        try:
+            return self._insert(fields)
+        except BaseException:
+            self._session.statement.failed = True
+            raise
+
+    def _insert(self, fields: tuple[SQLiteValue, ...]) -> int:
+        return self.queue_row(lambda: self._create(fields))
+
+    def _create(self, fields: tuple[SQLiteValue, ...]) -> Write:
+        """The create that a row stands for. Raises IntegrityError for one that may not be sent."""
+        values = {name: value for name, value in zip(NAMES, fields, strict=True) if value is not None}
+        provider = values.pop("provider", None)
+        client = self._session.client(None if provider is None else str(provider), "create a job")
+        return Write.create(client, values, self._session.statement.sql)
+
+    def UpdateDeleteRow(self, rowid: int) -> None:
+        raise NotSupportedError(
+            "DELETE on fine_tuning_jobs is refused: the APIs delete no jobs. To stop one that runs: "
+            f"SELECT cancel_job('{str(rowid).partition('/')[2]}')"
+        )
+
+    def UpdateChangeRow(self, row: int, newrowid: int, fields: tuple[Any, ...]) -> None:
+        try:
+            self._change(row, fields)
+        except BaseException:
+            self._session.statement.failed = True
+            raise
+
+    def _change(self, row: int, fields: tuple[Any, ...]) -> None:
+        session = self._session
+        provider, _, id = str(row).partition("/")
+        client = session.client(provider, "change a job")
+        job = session.statement.look.get(client.account, id)
+        if job is None:
+            raise InternalError(f"{provider}: the job {id} that UPDATE found is gone; run the statement again")
+        for name, shown, value in zip(NAMES, whole(job), fields, strict=True):
+            if value is apsw.no_change or value == shown:
+                continue
+            if name != "status":
+                raise IntegrityError(
+                    f"{name} cannot be changed: of a job only status can, to {', '.join(map(repr, STATUS))}"
+                )
+            if value not in STATUS:
+                raise IntegrityError(
+                    f"status cannot be set to {brief(value)}: 'cancelled' cancels, 'paused' pauses, 'running' resumes"
+                )
+            action = STATUS[str(value)]
+            if action in client.account.provider.without:
+                raise NotSupportedError(f"{provider} has no way to {action} a job")
+            session.add(Write(client, action, session.statement.sql, job_id=id))
+
+
+class Cursor:
+    """One scan. It keeps the look of the statement in which SQLite opened it.
+
+    SQLite calls ``Column`` for every value that it reads, so that is a method of Python's own: the list ``_now``
+    gets the row that SQLite has, and answers for it.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._look = session.statement.look
+        self._feed: Feed | None = None
+        self._rows: Iterator[Cells] = iter(())
+        self._row: Cells | None = None
+        self._columns = 0
+        self._runs: tuple[tuple[Any, Any], ...] = ()
+        self._news = 0
+        self._now: list[SQLiteValue] = [None] * len(NAMES)
+        self.Column: Callable[[int], SQLiteValue] = self._now.__getitem__
+
+    def Filter(self, columns: int, words: str, arguments: Sequence[Any]) -> None:
+        look = self._look
+        self._session.statement.check(words, arguments)
+        plan = Plan.from_words(comparisons.heard(words)[0])
+        arguments = arguments[: len(plan.arguments)]
+        self.Close()
+        self._runs = runs(columns)
+        self._columns = columns = columns | ALWAYS
+        self._news = look.news
+        self._rows = scan(look, plan, arguments, columns)
+        if look.nested and plan.access == "list":  # they ask what this scan is about to show
+            values = dict(zip(plan.arguments, arguments, strict=True))
+            place = layout(columns).place
+            exact = {place[NAMES.index(name)]: values[name] for name in ("status", "model") if name in values}
+            exact = {place: value for place, value in exact.items() if isinstance(value, str)}
+            self._feed = feed = Feed(
+                self._rows,
+                place[PROVIDER],
+                lambda row: all(row[place] == value for place, value in exact.items()),
+            )
+            look.feeds.add(feed)
+            self._rows = feed.rows()
+            self.Column = self._given
+        self.Next()
+
+    def Eof(self) -> bool:
+        return self._row is None
+
+    def Next(self) -> None:
+        row = self._row = next(self._rows, None)
+        if row is not None:
+            if self._news != self._look.news:
+                row = self._look.now(row, self._columns)
+            for columns, cells in self._runs:
+                self._now[columns] = row[cells]
+
+    def _given(self, number: int) -> SQLiteValue:
+        if number in IDS and self._feed is not None:
+            self._feed.give()
+        return self._now[number]
+
+    def ColumnNoChange(self, number: int) -> Any:
+        return apsw.no_change
+
+    def Rowid(self) -> int:
+        raise ProgrammingError("fine_tuning_jobs has no rowid: its key is the column key")
+
+    def Close(self) -> None:
+        if self._feed is not None:
+            self._feed.end()
+        self._feed, self._row, self._rows = None, None, iter(())
+        self.Column = self._now.__getitem__
+
+
+def _constraint(info: apsw.IndexInfo, slot: int) -> Constraint:
+    code = info.get_aConstraint_op(slot)
+    column = info.get_aConstraint_iColumn(slot)
+    operator = OPERATORS.get(code, "other")
+    if code in LIMITS:
+        return Constraint(slot, "", operator, info.get_aConstraint_usable(slot))
+    return Constraint(
+        slot,
+        NAMES[column] if column >= 0 else "",
+        operator,
+        info.get_aConstraint_usable(slot),
+        info.get_aConstraint_collation(slot) == "BINARY",
+    )

@@ -1,0 +1,194 @@
+"""The write journal: every paid write, what it sent, and what became of it.
+
+An intent is durable before its request leaves and its result after; a credential is never written.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+import apsw
+from pydantic_core import from_json
+
+from ftsql.errors import ProgrammingError
+from ftsql.store.database import Store
+
+# queued: COMMIT will send it; sent: no answer yet; created: the job exists, its transaction is not over;
+# committed: it stands; refused: nothing came of it; cancelled: its job was cancelled again; unknown.
+State = Literal["queued", "sent", "created", "refused", "cancelled", "unknown", "committed"]
+
+COLUMNS = (
+    "write_id INTEGER",
+    "at INTEGER",
+    "state TEXT",
+    "action TEXT",
+    "provider TEXT",
+    "job_id TEXT",
+    "method TEXT",
+    "path TEXT",
+    "body JSON",
+    "http_status INTEGER",
+    "request_id TEXT",
+    "error TEXT",
+    "statement TEXT",
+    "open INTEGER",
+)
+NAMES = tuple(column.split()[0] for column in COLUMNS)
+DAY = 86_400
+MAX_STATEMENT = 2_000  # characters of a statement's text that are kept with each of its rows
+
+
+@dataclass(slots=True)
+class Entry:
+    """One write as the journal has it. ``owner`` is set while a process answers for it."""
+
+    write_id: int = 0
+    at: int = 0
+    state: State = "queued"
+    action: str = "create"
+    provider: str = ""
+    job_id: str | None = None
+    method: str = "POST"
+    path: str = ""
+    body: str | None = None
+    http_status: int | None = None
+    request_id: str | None = None
+    error: str | None = None
+    statement: str = ""
+    account: str = ""
+    fingerprint: str | None = None  # ["seed", n] or ["metadata", key], as JSON
+    owner: str | None = None
+
+
+FIELDS = tuple(field.name for field in fields(Entry))
+
+
+class Journal:
+    """The journal in ``store``, as one connection of a process sees and writes it."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def queue(self, entries: Sequence[Entry], max_creates_per_day: int | None = None) -> None:
+        """Record all ``entries`` together as about to be sent, and fill in their ids.
+
+        Raises ProgrammingError where they would exceed ``max_creates_per_day`` (counted over all processes
+        of the store), StoreError where the file cannot take them; then none is recorded.
+        """
+        self.store.owner.claim()
+        names = FIELDS[1:]
+        sql = f"INSERT INTO writes ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+        with self.store.transaction() as db:
+            creates = sum(1 for entry in entries if entry.action == "create")
+            if max_creates_per_day is not None and creates:
+                check_day(self.creates_of_the_day(), creates, max_creates_per_day)
+            for entry in entries:
+                entry.at = int(time.time())
+                entry.owner = self.store.owner.name
+                entry.statement = entry.statement[:MAX_STATEMENT]
+                db.execute(sql, [getattr(entry, name) for name in names])
+                entry.write_id = db.last_insert_rowid()
+
+    def record(
+        self,
+        write_ids: Iterable[int],
+        state: State,
+        *,
+        of: Iterable[State] | None = None,
+        job_id: str | None = None,
+        http_status: int | None = None,
+        request_id: str | None = None,
+        error: str | None = None,
+        release: bool = False,
+    ) -> int:
+        """Record what became of entries; what is None stays. Gives how many changed.
+
+        ``of``: only those in one of these states. ``release``: nobody answers for them any more, as for all
+        whose state is final or unknown.
+        """
+        ids = list(write_ids)
+        states = list(of or ())
+        mine = state in ("queued", "sent", "created") and not release
+        sql = (
+            "UPDATE writes SET state = ?, job_id = coalesce(?, job_id), http_status = coalesce(?, http_status), "
+            "request_id = coalesce(?, request_id), error = coalesce(?, error), at = coalesce(?, at), "
+            f"owner = {'owner' if mine else 'NULL'} WHERE write_id IN ({', '.join('?' * len(ids))})"
+            + (f" AND state IN ({', '.join('?' * len(states))})" if of is not None else "")
+        )
+        with self.store.transaction() as db:
+            at = int(time.time()) if state == "sent" else None
+            db.execute(sql, (state, job_id, http_status, request_id, error, at, *ids, *states))
+            return db.changes()
+
+    def cancelled(self, provider: str, job_id: str) -> None:
+        """The job was cancelled, or a file or permission deleted: the write that left it open is so no more."""
+        with self.store.transaction() as db:
+            db.execute(
+                "UPDATE writes SET state = 'cancelled' WHERE action IN ('create', 'grant', 'upload') "
+                "AND state = 'created' AND owner IS NULL AND provider = ? AND job_id = ?",
+                (provider, job_id),
+            )
+
+    def creates_of_the_day(self) -> int:
+        """The creates of the last 24 hours that were sent or are about to be, but for those refused."""
+        with self.store.lock:
+            found: int = self.store.db.execute(
+                "SELECT count(*) FROM writes WHERE action = 'create' AND state <> 'refused' AND at > ?",
+                (int(time.time()) - DAY,),
+            ).get
+        return found
+
+    def entries(self) -> Iterator[tuple[apsw.SQLiteValue, ...]]:
+        """The whole history in order, as tuples of COLUMNS."""
+        open = {entry.write_id for entry in self.open()}
+        with self.store.lock:
+            found = self.store.db.execute(f"SELECT {', '.join(NAMES[:-1])} FROM writes ORDER BY write_id").fetchall()
+        return ((*row, int(row[0] in open)) for row in found)
+
+    def open(self) -> list[Entry]:
+        """The writes of which nobody knows, or nobody has said, what is to become of them, oldest first.
+
+        Not those of a process that is still at work on them.
+        """
+        owners = {entry.owner for entry in self._unfinished()} - {None}
+        dead = {owner for owner in owners if owner is not None and not self.store.owner.is_alive(owner)}
+        # Read again: one that was at work before may have finished its writes and gone meanwhile.
+        return [entry for entry in self._unfinished() if entry.owner is None or entry.owner in dead]
+
+    def _unfinished(self) -> list[Entry]:
+        with self.store.lock:
+            found = self.store.db.execute(
+                f"SELECT {', '.join(FIELDS)} FROM writes WHERE state IN ('queued', 'sent', 'created', 'unknown') "
+                "ORDER BY write_id"
+            ).fetchall()
+        return [_entry(row) for row in found]
+
+    def has_made(self, provider: str, job_id: str) -> bool:
+        """Whether a create of this journal made that job, or an upload or grant that file or permission."""
+        sql = "SELECT 1 FROM writes WHERE provider = ? AND job_id = ? AND action IN ('create', 'grant', 'upload')"
+        with self.store.lock:
+            return self.store.db.execute(sql, (provider, job_id)).fetchone() is not None
+
+    def made(self, provider: str) -> dict[str, Any]:
+        """The jobs at ``provider`` that creates of this journal made, with their fingerprints (None: none)."""
+        sql = "SELECT job_id, fingerprint FROM writes WHERE action = 'create' AND provider = ? AND job_id IS NOT NULL"
+        with self.store.lock:
+            found: Any = self.store.db.execute(sql, (provider,)).fetchall()
+        return {id: None if fingerprint is None else from_json(fingerprint) for id, fingerprint in found}
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    return Entry(*row)
+
+
+def check_day(before: int, more: int, limit: int) -> None:
+    """Raises ProgrammingError where ``more`` creates after ``before`` in 24 hours exceed ``limit``."""
+    if before + more > limit:
+        raise ProgrammingError(
+            f"max_creates_per_day = {limit}: {before} were sent in the last 24 hours, and {more} more would be too "
+            "many: nothing was sent. Allow more if you mean it: connect(max_creates_per_day=…), "
+            "ftsql --max-creates-per-day …, FTSQL_MAX_CREATES_PER_DAY"
+        )
