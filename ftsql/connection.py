@@ -21,11 +21,10 @@ from pydantic_core import to_json
 from ftsql.api.account import Account, accounts
 from ftsql.api.provider import Provider, load
 from ftsql.data import read_text
-from ftsql.environment import Environment
 from ftsql.errors import ConfigError, InterfaceError, ProgrammingError, StoreError, Warning
 from ftsql.registration import Registration
 from ftsql.resources.definitions import JOBS, OTHERS, TABLES
-from ftsql.settings import Settings
+from ftsql.settings import Environment, Settings
 from ftsql.sqlite import about_tables as about
 from ftsql.sqlite import authorizer as guard
 from ftsql.sqlite import functions, writable

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_type_hints
 
 from ftsql.errors import ConfigError
 
 LONGEST = 1e8  # seconds, three years: what waits on a socket or a lock takes no more
+
+
+class Environment(Mapping[str, str]):
+    """Variables by name; a traceback that shows its locals shows none of them."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+
+    def __getitem__(self, name: str) -> str:
+        return self._variables[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variables)
+
+    def __len__(self) -> int:
+        return len(self._variables)
+
+    def __repr__(self) -> str:
+        return "Environment()"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import apsw
 import pytest
 
 import ftsql
-from ftsql.api.unpacking import unpacked
+from ftsql.api.transport import unpacked
 from ftsql.errors import OperationalError
 from ftsql.sandbox import Fault, Sandbox
 from tests.conftest import Connect

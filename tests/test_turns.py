@@ -84,7 +84,7 @@ def test_what_was_numbered_in_a_transaction_that_failed_is_numbered_anew(connect
 def test_a_child_of_a_fork_does_not_wait_for_a_thread_that_it_does_not_have(tmp_path: Path) -> None:
     script = """
 import os, sys, threading
-from ftsql.store.turns import turn_at
+from ftsql.store.database import turn_at
 held, done = threading.Event(), threading.Event()
 def hold():
     with turn_at("x"):

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic_core import from_json
 
@@ -29,6 +29,8 @@ from ftsql.resources.resource import Echoed
 ESCAPED = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
 )
+PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._~:@=+,-]{0,2047}")
+ENCODED = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9._~:@=+,-]|%[0-9A-Fa-f]{2}){0,2047}")
 
 
 @dataclass(eq=False)
@@ -301,3 +303,10 @@ def accounts(
         return [Account(known[name], environment) for name in dict.fromkeys(chosen)]
     complete = [Account(provider, environment) for provider in known.values()]
     return [account for account in complete if not account.missing() and not account.provider.by_name]
+
+
+def in_url(account: Account, id: str) -> bool:
+    """Whether ``id`` can stand in a URL of this account as it is."""
+    if account.provider.encoded_ids and ENCODED.fullmatch(id):
+        return ".." not in unquote(id)
+    return PLAIN.fullmatch(id) is not None

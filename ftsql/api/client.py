@@ -12,9 +12,8 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ftsql import interrupts as ctrl_c
-from ftsql.api.account import Account, missing_key
+from ftsql.api.account import Account, in_url, missing_key
 from ftsql.api.calls import Call, Workers
-from ftsql.api.ids import in_url
 from ftsql.api.pages import decoded
 from ftsql.api.rate_limiter import Limiter, limiter
 from ftsql.api.request_log import Asker, Counts, Requests

@@ -9,7 +9,8 @@ import contextlib
 import logging
 import re
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
@@ -20,7 +21,6 @@ from pydantic_core import to_json
 from ftsql.api import deadline, network
 from ftsql.api.account import Account
 from ftsql.api.responses import Answer
-from ftsql.api.unpacking import ACCEPTED, unpacked
 from ftsql.api.upload import Unsent, Upload
 from ftsql.errors import APIConnectionError, APIError, ConfigError, Error, redacted
 from ftsql.settings import Settings
@@ -28,14 +28,22 @@ from ftsql.settings import Settings
 if TYPE_CHECKING:
     from ftsql.api.download import Download
 
+
 # The response headers that anybody needs; the rest is dropped, whatever a server echoes in it.
 TOLD = re.compile(
     r"retry-after(-ms)?|x-ratelimit-.*|x-request-id|apim-request-id|x-portkey-trace-id|location|content-type"
 )
+ACCEPTED = "gzip, deflate"
 HEADERS = {"User-Agent": "ftsql", "Accept": "application/json", "Accept-Encoding": ACCEPTED}
 PROXY_REFUSES = re.compile(r"\b40[37]\b")  # asking again could lock an account of the user's
 PROXY_HINT = "Not sent. Check the user and password in HTTPS_PROXY; see ftsql guide proxies"
 MAX_HEADER = 1000  # characters of one: what is longer says nothing, and would take long to read
+PIECE = 1024 * 1024
+PACKED = frozenset({"gzip", "x-gzip", "deflate"})
+UNASKED = frozenset({"br", "zstd", "compress", "x-compress"})  # other words are no packing, whatever they mean
+GZIP = b"\x1f"  # the first byte of a member of gzip
+EITHER = 47  # what tells zlib to take gzip's head or its own
+BARE = -15  # without a head, which some servers call deflate
 
 
 class _Unreadable(Exception):
@@ -204,3 +212,40 @@ class Transport:
             what = f"the connection to {host} broke off: {str(fault)[:200] or type(fault).__name__}"
             hint = "Try again; if it goes on, the trouble is at the provider or in between"
         return APIConnectionError(redacted(what).rstrip("."), provider=self.account.name, hint=hint, ambiguous=sent)
+
+
+def unpacked(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    """The body's bytes, at most PIECE of them at once; as they come where ``encoding`` is no packing.
+
+    Raises ValueError for what is not packed as ``encoding`` says.
+    """
+    names = [name for name in encoding.lower().replace(" ", "").split(",") if name not in ("", "identity")]
+    if unasked := UNASKED & set(names):
+        raise ValueError(f"it is packed by {min(unasked)}, which was not asked for")
+    if not PACKED & set(names):
+        yield from chunks
+        return
+    if len(names) > 1:
+        raise ValueError(f"it is packed {len(names)} times over")
+    unpacker = zlib.decompressobj(EITHER)
+    began = False
+    for chunk in chunks:
+        rest = chunk
+        if unpacker.eof and rest[:1] == GZIP:  # gzip may have several members, one after the other
+            unpacker = zlib.decompressobj(EITHER)
+        while rest and not unpacker.eof:
+            try:
+                piece = unpacker.decompress(rest, PIECE)
+            except zlib.error as error:
+                if began or names != ["deflate"]:
+                    raise ValueError(f"it is no {names[0]}: {error}") from None
+                unpacker = zlib.decompressobj(BARE)
+                began = True
+                continue
+            began = True
+            rest = unpacker.unconsumed_tail
+            yield piece
+            if unpacker.eof and unpacker.unused_data[:1] == GZIP:
+                rest, unpacker = unpacker.unused_data, zlib.decompressobj(EITHER)
+    if began and not unpacker.eof:
+        raise ValueError(f"its {names[0]} breaks off")

@@ -18,14 +18,12 @@ from typing import Any, Required, TypedDict
 
 from pydantic_core import from_json
 
-from ftsql.api.account import Account
-from ftsql.api.ids import in_url
+from ftsql.api.account import Account, in_url
+from ftsql.api.calls import Call
 from ftsql.errors import Warning
-from ftsql.read import contents
-from ftsql.read.other_resources import AHEAD, RECENT, Nested
-from ftsql.read.parents import Parent, seen
+from ftsql.read.other_resources import AHEAD, RECENT, Nested, Parent, seen
 from ftsql.read.statement_cache import Look
-from ftsql.resources.definitions import RESULTS, is_finished
+from ftsql.resources.definitions import FILES, RESULTS, is_finished
 from ftsql.resources.fields import Id, Text
 from ftsql.resources.resource import Resource, Row
 from ftsql.store.cache import Known
@@ -38,6 +36,48 @@ METRICS = {
     *(column.name for column in RESULTS.documented if column.name not in ("file_id", RESULTS.parent)),
     "validation_mean_token_accuracy",
 }
+
+
+class Contents:
+    """What the statement of ``look`` has asked for."""
+
+    def __init__(self, look: Look) -> None:
+        self._look = look
+        self._calls: dict[tuple[Account, str], Call[Any]] = {}
+        self._kept: dict[tuple[Account, str], bytes] = {}
+
+    def ask(self, account: Account, id: str, *, must: bool = True) -> None:
+        """Send for a file's content, without waiting for it."""
+        if (account, id) in self._kept or (account, id) in self._calls:
+            return
+        kept = self._look.kept_content(account.name, id)
+        if kept is not None:
+            self._kept[account, id] = kept
+        else:
+            call = self._look.start(
+                account, f"{FILES.path}/{id}/content", None, must, kind="get", resource=FILES, plain=True
+            )
+            if call is not None:
+                self._calls[account, id] = call
+
+    def get(self, account: Account, id: str) -> bytes | None:
+        """A file's content; None where there is no such file. Raises what Client.get does."""
+        self.ask(account, id)
+        if (account, id) in self._kept:
+            return self._kept[account, id]
+        content: bytes | None = self._look.finish(account, self._calls[account, id])
+        return content
+
+    def forget(self, account: Account, id: str) -> None:
+        """Let go of a content that others keep."""
+        self._calls.pop((account, id), None)
+        self._kept.pop((account, id), None)
+
+
+def contents_of(look: Look) -> Contents:
+    """The contents that the statement of ``look`` has read."""
+    found: Contents = look.nested.setdefault("contents of files", Contents(look))
+    return found
 
 
 class ResultFile(TypedDict, total=False):
@@ -73,7 +113,7 @@ class Results(Nested):
             known = self._known(account)
             for file in _files(job) if job is not None and is_finished(job.status) else ():
                 if in_url(account, file) and not (known is not None and known.holds_any([file])):
-                    contents.of(self._look).ask(account, file, must=False)
+                    contents_of(self._look).ask(account, file, must=False)
 
     def _read(self, account: Account, id: str) -> list[Row]:
         """The results of one job, in the order of its files."""
@@ -91,7 +131,7 @@ class Results(Nested):
                 self._look.count(len(rows))
                 found += rows
                 continue
-            content = contents.of(self._look).get(account, file) if in_url(account, file) else None
+            content = contents_of(self._look).get(account, file) if in_url(account, file) else None
             if content is None:
                 warnings.warn(f"{account.name}: the result file {file} of {id} is gone", Warning, stacklevel=2)
                 continue
@@ -111,7 +151,7 @@ class Results(Nested):
                 raw = {"id": file, "content": text}
                 known.save([Row(account.name, {"id": file, "status": job.status}, raw)])
                 if known.holds_any([file]):
-                    contents.of(self._look).forget(account, file)
+                    contents_of(self._look).forget(account, file)
         for number, row in enumerate(found):
             row.position = number
         return found

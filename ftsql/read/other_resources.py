@@ -13,18 +13,65 @@ from itertools import islice
 
 from pydantic_core import from_json
 
-from ftsql.api.account import Account
-from ftsql.api.ids import in_url
+from ftsql.api.account import Account, in_url
 from ftsql.read.listing import Ask, Listing
-from ftsql.read.parents import Parent, exists, heard, lacks
 from ftsql.read.spool import Spill
 from ftsql.read.statement_cache import Look
+from ftsql.resources.definitions import is_finished
 from ftsql.resources.resource import Resource, Row
-from ftsql.store.cache import CHUNK, Known
-from ftsql.store.shelf import SKEW, SLACK
+from ftsql.store.cache import CHUNK, SKEW, SLACK, Known
 
+Parent = tuple[Account, str]
 AHEAD = 32  # parents that are asked for before they are read
 RECENT = 64  # parents whose rows a statement keeps at hand
+
+
+def seen(look: Look, parent: Parent) -> Row | None:
+    """A job as this statement was told of it, or as the store has it for good."""
+    account, id = parent
+    known, listing = look.known(account), look.listings.get(account)
+    row = look.got[account].get(id) or (None if listing is None else listing.row(id))
+    return row or (None if known is None else known.row(id))
+
+
+def heard(look: Look, parent: Parent) -> Row | bool:
+    """What is known of a job: its row where it has ended, which may lack what is filled in late, else whether it was
+    heard of.
+    """
+    account, id = parent
+    known = look.known(account)
+    row = seen(look, parent) or (None if known is None else known.row(id, ended=True))
+    if row is not None:
+        return row if is_finished(row.status) else True
+    return known is not None and known.holds_any([id])
+
+
+def lacks(look: Look, parent: Parent) -> bool:
+    """Whether there is no such job: the statement was told so, or has read the whole list."""
+    account, id = parent
+    listing, known, got = look.listings.get(account), look.known(account), look.got[account]
+    if id in got:
+        return got[id] is None
+    if listing is None:
+        return False
+    while id not in listing.by_id and listing.wanted and not (listing.done or listing.joined):
+        read = len(listing.rows)  # which the statement reads anyway: no need to ask a provider that lacks the job
+        listing.read()
+        look.compare(account, listing.rows[read:])
+    if id in listing.by_id:
+        return False
+    return listing.done or (listing.joined and known is not None and known.lacks(id))
+
+
+def exists(look: Look, parent: Parent) -> bool:
+    """Whether a job that was heard of is still there, so that what belongs to it cannot be "not found"."""
+    account, id = parent
+    listing = look.listings.get(account)
+    if id not in look.got[account] and listing is not None and id in listing.by_id:
+        return True
+    if heard(look, parent):
+        look.retrieve([parent])
+    return look.got[account].get(id) is not None
 
 
 class Part:

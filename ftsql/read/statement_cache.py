@@ -12,10 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from ftsql.api.account import Account
+from ftsql.api.account import Account, in_url
 from ftsql.api.calls import Call
 from ftsql.api.client import Client
-from ftsql.api.ids import in_url
 from ftsql.errors import APIError, ConfigError, OperationalError, Warning
 from ftsql.read.listing import Ask, Listing, Query
 from ftsql.read.plan import Plan

@@ -16,12 +16,12 @@ from typing import Any
 import apsw
 from pydantic_core import from_json
 
+from ftsql.api.account import in_url
 from ftsql.api.client import Client
-from ftsql.api.ids import in_url
 from ftsql.api.upload import Upload
 from ftsql.errors import APIError, DataError, NotSupportedError, ProgrammingError
-from ftsql.read import contents
 from ftsql.read import metadata_filter as metadata
+from ftsql.read.files import contents_of
 from ftsql.read.other_resources import Nested
 from ftsql.resources.definitions import FILES, JOBS, is_finished
 from ftsql.resources.resource import SQLiteValue, json_text
@@ -168,7 +168,7 @@ def _content(session: Session, id: SQLiteValue, provider: SQLiteValue = None) ->
         raise ProgrammingError(
             f"file_content: several providers have {id!r} ({names}): say which, as the second argument"
         )
-    content = contents.of(look).get(serving[0], id) if serving else None
+    content = contents_of(look).get(serving[0], id) if serving else None
     if content is None:
         names = ", ".join(account.name for account in accounts)
         raise ProgrammingError(f"file_content: no such file at {names}: {id!r:.80}")

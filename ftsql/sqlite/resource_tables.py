@@ -11,12 +11,10 @@ from typing import Any
 import apsw
 from pydantic_core import from_json
 
-from ftsql.api.account import Account
-from ftsql.api.ids import in_url
+from ftsql.api.account import Account, in_url
 from ftsql.errors import NotSupportedError, ProgrammingError
 from ftsql.read.files import Results
-from ftsql.read.other_resources import AHEAD, Nested
-from ftsql.read.parents import Parent, heard, lacks
+from ftsql.read.other_resources import AHEAD, Nested, Parent, heard, lacks
 from ftsql.read.plan import GET, LISTING
 from ftsql.read.prefetch import Feed
 from ftsql.resources.definitions import RESULTS

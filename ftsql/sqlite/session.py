@@ -26,9 +26,9 @@ from ftsql.resources.definitions import JOBS, OTHERS
 from ftsql.resources.resource import Row
 from ftsql.settings import Settings
 from ftsql.sqlite.statements import Statement, Statements
+from ftsql.store.cache import Known
 from ftsql.store.database import Store
 from ftsql.store.journal import Journal
-from ftsql.store.shelf import Shelf
 from ftsql.write.queue import Queue
 from ftsql.write.sender import Sender
 from ftsql.write.write import ACTIONS, Write
@@ -154,7 +154,7 @@ class Session:
         """Forget how far listings reached, so that the next ones read everything."""
         for account in self.accounts:
             if not account.missing():
-                Shelf(self.journal.store, account, self.settings).refresh()
+                Known(self.journal.store, account, self.settings).refresh()
 
     def learn(self, write: Write) -> None:
         """Show the job of ``write`` as it is now to every statement under way."""

@@ -20,12 +20,68 @@ from ftsql.errors import ProgrammingError, Warning
 from ftsql.read.statement_cache import Look
 from ftsql.sqlite import comparisons, dataflow
 from ftsql.sqlite.bytecode import Step, calls
-from ftsql.sqlite.savepoints import Savepoints
 from ftsql.write.queue import Queue
 
+# Atomic and possessive: else a row of comments could be read as one, in every way.
+SPACE = r"(?>\s+|--[^\n]*\n|/\*.*?\*/)"
+START = rf"\ufeff?(?:{SPACE}|;)*+"
+QUOTED = r"\"(?:[^\"]|\"\")*\"|'(?:[^']|'')*'|`[^`]*`|\[[^\]]*\]"
+NAME = rf"(?:{SPACE}*+({QUOTED})|{SPACE}++([\w$]+))"
+WORD = rf"(?:{SPACE}++SAVEPOINT(?=[\s\"'`\[/-]))?"
+FLAGS = re.IGNORECASE | re.DOTALL
+OPENS = re.compile(rf"{START}SAVEPOINT{NAME}", FLAGS)
+RELEASES = re.compile(rf"{START}RELEASE{WORD}{NAME}", FLAGS)
+ROLLS_BACK_TO = re.compile(rf"{START}ROLLBACK(?:{SPACE}++TRANSACTION)?{SPACE}++TO{WORD}{NAME}", FLAGS)
 EFFECT = re.compile(r"\b(create_job|cancel_job|pause_job|resume_job|upload_file)\b", re.IGNORECASE)
 STOPS = re.compile(r"\b(LIMIT|EXISTS)\b", re.IGNORECASE)  # such a statement may not read all that it reads from
 READS = re.compile(r"\s*(SELECT|VALUES|EXPLAIN)\b", re.IGNORECASE)  # such a statement has no savepoint of its own
+
+
+class Savepoints:
+    """The open ones, oldest first, each with whether SQLite counts it.
+
+    One that opens a transaction stands for the transaction itself and is not counted.
+    """
+
+    def __init__(self) -> None:
+        self._open: list[tuple[str, bool]] = []
+
+    @property
+    def depth(self) -> int:
+        """The level at which a statement's own savepoint begins."""
+        return sum(counted for _, counted in self._open)
+
+    def ran(self, sql: str, *, in_transaction_before: bool, in_transaction_after: bool, beside_writes: bool) -> None:
+        """Note a statement that has ended. ``beside_writes``: a statement that writes was under way.
+
+        SQLite says nothing of failures: SAVEPOINT and RELEASE fail beside a write, and a RELEASE that should
+        have ended the transaction did not happen where it goes on (somebody else holds the file).
+        """
+        if not in_transaction_after:
+            self._open.clear()
+        elif match := OPENS.match(sql):
+            if not beside_writes:
+                self._open.append((_plain(match), in_transaction_before))
+        elif match := RELEASES.match(sql):
+            index = self._index(match)
+            if not beside_writes and self._open[index : index + 1] and self._open[index][1]:
+                del self._open[index:]
+        elif match := ROLLS_BACK_TO.match(sql):
+            del self._open[self._index(match) + 1 :]
+
+    def _index(self, match: re.Match[str]) -> int:
+        """Where the newest savepoint of that name stands; after the last where there is none."""
+        names = [known for known, _ in self._open]
+        plain = _plain(match)
+        return len(names) - 1 - names[::-1].index(plain) if plain in names else len(names)
+
+
+def _plain(match: re.Match[str]) -> str:
+    name = match[1] or match[2]
+    if name[:1] in "\"'`[":
+        quote = name[0]
+        name = name[1:-1].replace(quote * 2, quote)
+    return name.casefold()
 
 
 @dataclass(eq=False)

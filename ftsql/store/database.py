@@ -13,6 +13,7 @@ import os
 import stat
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,28 @@ from ftsql.api.account import Account
 from ftsql.errors import StoreError
 from ftsql.store.process_lock import ADVICE, BUSY_MILLISECONDS, MEMORY, Owner, reason
 from ftsql.store.schema import ANEW, APPLICATION_ID, KEPT_OF, MADE, OLDER, SCHEMA, VERSION
-from ftsql.store.turns import turn_at
 
+_turns: weakref.WeakValueDictionary[str, threading.RLock] = weakref.WeakValueDictionary()
+_lock = threading.Lock()
 PAGES = 8  # that may wait to be kept
-
 Work = Callable[[apsw.Connection], None]
+
+
+def turn_at(path: str) -> threading.RLock:
+    """The lock that everybody in this process holds while writing to the file at ``path``."""
+    with _lock:
+        return _turns.setdefault(path, threading.RLock())
+
+
+def _forked() -> None:
+    """A fork has the locks of threads that it does not have."""
+    global _lock
+    _lock = threading.Lock()
+    _turns.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 class Store:

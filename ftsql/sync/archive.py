@@ -17,10 +17,10 @@ from typing import Any
 
 import apsw
 
+from ftsql.api.account import in_url
 from ftsql.api.calls import Call
 from ftsql.api.client import Client
 from ftsql.api.download import PIECE, Download
-from ftsql.api.ids import in_url
 from ftsql.errors import APIConnectionError, APIError, AuthenticationError, DataError, RateLimitError
 from ftsql.resources.definitions import FILES, JOBS
 from ftsql.sync import tables as layout

@@ -18,8 +18,8 @@ from pydantic_core import to_json
 from ftsql.errors import OperationalError, ProgrammingError
 from ftsql.resources.definitions import CHECKPOINTS, FILES, JOBS, PERMISSIONS, RESULTS, is_finished
 from ftsql.resources.resource import Resource, SQLiteValue
+from ftsql.store.cache import SKEW, SLACK
 from ftsql.store.schema import APPLICATION_ID
-from ftsql.store.shelf import SKEW, SLACK
 from ftsql.sync import tables as layout
 from ftsql.sync.changes import Change, Look, apply
 

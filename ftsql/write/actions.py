@@ -12,9 +12,9 @@ from typing import Any, Protocol, TypeVar
 
 import apsw
 
+from ftsql.api.account import in_url
 from ftsql.api.calls import Call
 from ftsql.api.client import Client
-from ftsql.api.ids import in_url
 from ftsql.api.request_log import Asker
 from ftsql.api.responses import GONE, words
 from ftsql.errors import APIError, DataError, OperationalError, OutcomeUnknown, warn

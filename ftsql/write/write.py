@@ -11,8 +11,8 @@ from typing import Any, Literal, get_args
 import apsw
 from pydantic_core import to_json
 
+from ftsql.api.account import in_url
 from ftsql.api.client import Client
-from ftsql.api.ids import in_url
 from ftsql.api.responses import Reply
 from ftsql.api.upload import Upload
 from ftsql.errors import NotSupportedError, ProgrammingError

@@ -22,8 +22,8 @@ from typing import Any
 
 import ftsql
 from ftsql.api import retry as attempts
+from ftsql.api.account import PLAIN
 from ftsql.api.habits import may_be_cut
-from ftsql.api.ids import PLAIN
 from tests.answering import Asked, Server
 from tests.campaign.manners import NEWEST, REGION, SENTENCE, Answers, Manner, at_random
 from tests.conftest import CANARY
