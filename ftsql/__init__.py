@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ftsql.connection import Connection, connect, register
+from ftsql.connection import Connection, connect
 from ftsql.errors import (
     APIConnectionError,
     APIError,
@@ -14,7 +14,7 @@ from ftsql.errors import (
     StoreError,
     Warning,
 )
-from ftsql.registration import Registration
+from ftsql.registration import Registration, register
 from ftsql.settings import Settings
 
 __version__ = "0.1.0"

@@ -6,25 +6,35 @@ It ends before the connection does, or with it.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import apsw
 
+from ftsql.api.account import Account, accounts
 from ftsql.api.client import Client
-from ftsql.api.provider import Provider
+from ftsql.api.provider import Provider, load
 from ftsql.api.request_log import Counts
-from ftsql.resources.definitions import TABLES
+from ftsql.errors import ConfigError, InterfaceError, ProgrammingError, Warning
 from ftsql.resources.resource import Row
-from ftsql.settings import Settings
-from ftsql.sqlite import about_tables as about
-from ftsql.sqlite import explain, functions
+from ftsql.settings import Environment, Settings
+from ftsql.sqlite import explain
+from ftsql.sqlite.install import install, uninstall
 from ftsql.sqlite.session import Session
 from ftsql.store.database import Store
+from ftsql.store.process_lock import MEMORY
 from ftsql.write import recovery
 
 if TYPE_CHECKING:
     from ftsql.sandbox import Sandbox
+
+
+SANDBOX_KEY = "sk-ftsql-sandbox"
 
 
 class Registration:
@@ -132,7 +142,7 @@ class Registration:
         if not self._closed:
             self._closed = True
             with contextlib.suppress(apsw.Error, ReferenceError):  # closed already, or in the middle of a statement
-                _take_off(self._session)
+                uninstall(self._session)
             self._session.close()
             if self._sandbox is not None:
                 self._sandbox.stop()
@@ -148,11 +158,74 @@ class Registration:
         self.close()
 
 
-def _take_off(session: Session) -> None:
-    """The reverse of ``_tables`` and ``functions.register``."""
-    connection = session.connection
-    connection.authorizer = session.authorizer
-    connection.execute("DETACH live")
-    for name in (*TABLES, *about.modules(session)):
-        connection.create_module(name, None)
-    functions.unregister(session)
+def register(
+    connection: apsw.Connection,
+    *,
+    providers: Iterable[str] | str | None = None,
+    config: str | Path | None = None,
+    sandbox: bool | str | Sandbox = False,
+    read_only: bool = False,
+    trust_file: bool = False,
+    store: str | Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    **settings: Any,
+) -> Registration:
+    """Add ftsql's tables to an apsw.Connection that is in no transaction; arguments as in ``connect``.
+
+    ``environment`` stands in for os.environ. Close the registration before the connection's end.
+    """
+    if not isinstance(connection, apsw.Connection):
+        raise InterfaceError(f"register takes an apsw.Connection, not a {type(connection).__module__} one")
+    if "live" in (name for _, name, _ in connection.execute("PRAGMA database_list")):
+        raise ProgrammingError("this connection has a schema named live already: is ftsql registered on it?")
+    if connection.in_transaction:
+        raise ProgrammingError("register ftsql before BEGIN: SQLite attaches no schema inside a transaction")
+    environment = Environment(os.environ if environment is None else environment)
+    chosen = Settings.chosen(settings, environment)
+    names = [providers] if isinstance(providers, str) else providers
+    with contextlib.ExitStack() as undo:
+        chosen_store = store or (not sandbox and environment.get("FTSQL_STORE")) or MEMORY
+        if connection.filename and os.path.realpath(chosen_store) == os.path.realpath(connection.filename):
+            raise ConfigError(f"{connection.filename} is your own file: let another one be the store (--store)")
+        kept = Store(MEMORY if read_only and not os.path.exists(chosen_store) else chosen_store)
+        undo.callback(kept.close)
+        started: Sandbox | None = None
+        if sandbox:
+            started, known, active = _sandbox(names, sandbox)
+            if started is sandbox:
+                started = None  # somebody else's
+            else:
+                undo.callback(started.stop)
+        else:
+            known, listed = load(config, environment)
+            active = accounts(known, names, listed, environment)
+        for account in active:
+            account.broke_at = math.inf if chosen.verify_order else account.broke_at
+            account.in_one = chosen.paging == "none"
+        session = Session(connection, active, known, environment, chosen, kept, read_only=read_only)
+        undo.callback(session.close)
+        install(session, trust_file=trust_file)
+        for line in recovery.at_opening(session):
+            warnings.warn(line, Warning, stacklevel=3)
+        undo.pop_all()
+    return Registration(session, started)
+
+
+def _sandbox(names: Iterable[str] | None, sandbox: object) -> tuple[Sandbox, dict[str, Provider], list[Account]]:
+    from ftsql.sandbox import Sandbox
+
+    started = sandbox if isinstance(sandbox, Sandbox) else Sandbox()
+    if started is not sandbox:
+        started.start()
+    known, _ = load(None, {"FTSQL_CONFIG": os.devnull})
+    faces = started.faces()
+    active = []
+    for name in names or ["openai"]:
+        if name not in faces or name not in known:
+            if started is not sandbox:
+                started.stop()
+            raise ConfigError(f"the sandbox has no face {name!r}; it has {', '.join(sorted(faces))}")
+        provider = replace(known[name], base_url=faces[name], home=faces[name])
+        environment = {variable: SANDBOX_KEY for variable, needed in provider.variables.items() if needed}
+        active.append(Account(provider, environment))
+    return started, known, active

@@ -18,8 +18,7 @@ import apsw.ext
 import apsw.shell
 
 from ftsql.cli.progress import Progress
-from ftsql.connection import register
-from ftsql.registration import Registration
+from ftsql.registration import Registration, register
 from ftsql.resources.definitions import JOBS
 from ftsql.stackql import translate
 

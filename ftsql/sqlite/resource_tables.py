@@ -1,18 +1,19 @@
 """SQLite's side of the other resources' tables: APSW's callbacks for every ``Resource`` but the jobs.
 
-A constraint taken here is still checked by SQLite (omit is never set).
+A constraint taken here is still checked by SQLite (omit is never set). Each DELETE or INSERT becomes a queued write;
+one that the API cannot do is refused by name, before anything is queued.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import apsw
 from pydantic_core import from_json
 
 from ftsql.api.account import Account, in_url
-from ftsql.errors import NotSupportedError, ProgrammingError
+from ftsql.errors import IntegrityError, NotSupportedError, ProgrammingError
 from ftsql.read.files import Results
 from ftsql.read.other_resources import AHEAD, Nested, Parent, heard, lacks
 from ftsql.read.plan import GET, LISTING
@@ -21,6 +22,9 @@ from ftsql.resources.definitions import RESULTS
 from ftsql.resources.resource import POSITION, Resource, Row, SQLiteValue, json_text
 from ftsql.sqlite import comparisons
 from ftsql.sqlite.session import Session
+from ftsql.sqlite.write_callbacks import Joining
+from ftsql.write.create_body import brief
+from ftsql.write.write import Write
 
 OPERATORS = {
     apsw.SQLITE_INDEX_CONSTRAINT_EQ: "=",  # also each value of an IN
@@ -29,29 +33,33 @@ OPERATORS = {
 }
 DEAD_END = 1e90
 UNSERVED = "without-parent"
+PROJECT = "project_id"  # what a permission's INSERT says, besides the checkpoint
 PARENTS = ("parents", "parent", "key", "id")  # what a plan calls the ways to say which objects are wanted
 
 
 class Module:
     """The module of one resource: eponymous, and a table in the schema ``live``."""
 
-    def __init__(self, session: Session, resource: Resource) -> None:
+    def __init__(self, session: Session, resource: Resource, *, writable: bool) -> None:
         self._session = session
         self._resource = resource
+        self._writable = writable
 
     def Connect(self, connection: apsw.Connection, module: str, schema: str, table: str, *_: str) -> tuple[str, Any]:
         if table != self._resource.table:
             raise ProgrammingError(f"{schema}.{table}: the table of module {module} is called {self._resource.table}")
+        if self._writable:
+            connection.vtab_config(apsw.SQLITE_VTAB_CONSTRAINT_SUPPORT, 1)
         return self._resource.schema, Table(self._session, self._resource)
 
     Create = Connect
 
 
-class Table:
-    """One table object of a resource."""
+class Table(Joining):
+    """One table object of a resource; its writes go into the session's queue."""
 
     def __init__(self, session: Session, resource: Resource) -> None:
-        self._session = session
+        super().__init__(session)
         self._resource = resource
         self._names = [column.name for column in resource.columns]
 
@@ -96,6 +104,71 @@ class Table:
         pass
 
     Destroy = Disconnect
+
+    def UpdateDeleteRow(self, key: Any) -> None:
+        try:
+            self._delete(str(key))
+        except BaseException:
+            self._session.statement.failed = True
+            raise
+
+    def UpdateInsertRow(self, rowid: int | None, fields: tuple[SQLiteValue, ...]) -> int:
+        try:
+            return self._insert(fields)
+        except BaseException:
+            self._session.statement.failed = True
+            raise
+
+    def UpdateChangeRow(self, row: int, newrowid: int, fields: tuple[Any, ...]) -> NoReturn:
+        self._session.statement.failed = True
+        raise NotSupportedError(
+            f"UPDATE on {self._resource.table} is refused: the APIs change no {self._resource.noun}s. "
+            "They can be DELETEd"
+        )
+
+    def _delete(self, key: str) -> None:
+        session, resource = self._session, self._resource
+        provider, _, id = key.partition("/")
+        parent = ""
+        if resource.parent:
+            parent, _, id = id.rpartition("/")
+        client = session.client(provider, f"delete a {resource.noun}")
+        write = Write(client, "delete", session.statement.sql, job_id=id, resource=resource, parent=parent)
+        session.add(write)
+
+    def _insert(self, fields: tuple[SQLiteValue, ...]) -> int:
+        resource = self._resource
+        if not resource.grants:
+            raise NotSupportedError(f"INSERT INTO {resource.table} is refused: {resource.insert}")
+        values = {name: value for name, value in zip(self._names, fields, strict=True) if value is not None}
+        return self.queue_row(lambda: self._grant(values), resource.noun)
+
+    def _grant(self, values: dict[str, Any]) -> Write:
+        """Raises IntegrityError for a row that may not be sent."""
+        session, resource = self._session, self._resource
+        provider = values.pop("provider", None)
+        alias = values.pop(resource.extra[0].name, None)
+        if alias is not None and values.setdefault(resource.parent, alias) != alias:
+            raise IntegrityError(f"{resource.extra[0].name} and {resource.parent} are the same thing: give it once")
+        for name, value in values.items():
+            if name not in (resource.parent, PROJECT):
+                raise IntegrityError(
+                    f"{name} is filled by the API: leave it out. It takes {resource.parent}, {PROJECT}, provider"
+                )
+            if not isinstance(value, str) or not value:
+                raise IntegrityError(f"{name} takes a text, not {brief(value)}")
+        for name in (resource.parent, PROJECT):
+            if name not in values:
+                raise IntegrityError(f"{name} is missing: a {resource.noun} needs {resource.parent} and {PROJECT}")
+        client = session.client(None if provider is None else str(provider), f"grant a {resource.noun}")
+        return Write(
+            client,
+            "grant",
+            session.statement.sql,
+            request={"project_ids": [values[PROJECT]]},
+            resource=resource,
+            parent=values[resource.parent],
+        )
 
 
 class _Cursor:

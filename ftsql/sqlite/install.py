@@ -1,0 +1,57 @@
+"""Put ftsql's tables, views and functions on a connection, and take them off again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import apsw
+
+from ftsql.data import read_text
+from ftsql.resources.definitions import JOBS, OTHERS, TABLES
+from ftsql.sqlite import about_tables, authorizer, functions, jobs_table, resource_tables
+from ftsql.sqlite.session import Session
+
+
+def install(session: Session, *, trust_file: bool) -> None:
+    """Add the tables (also in the schema ``live``), the views, the functions and the authorizer."""
+    _tables(session.connection, session)
+    functions.register(session)
+    session.authorizer = authorizer.install(session.connection, read_only=session.read_only, trust_file=trust_file)
+
+
+def uninstall(session: Session) -> None:
+    """Take off what ``install`` added. Raises apsw.Error if the connection is closed or runs a statement."""
+    connection = session.connection
+    connection.authorizer = session.authorizer
+    connection.execute("DETACH live")
+    for name in (*TABLES, *about_tables.modules(session)):
+        connection.create_module(name, None)
+    functions.unregister(session)
+
+
+def _tables(connection: apsw.Connection, session: Session) -> None:
+    jobs: Any = jobs_table.Module(session)
+    connection.create_module(
+        JOBS.table,
+        jobs,
+        use_bestindex_object=True,
+        use_no_change=True,
+        iVersion=2,  # has savepoints; 3 would take one of the 33 slots that APSW has for a whole process
+        eponymous=True,
+        read_only=session.read_only,
+    )
+    for resource in OTHERS:
+        writable = resource.deletes and not session.read_only
+        module: Any = resource_tables.Module(session, resource, writable=writable)
+        connection.create_module(
+            resource.table, module, use_bestindex_object=True, eponymous=True, iVersion=2, read_only=not writable
+        )
+    for name, module in about_tables.modules(session).items():
+        connection.create_module(name, module, use_bestindex_object=True, eponymous=True, read_only=True)
+    # On a read-only connection ':memory:' would be read-only too, and take no table.
+    read_only = connection.open_flags & apsw.SQLITE_OPEN_READONLY
+    connection.execute(f"ATTACH '{'file::memory:?mode=memory' if read_only else ':memory:'}' AS live")
+    for name in (*TABLES, *about_tables.modules(session)):
+        connection.execute(f"CREATE VIRTUAL TABLE live.{name} USING {name}")
+    views = read_text("views.sql")
+    connection.execute(views.replace("CREATE VIEW ", "CREATE VIEW live."))
