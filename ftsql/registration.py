@@ -204,7 +204,7 @@ def register(
             account.in_one = chosen.paging == "none"
         session = Session(connection, active, known, environment, chosen, kept, read_only=read_only)
         undo.callback(session.close)
-        install(session, trust_file=trust_file)
+        install(connection, session, trust_file=trust_file)
         for line in recovery.at_opening(session):
             warnings.warn(line, Warning, stacklevel=3)
         undo.pop_all()

@@ -24,7 +24,7 @@ import apsw
 import pytest
 
 import ftsql
-from ftsql.cli.queries import all_queries
+from ftsql.cli.documents import all_queries
 from ftsql.errors import ConfigError, OperationalError, ProgrammingError
 from ftsql.sandbox import Fault, Sandbox
 from ftsql.sync.rounds import Round, Sync, sync

@@ -18,8 +18,8 @@ import pytest
 
 import ftsql
 from ftsql.api.provider import VARIABLE
+from ftsql.cli.documents import Topic, all_topics
 from ftsql.cli.main import APART, _parser
-from ftsql.cli.topics import Topic, all_topics
 from ftsql.sandbox import Sandbox
 from tests.conftest import CANARY
 from tests.documents import (

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import ftsql
-from ftsql.cli.topics import topic
+from ftsql.cli.documents import topic
 from ftsql.sandbox import TRAINING_NOT_AVAILABLE, Sandbox
 from tests.answering import Answer, api, job
 from tests.conftest import At, fill

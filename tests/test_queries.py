@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import ftsql
-from ftsql.cli.queries import Query, all_queries
+from ftsql.cli.documents import Query, all_queries
 from tests.answering import Answer, Asked, api, job
 from tests.conftest import At
 from tests.test_shell import run

@@ -21,7 +21,7 @@ import apsw.shell
 import ftsql
 from ftsql import interrupts as ctrl_c
 from ftsql.cli import subcommands
-from ftsql.cli.queries import Query, query
+from ftsql.cli.documents import Query, query
 from ftsql.cli.shell import Shell, complain, notice
 from ftsql.connection import Connection, connect_with_usual_store
 from ftsql.errors import Error, ProgrammingError

@@ -15,10 +15,9 @@ from collections.abc import Sequence
 
 import apsw
 
+from ftsql.cli.documents import all_queries, all_topics, topic
 from ftsql.cli.progress import Progress
-from ftsql.cli.queries import all_queries
 from ftsql.cli.shell import Shell, complain
-from ftsql.cli.topics import all_topics, topic
 from ftsql.connection import Connection
 from ftsql.errors import ConfigError, ProgrammingError
 from ftsql.registration import Registration

@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import apsw
 
-from ftsql import connection, errors
+from ftsql.connection import connect_with_usual_store
 from ftsql.dbapi.apsw_errors import translated
+from ftsql.dbapi.connection import Connection
 from ftsql.dbapi.cursor import Cursor
-from ftsql.dbapi.transactions import Transactions
 from ftsql.dbapi.types import (
     BINARY,
     DATETIME,
@@ -100,44 +100,5 @@ def connect(
     if missing:
         raise OperationalError(f"there is no file {path}, and a read-only connection makes none: read_only=False")
     with translated():
-        opened = connection.connect_with_usual_store(path, say=say, make=True, read_only=read_only, **options)
+        opened = connect_with_usual_store(path, say=say, make=True, read_only=read_only, **options)
     return Connection(opened, autocommit=autocommit)
-
-
-class Connection(Transactions):
-    """A PEP 249 connection over an ``ftsql.Connection``, its attribute ``native``.
-
-    ``with`` commits at its end, or rolls back where the block raises; it does not close. Dropped or closed
-    without commit it rolls back, and nothing is sent.
-    """
-
-    Warning = errors.Warning
-    Error = errors.Error
-    InterfaceError = errors.InterfaceError
-    DatabaseError = errors.DatabaseError
-    DataError = errors.DataError
-    OperationalError = errors.OperationalError
-    IntegrityError = errors.IntegrityError
-    InternalError = errors.InternalError
-    ProgrammingError = errors.ProgrammingError
-    NotSupportedError = errors.NotSupportedError
-
-    def cursor(self) -> Cursor:
-        self.usable()
-        return Cursor(self)
-
-    def interrupt(self) -> None:
-        """From another thread: end what runs, with an OperationalError there."""
-        self.usable()
-        self.native.interrupt()
-
-    def __enter__(self) -> Connection:
-        self.usable()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> Literal[False]:
-        if kind is None:
-            self.commit()
-        else:
-            self.roll_back_quietly()
-        return False

@@ -8,16 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import apsw
 
 from ftsql.dbapi.apsw_errors import translated
-from ftsql.dbapi.transactions import Transactions
 from ftsql.dbapi.types import bindings
 from ftsql.errors import DataError, NotSupportedError, ProgrammingError
 from ftsql.resources.definitions import JOBS
 from ftsql.sqlite.functions import EFFECTS
+
+if TYPE_CHECKING:
+    from ftsql.dbapi.connection import Connection
 
 Row = tuple[Any, ...]
 Description = tuple[tuple[str, str | None, None, None, None, None, bool | None], ...]
@@ -39,7 +41,7 @@ class Cursor:
     and its id is known only after COMMIT: ``connection.last_job_id``, or ``SELECT * FROM ftsql_writes``.
     """
 
-    def __init__(self, connection: Transactions) -> None:
+    def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.arraysize = 1
         self.description: Description | None = None

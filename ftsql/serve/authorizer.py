@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import apsw
 
-from ftsql.serve.failures import Failure
+from ftsql.serve.errors import Failure
 from ftsql.sqlite.authorizer import WRITES
 
 READS = frozenset({apsw.SQLITE_SELECT, apsw.SQLITE_READ, apsw.SQLITE_RECURSIVE})

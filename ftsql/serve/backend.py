@@ -22,8 +22,8 @@ from ftsql.serve.authorizer import Permission
 from ftsql.serve.catalog import build as catalog
 from ftsql.serve.catalog import relations as schemas
 from ftsql.serve.catalog.descriptions import Descriptions
-from ftsql.serve.catalog.healing import Healing
-from ftsql.serve.failures import Failure
+from ftsql.serve.catalog.unknown import Healing
+from ftsql.serve.errors import Failure
 from ftsql.serve.functions import register as functions
 from ftsql.serve.limits import harden
 from ftsql.serve.translate.statement import Translated, translate

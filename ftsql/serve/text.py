@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ftsql.serve import refusals
+from ftsql.serve import errors
 
 DEEPEST = 100  # brackets in each other; a statement that people or tools write has ten
 LONGEST = 1_000_000  # characters
@@ -50,9 +50,9 @@ class Statement:
 def statements(text: str) -> Iterator[Statement]:
     """Each statement of ``text`` that is not empty."""
     if len(text) > LONGEST:
-        raise refusals.syntax(f"a statement of more than {LONGEST:,} characters is refused", refusals.TOO_COMPLEX)
+        raise errors.syntax(f"a statement of more than {LONGEST:,} characters is refused", errors.TOO_COMPLEX)
     if "\0" in text:
-        raise refusals.syntax("a statement may not hold a NUL character")
+        raise errors.syntax("a statement may not hold a NUL character")
     shown: list[str] = []
     words: list[str] = []
     highest, depth, begin, at, first, last = 0, 0, 0, 0, True, ""
@@ -69,7 +69,7 @@ def statements(text: str) -> Iterator[Statement]:
         elif kind == "tag":
             close = text.find(part, at)
             if close < 0:
-                raise refusals.syntax(f"unterminated dollar-quoted string at {part}")
+                raise errors.syntax(f"unterminated dollar-quoted string at {part}")
             part, at = literal(text[at:close]), close + len(part)
         elif kind == "operator":
             part, at = _operator(text, part, at)
@@ -84,7 +84,7 @@ def statements(text: str) -> Iterator[Statement]:
         elif kind == "other" and part in "([":
             depth += 1
             if depth > DEEPEST:
-                raise refusals.syntax(f"more than {DEEPEST} brackets in each other are refused", refusals.TOO_COMPLEX)
+                raise errors.syntax(f"more than {DEEPEST} brackets in each other are refused", errors.TOO_COMPLEX)
         elif kind == "other" and part in ")]":
             depth -= 1
         else:
@@ -130,9 +130,9 @@ def _shown(kind: str | None, part: str, text: str, at: int) -> str:
     if kind == "word" and not PLAIN.fullmatch(part):
         return '"' + fold(part) + '"'
     if kind == "other" and part in "'\"":
-        raise refusals.syntax(f"unterminated quoted {'string' if part == chr(39) else 'identifier'}")
+        raise errors.syntax(f"unterminated quoted {'string' if part == chr(39) else 'identifier'}")
     if kind == "other" and part in "$?\\{}":
-        raise refusals.syntax(f'syntax error at or near "{part}": a parameter is written $1')
+        raise errors.syntax(f'syntax error at or near "{part}": a parameter is written $1')
     return part
 
 
@@ -145,9 +145,9 @@ def _operator(text: str, part: str, at: int) -> tuple[str, int]:
         if place > 0:
             return part[:place], at - len(part) + place
     if part == "@":
-        raise refusals.unsupported("the operator @", "write abs(…)")
+        raise errors.unsupported("the operator @", "write abs(…)")
     if "@" in part and part not in ("@>", "<@", "@@"):
-        raise refusals.unsupported(f"the operator {part}")
+        raise errors.unsupported(f"the operator {part}")
     return part, at
 
 
@@ -156,7 +156,7 @@ def _after_comment(text: str, at: int) -> int:
     while depth:
         found = COMMENT.search(text, at)
         if found is None:
-            raise refusals.syntax("unterminated /* comment")
+            raise errors.syntax("unterminated /* comment")
         depth += 1 if found.group() == "/*" else -1
         at = found.end()
     return at
@@ -164,7 +164,7 @@ def _after_comment(text: str, at: int) -> int:
 
 def _number(digits: str) -> int:
     if len(digits) > 5 or not 0 < int(digits) <= 32766:
-        raise refusals.syntax(f"there is no parameter ${digits:.20}", "42P02")
+        raise errors.syntax(f"there is no parameter ${digits:.20}", "42P02")
     return int(digits)
 
 
@@ -185,5 +185,5 @@ def _point(found: re.Match[str]) -> str:
 
 def _character(point: int) -> str:
     if not 0 < point < 0x110000 or 0xD800 <= point < 0xE000:
-        raise refusals.syntax("invalid escape in a string")
+        raise errors.syntax("invalid escape in a string")
     return chr(point)

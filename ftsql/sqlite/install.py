@@ -12,11 +12,11 @@ from ftsql.sqlite import about_tables, authorizer, functions, jobs_table, resour
 from ftsql.sqlite.session import Session
 
 
-def install(session: Session, *, trust_file: bool) -> None:
+def install(connection: apsw.Connection, session: Session, *, trust_file: bool) -> None:
     """Add the tables (also in the schema ``live``), the views, the functions and the authorizer."""
-    _tables(session.connection, session)
+    _tables(connection, session)
     functions.register(session)
-    session.authorizer = authorizer.install(session.connection, read_only=session.read_only, trust_file=trust_file)
+    session.authorizer = authorizer.install(connection, read_only=session.read_only, trust_file=trust_file)
 
 
 def uninstall(session: Session) -> None:

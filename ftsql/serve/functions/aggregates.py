@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
-from ftsql.serve import refusals
+from ftsql.serve import errors
 from ftsql.serve.functions.intervals import Interval, interval
 from ftsql.serve.functions.timestamps import Value
 
@@ -32,7 +32,7 @@ class Gathering:
             # Outside SQLite's own memory, which its limit does not reach.
             self._size += 100 + sum(len(value) for value in values if isinstance(value, str))
             if self._size > LARGEST:
-                raise refusals.data(f"an aggregate may hold {LARGEST:,} bytes", refusals.TOO_COMPLEX)
+                raise errors.data(f"an aggregate may hold {LARGEST:,} bytes", errors.TOO_COMPLEX)
             self._rows.append(values)
 
     def final(self) -> Value:
@@ -44,7 +44,7 @@ def _sorted(rows: Rows) -> tuple[list[Value], float]:
     _, fraction, descending = rows[0]
     part = float(fraction) if fraction is not None else math.nan
     if not 0 <= part <= 1:
-        raise refusals.data(f"percentile value {fraction!r} is not between 0 and 1", refusals.OUT_OF_RANGE)
+        raise errors.data(f"percentile value {fraction!r} is not between 0 and 1", errors.OUT_OF_RANGE)
     return sorted((row[0] for row in rows), reverse=bool(descending)), part  # type: ignore[type-var]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from ftsql.serve import refusals
+from ftsql.serve import errors
 from ftsql.serve.functions.intervals import SECOND, UNITS, Interval, interval
 from ftsql.serve.functions.timestamps import ENDLESS, EPOCH, Value, at_zone, is_time, parse, text_of
 
@@ -23,7 +23,7 @@ def field(word: Value) -> str:
         return lowered
     found = {"dec": "decade", "qtr": "quarter", "decades": "decade"}.get(lowered) or UNITS.get(lowered)
     if found is None:
-        raise refusals.data(f'unit "{lowered:.40}" not recognized', refusals.INVALID_PARAMETER)
+        raise errors.data(f'unit "{lowered:.40}" not recognized', errors.INVALID_PARAMETER)
     return found
 
 
@@ -63,7 +63,7 @@ def _trunc(unit: str, time: datetime) -> datetime:
         return datetime(max(time.year // 10 * 10, 1), 1, 1)
     if unit in LONG:
         return datetime((time.year - 1) // LONG[unit] * LONG[unit] + 1, 1, 1)
-    raise refusals.data(f'unit "{unit}" not supported for type timestamp', refusals.UNSUPPORTED)
+    raise errors.data(f'unit "{unit}" not supported for type timestamp', errors.UNSUPPORTED)
 
 
 def _short(unit: str, step: Interval) -> Interval:
@@ -73,7 +73,7 @@ def _short(unit: str, step: Interval) -> Interval:
         return Interval(step.months, step.days)
     size = {"month": 1, "quarter": 3, "year": 12, "decade": 120, "century": 1200, "millennium": 12000}.get(unit)
     if size is None:
-        raise refusals.data(f'unit "{unit}" not supported for type interval', refusals.UNSUPPORTED)
+        raise errors.data(f'unit "{unit}" not supported for type interval', errors.UNSUPPORTED)
     return Interval(int(step.months / size) * size)
 
 
@@ -121,7 +121,7 @@ def _of_interval(unit: str, step: Interval) -> float:
         "millennium": int(years / 1000),
     }  # fmt: skip
     if unit not in found:
-        raise refusals.data(f'unit "{unit}" not supported for type interval', refusals.UNSUPPORTED)
+        raise errors.data(f'unit "{unit}" not supported for type interval', errors.UNSUPPORTED)
     return found[unit]
 
 
@@ -131,7 +131,7 @@ def date_bin(step: Value, value: Value, origin: Value) -> Value:
         return None
     size = interval(str(step))
     if size.months or size.order <= 0:
-        raise refusals.data("date_bin takes an interval of days and time, longer than nothing", refusals.UNSUPPORTED)
+        raise errors.data("date_bin takes an interval of days and time, longer than nothing", errors.UNSUPPORTED)
     start = parse(str(origin))
     micros = (parse(str(value)) - start) // timedelta(microseconds=1)
     return text_of(start + timedelta(microseconds=micros - micros % size.order))

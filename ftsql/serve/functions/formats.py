@@ -12,7 +12,7 @@ from decimal import ROUND_HALF_UP, Decimal
 
 import regex
 
-from ftsql.serve import refusals
+from ftsql.serve import errors
 from ftsql.serve.functions.intervals import SECOND, interval
 from ftsql.serve.functions.patterns import bounded
 from ftsql.serve.functions.timestamps import Value, is_time, parse, text_of
@@ -156,12 +156,12 @@ def parse_time(value: Value, pattern: Value) -> Value:
     if value is None or pattern is None:
         return None
     if len(str(pattern)) > LONGEST or len(str(value)) > LONGEST:
-        raise refusals.data(f"to_timestamp takes texts of up to {LONGEST} characters", refusals.TOO_COMPLEX)
+        raise errors.data(f"to_timestamp takes texts of up to {LONGEST} characters", errors.TOO_COMPLEX)
     made: list[str] = []
     for found in PATTERN.finditer(str(pattern)):
         name = (found[2] or "").upper()
         if name and name not in READ:
-            raise refusals.unsupported(
+            raise errors.unsupported(
                 f"the pattern {name} in to_timestamp", "write YYYY-MM-DD HH24:MI:SS, or ::timestamp"
             )
         part = READ[name] if name else r"\s*" if (found[5] or "").isspace() else re.escape(found[4] or found[5] or "")
@@ -170,9 +170,9 @@ def parse_time(value: Value, pattern: Value) -> Value:
     try:
         read = bounded(regex.compile(r"\s*+" + "".join(made)).match, str(value))
     except regex.error:
-        raise refusals.unsupported("a part that is twice in the pattern of to_timestamp", "write it once") from None
+        raise errors.unsupported("a part that is twice in the pattern of to_timestamp", "write it once") from None
     if read is None:
-        raise refusals.data(f'invalid value "{value!s:.60}" for "{pattern!s:.60}"', refusals.INVALID_DATE)
+        raise errors.data(f'invalid value "{value!s:.60}" for "{pattern!s:.60}"', errors.INVALID_DATE)
     parts = read.groupdict()
     number = {name: int(text) for name, text in parts.items() if text and text.isdigit()}
     month = number.get("month", 1)
@@ -192,5 +192,5 @@ def parse_time(value: Value, pattern: Value) -> Value:
             year, month, number.get("day", 1), hour, number.get("minute", 0), number.get("second", 0), micros
         )
     except ValueError:
-        raise refusals.data(f'date/time field value out of range: "{value!s:.60}"', "22008") from None
+        raise errors.data(f'date/time field value out of range: "{value!s:.60}"', "22008") from None
     return text_of(time + timedelta(days=number.get("days", 1) - 1))

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ftsql.serve import refusals
+from ftsql.serve import errors
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
@@ -140,4 +140,4 @@ def _sum(parts: list[tuple[str, str]], text: str) -> Interval:
 
 
 def _invalid(text: str) -> Exception:
-    return refusals.data(f'invalid input syntax for type interval: "{text:.80}"', refusals.INVALID_DATE)
+    return errors.data(f'invalid input syntax for type interval: "{text:.80}"', errors.INVALID_DATE)

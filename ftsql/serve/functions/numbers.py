@@ -11,7 +11,7 @@ from collections.abc import Callable
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal, InvalidOperation
 from functools import partial
 
-from ftsql.serve import refusals
+from ftsql.serve import errors
 from ftsql.serve.functions.timestamps import Value
 
 TRUE = ("t", "tr", "tru", "true", "y", "ye", "yes", "on", "1")
@@ -26,7 +26,7 @@ def numeric(value: Value) -> int | float | None:
     try:
         number = Decimal(text)
     except InvalidOperation:
-        raise refusals.data(f'invalid input syntax for type numeric: "{text:.60}"', refusals.INVALID_TEXT) from None
+        raise errors.data(f'invalid input syntax for type numeric: "{text:.60}"', errors.INVALID_TEXT) from None
     if "_" in text or not number.is_finite():
         return float(number)
     return int(number) if number == number.to_integral_value() and "." not in text and abs(number) < 2**63 else float(
@@ -46,12 +46,12 @@ def to_int(value: Value, even: bool = False) -> int | None:
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise refusals.data("integer out of range", refusals.OUT_OF_RANGE)
+            raise errors.data("integer out of range", errors.OUT_OF_RANGE)
         return round(value) if even else int(Decimal(repr(value)).to_integral_value(ROUND_HALF_UP))
     try:
         return int(str(value).strip())
     except ValueError:
-        raise refusals.data(f'invalid input syntax for type integer: "{value!s:.60}"', refusals.INVALID_TEXT) from None
+        raise errors.data(f'invalid input syntax for type integer: "{value!s:.60}"', errors.INVALID_TEXT) from None
 
 
 def to_bool(value: Value) -> int | None:
@@ -61,7 +61,7 @@ def to_bool(value: Value) -> int | None:
     word = str(value).strip().lower()
     if word in TRUE or word in FALSE:
         return int(word in TRUE)
-    raise refusals.data(f'invalid input syntax for type boolean: "{value!s:.60}"', refusals.INVALID_TEXT)
+    raise errors.data(f'invalid input syntax for type boolean: "{value!s:.60}"', errors.INVALID_TEXT)
 
 
 def rounded(value: Value, places: Value = 0, way: str = ROUND_HALF_UP) -> Value:
@@ -90,7 +90,7 @@ def divide(left: Value, right: Value, whole: int) -> Value:
     assert one is not None
     assert two is not None
     if two == 0:
-        raise refusals.data("division by zero", refusals.ZERO_DIVISION)
+        raise errors.data("division by zero", errors.ZERO_DIVISION)
     if whole and isinstance(one, int) and isinstance(two, int):
         return abs(one) // abs(two) * (1 if (one < 0) == (two < 0) else -1)
     return one / two
@@ -102,7 +102,7 @@ def mod(left: Value, right: Value) -> Value:
     if one is None or two is None:
         return None
     if two == 0:
-        raise refusals.data("division by zero", refusals.ZERO_DIVISION)
+        raise errors.data("division by zero", errors.ZERO_DIVISION)
     if isinstance(one, int) and isinstance(two, int):
         return int(math.copysign(1, one)) * (abs(one) % abs(two))
     return float(Decimal(repr(one)) % Decimal(repr(two)))
@@ -116,9 +116,9 @@ def power(left: Value, right: Value) -> Value:
     try:
         found: float | complex = one**two
     except (OverflowError, ZeroDivisionError):
-        raise refusals.data("value out of range: overflow", refusals.OUT_OF_RANGE) from None
+        raise errors.data("value out of range: overflow", errors.OUT_OF_RANGE) from None
     if isinstance(found, complex):
-        raise refusals.data("a negative number raised to a non-integer power yields a complex result", "2201F")
+        raise errors.data("a negative number raised to a non-integer power yields a complex result", "2201F")
     return found
 
 
@@ -137,7 +137,7 @@ def width_bucket(value: Value, low: Value, high: Value, count: Value) -> Value:
         return None
     operand, one, two, parts = (float(part) for part in (value, low, high, count) if part is not None)
     if one == two or parts < 1:
-        raise refusals.data("lower bound cannot equal upper bound", "2201G")
+        raise errors.data("lower bound cannot equal upper bound", "2201G")
     if one < two:
         place = math.floor((operand - one) / (two - one) * parts) + 1
     else:

@@ -13,7 +13,7 @@ from typing import Any
 
 import regex
 
-from ftsql.serve import refusals
+from ftsql.serve import errors
 from ftsql.serve.functions.timestamps import Value
 
 BORDERS = {r"\m": r"\b(?=\w)", r"\M": r"\b(?<=\w)", r"\y": r"\b", r"\Y": r"\B"}
@@ -26,7 +26,7 @@ LONGEST = 10_000_000  # characters of a value
 def fits(length: int) -> None:
     """Refuses what would become longer than a value may be, before it is made."""
     if length > LONGEST:
-        raise refusals.data(f"a text of more than {LONGEST:,} characters is refused", refusals.TOO_COMPLEX)
+        raise errors.data(f"a text of more than {LONGEST:,} characters is refused", errors.TOO_COMPLEX)
 
 
 @lru_cache(maxsize=512)
@@ -37,7 +37,7 @@ def _pattern(pattern: str, escape: str, folded: bool) -> regex.Pattern[str]:
         if escape and mark == escape:
             place += 1
             if place == len(pattern):
-                raise refusals.data("LIKE pattern must not end with escape character", "22025")
+                raise errors.data("LIKE pattern must not end with escape character", "22025")
             made.append(re.escape(pattern[place]))
         else:
             made.append({"%": ".*", "_": "."}.get(mark) or re.escape(mark))
@@ -50,7 +50,7 @@ def bounded(search: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return search(*arguments, timeout=PATIENCE, concurrent=True)
     except TimeoutError:
-        raise refusals.data(f"the pattern takes more than {PATIENCE:g} s on one value", refusals.TOO_COMPLEX) from None
+        raise errors.data(f"the pattern takes more than {PATIENCE:g} s on one value", errors.TOO_COMPLEX) from None
 
 
 def like(value: Value, pattern: Value, escape: Value = "\\", folded: bool = False) -> Value:
@@ -58,7 +58,7 @@ def like(value: Value, pattern: Value, escape: Value = "\\", folded: bool = Fals
     if value is None or pattern is None or escape is None:
         return None
     if len(str(pattern)) > 10_000:
-        raise refusals.data("a LIKE pattern of more than 10,000 characters is refused", refusals.TOO_COMPLEX)
+        raise errors.data("a LIKE pattern of more than 10,000 characters is refused", errors.TOO_COMPLEX)
     return int(bounded(_pattern(str(pattern), str(escape), folded).fullmatch, str(value)) is not None)
 
 
@@ -72,7 +72,7 @@ def expression(pattern: str, flags: str = "") -> regex.Pattern[str]:
     try:
         return regex.compile(made.removeprefix("***:"), wanted)
     except (regex.error, RecursionError, OverflowError) as error:
-        raise refusals.data(f"invalid regular expression: {error}", refusals.INVALID_PATTERN) from None
+        raise errors.data(f"invalid regular expression: {error}", errors.INVALID_PATTERN) from None
 
 
 def regexp_like(value: Value, pattern: Value, flags: Value = "") -> Value:

@@ -12,7 +12,7 @@ from typing import Any
 
 import apsw
 
-from ftsql.serve import refusals
+from ftsql.serve import errors
 from ftsql.serve.functions import aggregates, formats, intervals, introspection, numbers, texts
 from ftsql.serve.functions import date_parts as fields
 from ftsql.serve.functions import table_functions as tablefunctions
@@ -46,7 +46,7 @@ def interval_times(value: Value, factor: Value, way: int) -> Value:
         return None
     number = float(factor)
     if way < 0 and number == 0:
-        raise refusals.data("division by zero", refusals.ZERO_DIVISION)
+        raise errors.data("division by zero", errors.ZERO_DIVISION)
     return str(intervals.interval(str(value)).times(number if way > 0 else 1 / number))
 
 
@@ -140,7 +140,7 @@ def _guarded(name: str, function: Callable[..., Value], *values: Any) -> Value:
     try:
         return function(*values)
     except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError) as error:
-        raise refusals.data(f"invalid argument of {name}: {error!s:.100}", refusals.INVALID_TEXT) from error
+        raise errors.data(f"invalid argument of {name}: {error!s:.100}", errors.INVALID_TEXT) from error
 
 
 def elements(_array: Value = None) -> Iterator[tuple[Value, int]]:
@@ -159,14 +159,14 @@ def series(_start: Value = None, _stop: Value = None, _step: Value = None) -> It
         return
     value, end, by = float(start), float(stop), 1.0 if step is None else float(step)
     if by == 0:
-        raise refusals.data("step size cannot equal zero", refusals.INVALID_PARAMETER)
+        raise errors.data("step size cannot equal zero", errors.INVALID_PARAMETER)
     whole = all(isinstance(part, int) or part is None for part in (start, stop, step))
     for number in range(LONGEST_SERIES):
         at = value + number * by
         if at > end if by > 0 else at < end:
             return
         yield (int(at) if whole else at,)
-    raise refusals.data("a series of more than 10,000,000 rows is refused", "54000")
+    raise errors.data("a series of more than 10,000,000 rows is refused", "54000")
 
 
 SERIES = tablefunctions.Module(series, ["_value"])
@@ -176,10 +176,10 @@ ELEMENTS = tablefunctions.Module(elements, ["_value", "_place"])
 def _times(start: str, stop: str, step: str) -> Iterator[tuple[Value]]:
     time, end, by = dates.parse(start), dates.parse(stop), intervals.interval(step)
     if by.order == 0:
-        raise refusals.data("step size cannot equal zero", refusals.INVALID_PARAMETER)
+        raise errors.data("step size cannot equal zero", errors.INVALID_PARAMETER)
     for _ in range(LONGEST_SERIES):
         if time > end if by.order > 0 else time < end:
             return
         yield (dates.text_of(time),)
         time = dates.later(time, by)
-    raise refusals.data("a series of more than 10,000,000 rows is refused", "54000")
+    raise errors.data("a series of more than 10,000,000 rows is refused", "54000")

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from functools import partial
 
-from ftsql.serve import refusals
+from ftsql.serve import errors
 from ftsql.serve.functions.patterns import (
     LONGEST,
     fits,
@@ -39,7 +39,7 @@ def split_part(value: Value, separator: Value, place: Value) -> Value:
         return None
     parts, number = str(value).split(str(separator)) if separator else [str(value)], int(place)
     if number == 0:
-        raise refusals.data("field position must not be zero", refusals.INVALID_PARAMETER)
+        raise errors.data("field position must not be zero", errors.INVALID_PARAMETER)
     at = number - 1 if number > 0 else len(parts) + number
     return parts[at] if 0 <= at < len(parts) else ""
 
@@ -77,7 +77,7 @@ def substring(value: Value, start: Value, size: Value = LONGEST) -> Value:
     if value is None or start is None or size is None:
         return None
     if int(size) < 0:
-        raise refusals.data("negative substring length not allowed", "22011")
+        raise errors.data("negative substring length not allowed", "22011")
     begin = int(start) - 1
     return str(value)[max(begin, 0) : max(begin + int(size), 0)]
 
@@ -93,7 +93,7 @@ def repeat(value: Value, count: Value) -> Value:
     if value is None or count is None:
         return None
     if len(str(value)) * int(count) > LONGEST:
-        raise refusals.data("requested length too large", "54000")
+        raise errors.data("requested length too large", "54000")
     return str(value) * int(count)
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from ftsql.serve import refusals
+from ftsql.serve import errors
 from ftsql.serve.functions.intervals import DAY, SECOND, Interval, interval
 
 Value = int | float | str | bytes | None
@@ -64,7 +64,7 @@ def parse(text: str, zoned: bool = True) -> datetime:
         )
         return day + time - offset
     except (ValueError, OverflowError):
-        raise refusals.data(f'date/time field value out of range: "{text:.80}"', "22008") from None
+        raise errors.data(f'date/time field value out of range: "{text:.80}"', "22008") from None
 
 
 def text_of(time: datetime) -> str:
@@ -102,7 +102,7 @@ def to_timestamp(seconds: Value) -> Value:
     try:
         return text_of(EPOCH + timedelta(microseconds=round(float(seconds) * SECOND)))
     except (ValueError, OverflowError):
-        raise refusals.data(f"timestamp out of range: {seconds!r:.40}", "22008") from None
+        raise errors.data(f"timestamp out of range: {seconds!r:.40}", "22008") from None
 
 
 def epoch(value: Value) -> Value:
@@ -133,7 +133,7 @@ def later(time: datetime, step: Interval, sign: int = 1) -> datetime:
             time = time.replace(year=year, month=month + 1, day=min(time.day, calendar.monthrange(year, month + 1)[1]))
         return time + sign * timedelta(days=step.days, microseconds=step.micros)
     except (ValueError, OverflowError):
-        raise refusals.data("timestamp out of range", "22008") from None
+        raise errors.data("timestamp out of range", "22008") from None
 
 
 def minus(left: Value, right: Value) -> Value:
@@ -193,11 +193,11 @@ def at_zone(value: Value, zone: Value, towards: int) -> Value:
     try:
         known = ZoneInfo(str(zone))
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise refusals.data(f'time zone "{zone!s:.60}" not recognized', refusals.INVALID_PARAMETER) from None
+        raise errors.data(f'time zone "{zone!s:.60}" not recognized', errors.INVALID_PARAMETER) from None
     if towards > 0:
         return text_of(time.replace(tzinfo=UTC).astimezone(known).replace(tzinfo=None))
     return text_of(time.replace(tzinfo=known).astimezone(UTC).replace(tzinfo=None))
 
 
 def _invalid(text: str) -> Exception:
-    return refusals.data(f'invalid input syntax for type timestamp: "{text:.80}"', refusals.INVALID_DATE)
+    return errors.data(f'invalid input syntax for type timestamp: "{text:.80}"', errors.INVALID_DATE)

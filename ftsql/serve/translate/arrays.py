@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 
-from ftsql.serve import refusals
+from ftsql.serve import errors
 from ftsql.serve.functions import texts
 from ftsql.serve.translate import casts
 from ftsql.serve.translate.inference import type_of
-from ftsql.serve.translate.parameters import Parameters
-from ftsql.serve.translate.tree import Node, call, exp
+from ftsql.serve.translate.tree import Node, Parameters, call, exp
 
 
 def is_quantified(node: Node) -> bool:
@@ -119,4 +118,4 @@ def path(node: Node, _: Parameters) -> Node | None:
 
 
 def contains(node: Node, _: Parameters) -> Node | None:
-    raise refusals.unsupported("@> and <@", "write metadata ->> 'key' = 'value'")
+    raise errors.unsupported("@> and <@", "write metadata ->> 'key' = 'value'")

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ftsql.serve import refusals
+from ftsql.serve import errors
 from ftsql.serve.functions import date_parts as fields
 from ftsql.serve.functions import register as functions
 from ftsql.serve.text import words
 from ftsql.serve.translate import aggregation, casts
 from ftsql.serve.translate.inference import type_of, typed
-from ftsql.serve.translate.parameters import Parameters
-from ftsql.serve.translate.tree import Node, call, exp
+from ftsql.serve.translate.tree import Node, Parameters, call, exp
 from ftsql.serve.translate.type_names import NUMBERS, TEXTS, TIMES, UNKNOWN, WHOLE
 
 Special = Callable[[Node, Parameters], Node | None]
@@ -50,7 +49,7 @@ def function(node: Node, parameters: Parameters) -> Node | None:
         return _called(node, parameters)
     except (IndexError, ValueError):  # of an argument that is not there, or one too many
         count = len(node.expressions)
-        raise refusals.syntax(f"function {node.name} with {count} arguments does not exist", "42883") from None
+        raise errors.syntax(f"function {node.name} with {count} arguments does not exist", "42883") from None
 
 
 def _called(node: Node, parameters: Parameters) -> Node | None:
@@ -60,7 +59,7 @@ def _called(node: Node, parameters: Parameters) -> Node | None:
     if name in CLOCKS:
         return _now(node)
     if name in ROWS and not isinstance(node.parent, exp.Table):
-        raise refusals.unsupported(f"{name} in the list of columns", f"write FROM {name}(…) AS x")
+        raise errors.unsupported(f"{name} in the list of columns", f"write FROM {name}(…) AS x")
     if aggregation.is_aggregate(name):
         return aggregation.aggregate(node)
     if name in TYPES and len(node.expressions) == 1:
@@ -100,7 +99,7 @@ def window(node: Node, _: Parameters) -> Node | None:
     if spec is not None and str(spec.args.get("kind")).upper() == "RANGE":
         for side in ("start", "end"):
             if isinstance(spec.args.get(side), Node) and type_of(spec.args[side]) == "interval":
-                raise refusals.unsupported("RANGE with an interval", "write ROWS, or a join")
+                raise errors.unsupported("RANGE with an interval", "write ROWS, or a join")
     if not isinstance(node.this, Node):
         return None
     return aggregation.inside(node.this, lambda inner: _over(node, inner))
@@ -116,7 +115,7 @@ def within_group(node: Node, parameters: Parameters) -> Node | None:
     """``percentile_cont(0.5) WITHIN GROUP (ORDER BY x)``."""
     name = node.this.name.removeprefix("pgsql_")
     if name not in ("percentile_cont", "percentile_disc", "mode"):
-        raise refusals.unsupported(f"{name} WITHIN GROUP")
+        raise errors.unsupported(f"{name} WITHIN GROUP")
     order = node.expression.expressions[0]
     fraction = node.this.expressions[0] if node.this.expressions else exp.Literal.number(0)
     parameters.note(fraction, "float8")
@@ -154,7 +153,7 @@ def _date_part(node: Node, parameters: Parameters) -> Node | None:
     if isinstance(word, exp.Literal):
         word = exp.Literal.string(fields.field(str(word.this)))
     if type_of(value) in (*NUMBERS, *TEXTS, "bool"):
-        raise refusals.syntax(
+        raise errors.syntax(
             f"function date_part(unknown, {type_of(value)}) does not exist: write to_timestamp(…) or ::timestamp around"
             " the value", "42883",
         )  # fmt: skip
@@ -167,7 +166,7 @@ def _date_trunc(node: Node, parameters: Parameters) -> Node | None:
     if isinstance(word, exp.Literal):
         word = exp.Literal.string(fields.field(str(word.this)))
     if type_of(value) in (*NUMBERS, *TEXTS, "bool"):
-        raise refusals.syntax(
+        raise errors.syntax(
             f"function date_trunc(unknown, {type_of(value)}) does not exist: write to_timestamp(…) or ::timestamp"
             " around the value", "42883",
         )  # fmt: skip
@@ -199,7 +198,7 @@ def _coalesce(node: Node, parameters: Parameters) -> Node | None:
 def _extreme(node: Node, parameters: Parameters) -> Node | None:
     _coalesce(node, parameters)
     if type_of(node) == "interval":
-        raise refusals.unsupported(f"{node.name} of intervals", "write CASE WHEN a > b THEN a ELSE b END")
+        raise errors.unsupported(f"{node.name} of intervals", "write CASE WHEN a > b THEN a ELSE b END")
     return call(f"pgsql_{node.name}", *node.expressions)
 
 
@@ -254,14 +253,14 @@ def _make_interval(node: Node, _: Parameters) -> Node | None:
 
 
 def _refused(node: Node, _: Parameters) -> Node | None:
-    raise refusals.unsupported(f"the function {node.name}")
+    raise errors.unsupported(f"the function {node.name}")
 
 
 def _time_of_value(node: Node, _: Parameters) -> Node | None:
     value = node.expressions[0]
     if type_of(value) in TIMES or type_of(value) in (*NUMBERS, "interval", None, UNKNOWN):
         return call("pgsql_to_char", *node.expressions)
-    raise refusals.syntax(
+    raise errors.syntax(
         f"function to_char({type_of(value)}, unknown) does not exist: write ::timestamp around the value", "42883"
     )
 

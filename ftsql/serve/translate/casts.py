@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ftsql.serve import refusals
+from ftsql.serve import errors
 from ftsql.serve.functions import numbers
 from ftsql.serve.functions import timestamps as dates
 from ftsql.serve.functions.intervals import interval
 from ftsql.serve.translate.inference import type_of, typed
-from ftsql.serve.translate.parameters import Parameters
-from ftsql.serve.translate.tree import Node, call, exp
+from ftsql.serve.translate.tree import Node, Parameters, call, exp
 from ftsql.serve.translate.type_names import NUMBERS, OBJECTS, TEXTS, TIMES, UNKNOWN, WHOLE, of_cast, wider
 
 RELATIVE = ("now", "today", "yesterday", "tomorrow")  # literals that are not constant
@@ -156,7 +155,7 @@ def _literal(text: str, type: str) -> Node | None:
     if type in (*NUMBERS, "bool") and type != "oid":
         made = numbers.to_bool(text) if type == "bool" else numbers.numeric(text)
         if type in WHOLE and not isinstance(made, int):
-            raise refusals.data(f'invalid input syntax for type integer: "{text:.60}"', refusals.INVALID_TEXT)
+            raise errors.data(f'invalid input syntax for type integer: "{text:.60}"', errors.INVALID_TEXT)
         if (isinstance(made, float) and made in (float("inf"), float("-inf"))) or made != made:
             return call("pgsql_float", text)
         negative = isinstance(made, (int, float)) and made < 0
@@ -201,11 +200,11 @@ def interval_literal(node: Node, parameters: Parameters) -> Node | None:
         return None
     unit = node.args.get("unit")
     if isinstance(unit, exp.IntervalSpan):
-        raise refusals.unsupported("an interval with TO", "write interval '1 day 02:00'")
+        raise errors.unsupported("an interval with TO", "write interval '1 day 02:00'")
     words = f" {unit.name.lower()}" if unit is not None else ""
     if isinstance(node.this, exp.Literal):
         return exp.Literal.string(str(interval(f"{node.this.this}{words}")))
     if node.this is None:
-        raise refusals.syntax("an interval is written interval '1 day'")
+        raise errors.syntax("an interval is written interval '1 day'")
     parameters.note(node.this, "interval")
     return call("pgsql_interval", node.this)

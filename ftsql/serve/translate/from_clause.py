@@ -5,7 +5,7 @@ SQLite's own forms of them; where it has none, a refusal says what to write.
 
 from __future__ import annotations
 
-from ftsql.serve import refusals
+from ftsql.serve import errors
 from ftsql.serve.translate.inference import Inference, type_of, typed
 from ftsql.serve.translate.tree import Node, call, exp
 
@@ -26,10 +26,10 @@ def shape(root: Node) -> None:
         _listed_rows(select)
     for node in list(root.walk()):
         if isinstance(node, (exp.Except, exp.Intersect)) and node.args.get("distinct") is False:
-            raise refusals.unsupported(f"{node.key.upper()} ALL", f"write {node.key.upper()}")
+            raise errors.unsupported(f"{node.key.upper()} ALL", f"write {node.key.upper()}")
         if isinstance(node, exp.SetOperation):
             if node.args.get("by_name") or node.args.get("side") or node.args.get("kind"):
-                raise refusals.unsupported("UNION BY NAME")
+                raise errors.unsupported("UNION BY NAME")
             for side in ("this", "expression"):
                 if isinstance(node.args[side], exp.Subquery):
                     node.set(side, _select_all(node.args[side]))
@@ -43,11 +43,11 @@ def shape(root: Node) -> None:
         elif isinstance(node, exp.Unnest):
             _rows(node, call("unnest", *node.expressions), node.args.get("alias"))
             if node.args.get("offset"):
-                raise refusals.unsupported("WITH ORDINALITY")
+                raise errors.unsupported("WITH ORDINALITY")
         elif isinstance(node, exp.Table) and isinstance(node.this, exp.Func):
             _rows(node, node.this, node.args.get("alias"))
         elif isinstance(node, exp.Star) and (node.args.get("except_") or node.args.get("replace")):
-            raise refusals.syntax('syntax error at or near "EXCEPT": name the columns')
+            raise errors.syntax('syntax error at or near "EXCEPT": name the columns')
 
 
 def _listed_rows(select: exp.Select) -> None:
@@ -58,7 +58,7 @@ def _listed_rows(select: exp.Select) -> None:
         return
     arrays = {node.expressions[0] for node in calls if node.name != "generate_series"}
     if len(arrays) + sum(node.name == "generate_series" for node in calls) > 1:
-        raise refusals.unsupported("several functions of rows in one list of columns", "join them in FROM")
+        raise errors.unsupported("several functions of rows in one list of columns", "join them in FROM")
     first = calls[0]
     source = (
         call("pgsql_series", *first.expressions)
@@ -88,7 +88,7 @@ def _fetch(node: exp.Fetch) -> None:
     options = node.args.get("limit_options")
     for holder in (node, options):
         if holder is not None and (holder.args.get("with_ties") or holder.args.get("percent")):
-            raise refusals.unsupported("FETCH FIRST … WITH TIES", "write a window function: rank() OVER (…)")
+            raise errors.unsupported("FETCH FIRST … WITH TIES", "write a window function: rank() OVER (…)")
     count = node.args.get("count") or exp.Literal.number(1)
     node.replace(exp.Limit(expression=count))
 
@@ -113,7 +113,7 @@ def _rows(node: Node, function: Node, alias: Node | None) -> None:
         array = call(f"pgsql_{'regexp_split' if name[0] == 'r' else 'string'}_to_array", *arguments)
         source = call("pgsql_elements", array if name.endswith("_table") else arguments[0])
     elif name in SETS or name.startswith("_pg_"):
-        raise refusals.unsupported(f"{name}(…) in FROM", "unnest gives the elements of an array")
+        raise errors.unsupported(f"{name}(…) in FROM", "unnest gives the elements of an array")
     elif name.startswith("pgsql_") or name == "json_each":
         return
     else:  # one value is one row
@@ -198,7 +198,7 @@ def _first_rows(select: exp.Select, on: Node, inference: Inference) -> exp.Selec
         for name, columns in inference.sources(select).items():
             if not isinstance(projection, exp.Column) or projection.table == name:
                 if columns is None:
-                    raise refusals.unsupported("DISTINCT ON with *", "name the columns")
+                    raise errors.unsupported("DISTINCT ON with *", "name the columns")
                 outputs += [(one, typed(exp.column(one, table=name, quoted=True), type)) for one, type in columns]
 
     def meant(node: Node) -> Node:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ftsql.serve import refusals
+from ftsql.serve import errors
 from ftsql.serve.text import fold
 from ftsql.serve.translate.tree import Node, call, exp
 from ftsql.serve.translate.type_names import of_cast
@@ -116,9 +116,9 @@ def _name_columns(select: exp.Select) -> None:
 
 def _table(table: exp.Table) -> None:
     if table.args.get("rows_from"):
-        raise refusals.unsupported("ROWS FROM", "join the functions' rows")
+        raise errors.unsupported("ROWS FROM", "join the functions' rows")
     if table.args.get("ordinality"):
-        raise refusals.unsupported("WITH ORDINALITY")
+        raise errors.unsupported("WITH ORDINALITY")
     table.set("only", None)
     if table.catalog:
         table.set("catalog", None)
@@ -126,12 +126,12 @@ def _table(table: exp.Table) -> None:
         table.set("db", None)
         return
     if OWN.match(table.name) or table.name.lower() == "dbstat":
-        raise refusals.syntax(f'relation "{table.name}" does not exist', refusals.UNDEFINED_TABLE)
+        raise errors.syntax(f'relation "{table.name}" does not exist', errors.UNDEFINED_TABLE)
     if table.db == "public":
         table.set("db", None)
     alias = table.args.get("alias")
     if isinstance(alias, exp.TableAlias) and alias.columns:
-        raise refusals.unsupported("a table's alias with columns", "name the columns in the SELECT")
+        raise errors.unsupported("a table's alias with columns", "name the columns in the SELECT")
 
 
 def _columns(node: exp.Subquery | exp.CTE) -> None:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ftsql.serve import refusals
+from ftsql.serve import errors
 from ftsql.serve.text import fold
 from ftsql.serve.translate import arrays, calls, casts
 from ftsql.serve.translate.casts import coerced
 from ftsql.serve.translate.inference import type_of, typed
 from ftsql.serve.translate.names import bottom_up
-from ftsql.serve.translate.parameters import Parameters
-from ftsql.serve.translate.tree import Node, call, exp
+from ftsql.serve.translate.tree import Node, Parameters, call, exp
 from ftsql.serve.translate.type_names import OBJECTS, TEXTS, TIMES, UNKNOWN, WHOLE
 
 COMPARED = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ)
@@ -37,7 +36,7 @@ def rewrite(root: Node, parameters: Parameters) -> Node:
             calls.put(node, found)
     for node in list(holder.find_all(exp.Parameter)):
         if not (isinstance(node.this, exp.Literal) and not node.this.is_string):
-            raise refusals.syntax('syntax error at or near "@": a parameter is written $1')
+            raise errors.syntax('syntax error at or near "@": a parameter is written $1')
         node.replace(exp.Var(this=f"?{node.this.this}"))
     found = holder.this
     assert isinstance(found, Node)
@@ -121,13 +120,13 @@ def _operator(node: Node, parameters: Parameters) -> Node | None:
     if sign in ("=", "<>"):
         kind = exp.EQ if sign == "=" else exp.NEQ
         return _compared(kind(this=node.this, expression=node.expression), parameters)
-    raise refusals.unsupported(f"OPERATOR({sign})", "write the operator itself")
+    raise errors.unsupported(f"OPERATOR({sign})", "write the operator itself")
 
 
 def _collate(node: Node, _: Parameters) -> Node | None:
     name = fold(node.expression.name)
     if name not in PLAIN_COLLATIONS:
-        raise refusals.unsupported(f"COLLATE {name}", 'texts are compared as COLLATE "C" does')
+        raise errors.unsupported(f"COLLATE {name}", 'texts are compared as COLLATE "C" does')
     inner: Node = node.this
     return inner
 
@@ -147,7 +146,7 @@ def _ordered(node: Node, _: Parameters) -> Node | None:
     )
     if type_of(at if at is not None else inner) == "interval" and _sorts(node):
         if isinstance(select, exp.SetOperation):
-            raise refusals.unsupported("ORDER BY an interval after UNION", "order by extract(epoch from …)")
+            raise errors.unsupported("ORDER BY an interval after UNION", "order by extract(epoch from …)")
         node.set("this", call("pgsql_interval_order", exp.column(at.alias, quoted=True) if at is not None else inner))
     if node.meta.get("never_null"):
         node.set("nulls_first", not node.args.get("desc"))
@@ -256,7 +255,7 @@ def _zone(node: Node, parameters: Parameters) -> Node | None:
 def _field(node: Node, _: Parameters) -> Node | None:
     name = node.expression.name if isinstance(node.expression, (exp.Identifier, exp.Anonymous)) else ""
     if isinstance(node.expression, exp.Anonymous):
-        raise refusals.syntax(f"there is no schema of functions {node.this.name}", "3F000")
+        raise errors.syntax(f"there is no schema of functions {node.this.name}", "3F000")
     return call("pgsql_field", node.this, name)
 
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ftsql.errors import DatabaseError
-from ftsql.serve import refusals
+from ftsql.serve import errors
 from ftsql.serve.text import Statement, statements
 from ftsql.serve.translate import from_clause as relations
-from ftsql.serve.translate import names, pushdown, views
+from ftsql.serve.translate import names, pushdown
 from ftsql.serve.translate import operators as rewrites
 from ftsql.serve.translate.inference import Inference, Tables
-from ftsql.serve.translate.parameters import Parameters
-from ftsql.serve.translate.tree import Node, SqlglotError, exp, parse, written
+from ftsql.serve.translate.tree import Node, Parameters, SqlglotError, exp, parse, written
 
 READS = ("SELECT", "WITH", "VALUES", "TABLE")
 ANSWERED = (  # by the server itself
@@ -63,14 +62,14 @@ def _one(statement: Statement, tables: Tables) -> Translated:
     if word in ANSWERED:
         return Translated(statement.original, word.lower())
     if word in WRITING:
-        raise refusals.writes(word)
+        raise errors.writes(word)
     if word in UNSUPPORTED:
-        raise refusals.unsupported(word, UNSUPPORTED[word])
+        raise errors.unsupported(word, UNSUPPORTED[word])
     if word == "EXPLAIN":
         return _explained(statement, tables)
     if word not in READS:
         near = word or statement.text.split()[0]
-        raise refusals.syntax(f'syntax error at or near "{near:.40}": write SELECT')
+        raise errors.syntax(f'syntax error at or near "{near:.40}": write SELECT')
     return _selected(statement.text, statement.parameters, tables)
 
 
@@ -82,17 +81,17 @@ def _explained(statement: Statement, tables: Tables) -> Translated:
         text = text.partition(" ")[2].strip()
     inner = next(statements(text), None) if text else None
     if inner is None:
-        raise refusals.syntax("syntax error at end of input: write EXPLAIN SELECT …")
+        raise errors.syntax("syntax error at end of input: write EXPLAIN SELECT …")
     found = _one(Statement(inner.words, text, text, statement.parameters), tables)
     if found.kind != "select":
-        raise refusals.syntax(f'syntax error at or near "{found.kind}": write EXPLAIN SELECT …')
+        raise errors.syntax(f'syntax error at or near "{found.kind}": write EXPLAIN SELECT …')
     return Translated(f"EXPLAIN QUERY PLAN {found.sql}", "explain", found.tables, found.parameters, found.types)
 
 
 def _selected(text: str, count: int, tables: Tables) -> Translated:
     try:
         root = parse(text)
-        views.expand(root, tables)
+        pushdown.expand(root, tables)
         names.settle(root)
         relations.shape(root)
         named = _named(root)
@@ -106,14 +105,14 @@ def _selected(text: str, count: int, tables: Tables) -> Translated:
             parameters.note(part.expression, "int8")
         sql = written(rewrites.rewrite(root, parameters))
     except RecursionError:
-        raise refusals.syntax("the statement is nested too deeply: write a part of it as WITH", "54001") from None
+        raise errors.syntax("the statement is nested too deeply: write a part of it as WITH", "54001") from None
     except SqlglotError as error:
-        raise refusals.syntax(f"the statement cannot be read: {error!s:.200}") from None
+        raise errors.syntax(f"the statement cannot be read: {error!s:.200}") from None
     except DatabaseError:
         raise
     except (ValueError, AttributeError, LookupError, TypeError, AssertionError) as error:
         # A form of the tree that no rewrite expects: never to be run as it is.
-        raise refusals.unsupported(f"a part of the statement ({error!s:.80})", "write it in a plainer way") from error
+        raise errors.unsupported(f"a part of the statement ({error!s:.80})", "write it in a plainer way") from error
     known = None if columns is None else tuple((name, None if type == "unknown" else type) for name, type in columns)
     return Translated(sql, "select", named, count, parameters.types, known)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ftsql.serve import refusals
+from ftsql.serve import errors
 
 try:
     import sqlglot
@@ -64,27 +64,25 @@ def parse(text: str) -> Node:
     try:
         found = sqlglot.parse(text, read=Reader)
     except SqlglotError as error:
-        raise refusals.syntax(_words(error)) from None
+        raise errors.syntax(_words(error)) from None
     if len(found) != 1 or found[0] is None:
-        raise refusals.syntax("one statement is expected here")
+        raise errors.syntax("one statement is expected here")
     root: Node = found[0]
     depths = {id(root): 0}
     for node in root.walk():
         depth = depths[id(node)] = depths.get(id(node.parent), 0) + 1
         if depth > DEEPEST:
-            raise refusals.syntax(
-                "the statement is nested too deeply: write a part of it as WITH", refusals.TOO_COMPLEX
-            )
+            raise errors.syntax("the statement is nested too deeply: write a part of it as WITH", errors.TOO_COMPLEX)
         if not isinstance(node, LONG) and any(_is_long(part) for part in node.args.values()):
-            raise refusals.syntax(f"a list in the statement has more than {WIDEST} entries", "54011")
+            raise errors.syntax(f"a list in the statement has more than {WIDEST} entries", "54011")
         if isinstance(node, exp.Placeholder):
-            raise refusals.syntax("syntax error: a parameter is written $1")
+            raise errors.syntax("syntax error: a parameter is written $1")
         if isinstance(node, WRITES):
-            raise refusals.writes(_named(node))
+            raise errors.writes(_named(node))
         if type(node) in REFUSED:
-            raise refusals.unsupported(*REFUSED[type(node)])
+            raise errors.unsupported(*REFUSED[type(node)])
     if not isinstance(root, PARSED):
-        raise refusals.syntax(f"cannot run {root.key.upper()}: write SELECT")
+        raise errors.syntax(f"cannot run {root.key.upper()}: write SELECT")
     return root
 
 
@@ -124,3 +122,27 @@ def _words(error: Exception) -> str:
     if details and details[0].get("highlight"):
         return f'syntax error at or near "{details[0]["highlight"]:.60}"'
     return f"syntax error: {str(error).partition(chr(10))[0]:.200}"
+
+
+class Parameters:
+    """The types of $1, $2, … by number."""
+
+    def __init__(self, count: int) -> None:
+        self._types: list[str | None] = [None] * count
+
+    def note(self, node: Node | None, type: str | None) -> None:
+        """``node``, where it is a parameter, is used as a ``type``."""
+        node = node.unnest() if node is not None else None
+        if isinstance(node, exp.Parameter) and type and type != "unknown":
+            number = self.number(node)
+            if number and self._types[number - 1] is None:
+                self._types[number - 1] = type
+
+    def number(self, node: exp.Parameter) -> int:
+        """Which one it is; 0 for what is none."""
+        text = str(node.this.this) if isinstance(node.this, exp.Literal) else ""
+        return int(text) if text.isdigit() and 0 < int(text) <= len(self._types) else 0
+
+    @property
+    def types(self) -> tuple[str | None, ...]:
+        return tuple(self._types)

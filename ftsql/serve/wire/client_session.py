@@ -7,24 +7,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import queue
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import apsw
 
 from ftsql.resources.resource import SQLiteValue
 from ftsql.serve.backend import Backend, Plan, Shared
-from ftsql.serve.failures import Failure
+from ftsql.serve.errors import Failure
 from ftsql.serve.limits import Limits
 from ftsql.serve.types import TEXT
-from ftsql.serve.wire.cursors import declared
-from ftsql.serve.wire.portal import Field, Portal
+from ftsql.serve.wire.portal import Field, Portal, declared
 from ftsql.serve.wire.utility import READS, Settings, Utility, bare, first_word, utility
-from ftsql.serve.wire.worker import Worker
 
 T = TypeVar("T")
 TICK = 0.25
@@ -34,6 +35,41 @@ ENDED = {
     "time": "canceling statement due to statement timeout",
     "gone": "canceling statement: its client is gone",
 }
+
+
+class Worker:
+    """Runs what it is given, one after the other."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="ftsql serve", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Callable[[], T]) -> Future[T]:
+        """Have ``work`` done after what was given before."""
+        future: Future[T] = Future()
+        self._queue.put((future, work))
+        return future
+
+    def stop(self) -> None:
+        """End after what was given before."""
+        self._queue.put(None)
+
+    def join(self, seconds: float) -> bool:
+        """Whether it has ended by then."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while (given := self._queue.get()) is not None:
+            future, work = given
+            try:
+                result = work()
+            except BaseException as error:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+            del given, future, work
 
 
 @dataclass

@@ -15,12 +15,11 @@ import sqlglot
 from pg_mimic import messages
 from sqlglot.errors import SqlglotError
 
-from ftsql.serve import failures, types
-from ftsql.serve.failures import Failure
+from ftsql.serve import errors, types
+from ftsql.serve.errors import Failure
 from ftsql.serve.limits import Limits
 from ftsql.serve.wire.client_session import Bound, Prepared, Session
-from ftsql.serve.wire.cursors import closed, declared, fetched
-from ftsql.serve.wire.portal import CHUNK, Field, format_of
+from ftsql.serve.wire.portal import CHUNK, Field, closed, declared, fetched, format_of
 from ftsql.serve.wire.stream import Gone, Stream
 from ftsql.serve.wire.utility import Utility, bare
 
@@ -88,7 +87,7 @@ class Wire:
         except (Gone, asyncio.CancelledError):
             raise
         except Exception as error:
-            self.stream.write(failures.message(error))
+            self.stream.write(errors.message(error))
             if self.session.status == b"T":
                 self.session.status = b"E"
             self._skipping = tag != messages.QUERY

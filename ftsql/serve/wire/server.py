@@ -17,10 +17,10 @@ import struct
 from pg_mimic import messages
 from pg_mimic.auth import IdentityProvider, ScramSha256AuthPlugin
 
-from ftsql.serve import failures
+from ftsql.serve import errors
 from ftsql.serve.backend import Shared
 from ftsql.serve.catalog.build import SETTINGS
-from ftsql.serve.failures import Failure
+from ftsql.serve.errors import Failure
 from ftsql.serve.limits import Limits
 from ftsql.serve.wire.client_session import Session
 from ftsql.serve.wire.conversation import Wire
@@ -96,7 +96,7 @@ class Server:
 
     async def _refuse(self, stream: Stream, error: BaseException) -> None:
         try:
-            stream.write(failures.message(error, "FATAL"))
+            stream.write(errors.message(error, "FATAL"))
             stream.flush()
             async with asyncio.timeout(2):
                 await stream.writer.drain()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import struct
 
-from ftsql.serve.failures import Failure
+from ftsql.serve.errors import Failure
 from ftsql.serve.limits import Limits
 
 HEADER = struct.Struct("!ci")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ftsql.serve.authorizer import READ_ONLY
 from ftsql.serve.catalog.build import SETTINGS
-from ftsql.serve.failures import Failure
+from ftsql.serve.errors import Failure
 
 BEGINS = {"BEGIN", "START"}
 COMMITS = {"COMMIT", "END"}

@@ -73,3 +73,32 @@ def query(name: str) -> Query:
     if name not in known:
         raise ProgrammingError(f"no query {name!r}; there are: {', '.join(known)}")
     return known[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """``title`` is the first line without its mark; ``text`` is the whole page."""
+
+    name: str
+    title: str
+    text: str
+
+
+def all_topics() -> list[Topic]:
+    """Every page, by name."""
+    files = sorted((PACKAGE / "guide").iterdir(), key=lambda file: file.name)
+    found = []
+    for file in files:
+        if file.name.endswith(".md"):
+            text = file.read_text("utf-8")
+            title = text.partition("\n")[0].removeprefix("#").strip()
+            found.append(Topic(file.name.removesuffix(".md"), title, text))
+    return found
+
+
+def topic(name: str) -> Topic:
+    """The page of that name. Raises ProgrammingError with the names that there are."""
+    known = {topic.name: topic for topic in all_topics()}
+    if name.lower() not in known:
+        raise ProgrammingError(f"no guide to {name!r}; there are: {', '.join(known)}")
+    return known[name.lower()]

@@ -8,22 +8,39 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from typing import Literal
 
 import apsw
 
-from ftsql.connection import Connection
+from ftsql import connection, errors
 from ftsql.dbapi.apsw_errors import translated
+from ftsql.dbapi.cursor import Cursor
 from ftsql.errors import Error, InterfaceError, ProgrammingError
 from ftsql.registration import Registration
 
-INHERITED: list[Connection] = []  # what a forked process must not close, not even by forgetting it
+INHERITED: list[connection.Connection] = []  # what a forked process must not close, not even by forgetting it
 WHOLE = '"ftsql executemany"'
 
 
-class Transactions:
-    """What ``ftsql.dbapi.Connection`` and its cursors share; ``native`` is the ``ftsql.Connection``."""
+class Connection:
+    """A PEP 249 connection over an ``ftsql.Connection``, its attribute ``native``.
 
-    def __init__(self, native: Connection, *, autocommit: bool = False) -> None:
+    ``with`` commits at its end, or rolls back where the block raises; it does not close. Dropped or closed
+    without commit it rolls back, and nothing is sent.
+    """
+
+    Warning = errors.Warning
+    Error = errors.Error
+    InterfaceError = errors.InterfaceError
+    DatabaseError = errors.DatabaseError
+    DataError = errors.DataError
+    OperationalError = errors.OperationalError
+    IntegrityError = errors.IntegrityError
+    InternalError = errors.InternalError
+    ProgrammingError = errors.ProgrammingError
+    NotSupportedError = errors.NotSupportedError
+
+    def __init__(self, native: connection.Connection, *, autocommit: bool = False) -> None:
         self.native = native
         self._registration = native.ftsql
         self._autocommit = autocommit
@@ -56,6 +73,26 @@ class Transactions:
         if bool(value) != self._autocommit and self.in_transaction:
             raise ProgrammingError("commit or roll back first: autocommit cannot change inside a transaction")
         self._autocommit = bool(value)
+
+    def cursor(self) -> Cursor:
+        self.usable()
+        return Cursor(self)
+
+    def interrupt(self) -> None:
+        """From another thread: end what runs, with an OperationalError there."""
+        self.usable()
+        self.native.interrupt()
+
+    def __enter__(self) -> Connection:
+        self.usable()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> Literal[False]:
+        if kind is None:
+            self.commit()
+        else:
+            self.roll_back_quietly()
+        return False
 
     def commit(self) -> None:
         """Send what the transaction queued and make its local changes stand.

@@ -6,6 +6,7 @@ Nothing of a traceback is told, and ftsql's own errors hold no key.
 from __future__ import annotations
 
 import re
+from typing import TypeVar
 
 import apsw
 from pg_mimic.messages import make_error_response
@@ -13,6 +14,7 @@ from pg_mimic.messages import make_error_response
 from ftsql.errors import (
     APIError,
     ConfigError,
+    DatabaseError,
     DataError,
     Error,
     NotSupportedError,
@@ -20,6 +22,19 @@ from ftsql.errors import (
     ProgrammingError,
 )
 
+E = TypeVar("E", bound=DatabaseError)
+
+SYNTAX = "42601"
+UNSUPPORTED = "0A000"
+READ_ONLY = "25006"
+TOO_COMPLEX = "54001"
+UNDEFINED_TABLE = "42P01"
+INVALID_TEXT = "22P02"
+INVALID_DATE = "22007"
+OUT_OF_RANGE = "22003"
+INVALID_PARAMETER = "22023"
+INVALID_PATTERN = "2201B"
+ZERO_DIVISION = "22012"
 KINDS: tuple[tuple[str, str, str], ...] = (  # a pattern of SQLite's words, the state, PostgreSQL's words
     (r"no such table: (?:main\.|public\.)?(.+)", "42P01", 'relation "{}" does not exist'),
     (r"no such column: \"?(.+?)\"?(?: - should this be .*)?", "42703", 'column "{}" does not exist'),
@@ -61,6 +76,32 @@ CLASSES: tuple[tuple[type[BaseException], str], ...] = (
     (TypeError, "22023"),
 )
 WORDS = {"57014": "canceling statement due to user request", "53200": "out of memory", "54001": "statement too complex"}
+
+
+def syntax(message: str, sqlstate: str = SYNTAX) -> ProgrammingError:
+    """The text is not PostgreSQL's SQL, or names what does not exist."""
+    return _with(ProgrammingError(message), sqlstate)
+
+
+def unsupported(what: str, instead: str = "") -> NotSupportedError:
+    """``what`` does not run here; ``instead`` is what does."""
+    return _with(NotSupportedError(f"{what} is not supported here" + (f": {instead}" if instead else "")), UNSUPPORTED)
+
+
+def writes(what: str) -> ProgrammingError:
+    """The statement writes, or may."""
+    text = f"cannot execute {what}: this server only reads. Write with ftsql's shell or from Python"
+    return _with(ProgrammingError(text), READ_ONLY)
+
+
+def data(message: str, sqlstate: str) -> DataError:
+    """A value that PostgreSQL would not take either."""
+    return _with(DataError(message), sqlstate)
+
+
+def _with(error: E, sqlstate: str) -> E:
+    error.sqlstate = sqlstate  # type: ignore[attr-defined]
+    return error
 
 
 class Failure(ProgrammingError):
