@@ -64,9 +64,9 @@ class Registration:
         self._session.kept_content = kept
 
     @property
-    def known(self) -> Mapping[str, Provider]:
+    def providers(self) -> Mapping[str, Provider]:
         """The providers by name, active or not."""
-        return self._session.known
+        return self._session.providers
 
     @property
     def last_job_id(self) -> str | None:

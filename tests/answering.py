@@ -32,7 +32,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """What is answered: ``body`` is sent as JSON unless it is bytes."""
 
     body: Any = None
@@ -42,7 +42,7 @@ class Answer:
 
 Answering = Callable[[Asked], Any]  # an Answer, or the body of a 200; None is a 404 with OpenAI's own words
 
-NO_SUCH_JOB = Answer(
+NO_SUCH_JOB = Response(
     {"error": {"message": "Could not find fine tune: x", "param": "fine_tune_id", "code": "fine_tune_not_found"}}, 404
 )
 
@@ -66,7 +66,7 @@ class Server:
                 one = Asked(self.command, path, dict(parse_qsl(parts.query, True)), body, dict(self.headers.items()))
                 server.asked.append(one)
                 found = answering(one)
-                found = NO_SUCH_JOB if found is None else found if isinstance(found, Answer) else Answer(found)
+                found = NO_SUCH_JOB if found is None else found if isinstance(found, Response) else Response(found)
                 content = found.body if isinstance(found.body, bytes) else json.dumps(found.body).encode()
                 self.send_response(found.status)
                 for name, value in {"Content-Type": "application/json", **found.headers}.items():

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import ftsql
-from tests.answering import PATH, Answer, Asked, job
+from tests.answering import PATH, Asked, Response, job
 from tests.conftest import At, Connect
 
 CREATE = "INSERT INTO fine_tuning_jobs ({}) VALUES ({})"
@@ -147,7 +147,7 @@ def deleting(answer: Any, *, gone: bool) -> Any:
             return {"data": FILES, "has_more": False}
         here = next((file for file in FILES if asked.path == f"/files/{file['id']}"), None)
         away = here is None or (gone and asked.path in asked_for)
-        return Answer({"error": {"message": "No such file: x"}}, 404) if away else here
+        return Response({"error": {"message": "No such file: x"}}, 404) if away else here
 
     return answering
 
@@ -181,14 +181,14 @@ def test_a_delete_answered_200_with_an_error_is_refused_in_its_words(at: At, ans
         {"id": "file-2", "deleted": True},
         [],
         None,
-        Answer(b""),
-        Answer(b"gone"),
+        Response(b""),
+        Response(b"gone"),
     ],
     ids=str,
 )
 @pytest.mark.parametrize("gone", [True, False])
 def test_a_delete_is_believed_by_the_objects_absence(at: At, answer: Any, gone: bool) -> None:
-    server, db = at(deleting(Answer(b"null") if answer is None else answer, gone=gone))
+    server, db = at(deleting(Response(b"null") if answer is None else answer, gone=gone))
     if gone:
         db.execute(DELETE)
     else:
@@ -199,7 +199,7 @@ def test_a_delete_is_believed_by_the_objects_absence(at: At, answer: Any, gone: 
     assert server.requests.count("/files/file-1") == 2  # what DELETE found, and whether it is still there
 
 
-@pytest.mark.parametrize("answer", [{"id": "file-1", "deleted": True}, {"deleted": True}, Answer(b"", 204)], ids=str)
+@pytest.mark.parametrize("answer", [{"id": "file-1", "deleted": True}, {"deleted": True}, Response(b"", 204)], ids=str)
 def test_a_delete_that_says_so_is_not_looked_at_again(at: At, answer: Any) -> None:
     server, db = at(deleting(answer, gone=False))
     db.execute(DELETE)
@@ -234,8 +234,8 @@ def running(**over: Any) -> dict[str, Any]:
         {"id": "ftjob-00001", "status": {"a": 1}},
         {},
         [],
-        Answer(b""),
-        Answer(b"<html>"),
+        Response(b""),
+        Response(b"<html>"),
         {"data": [running(status="cancelled")]},
     ],
     ids=str,
@@ -282,7 +282,7 @@ def test_a_create_whose_taking_back_changed_nothing_is_said_to_stay(at: At) -> N
         if asked.method == "GET" or asked.path.endswith("/cancel"):
             return running()
         if b"file-refused" in asked.body:
-            return Answer({"error": {"message": "no such file"}}, 400)
+            return Response({"error": {"message": "no such file"}}, 400)
         return served(asked)
 
     _, db = at(answering)
@@ -317,15 +317,15 @@ def test_a_cancel_answered_200_with_an_error_is_refused_in_its_words(at: At) -> 
 
 
 REFUSED = [
-    Answer({"error": {"message": "Fine-tuning is not implemented"}}, 501),
-    Answer(b"HTTP Version Not Supported", 505),
-    Answer({"error": {"message": "You must be a LiteLLM Enterprise user to use this feature. Get a license"}}, 500),
-    Answer({"detail": {"error": "Only premium users can do this"}}, 500),
+    Response({"error": {"message": "Fine-tuning is not implemented"}}, 501),
+    Response(b"HTTP Version Not Supported", 505),
+    Response({"error": {"message": "You must be a LiteLLM Enterprise user to use this feature. Get a license"}}, 500),
+    Response({"detail": {"error": "Only premium users can do this"}}, 500),
 ]
 
 
 @pytest.mark.parametrize("answer", REFUSED, ids=lambda answer: str(answer.status))
-def test_a_refusal_that_cannot_have_been_accepted_is_never_unknown(at: At, answer: Answer) -> None:
+def test_a_refusal_that_cannot_have_been_accepted_is_never_unknown(at: At, answer: Response) -> None:
     server, db = at(lambda asked: answer)
     began = time.monotonic()
     with pytest.raises(ftsql.APIError) as caught:
@@ -336,7 +336,7 @@ def test_a_refusal_that_cannot_have_been_accepted_is_never_unknown(at: At, answe
     assert db.execute("SELECT state, open FROM ftsql_writes").fetchall() == [("refused", 0)]
 
 
-LICENSE_FAQ = Answer({"error": {"message": "Worker lost while copying enterprise-license-faq.jsonl"}}, 500)
+LICENSE_FAQ = Response({"error": {"message": "Worker lost while copying enterprise-license-faq.jsonl"}}, 500)
 
 
 def test_a_failure_that_only_mentions_a_license_is_looked_for(at: At) -> None:
@@ -406,7 +406,7 @@ def test_without_retrieve_the_list_says_what_became_of_a_cancel(
     def answering(asked: Asked) -> Any:
         if asked.method == "POST":
             one["status"] = "cancelled" if works else "running"
-            return Answer(answer)
+            return Response(answer)
         return {"data": [one], "has_more": False} if asked.path == PATH else None
 
     config = tmp_path / "providers.toml"

@@ -28,7 +28,7 @@ from ftsql.cli.documents import all_queries
 from ftsql.errors import ConfigError, OperationalError, ProgrammingError
 from ftsql.sandbox import Fault, Sandbox
 from ftsql.sync.rounds import Round, Sync, sync
-from tests.answering import Answer, Asked, api, job
+from tests.answering import Asked, Response, api, job
 from tests.conftest import CANARY, At, Connect
 from tests.syncing import changed, once, read
 from tests.test_shell import run
@@ -835,7 +835,7 @@ def test_result_files_of_other_forms_are_listed_and_end_nothing(
     def answering(one: Asked) -> Any:
         if one.path.endswith("/content"):
             requests.append(one.path.split("/")[-2])
-            return Answer(b"step,train_loss\n1,1\n")
+            return Response(b"step,train_loss\n1,1\n")
         if one.path in ("/files", "/models"):
             return {"data": [], "has_more": False}
         if "/events" in one.path or "/checkpoints" in one.path:
@@ -989,7 +989,7 @@ def test_a_packed_content_is_unpacked_with_all_its_members(at: At, tmp_path: Pat
 
     def answering(asked: Asked) -> Any:
         if asked.path.endswith("/content"):
-            return Answer(packed, headers={"Content-Encoding": "gzip"})
+            return Response(packed, headers={"Content-Encoding": "gzip"})
         if asked.path == "/files":
             return {"data": [{"id": "file-a", "purpose": "fine-tune"}], "has_more": False}
         return api([])(asked)

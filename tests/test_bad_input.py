@@ -10,7 +10,7 @@ import pytest
 
 import ftsql
 from ftsql.sandbox import Fault, Sandbox
-from tests.answering import Answer
+from tests.answering import Response
 from tests.conftest import CANARY, At, Connect, fill, gets
 
 ALL = "SELECT id FROM fine_tuning_jobs"
@@ -244,7 +244,7 @@ def test_register_inside_a_transaction_says_to_do_it_before() -> None:
 
 
 def test_null_where_a_job_belongs_is_an_error_and_no_missing_job(at: At) -> None:
-    _, db = at(lambda asked: Answer(b"null"))
+    _, db = at(lambda asked: Response(b"null"))
     for sql in ("SELECT id FROM fine_tuning_jobs WHERE id = 'ftjob-a'", "SELECT id FROM fine_tuning_jobs"):
         with pytest.raises(ftsql.Error, match="with null where an object belongs"):
             db.execute(sql).fetchall()

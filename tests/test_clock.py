@@ -190,9 +190,9 @@ def test_result_files_that_are_filled_in_late_are_read(at: At, clock: dict[str, 
     serving = api(found)
 
     def answering(asked: Asked) -> Any:
-        from tests.answering import Answer
+        from tests.answering import Response
 
-        return Answer(b"step,train_loss\n1,0.5\n") if asked.path == "/files/file-r/content" else serving(asked)
+        return Response(b"step,train_loss\n1,0.5\n") if asked.path == "/files/file-r/content" else serving(asked)
 
     _, db = at(answering)
     sql = "SELECT step, train_loss FROM fine_tuning_results WHERE fine_tuning_job_id = 'ftjob-00000'"

@@ -22,7 +22,7 @@ from ftsql.api.account import Account, is_host, is_this_machine
 from ftsql.api.provider import Provider
 from ftsql.sandbox import Sandbox
 from ftsql.sync.rounds import sync
-from tests.answering import PATH, Answer, Server, api, job, jobs
+from tests.answering import PATH, Response, Server, api, job, jobs
 from tests.conftest import CANARY, Connect, fill
 
 LIST = "SELECT id FROM fine_tuning_jobs"
@@ -287,7 +287,7 @@ def test_an_address_that_nobody_listens_at_says_not_sent(monkeypatch: pytest.Mon
 
 
 def test_a_redirect_says_where_to(at: Any) -> None:
-    _, db = at(lambda asked: Answer(b"", 307, {"Location": f"https://login.example.com/?key={CANARY}"}))
+    _, db = at(lambda asked: Response(b"", 307, {"Location": f"https://login.example.com/?key={CANARY}"}))
     with pytest.raises(ftsql.APIError, match=r"redirects to https://login.example.com/, and a key is never"):
         db.execute(LIST).fetchall()
 

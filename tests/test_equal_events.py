@@ -178,13 +178,13 @@ def test_an_odd_id_of_an_event_is_no_reason_to_lose_it(at: At, id: Any) -> None:
 
 
 def test_results_have_their_place_in_the_file(at: At) -> None:
-    from tests.answering import Answer
+    from tests.answering import Response
 
     parent = job(0, result_files=["r1", "r2"])
 
     def answering(asked: Asked) -> Any:
         if asked.path.startswith("/files/"):
-            return Answer(b"step,train_loss\n1,0.5\n1,0.5\n")
+            return Response(b"step,train_loss\n1,0.5\n1,0.5\n")
         return {"data": [parent], "has_more": False} if asked.path == PATH else parent
 
     _, db = at(answering)

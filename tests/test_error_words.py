@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import ftsql
-from tests.answering import Answer
+from tests.answering import Response
 from tests.conftest import At
 
 WORDS = "the training file is too small"
@@ -54,7 +54,7 @@ CREATE = "INSERT INTO fine_tuning_jobs (model, training_file) VALUES ('m', 'f')"
 @pytest.mark.parametrize("body", SHAPES, ids=lambda body: str(body)[:80])
 @pytest.mark.parametrize("sql", [SQL, CREATE])
 def test_the_words_of_a_refusal(at: At, body: Any, sql: str) -> None:
-    _, db = at(lambda asked: Answer(body, 400))
+    _, db = at(lambda asked: Response(body, 400))
     with pytest.raises(ftsql.APIError, match=f"^openai: .*{WORDS}.*HTTP 400"):
         db.execute(sql).fetchall()
 
@@ -80,7 +80,7 @@ def test_the_words_of_a_list_answered_200_with_an_error(at: At, body: Any) -> No
     ids=str,
 )
 def test_the_code_and_the_parameter_of_a_refusal(at: At, body: Any, code: str | None, param: str | None) -> None:
-    _, db = at(lambda asked: Answer(body, 400))
+    _, db = at(lambda asked: Response(body, 400))
     with pytest.raises(ftsql.APIError) as caught:
         db.execute(SQL).fetchall()
     assert (caught.value.code, caught.value.param) == (code, param)
@@ -89,16 +89,16 @@ def test_the_code_and_the_parameter_of_a_refusal(at: At, body: Any, code: str | 
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (Answer({}, 400), "answered with an empty body"),
-        (Answer(b"", 500), "answered with an empty body"),
-        (Answer(b"<html>Bad gateway", 502), "answered with an HTML page"),
-        (Answer(b"<html>login", 200), "an HTML page .HTTP 200.*login page"),
-        (Answer(b"data: {}\n\n", 200, {"Content-Type": "text/event-stream"}), "no valid JSON .HTTP 200, text/event-stream"),
-        (Answer(b"PK\x03\x04", 200, {"Content-Type": "application/zip"}), "no valid JSON .HTTP 200, application/zip"),
+        (Response({}, 400), "answered with an empty body"),
+        (Response(b"", 500), "answered with an empty body"),
+        (Response(b"<html>Bad gateway", 502), "answered with an HTML page"),
+        (Response(b"<html>login", 200), "an HTML page .HTTP 200.*login page"),
+        (Response(b"data: {}\n\n", 200, {"Content-Type": "text/event-stream"}), "no valid JSON .HTTP 200, text/event-stream"),
+        (Response(b"PK\x03\x04", 200, {"Content-Type": "application/zip"}), "no valid JSON .HTTP 200, application/zip"),
     ],
     ids=str,
 )  # fmt: skip
-def test_what_has_no_words_is_described(at: At, monkeypatch: pytest.MonkeyPatch, answer: Answer, words: str) -> None:
+def test_what_has_no_words_is_described(at: At, monkeypatch: pytest.MonkeyPatch, answer: Response, words: str) -> None:
     monkeypatch.setattr("ftsql.api.retry.RETRY_SECONDS", 0.01)
     _, db = at(lambda asked: answer)
     with pytest.raises(ftsql.Error, match=words) as caught:

@@ -18,7 +18,7 @@ import pytest
 
 import ftsql
 from ftsql.api import deadline, transport
-from ftsql.api.retry import Attempts
+from ftsql.api.retry import RetriedRequest
 from ftsql.errors import DataError
 from ftsql.resources.definitions import RESULTS
 from ftsql.resources.resource import Resource
@@ -67,7 +67,7 @@ def _dropping(rows: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _twice(answer: Callable[..., Any]) -> Callable[..., Any]:
-    def again(self: Attempts, call: Any, once: Any, *, safe: bool) -> Any:
+    def again(self: RetriedRequest, call: Any, once: Any, *, safe: bool) -> Any:
         return answer(self, call, once, safe=safe) if safe else (once(), answer(self, call, once, safe=safe))[1]
 
     return again
@@ -83,7 +83,7 @@ def _patient(unpacked: Callable[..., Iterator[bytes]]) -> Callable[..., Iterator
 
 PLANTED: dict[str, tuple[object, str, Callable[[Any], Any], str]] = {
     "a row is dropped": (Resource, "rows", _dropping, "the ids"),
-    "a create is sent twice": (Attempts, "answer", _twice, "2 creates arrived"),
+    "a create is sent twice": (RetriedRequest, "answer", _twice, "2 creates arrived"),
     "no deadline": (deadline, "begin", lambda _: lambda seconds, handshakes=None: None, "took"),
     "what breaks off is taken": (transport, "unpacked", _patient, "rows of what nobody can read"),
 }

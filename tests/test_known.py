@@ -15,7 +15,7 @@ from ftsql.resources import cells
 from ftsql.resources.definitions import JOBS
 from ftsql.resources.resource import Row
 from ftsql.sandbox import Fault, Sandbox
-from ftsql.store.cache import Known
+from ftsql.store.cache import Cache
 from tests.conftest import Connect, fill, gets
 
 COUNT = "SELECT count(*) FROM fine_tuning_jobs"
@@ -160,7 +160,7 @@ def test_two_listings_at_once_forget_nothing_of_each_other(
 ) -> None:
     session = connect(store=tmp_path / "store.db").ftsql._session
     (account,) = session.accounts
-    one, two = (Known(session.journal.store, account, session.settings) for _ in range(2))
+    one, two = (Cache(session.journal.store, account, session.settings) for _ in range(2))
     rows = JOBS.rows("openai", [{"id": "ftjob-a", "created_at": 5, "status": "running"}])
     for known in (one, two):
         known.cover()

@@ -9,7 +9,7 @@ import pytest
 import ftsql
 from ftsql.cli.documents import topic
 from ftsql.sandbox import TRAINING_NOT_AVAILABLE, Sandbox
-from tests.answering import Answer, api, job
+from tests.answering import Response, api, job
 from tests.conftest import At, fill
 
 CREATE = "INSERT INTO fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', 'file-abc')"
@@ -42,7 +42,7 @@ def test_a_create_that_is_not_made_any_more_blames_no_key(sandbox: Sandbox, db: 
     ids=str,
 )
 def test_other_words_for_it_are_known(at: At, status: int, error: dict[str, Any]) -> None:
-    _, db = at(lambda asked: Answer({"error": error}, status))
+    _, db = at(lambda asked: Response({"error": error}, status))
     with pytest.raises(ftsql.APIError, match="see ftsql guide leaving-openai"):
         db.execute(CREATE)
 
@@ -56,13 +56,13 @@ def test_other_words_for_it_are_known(at: At, status: int, error: dict[str, Any]
     ],
 )
 def test_a_refused_key_is_still_a_refused_key(at: At, message: str) -> None:
-    _, db = at(lambda asked: Answer({"error": {"message": message}}, 403))
+    _, db = at(lambda asked: Response({"error": {"message": message}}, 403))
     with pytest.raises(ftsql.AuthenticationError, match="Check OPENAI_API_KEY"):
         db.execute(CREATE)
 
 
 def test_a_refused_cancel_is_no_end_of_fine_tuning(at: At) -> None:
-    refused = Answer({"error": {"message": "Fine-tuning is no longer supported"}}, 400)
+    refused = Response({"error": {"message": "Fine-tuning is no longer supported"}}, 400)
     running = job(0, status="running", finished_at=None)
     _, db = at(lambda asked: refused if asked.method == "POST" else api([running])(asked))
     with pytest.raises(ftsql.APIError) as caught:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import ftsql
-from tests.answering import PATH, Answer, Answering, Asked, Server, api, job, jobs, listed
+from tests.answering import PATH, Answering, Asked, Response, Server, api, job, jobs, listed
 from tests.conftest import At
 
 COUNT = "SELECT count(*), count(DISTINCT id) FROM fine_tuning_jobs"
@@ -208,7 +208,7 @@ def test_two_different_jobs_of_one_id_are_an_error_and_one_listed_twice_is_one(a
     ids=lambda value: str(value)[:60],
 )
 def test_a_list_of_an_odd_form_is_read_in_one_request(at: At, body: Any, ids: int) -> None:
-    server, db = at(lambda asked: Answer(body) if isinstance(body, bytes) else body)
+    server, db = at(lambda asked: Response(body) if isinstance(body, bytes) else body)
     assert count(db) == ids
     assert len(server.asked) == 1
 
@@ -222,7 +222,7 @@ def test_a_bare_array_that_may_be_cut_is_read_on(at: At, total: int, cap: int | 
 
 @pytest.mark.parametrize("body", [{"object": "list"}, {}, {"jobs": []}, {"data": {}}, {"data": "x"}, 5, "x", None])
 def test_what_is_no_list_is_an_error(at: At, body: Any) -> None:
-    _, db = at(lambda asked: Answer(b"null") if body is None else body)
+    _, db = at(lambda asked: Response(b"null") if body is None else body)
     with pytest.raises(ftsql.Error, match="^openai: "):
         count(db)
 
@@ -231,14 +231,14 @@ def test_what_is_no_list_is_an_error(at: At, body: Any) -> None:
 @pytest.mark.parametrize(
     "refusal",
     [
-        Answer({"error": {"message": "limit must be at most 50", "param": "limit"}}, 400),
-        Answer({"detail": [{"loc": ["query", "limit"], "msg": "Input should be less than or equal to 50"}]}, 422),
-        Answer({}, 400),
-        Answer(b"<html>Bad Request</html>", 400),
+        Response({"error": {"message": "limit must be at most 50", "param": "limit"}}, 400),
+        Response({"detail": [{"loc": ["query", "limit"], "msg": "Input should be less than or equal to 50"}]}, 422),
+        Response({}, 400),
+        Response(b"<html>Bad Request</html>", 400),
     ],
     ids=str,
 )
-def test_a_refused_limit_is_made_smaller_and_remembered(at: At, allowed: int, refusal: Answer) -> None:
+def test_a_refused_limit_is_made_smaller_and_remembered(at: At, allowed: int, refusal: Response) -> None:
     honest = serving(45, envelope=lambda page, found: {"data": page, "has_more": page[-1:] != found[-1:]})
 
     def answering(asked: Asked) -> Any:
@@ -255,7 +255,7 @@ def test_a_refused_limit_is_made_smaller_and_remembered(at: At, allowed: int, re
 def test_the_limit_of_files_is_made_smaller_too(at: At) -> None:
     def answering(asked: Asked) -> Any:
         if int(asked.query["limit"]) > 100:
-            return Answer({"error": {"message": "limit is out of range"}}, 400)
+            return Response({"error": {"message": "limit is out of range"}}, 400)
         return {"data": [{"id": "file-1"}], "has_more": False}
 
     server, db = at(answering)
@@ -264,7 +264,7 @@ def test_the_limit_of_files_is_made_smaller_too(at: At) -> None:
 
 
 def test_a_refusal_of_another_kind_is_not_asked_again(at: At) -> None:
-    server, db = at(lambda asked: Answer({"error": {"message": "This project is archived"}}, 400))
+    server, db = at(lambda asked: Response({"error": {"message": "This project is archived"}}, 400))
     with pytest.raises(ftsql.APIError, match="archived"):
         count(db)
     assert len(server.asked) == 1
@@ -378,7 +378,7 @@ def test_a_limit_that_is_refused_on_a_later_page_is_made_smaller_too(at: At) -> 
 
     def answering(asked: Asked) -> Any:
         too_large = int(asked.query.get("limit", 20)) > 50
-        return Answer({"error": {"message": "limit is too large"}}, 400) if too_large else honest(asked)
+        return Response({"error": {"message": "limit is too large"}}, 400) if too_large else honest(asked)
 
     server, db = at(answering)
     sql = "SELECT id FROM fine_tuning_jobs ORDER BY created_at DESC LIMIT 15"

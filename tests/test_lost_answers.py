@@ -15,7 +15,7 @@ import pytest
 import ftsql
 from ftsql.sandbox import Fault, Sandbox
 from ftsql.write.fingerprint import listed_ids
-from tests.answering import Answer, Asked, job
+from tests.answering import Asked, Response, job
 from tests.conftest import At, Connect, fill
 from tests.writing import CREATE, INSERT, ONE, alive, posts
 
@@ -159,7 +159,7 @@ def test_a_job_of_that_seed_with_another_model_or_file_is_not_taken(at: At) -> N
             job(1, **{**sent, "model": "another", "created_at": now, "status": "running", "finished_at": None}),
             job(2, **{**sent, "training_file": "file-other", "created_at": now - 1, "status": "running"}),
         ]
-        return Answer(b"", 500)
+        return Response(b"", 500)
 
     _, db = at(answering, settle_seconds=0.1)
     with pytest.raises(ftsql.OutcomeUnknown, match="These may be it: ftjob-00001, ftjob-00002") as caught:

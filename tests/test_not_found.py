@@ -9,7 +9,7 @@ import pytest
 
 import ftsql
 from ftsql.sandbox import Fault, Sandbox
-from tests.answering import PATH, Answer, Asked, api, job, jobs
+from tests.answering import PATH, Asked, Response, api, job, jobs
 from tests.conftest import At
 
 NO_SUCH_JOB: list[Any] = [
@@ -63,7 +63,7 @@ def test_a_404_of_any_words_is_no_such_job_where_single_jobs_have_addresses(at: 
     def answering(asked: Asked) -> Any:
         answer = serving(asked)
         content = body.encode() if isinstance(body, str) else body
-        return Answer(content, 404) if answer is None or asked.path.endswith("/cancel") else answer
+        return Response(content, 404) if answer is None or asked.path.endswith("/cancel") else answer
 
     server, db = at(answering)
     assert db.execute(SQL).fetchall() == []
@@ -85,7 +85,7 @@ def test_a_404_of_any_words_is_no_such_job_where_single_jobs_have_addresses(at: 
 def test_a_server_that_gives_no_job_by_its_id_has_its_list_read(at: At, id: str) -> None:
     found = jobs(130)
     serving = api(found)
-    server, db = at(lambda asked: serving(asked) if asked.path == PATH else Answer({"detail": "Not Found"}, 404))
+    server, db = at(lambda asked: serving(asked) if asked.path == PATH else Response({"detail": "Not Found"}, 404))
     right = [(id,)] if id == "ftjob-00003" else []
     with pytest.warns(ftsql.Warning, match=r'HTTP 404.*without = \["retrieve"\].*The list of jobs is read instead'):
         assert db.execute("SELECT id FROM fine_tuning_jobs WHERE id = ?", (id,)).fetchall() == right
@@ -101,7 +101,7 @@ def test_a_server_that_gives_no_job_by_its_id_has_its_list_read(at: At, id: str)
 @pytest.mark.parametrize("id", ["a/b", "jöb"])
 def test_a_404_of_a_server_whose_ids_can_be_no_address_has_its_list_read(at: At, id: str) -> None:
     one = job(id=id)
-    server, db = at(lambda asked: {"data": [one], "has_more": False} if asked.path == PATH else Answer({}, 404))
+    server, db = at(lambda asked: {"data": [one], "has_more": False} if asked.path == PATH else Response({}, 404))
     with pytest.warns(ftsql.Warning, match="The list of jobs is read instead"):
         assert db.execute("SELECT id FROM fine_tuning_jobs WHERE id = 'x'").fetchall() == []
     assert server.requests == ["/x", "?limit=2", "?limit=100"]
@@ -109,8 +109,8 @@ def test_a_404_of_a_server_whose_ids_can_be_no_address_has_its_list_read(at: At,
 
 
 def test_a_404_where_the_list_fails_raises_what_the_list_says(at: At) -> None:
-    refused = Answer({"error": {"message": "This project is archived"}}, 403)
-    _, db = at(lambda asked: refused if asked.path == PATH else Answer({}, 404))
+    refused = Response({"error": {"message": "This project is archived"}}, 403)
+    _, db = at(lambda asked: refused if asked.path == PATH else Response({}, 404))
     with pytest.raises(ftsql.APIError, match="This project is archived"):
         db.execute("SELECT id FROM fine_tuning_jobs WHERE id = 'x'").fetchall()
 
@@ -119,7 +119,7 @@ def test_an_entry_may_say_how_its_server_words_it(at: At, tmp_path: Path, monkey
     config = tmp_path / "providers.toml"
     config.write_text("[openai]\nnot_found_message = 'kein Auftrag'\n")
     monkeypatch.setenv("FTSQL_CONFIG", str(config))
-    server, db = at(lambda asked: Answer({"fehler": {}, "message": "Kein Auftrag dieser Nummer"}, 404))
+    server, db = at(lambda asked: Response({"fehler": {}, "message": "Kein Auftrag dieser Nummer"}, 404))
     assert db.execute(SQL).fetchall() == []
     assert server.requests == ["/ftjob-1"]
 
@@ -129,10 +129,10 @@ def test_files_and_models_are_missed_by_the_same_test(at: At, table: str) -> Non
     def answering(asked: Asked) -> Any:
         if asked.path == f"/{table}":
             return {"data": [{"id": "one"}], "has_more": False}
-        return {"id": "one"} if asked.path == f"/{table}/one" else Answer({}, 404)
+        return {"id": "one"} if asked.path == f"/{table}/one" else Response({}, 404)
 
     _, db = at(answering)
     assert db.execute(f"SELECT id FROM {table} WHERE id = 'none'").fetchall() == []
-    _, db = at(lambda asked: Answer({}, 404))
+    _, db = at(lambda asked: Response({}, 404))
     with pytest.raises(ftsql.APIError, match=f"404.*No such address.*/{table}/none"):
         db.execute(f"SELECT id FROM {table} WHERE id = 'none'").fetchall()

@@ -13,7 +13,7 @@ import pytest
 import ftsql
 from ftsql.resources.definitions import CHECKPOINTS, EVENTS, FILES, JOBS, MODELS, PERMISSIONS
 from ftsql.resources.resource import Resource
-from tests.answering import PATH, Answer, Answering, Asked, job
+from tests.answering import PATH, Answering, Asked, Response, job
 from tests.conftest import At
 
 # What does not fit a column of each type. The same value may be right elsewhere: a text takes a number.
@@ -193,7 +193,7 @@ def test_many_odd_values_are_one_warning_and_sync_goes_on(at: At, tmp_path: Path
 )
 def test_half_of_a_character_is_a_replacement_and_hides_no_table(at: At, sent: bytes, shown: str) -> None:
     body = json.dumps({"data": [job(1, organization_id="ORG"), job(2)], "has_more": False}).encode()
-    _, db = at(lambda asked: Answer(body.replace(b"ORG", sent)))
+    _, db = at(lambda asked: Response(body.replace(b"ORG", sent)))
     rows = db.execute("SELECT id, organization_id FROM fine_tuning_jobs ORDER BY created_at DESC").fetchall()
     assert [id for id, _ in rows] == ["ftjob-00001", "ftjob-00002"]
     assert rows[0][1] == shown

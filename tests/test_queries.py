@@ -10,7 +10,7 @@ import pytest
 
 import ftsql
 from ftsql.cli.documents import Query, all_queries
-from tests.answering import Answer, Asked, api, job
+from tests.answering import Asked, Response, api, job
 from tests.conftest import At
 from tests.test_shell import run
 
@@ -126,7 +126,7 @@ def test_odd_values_make_an_insert_too(at: At, fields: dict[str, Any]) -> None:
         if asked.path == "/models/small":
             return {"id": "small", "shutdown_date": "2027-01-01"}
         if asked.path.startswith("/models/"):
-            return Answer({"error": {"message": "The model does not exist"}}, 404)
+            return Response({"error": {"message": "The model does not exist"}}, 404)
         return api([one])(asked)
 
     _, db = at(answering)
@@ -164,7 +164,7 @@ def test_the_soonest_comes_first_and_a_date_of_mine_counts_where_the_api_has_non
             return {"data": models}
         if asked.path.startswith("/models/"):
             name = asked.path.removeprefix("/models/")
-            missing = Answer({"error": {"message": f"The model '{name}' does not exist"}}, 404)
+            missing = Response({"error": {"message": f"The model '{name}' does not exist"}}, 404)
             return next((model for model in models if model["id"] == name), missing)
         if asked.path == "/files":
             return {"data": [{"id": "file-abc123"}], "has_more": False}

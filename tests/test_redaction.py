@@ -12,7 +12,7 @@ import pytest
 import ftsql
 from ftsql.api.account import Account
 from ftsql.api.provider import VARIABLE, Provider, load, tells_of_a_credential
-from tests.answering import PATH, Answer, Asked, Server, job
+from tests.answering import PATH, Asked, Response, Server, job
 from tests.conftest import CANARY, At
 
 KNOWN = load(None, {"FTSQL_CONFIG": "/dev/null"})[0]
@@ -42,7 +42,7 @@ def answering(asked: Asked) -> Any:
     if asked.path == "/files":
         return {"data": [{"id": f"file-{VALUE}", "filename": VALUE, "purpose": VALUE}], "has_more": False}
     if asked.path.startswith("/files/"):
-        return Answer(f"step,train_loss\n1,0.5\n{VALUE}".encode())
+        return Response(f"step,train_loss\n1,0.5\n{VALUE}".encode())
     return things()
 
 
@@ -111,7 +111,7 @@ def test_a_create_whose_id_holds_a_region_is_recorded_found_cancelled_and_compen
         shown = {"id": state["id"], "object": "finetune", "status": state["status"], "created_at": 1_790_000_000_000}
         if asked.method == "POST" and asked.path == PATH:
             if state["refuse"] and json.loads(asked.body)["model"] == "bad":
-                return Answer({"error": {"message": "no such model"}}, 400)
+                return Response({"error": {"message": "no such model"}}, 400)
             state["status"] = "running"
             state["id"] = f"{id}{state['made']}"
             state["made"] += 1
@@ -164,7 +164,7 @@ def test_a_credential_that_a_server_gives_back_in_a_row_is_nowhere(
     body = json.dumps({"data": [job(0, debug=echo), job(1)], "has_more": False})
     if escaped:
         body = body.replace(CANARY, "".join(f"\\u{ord(each):04x}" for each in CANARY))
-    _, db = at(lambda asked: Answer(body.encode()), store=tmp_path / "store.db")
+    _, db = at(lambda asked: Response(body.encode()), store=tmp_path / "store.db")
     with pytest.warns(ftsql.Warning, match="holds a credential of the account, and raw has .* there instead"):
         found = db.execute("SELECT id, raw ->> '$.debug' FROM fine_tuning_jobs").fetchall()
     assert [row[0] for row in found] == ["ftjob-00000", "ftjob-00001"]

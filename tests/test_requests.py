@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import ftsql
-from ftsql.api.request_log import KEPT, Counts, Request, Requests
+from ftsql.api.request_log import KEPT, Counts, Request, RequestLog
 from ftsql.sandbox import Fault, Sandbox
 from tests.conftest import CANARY, Connect, fill
 
@@ -142,7 +142,7 @@ def test_no_key_shows_in_the_log(sandbox: Sandbox, db: ftsql.Connection) -> None
 
 @pytest.mark.slow
 def test_the_last_ten_thousand_are_kept() -> None:
-    kept = Requests()
+    kept = RequestLog()
     for number in range(KEPT + 5):
         kept.add(Request(0.0, "openai", "GET", f"/{number}", 1, 0.0), "get", None, kept.counts)
     records = kept.records()
@@ -151,7 +151,7 @@ def test_the_last_ten_thousand_are_kept() -> None:
 
 
 def test_what_a_statement_left_under_way_does_not_count_for_the_next_one() -> None:
-    requests = Requests()
+    requests = RequestLog()
     first = requests.counts
     record = Request(0.0, "openai", "GET", "", 1, 0.0)
     requests.add(record, "list", None, first)

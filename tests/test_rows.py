@@ -12,7 +12,7 @@ import pytest
 
 import ftsql
 from ftsql.errors import OperationalError
-from ftsql.read.spool import MOST, SIZE, Rows
+from ftsql.read.spool import MOST, SIZE, RowSpool
 from ftsql.resources.cells import whole
 from ftsql.resources.definitions import JOBS
 from ftsql.resources.resource import Row
@@ -35,10 +35,10 @@ def job(number: int, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def made() -> tuple[Rows, list[Row]]:
+def made() -> tuple[RowSpool, list[Row]]:
     """A long list, and the same rows as a plain one."""
     plain = JOBS.rows("openai", [job(number) for number in range(COUNT)])
-    rows = Rows()
+    rows = RowSpool()
     for row in plain:
         rows.append(row)
     return rows, plain
@@ -48,12 +48,12 @@ def same(one: Row, other: Row) -> bool:
     return whole(one) == whole(other) and one.raw == other.raw and one.nested("method") == other.nested("method")
 
 
-def written(rows: Rows) -> int:
+def written(rows: RowSpool) -> int:
     """How many parts stand in the file."""
     return sum(isinstance(part, tuple) for part in rows._parts)
 
 
-def test_what_was_written_reads_as_it_was(made: tuple[Rows, list[Row]]) -> None:
+def test_what_was_written_reads_as_it_was(made: tuple[RowSpool, list[Row]]) -> None:
     rows, plain = made
     assert written(rows) >= 2 * MOST
     assert len(rows) == COUNT
@@ -71,14 +71,14 @@ def test_without_room_for_a_temporary_file_the_rows_stay_in_memory(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(tempfile, "TemporaryFile", full)
-    rows = Rows()
+    rows = RowSpool()
     for row in JOBS.rows("openai", [job(number) for number in range(COUNT)]):
         rows.append(row)
     assert written(rows) == 0
     assert [row.id for row in rows] == [f"ftjob-{number}" for number in range(COUNT)]
 
 
-def test_a_file_that_breaks_is_an_error_and_not_a_short_list(made: tuple[Rows, list[Row]]) -> None:
+def test_a_file_that_breaks_is_an_error_and_not_a_short_list(made: tuple[RowSpool, list[Row]]) -> None:
     rows, _ = made
     assert rows._spill._file is not None
     rows._spill._file.truncate(100)
@@ -87,7 +87,7 @@ def test_a_file_that_breaks_is_an_error_and_not_a_short_list(made: tuple[Rows, l
 
 
 def test_what_json_cannot_say_stays_in_memory() -> None:
-    rows = Rows()
+    rows = RowSpool()
     for row in JOBS.rows("openai", [job(number, error={"message": "\ud800"} if number == 5 else None) for number in range(COUNT)]):  # fmt: skip
         rows.append(row)
     assert isinstance(rows._parts[0], list)
@@ -119,7 +119,7 @@ def test_a_file_that_takes_half_of_a_part_keeps_none_of_it(monkeypatch: pytest.M
             return int(self.file.write(data[: len(data) // 2]))
 
     monkeypatch.setattr(tempfile, "TemporaryFile", Half)
-    rows = Rows()
+    rows = RowSpool()
     for row in JOBS.rows("openai", [job(number) for number in range(COUNT)]):
         rows.append(row)
     assert [row.id for row in rows] == [f"ftjob-{number}" for number in range(COUNT)]

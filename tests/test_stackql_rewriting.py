@@ -86,7 +86,7 @@ def test_a_stackql_statement_gives_the_rows_of_its_provider_alone(two: Bench) ->
     drawn = list(statements(two.world, 500, 20261121))
     random.Random(1).shuffle(drawn)
     for case in drawn:
-        text = translate(case.sql.replace("{jobs}", "one.fine_tuning.jobs"), two.db.ftsql.known)
+        text = translate(case.sql.replace("{jobs}", "one.fine_tuning.jobs"), two.db.ftsql.providers)
         try:
             live = two.db.execute(text).fetchall()
         except (ftsql.Error, apsw.Error) as error:

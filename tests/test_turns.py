@@ -15,7 +15,7 @@ from ftsql.resources.definitions import EVENTS
 from ftsql.sandbox import Fault, Sandbox
 from ftsql.settings import Settings
 from ftsql.store import database as stores
-from ftsql.store.cache import Known
+from ftsql.store.cache import Cache
 from ftsql.store.database import Store
 from tests.conftest import Connect, fill, gets
 from tests.syncing import wait_for
@@ -71,7 +71,7 @@ def test_how_old_an_answer_is_counts_from_when_it_was_asked_for(
 def test_what_was_numbered_in_a_transaction_that_failed_is_numbered_anew(connect: Connect, sandbox: Sandbox) -> None:
     (account,) = connect().ftsql._session.accounts
     store, settings = Store(), Settings()
-    one, other = (Known(store, account, settings, EVENTS, parent) for parent in ("ftjob-a", "ftjob-b"))
+    one, other = (Cache(store, account, settings, EVENTS, parent) for parent in ("ftjob-a", "ftjob-b"))
     with pytest.raises(KeyError), store.rows(writes=True) as db:
         one._cover(db, make=True)
         raise KeyError

@@ -16,9 +16,9 @@ from ftsql.api.account import Account, in_url, missing_key
 from ftsql.api.calls import Call, Workers
 from ftsql.api.pages import decoded
 from ftsql.api.rate_limiter import Limiter, limiter
-from ftsql.api.request_log import Asker, Counts, Requests
-from ftsql.api.responses import GONE, Answer, Reply, is_not_found, refusal
-from ftsql.api.retry import Attempts
+from ftsql.api.request_log import Asker, Counts, RequestLog
+from ftsql.api.responses import GONE, Reply, Response, is_not_found, refusal
+from ftsql.api.retry import RetriedRequest
 from ftsql.api.upload import Upload
 from ftsql.errors import APIError, ConfigError, DataError, InterfaceError
 from ftsql.resources.definitions import FILES, JOBS
@@ -38,7 +38,7 @@ class Client:
     ``asker`` of a request: what it is sent for, by whose statement the log shows it.
     """
 
-    def __init__(self, account: Account, settings: Settings, log: Requests) -> None:
+    def __init__(self, account: Account, settings: Settings, log: RequestLog) -> None:
         self.account = account
         self.settings = settings
         self._log = log
@@ -67,7 +67,7 @@ class Client:
         listed = path == (resource.path if resource.root else self.account.provider.path)
         single = kind is None and not (plain or listed)
 
-        def run(call: Call[Any], attempts: Attempts) -> Any:
+        def run(call: Call[Any], attempts: RetriedRequest) -> Any:
             once = partial(self._transport.tried, lambda: self._transport.send("GET", path, query))
             answer = attempts.answer(call, once, safe=True)
             if is_not_found(self.account, answer, resource, sure=single):
@@ -100,8 +100,8 @@ class Client:
         It raises as ``get`` does, and OperationalError if the disk cannot take it.
         """
 
-        def run(call: Call[bool], attempts: Attempts) -> bool:
-            def once() -> Answer:
+        def run(call: Call[bool], attempts: RetriedRequest) -> bool:
+            def once() -> Response:
                 return self._transport.send("GET", path, into=into, stopped=call.abandoned.is_set)
 
             answer = attempts.answer(call, partial(self._transport.tried, once), safe=True)
@@ -135,7 +135,7 @@ class Client:
         path = resource.path if resource.root else self.account.provider.path
 
         def asked(kind: str, path: str, query: Mapping[str, str] | None) -> Any:
-            attempts = Attempts(self.account, self._limiter, self._log, kind, path, query, asker)
+            attempts = RetriedRequest(self.account, self._limiter, self._log, kind, path, query, asker)
             once = partial(self._transport.tried, lambda: self._transport.send("GET", path, query))
             answer = attempts.answer(call, once, safe=True)
             if not answer.ok and answer.status not in GONE:
@@ -164,7 +164,7 @@ class Client:
         """
         path = self.account.provider.path + path
 
-        def run(call: Call[Reply], attempts: Attempts) -> Reply:
+        def run(call: Call[Reply], attempts: RetriedRequest) -> Reply:
             once = partial(self._transport.tried, lambda: self._transport.send("POST", path))
             return self._reply(attempts, attempts.answer(call, once, safe=True))
 
@@ -173,7 +173,7 @@ class Client:
     def delete(self, path: str, resource: Resource, asker: Asker | None = None) -> Call[Reply]:
         """DELETE ``path`` below base_url, retried like ``act``; "no such …" after a lost answer is no error."""
 
-        def run(call: Call[Reply], attempts: Attempts) -> Reply:
+        def run(call: Call[Reply], attempts: RetriedRequest) -> Reply:
             once = partial(self._transport.tried, lambda: self._transport.send("DELETE", path))
             answer = attempts.answer(call, once, safe=True)
             if attempts.unclear and is_not_found(self.account, answer, resource):
@@ -193,8 +193,8 @@ class Client:
         kind = "upload" if isinstance(body, Upload) else "grant" if path else "create"
         path = path or self.account.provider.path
 
-        def run(call: Call[Reply], attempts: Attempts) -> Reply:
-            def once() -> Answer:
+        def run(call: Call[Reply], attempts: RetriedRequest) -> Reply:
+            def once() -> Response:
                 with self._transport.new() as http:
                     if not isinstance(body, Upload):
                         return self._transport.send("POST", path, None, body, http=http)
@@ -212,7 +212,7 @@ class Client:
 
         return self._start(run, kind, path, None, asker)
 
-    def _reply(self, attempts: Attempts, answer: Answer, resource: Resource = JOBS) -> Reply:
+    def _reply(self, attempts: RetriedRequest, answer: Response, resource: Resource = JOBS) -> Reply:
         if not answer.ok:
             error = refusal(self.account, answer, resource)
             error.ambiguous = error.ambiguous or attempts.unclear
@@ -228,7 +228,7 @@ class Client:
 
     def _start(
         self,
-        run: Callable[[Call[T], Attempts], T],
+        run: Callable[[Call[T], RetriedRequest], T],
         kind: str,
         path: str,
         query: Mapping[str, str] | None,
@@ -239,7 +239,7 @@ class Client:
         self.account.url()
         self.account.headers()
         assert self._transport  # made here, where an error of its own is the statement's
-        attempts = Attempts(self.account, self._limiter, self._log, kind, path, query, asker)
+        attempts = RetriedRequest(self.account, self._limiter, self._log, kind, path, query, asker)
         return self._workers.start(lambda call: run(call, attempts))
 
     @cached_property

@@ -85,7 +85,7 @@ class Counts:
         )
 
 
-class Requests:
+class RequestLog:
     """The log of a connection. Safe to use from several threads."""
 
     def __init__(self) -> None:

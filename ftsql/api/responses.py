@@ -56,7 +56,7 @@ INSIDE = ("error", "errors", "detail", "details", "innererror", "fault", "messag
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """An answer as it came: ``body`` is decoded from its transfer and content encodings, and may hold a credential."""
 
     status: int
@@ -102,7 +102,7 @@ class Reply:
     request_id: str | None
 
 
-def refusal(account: Account, answer: Answer, resource: Resource = JOBS, *, creates: bool = False) -> APIError:
+def refusal(account: Account, answer: Response, resource: Resource = JOBS, *, creates: bool = False) -> APIError:
     """The error of an answer that did not succeed, redacted, with the next step; ``creates``: to a new job."""
     message, code, param = words(_decoded(answer.body))
     if not message:
@@ -134,7 +134,7 @@ def refusal(account: Account, answer: Answer, resource: Resource = JOBS, *, crea
     return error
 
 
-def is_not_found(account: Account, answer: Answer, resource: Resource = JOBS, *, sure: bool = False) -> bool:
+def is_not_found(account: Account, answer: Response, resource: Resource = JOBS, *, sure: bool = False) -> bool:
     """Whether a 404 is the API's own "no such job" (or file, …): anything else is an error about the URL.
 
     ``sure``: words alone do not count that any server could have for its address, unless they name the id.
@@ -215,7 +215,7 @@ def _first(body: Any, name: str, kinds: tuple[type, ...] = (str, int), depth: in
     return str(value) if isinstance(value, kinds) and not isinstance(value, bool) else None
 
 
-def _hint(account: Account, answer: Answer, code: str | None) -> str:
+def _hint(account: Account, answer: Response, code: str | None) -> str:
     variables = [name for name, required in account.provider.variables.items() if required]
     if answer.status in (401, 403):
         return f"Check {' and '.join(variables) or 'the headers of its entry'}"

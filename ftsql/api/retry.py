@@ -14,25 +14,25 @@ from urllib.parse import urlencode
 from ftsql.api.account import Account
 from ftsql.api.calls import Call
 from ftsql.api.rate_limiter import LIMITED, MAX_RETRY_AFTER, Limiter
-from ftsql.api.request_log import Asker, Request, Requests
-from ftsql.api.responses import NEVER_DONE, Answer, refusal
+from ftsql.api.request_log import Asker, Request, RequestLog
+from ftsql.api.responses import NEVER_DONE, Response, refusal
 from ftsql.errors import APIConnectionError, DataError, Error, RateLimitError
 
 RETRIES = 3
 RETRY_SECONDS = 15.0  # in all, and what the provider asks to wait is not counted
 RETRY_STATUS = frozenset({408, 409, 429})
 
-Once = Callable[[], Answer | APIConnectionError]  # one try; a connection's error is returned
+Once = Callable[[], Response | APIConnectionError]  # one try; a connection's error is returned
 
 
-class Attempts:
+class RetriedRequest:
     """The attempts at one request. ``kind`` is what the counts call it; ``unclear``: one may have been carried out."""
 
     def __init__(
         self,
         account: Account,
         limiter: Limiter,
-        log: Requests,
+        log: RequestLog,
         kind: str,
         path: str,
         query: Mapping[str, str] | None = None,
@@ -49,7 +49,7 @@ class Attempts:
         self._record: Request | None = None  # of the last attempt
         self.unclear = False
 
-    def answer(self, call: Call[Any], once: Once, *, safe: bool) -> Answer:
+    def answer(self, call: Call[Any], once: Once, *, safe: bool) -> Response:
         """The answer, whatever it says, after the retries that it allows.
 
         Raises APIError and its kinds when they are used up, and what ``once`` raises.
@@ -68,7 +68,7 @@ class Attempts:
             record = self._record = self._sent(attempt, pause + held)
             outcome = self._tried(once, record)
             pause = min(0.5 * 2 ** (attempt - 1), 8.0) * random.uniform(0.75, 1.0)
-            if isinstance(outcome, Answer):
+            if isinstance(outcome, Response):
                 error = None if outcome.ok else refusal(self._account, outcome)
                 record.error = None if error is None else error.message
                 quota = error is not None and error.code == "daily_rate_limit_exceeded"
@@ -97,7 +97,7 @@ class Attempts:
                 error.ambiguous = self.unclear
                 raise error
 
-    def value(self, answer: Answer) -> Any:
+    def value(self, answer: Response) -> Any:
         """The decoded body of an answer that succeeded. Raises DataError for anything but JSON."""
         assert self._record is not None
         try:
@@ -124,7 +124,7 @@ class Attempts:
         self._log.add(record, self._kind, self._asker, self._counts)
         return record
 
-    def _tried(self, once: Once, record: Request) -> Answer | APIConnectionError:
+    def _tried(self, once: Once, record: Request) -> Response | APIConnectionError:
         began = time.monotonic()
         try:
             outcome = once()
@@ -133,7 +133,7 @@ class Attempts:
             raise
         finally:
             record.milliseconds = round((time.monotonic() - began) * 1000, 1)
-        if isinstance(outcome, Answer):
+        if isinstance(outcome, Response):
             record.status, record.bytes = outcome.status, len(outcome.body) + outcome.kept
         else:
             record.error = outcome.message

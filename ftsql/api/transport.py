@@ -20,7 +20,7 @@ from pydantic_core import to_json
 
 from ftsql.api import deadline, network
 from ftsql.api.account import Account
-from ftsql.api.responses import Answer
+from ftsql.api.responses import Response
 from ftsql.api.upload import Unsent, Upload
 from ftsql.errors import APIConnectionError, APIError, ConfigError, Error, redacted
 from ftsql.settings import Settings
@@ -110,7 +110,7 @@ class Transport:
         http: httpx.HTTPTransport | None = None,
         into: Download | None = None,
         stopped: Callable[[], bool] = lambda: False,
-    ) -> Answer:
+    ) -> Response:
         """One exchange, over ``http`` or the connections that are there. To be called within ``tried``.
 
         ``into`` takes the body of an answer that succeeded, of any size, until ``stopped()``.
@@ -151,9 +151,9 @@ class Transport:
                 if TOLD.fullmatch(name.lower())
             }
             kept = into.size if into is not None and keeps else 0
-            return Answer(response.status_code, headers, bytes(received), url, kept)
+            return Response(response.status_code, headers, bytes(received), url, kept)
 
-    def tried(self, once: Callable[[], Answer], body: object = None) -> Answer | APIConnectionError:
+    def tried(self, once: Callable[[], Response], body: object = None) -> Response | APIConnectionError:
         """One try. Its error is returned and not raised, so that no frame of httpx hangs on it.
 
         Raises what another try would not mend. Of an upload whose ``body`` did not leave whole nothing can come.

@@ -110,7 +110,7 @@ class Shell(apsw.shell.Shell):
         if internal:
             super().process_sql(sql, bindings, internal, summary)
             return
-        sql = translate(sql, self._registration.known, self._registration.accounts)
+        sql = translate(sql, self._registration.providers, self._registration.accounts)
         while sql.strip():
             details = self._query_details(sql, self.bindings if bindings is None else bindings)
             statement, sql = (sql, "") if details.error_text else (details.query or "", details.remaining or "")

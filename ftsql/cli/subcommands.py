@@ -87,7 +87,7 @@ def explain(registration: Registration, words: Sequence[str]) -> int:
     """``ftsql explain SQL``: what it would cost, without a request."""
     if len(words) != 1:
         raise ProgrammingError('say: ftsql explain "SQL", in quotes, as one argument')
-    sql = translate(words[0], registration.known, registration.accounts)
+    sql = translate(words[0], registration.providers, registration.accounts)
     for cost in registration.explain(sql):
         print(f"{cost.what}: {cost.number}: {cost.why}")  # noqa: T201
     return 0

@@ -21,12 +21,12 @@ from pydantic_core import from_json
 from ftsql.api.account import Account, in_url
 from ftsql.api.calls import Call
 from ftsql.errors import Warning
-from ftsql.read.other_resources import AHEAD, RECENT, Nested, Parent, seen
-from ftsql.read.statement_cache import Look
+from ftsql.read.other_resources import AHEAD, RECENT, OtherResources, Parent, seen
+from ftsql.read.statement_cache import StatementCache
 from ftsql.resources.definitions import FILES, RESULTS, is_finished
 from ftsql.resources.fields import Id, Text
 from ftsql.resources.resource import Resource, Row
-from ftsql.store.cache import Known
+from ftsql.store.cache import Cache
 
 MAX_KEPT = 8 * 1024 * 1024  # characters of a file that the store keeps
 BASE64 = re.compile(rb"[A-Za-z0-9+/\s]++={0,2}\s*+")
@@ -39,10 +39,10 @@ METRICS = {
 
 
 class Contents:
-    """What the statement of ``look`` has asked for."""
+    """What the statement of ``cache`` has asked for."""
 
-    def __init__(self, look: Look) -> None:
-        self._look = look
+    def __init__(self, cache: StatementCache) -> None:
+        self._cache = cache
         self._calls: dict[tuple[Account, str], Call[Any]] = {}
         self._kept: dict[tuple[Account, str], bytes] = {}
 
@@ -50,11 +50,11 @@ class Contents:
         """Send for a file's content, without waiting for it."""
         if (account, id) in self._kept or (account, id) in self._calls:
             return
-        kept = self._look.kept_content(account.name, id)
+        kept = self._cache.kept_content(account.name, id)
         if kept is not None:
             self._kept[account, id] = kept
         else:
-            call = self._look.start(
+            call = self._cache.start(
                 account, f"{FILES.path}/{id}/content", None, must, kind="get", resource=FILES, plain=True
             )
             if call is not None:
@@ -65,7 +65,7 @@ class Contents:
         self.ask(account, id)
         if (account, id) in self._kept:
             return self._kept[account, id]
-        content: bytes | None = self._look.finish(account, self._calls[account, id])
+        content: bytes | None = self._cache.finish(account, self._calls[account, id])
         return content
 
     def forget(self, account: Account, id: str) -> None:
@@ -74,9 +74,9 @@ class Contents:
         self._kept.pop((account, id), None)
 
 
-def contents_of(look: Look) -> Contents:
-    """The contents that the statement of ``look`` has read."""
-    found: Contents = look.nested.setdefault("contents of files", Contents(look))
+def contents_of(cache: StatementCache) -> Contents:
+    """The contents that the statement of ``cache`` has read."""
+    found: Contents = cache.nested.setdefault("contents of files", Contents(cache))
     return found
 
 
@@ -88,17 +88,17 @@ class ResultFile(TypedDict, total=False):
 FILE = Resource(table="result_files", noun="result file", model=ResultFile, extra=())
 
 
-class Results(Nested):
+class Results(OtherResources):
     """One statement's view of the results; every result file is asked for at most once in it."""
 
-    def __init__(self, look: Look, resource: Resource) -> None:
-        super().__init__(look, resource)
+    def __init__(self, cache: StatementCache, resource: Resource) -> None:
+        super().__init__(cache, resource)
         self._rows: OrderedDict[Parent, list[Row]] = OrderedDict()  # of late, for a join that comes back to them
-        self._files: dict[Account, Known | None] = {}
+        self._files: dict[Account, Cache | None] = {}
 
     def rows(self, parents: Sequence[Parent], *, placed: bool = False) -> Iterator[Row]:
         for number, parent in enumerate(parents):
-            if number % AHEAD == 0 and not self._look.may_stop:
+            if number % AHEAD == 0 and not self._cache.may_stop:
                 self.ask(parents[number : number + 2 * AHEAD])
             if parent not in self._rows:
                 self._rows[parent] = self._read(*parent)
@@ -109,60 +109,60 @@ class Results(Nested):
     def ask(self, parents: Sequence[Parent], *, ahead: bool = True) -> None:
         """Send for the result files of those jobs of which nothing need be asked first."""
         for account, id in dict.fromkeys(parents):
-            job = seen(self._look, (account, id)) if (account, id) not in self._rows else None
-            known = self._known(account)
+            job = seen(self._cache, (account, id)) if (account, id) not in self._rows else None
+            stored = self._stored(account)
             for file in _files(job) if job is not None and is_finished(job.status) else ():
-                if in_url(account, file) and not (known is not None and known.holds_any([file])):
-                    contents_of(self._look).ask(account, file, must=False)
+                if in_url(account, file) and not (stored is not None and stored.holds_any([file])):
+                    contents_of(self._cache).ask(account, file, must=False)
 
     def _read(self, account: Account, id: str) -> list[Row]:
         """The results of one job, in the order of its files."""
-        job = seen(self._look, (account, id))
+        job = seen(self._cache, (account, id))
         if job is None or not is_finished(job.status):
-            job = self._look.get(account, id)
+            job = self._cache.get(account, id)
         if job is None:
             return []
         found: list[Row] = []
-        known = self._known(account)
+        stored = self._stored(account)
         for file in _files(job):
-            kept = None if known is None else known.row(file)
+            kept = None if stored is None else stored.row(file)
             if kept is not None:
-                rows = parsed(account, id, file, str(kept.raw.get("content")), self._look.tell)
-                self._look.count(len(rows))
+                rows = parsed(account, id, file, str(kept.raw.get("content")), self._cache.tell)
+                self._cache.count(len(rows))
                 found += rows
                 continue
-            content = contents_of(self._look).get(account, file) if in_url(account, file) else None
+            content = contents_of(self._cache).get(account, file) if in_url(account, file) else None
             if content is None:
                 warnings.warn(f"{account.name}: the result file {file} of {id} is gone", Warning, stacklevel=2)
                 continue
             text, why = decoded(content), "its first line names no metric"
             try:
-                rows = [] if text is None else parsed(account, id, file, text, self._look.tell)
+                rows = [] if text is None else parsed(account, id, file, text, self._cache.tell)
             except csv.Error as error:
                 text, why = None, str(error)
             if text is None:
-                self._look.tell(
+                self._cache.tell(
                     f"{account.name}: the result file {file} of {id} is no CSV of metrics ({why}), and is left out. "
                     f"See what it is: SELECT file_content('{file}')"
                 )
                 continue
             found += rows
-            if known is not None and is_finished(job.status) and 0 < len(text) <= MAX_KEPT:
+            if stored is not None and is_finished(job.status) and 0 < len(text) <= MAX_KEPT:
                 raw = {"id": file, "content": text}
-                known.save([Row(account.name, {"id": file, "status": job.status}, raw)])
-                if known.holds_any([file]):
-                    contents_of(self._look).forget(account, file)
+                stored.save([Row(account.name, {"id": file, "status": job.status}, raw)])
+                if stored.holds_any([file]):
+                    contents_of(self._cache).forget(account, file)
         for number, row in enumerate(found):
             row.position = number
         return found
 
-    def _known(self, account: Account) -> Known | None:
+    def _stored(self, account: Account) -> Cache | None:
         """The store's place of an account's result files."""
-        store = self._look.store
+        store = self._cache.store
         if account not in self._files:
             usable = store if store is not None and not account.missing() else None
-            settings = self._look.settings
-            self._files[account] = Known(usable, account, settings, FILE, "content") if usable is not None else None
+            settings = self._cache.settings
+            self._files[account] = Cache(usable, account, settings, FILE, "content") if usable is not None else None
         return self._files[account]
 
 

@@ -22,10 +22,10 @@ from ftsql.api.calls import Call
 from ftsql.api.habits import SHOWS_AN_ORDER, Habits, is_recent, may_be_cut
 from ftsql.api.pages import Page, decoded
 from ftsql.errors import APIError, OperationalError
-from ftsql.read.spool import Rows
+from ftsql.read.spool import RowSpool
 from ftsql.resources.definitions import JOBS
 from ftsql.resources.resource import EQUAL, Resource, Row
-from ftsql.store.cache import Known
+from ftsql.store.cache import Cache
 
 MAX_PASSES = 4  # starts from the newest when the job that a page hangs on is deleted meanwhile
 MAX_MISSING = 3  # covered jobs that a list no longer shows and that are asked for, before all of it is read
@@ -70,7 +70,7 @@ class Listing:
         self,
         account: Account,
         ask: Ask,
-        known: Known | None,
+        stored: Cache | None,
         filter: Query | None = None,
         resource: Resource = JOBS,
         parent: str = "",
@@ -78,7 +78,7 @@ class Listing:
         self.account = account
         self._resource = resource
         self._parent = parent
-        self.rows: Rows | list[Row] = Rows() if resource is JOBS else []
+        self.rows: RowSpool | list[Row] = RowSpool() if resource is JOBS else []
         self.by_id: dict[str, int] = {}
         self.done = False
         self.joined = False
@@ -86,24 +86,24 @@ class Listing:
         self.eager = False  # it will read the next page whatever this one shows
         self._of_jobs = resource is JOBS
         self._ask = ask
-        self._known = known
+        self._stored = stored
         self._filter = filter or {}
         if resource.table not in account.habits:
-            account.habits[resource.table] = Habits() if known is None else known.habits()
+            account.habits[resource.table] = Habits() if stored is None else stored.habits()
         self._habits = account.habits[resource.table]
         if is_recent(self._habits.listed_only_at, REMEMBERED):
             account.single[resource.table] = False
         self.ordered = account.newest_first if self._of_jobs else account.provider.newest_first
-        if known is not None and self.ordered and not known.trusts_order():
+        if stored is not None and self.ordered and not stored.trusts_order():
             self._order_broke()
         self._shown_before = account.at_home or is_recent(self._habits.ordered_at, REMEMBERED)
         self._falls = 0  # different falling times on the pages so far
         self.pages = 0
         self.began = time.time()
-        cover = None if known is None or filter else known.cover()
+        cover = None if stored is None or filter else stored.cover()
         can_ask = not self._of_jobs or account.retrieves
         self._cover = cover if self.ordered and can_ask else None
-        if cover is not None and known is not None and not self._of_jobs and known.counts_equals():
+        if cover is not None and stored is not None and not self._of_jobs and stored.counts_equals():
             self._cover = None  # which of its equal objects are new shows only in the whole list
         self._ahead: tuple[Query, Call[Any]] | None = None
         self._slow = False
@@ -111,7 +111,7 @@ class Listing:
         self._passes = 0
         self._newest: int | None = None
         self._begin_pass()
-        if known is not None and cover is not None and known.is_fresh(cover.looked_at):
+        if stored is not None and cover is not None and stored.is_fresh(cover.looked_at):
             self.joined = True  # all of it was looked at within max_age
 
     @property
@@ -230,8 +230,8 @@ class Listing:
         if self._moved(page, rows, fresh):
             self._begin_pass()
             return
-        if self._cursor is None and self._known is not None and not self._of_jobs:
-            self._rank = self._known.top() + RANKS
+        if self._cursor is None and self._stored is not None and not self._of_jobs:
+            self._rank = self._stored.top() + RANKS
         self._add(fresh)
         if page.has_more is None and self._goes_nowhere(page, rows, fresh, size, paged=paged):
             if not self._is_whole(page, rows, size, "an id of their own" if fresh else ""):
@@ -243,10 +243,10 @@ class Listing:
         self._last = (len(rows), size)
         if more:
             self._advance(rows)
-        known = self._known
-        meets = known is not None and self._cover is not None and known.holds_any([row.id for row in rows])
-        if known is not None:
-            known.save(rows, self._token, began, self._rank if not self._of_jobs else None)
+        stored = self._stored
+        meets = stored is not None and self._cover is not None and stored.holds_any([row.id for row in rows])
+        if stored is not None:
+            stored.save(rows, self._token, began, self._rank if not self._of_jobs else None)
             self._rank -= len(rows)
         if not more:
             self._end()
@@ -433,15 +433,15 @@ class Listing:
         """Everything was read."""
         self._check_end()
         self.done = True
-        if self._known is not None and not self._filter:
-            self._known.reached(self._token, self._newest, self._pass_began, full=True, shown=self._seen)
+        if self._stored is not None and not self._filter:
+            self._stored.reached(self._token, self._newest, self._pass_began, full=True, shown=self._seen)
 
     def notice(self, **shown: Any) -> None:
         """Remember something of how the server's lists behave."""
         for name, value in shown.items():
             setattr(self._habits, name, value)
-        if self._known is not None:
-            self._known.keep_habits(self._habits)
+        if self._stored is not None:
+            self._stored.keep_habits(self._habits)
 
     def _identify(self, rows: Sequence[Row]) -> None:
         """Give an identity to each object of a page that has no id of its own: none, or one that others have too.
@@ -469,19 +469,19 @@ class Listing:
 
     def _join(self) -> None:
         """Whether the pages reach back to where the store knows every job: then it has the rest."""
-        known, cover = self._known, self._cover
-        if known is None or cover is None or not self.trusted or self._passes > 1 or self.tail >= cover.horizon:
+        stored, cover = self._stored, self._cover
+        if stored is None or cover is None or not self.trusted or self._passes > 1 or self.tail >= cover.horizon:
             return
-        missing = [id for id in known.missing(self._token, self.tail) if id not in self.by_id]
+        missing = [id for id in stored.missing(self._token, self.tail) if id not in self.by_id]
         if len(missing) > (MAX_MISSING if self._of_jobs else 0):
             self._cover = None  # much was deleted, or the list hides it: read all of it
             return
         for id in missing:
             self._ask.exists(id)  # what is gone is forgotten
         self.joined = True
-        known.reached(self._token, self.rows[0].created_at, self._pass_began, full=False)
+        stored.reached(self._token, self.rows[0].created_at, self._pass_began, full=False)
         if not self._of_jobs:  # what a job has left behind never changes
-            known.looked(self._pass_began)
+            stored.looked(self._pass_began)
 
     def _check_end(self) -> None:
         """A pass that began anew must show again what an earlier one showed, but for what is deleted."""
@@ -501,8 +501,8 @@ class Listing:
         for row in fresh:
             created_at = row.created_at
             if created_at is None or (self._tail is not None and created_at > self._tail):
-                if self.ordered and self._known is not None:
-                    self._known.order_broke()
+                if self.ordered and self._stored is not None:
+                    self._stored.order_broke()
                 self._order_broke()
             elif created_at != self._tail:
                 self._falls += 1

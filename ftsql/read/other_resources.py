@@ -16,40 +16,40 @@ from pydantic_core import from_json
 from ftsql.api.account import Account, in_url
 from ftsql.read.listing import Ask, Listing
 from ftsql.read.spool import Spill
-from ftsql.read.statement_cache import Look
+from ftsql.read.statement_cache import StatementCache
 from ftsql.resources.definitions import is_finished
 from ftsql.resources.resource import Resource, Row
-from ftsql.store.cache import CHUNK, SKEW, SLACK, Known
+from ftsql.store.cache import CHUNK, SKEW, SLACK, Cache
 
 Parent = tuple[Account, str]
 AHEAD = 32  # parents that are asked for before they are read
 RECENT = 64  # parents whose rows a statement keeps at hand
 
 
-def seen(look: Look, parent: Parent) -> Row | None:
+def seen(cache: StatementCache, parent: Parent) -> Row | None:
     """A job as this statement was told of it, or as the store has it for good."""
     account, id = parent
-    known, listing = look.known(account), look.listings.get(account)
-    row = look.got[account].get(id) or (None if listing is None else listing.row(id))
-    return row or (None if known is None else known.row(id))
+    stored, listing = cache.stored(account), cache.listings.get(account)
+    row = cache.got[account].get(id) or (None if listing is None else listing.row(id))
+    return row or (None if stored is None else stored.row(id))
 
 
-def heard(look: Look, parent: Parent) -> Row | bool:
+def heard(cache: StatementCache, parent: Parent) -> Row | bool:
     """What is known of a job: its row where it has ended, which may lack what is filled in late, else whether it was
     heard of.
     """
     account, id = parent
-    known = look.known(account)
-    row = seen(look, parent) or (None if known is None else known.row(id, ended=True))
+    stored = cache.stored(account)
+    row = seen(cache, parent) or (None if stored is None else stored.row(id, ended=True))
     if row is not None:
         return row if is_finished(row.status) else True
-    return known is not None and known.holds_any([id])
+    return stored is not None and stored.holds_any([id])
 
 
-def lacks(look: Look, parent: Parent) -> bool:
+def lacks(cache: StatementCache, parent: Parent) -> bool:
     """Whether there is no such job: the statement was told so, or has read the whole list."""
     account, id = parent
-    listing, known, got = look.listings.get(account), look.known(account), look.got[account]
+    listing, stored, got = cache.listings.get(account), cache.stored(account), cache.got[account]
     if id in got:
         return got[id] is None
     if listing is None:
@@ -57,44 +57,44 @@ def lacks(look: Look, parent: Parent) -> bool:
     while id not in listing.by_id and listing.wanted and not (listing.done or listing.joined):
         read = len(listing.rows)  # which the statement reads anyway: no need to ask a provider that lacks the job
         listing.read()
-        look.compare(account, listing.rows[read:])
+        cache.compare(account, listing.rows[read:])
     if id in listing.by_id:
         return False
-    return listing.done or (listing.joined and known is not None and known.lacks(id))
+    return listing.done or (listing.joined and stored is not None and stored.lacks(id))
 
 
-def exists(look: Look, parent: Parent) -> bool:
+def exists(cache: StatementCache, parent: Parent) -> bool:
     """Whether a job that was heard of is still there, so that what belongs to it cannot be "not found"."""
     account, id = parent
-    listing = look.listings.get(account)
-    if id not in look.got[account] and listing is not None and id in listing.by_id:
+    listing = cache.listings.get(account)
+    if id not in cache.got[account] and listing is not None and id in listing.by_id:
         return True
-    if heard(look, parent):
-        look.retrieve([parent])
-    return look.got[account].get(id) is not None
+    if heard(cache, parent):
+        cache.retrieve([parent])
+    return cache.got[account].get(id) is not None
 
 
 class Part:
     """One parent's objects, or all of an account's: the listing, and the store's place for them."""
 
-    def __init__(self, look: Look, resource: Resource, parent: Parent) -> None:
+    def __init__(self, cache: StatementCache, resource: Resource, parent: Parent) -> None:
         account, id = parent
         path = resource.path.format(id)
-        self._look = look
+        self._cache = cache
         self._parent = parent
         ask = Ask(
-            lambda query, must: look.start(account, path, query, must, kind="list", resource=resource),
-            partial(look.finish, account),
-            lambda id: resource.kept and exists(look, parent),
-            look.tell,
+            lambda query, must: cache.start(account, path, query, must, kind="list", resource=resource),
+            partial(cache.finish, account),
+            lambda id: resource.kept and exists(cache, parent),
+            cache.tell,
         )
-        self.known: Known | None = None
-        if resource.kept and look.store is not None and look.known(account) is not None:
-            self.known = Known(look.store, account, look.settings, resource, id)
-        self.listing = Listing(account, ask, self.known, resource=resource, parent=id)
-        if look.settings.verify_order:
+        self.stored: Cache | None = None
+        if resource.kept and cache.store is not None and cache.stored(account) is not None:
+            self.stored = Cache(cache.store, account, cache.settings, resource, id)
+        self.listing = Listing(account, ask, self.stored, resource=resource, parent=id)
+        if cache.settings.verify_order:
             self.listing.ordered = False
-        self.looked_at = 0.0 if self.known is None else self.known.looked_at()
+        self.looked_at = 0.0 if self.stored is None else self.stored.looked_at()
         self.job: Row | None = None  # where it had finished before it was asked what it has
         self._resource = resource
         self._away: tuple[int, int] | None = None  # where in the file its listing's rows are
@@ -132,17 +132,17 @@ class Part:
                 break
             listing.read()
             self._keep_end()
-            if not self._look.may_stop:
+            if not self._cache.may_stop:
                 listing.ahead()
         if not listing.joined:
             return
-        assert self.known is not None
+        assert self.stored is not None
         below: int | None = None
-        while found := self.known.ranked(listing.tail, below, CHUNK):
+        while found := self.stored.ranked(listing.tail, below, CHUNK):
             below = found[-1][0]
             shown = self._shown if self._away is not None else listing.by_id
             rest = [row for _, row in found if row.id not in shown]
-            self._look.count(len(rest))
+            self._cache.count(len(rest))
             yield from rest
 
     def _back(self, place: tuple[int, int]) -> Iterator[Row]:
@@ -158,19 +158,24 @@ class Part:
     def _keep_end(self) -> None:
         """Note that nothing more will come, where the job had finished and its lists no longer lag behind."""
         listing, job = self.listing, self.job
-        if job is None or self.known is None or not (listing.done or listing.joined) or lacks(self._look, self._parent):
+        if (
+            job is None
+            or self.stored is None
+            or not (listing.done or listing.joined)
+            or lacks(self._cache, self._parent)
+        ):
             return
         finished_at = job.values.get("finished_at")  # which need not be said, of a cancelled one say
         quiet = max([job.created_at or 0, *(row.created_at or 0 for row in listing.rows)]) + SKEW
         if listing.began > (finished_at + SLACK if finished_at else quiet):
-            self.known.settle()
+            self.stored.settle()
 
 
-class Nested:
+class OtherResources:
     """One statement's view of one resource; every parent is asked for at most once in it."""
 
-    def __init__(self, look: Look, resource: Resource) -> None:
-        self._look = look
+    def __init__(self, cache: StatementCache, resource: Resource) -> None:
+        self._cache = cache
         self._resource = resource
         self._parts: dict[Parent, Part] = {}
         self._recent: OrderedDict[Parent, Part] = OrderedDict()  # whose rows are in memory
@@ -181,7 +186,7 @@ class Nested:
         """The objects of each parent in turn; of several they are asked for side by side. ``placed``: see Part."""
         parents = [parent for parent in parents if self._in_url(parent)]
         for number, parent in enumerate(parents):
-            if number % AHEAD == 0 and not self._look.may_stop:
+            if number % AHEAD == 0 and not self._cache.may_stop:
                 self.ask(parents[number : number + 2 * AHEAD])
             part = self._parts.get(parent)
             if part is None:
@@ -202,9 +207,9 @@ class Nested:
             while not listing.done and id not in listing.by_id:
                 if in_url(*one) and (len(self._got) < 2 or listing.pages >= len(self._got)):
                     path = f"{self._resource.path}/{id}"
-                    body = self._look.finish(account, self._look.start(account, path, resource=self._resource))
+                    body = self._cache.finish(account, self._cache.start(account, path, resource=self._resource))
                     self._got[one] = (
-                        None if body is None else self._resource.one(account.name, body, id, self._look.tell)
+                        None if body is None else self._resource.one(account.name, body, id, self._cache.tell)
                     )
                     return self._got[one]
                 listing.read()
@@ -217,18 +222,18 @@ class Nested:
     def ask(self, parents: Sequence[Parent], *, ahead: bool = True) -> None:
         """Send for what these parents have, without waiting for it; or only make ready to."""
         parents = [parent for parent in dict.fromkeys(parents) if parent not in self._parts and self._in_url(parent)]
-        parts = {parent: Part(self._look, self._resource, parent) for parent in parents}
+        parts = {parent: Part(self._cache, self._resource, parent) for parent in parents}
         # All was read before, and the job was never seen: it may have finished meanwhile, or long ago.
-        self._look.retrieve(
+        self._cache.retrieve(
             [
                 parent
                 for parent, part in parts.items()
-                if part.looked_at and not part.listing.joined and not heard(self._look, parent)
+                if part.looked_at and not part.listing.joined and not heard(self._cache, parent)
             ]
         )
         for parent, part in parts.items():
             if self._resource.kept:
-                part.listing.done = lacks(self._look, parent)
+                part.listing.done = lacks(self._cache, parent)
                 self._settle(parent, part)
             if ahead:
                 part.listing.ahead()
@@ -240,9 +245,9 @@ class Nested:
         That all was read counts only where the job was seen to have finished before, or long before by its own
         word: two clocks may differ, and a job need not say when it finished.
         """
-        job = heard(self._look, parent)
-        if part.known is None or not isinstance(job, Row):
+        job = heard(self._cache, parent)
+        if part.stored is None or not isinstance(job, Row):
             return
         part.job, finished_at = job, job.values.get("finished_at")
-        if part.known.settled() or (finished_at and part.looked_at > finished_at + SKEW):
+        if part.stored.settled() or (finished_at and part.looked_at > finished_at + SKEW):
             part.listing.joined = True

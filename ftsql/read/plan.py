@@ -38,7 +38,7 @@ LOCAL = ("status", "model", "metadata")  # of these an API answers none, or not 
 
 def pushed_down(column: str) -> str | None:
     """The operators on ``column`` that narrow what is asked of the APIs, as people write them."""
-    operators = [operator.upper() for known, operator in WORDS if known == ("id" if column in ID_COLUMNS else column)]
+    operators = [operator.upper() for stored, operator in WORDS if stored == ("id" if column in ID_COLUMNS else column)]
     if "=" in operators:
         operators.insert(1, "IN")
     if column == "created_at":

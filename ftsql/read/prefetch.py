@@ -105,6 +105,6 @@ class Feeds:
 
     def add(self, feed: Feed) -> None:
         """One more; a correlated subquery makes one for every row."""
-        for ended in [known for known in self._feeds if known.row is None][: -ENDED + 1]:
+        for ended in [stored for stored in self._feeds if stored.row is None][: -ENDED + 1]:
             self._feeds.remove(ended)
         self._feeds.append(feed)

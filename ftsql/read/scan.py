@@ -19,8 +19,8 @@ from ftsql.errors import APIError, OperationalError
 from ftsql.read import metadata_filter as metadata
 from ftsql.read.listing import Listing
 from ftsql.read.plan import Plan
-from ftsql.read.spool import Rows
-from ftsql.read.statement_cache import Look
+from ftsql.read.spool import RowSpool
+from ftsql.read.statement_cache import StatementCache
 from ftsql.resources.cells import CREATED_AT, ID, Cells, cells
 from ftsql.resources.definitions import JOBS
 from ftsql.resources.fields import NUMERIC
@@ -28,32 +28,32 @@ from ftsql.resources.resource import Row, SQLiteValue
 from ftsql.store.cache import CHUNK, Choice, place
 
 
-def scan(look: Look, plan: Plan, arguments: Sequence[Any], columns: int) -> Iterator[Cells]:
-    """The rows that ``plan`` takes from ``look``; ``arguments`` are Filter's, in the plan's order.
+def scan(cache: StatementCache, plan: Plan, arguments: Sequence[Any], columns: int) -> Iterator[Cells]:
+    """The rows that ``plan`` takes from ``cache``; ``arguments`` are Filter's, in the plan's order.
 
     ``columns``: the bits of those that are read.
 
     Raises ConfigError when no provider is active, and what a listing or a get raises.
     """
-    look.plan = plan
+    cache.plan = plan
     values = dict(zip(plan.arguments, arguments, strict=True))
     if plan.access == "nothing" or any(value is None for value in values.values()):
         return iter(())
-    accounts = _accounts(look.accounts, values)
+    accounts = _accounts(cache.accounts, values)
     if plan.access == "get":
         provider, id = _wanted(values)
         if id is not None:
-            return _got(look, accounts, provider, id, columns)
+            return _got(cache, accounts, provider, id, columns)
     since, inclusive = _since(values)
     choice = Choice(since, _text(values.get("status")), _text(values.get("model")))
     size, pairs = _size(values), metadata.pairs(values.get("metadata"))
-    listings = [look.listing(account, pairs) for account in accounts]
+    listings = [cache.listing(account, pairs) for account in accounts]
     for listing in listings:
-        listing.wanted = listing.wanted or (choice.since is None and not look.may_stop)
-    if len(accounts) > 1 and (plan.newest_first or not look.may_stop):
+        listing.wanted = listing.wanted or (choice.since is None and not cache.may_stop)
+    if len(accounts) > 1 and (plan.newest_first or not cache.may_stop):
         for listing in listings:
             listing.ahead(listing.enough(size) if plan.newest_first else size)
-    parts = [_listed(look, listing, choice, inclusive, size, plan.newest_first, columns) for listing in listings]
+    parts = [_listed(cache, listing, choice, inclusive, size, plan.newest_first, columns) for listing in listings]
     if plan.newest_first and len(parts) > 1:
         return heapq.merge(*map(chain.from_iterable, parts), key=_newest_first)
     return chain.from_iterable(chain.from_iterable(parts))
@@ -102,20 +102,28 @@ def _size(values: Mapping[str, SQLiteValue]) -> int | None:
     return max(limit + max(offset, 0), 1)
 
 
-def _got(look: Look, accounts: Sequence[Account], provider: str | None, id: str, columns: int) -> Iterator[Cells]:
+def _got(
+    cache: StatementCache, accounts: Sequence[Account], provider: str | None, id: str, columns: int
+) -> Iterator[Cells]:
     for account in accounts:
-        row = look.get(account, id) if provider in (None, account.name) else None
+        row = cache.get(account, id) if provider in (None, account.name) else None
         if row is not None:
             yield cells(row, columns)
 
 
 def _listed(
-    look: Look, listing: Listing, choice: Choice, inclusive: bool, size: int | None, in_order: bool, columns: int
+    cache: StatementCache,
+    listing: Listing,
+    choice: Choice,
+    inclusive: bool,
+    size: int | None,
+    in_order: bool,
+    columns: int,
 ) -> Iterator[Iterable[Cells]]:
     """A listing's rows, some at a time: from one to the next is a step of Python's own, not one of ours."""
     account = listing.account
-    got = look.got[account]
-    jobs = cast("Rows", listing.rows)
+    got = cache.got[account]
+    jobs = cast("RowSpool", listing.rows)
     index = 0
     while True:
         if in_order and not listing.ordered:
@@ -136,15 +144,15 @@ def _listed(
         if listing.done or (choice.since is not None and listing.older_than(choice.since, inclusive=inclusive)):
             return
         if listing.joined:
-            yield from rest(look, account, choice, columns, in_order=in_order)
+            yield from rest(cache, account, choice, columns, in_order=in_order)
             return
         read = len(jobs)
-        listing.eager = choice.since is None and not look.may_stop and (not in_order or listing.pages > 0)
+        listing.eager = choice.since is None and not cache.may_stop and (not in_order or listing.pages > 0)
         first = listing.enough(size) if in_order else size
         listing.read(first if not listing.pages else None)
-        look.compare(account, jobs[read:])
+        cache.compare(account, jobs[read:])
         over = choice.since is not None and listing.older_than(choice.since, inclusive=inclusive)
-        if not (look.may_stop or over) and (not in_order or listing.pages > 1):
+        if not (cache.may_stop or over) and (not in_order or listing.pages > 1):
             listing.ahead()
 
 
@@ -153,21 +161,23 @@ def _newest_first(row: Cells) -> tuple[bool, Any]:
     return created_at is None, -(created_at or 0)
 
 
-def rest(look: Look, account: Account, choice: Choice, columns: int, *, in_order: bool) -> Iterator[Iterable[Cells]]:
+def rest(
+    cache: StatementCache, account: Account, choice: Choice, columns: int, *, in_order: bool
+) -> Iterator[Iterable[Cells]]:
     """The rows beyond those that a joined listing read, out of the store, as the API has them now; some at a time.
 
     All of them are brought up to date first; ``in_order`` as far as they are taken, newest first. Where
     the listing read no page, everything is young enough to be shown as it is.
     """
-    known, listing = look.known(account), look.listing(account)
-    assert known is not None
-    got, tail = look.got[account], listing.tail
+    stored, listing = cache.stored(account), cache.listing(account)
+    assert stored is not None
+    got, tail = cache.got[account], listing.tail
     if in_order:
         choice = replace(choice, status=None, model=None)  # what this statement saw could stand at its place
     elif listing.pages:
-        _refresh(look, account, known.active(tail, choice.since))
+        _refresh(cache, account, stored.active(tail, choice.since))
         if choice.since is None:
-            known.looked(listing.began)
+            stored.looked(listing.began)
     before = {} if in_order else dict(got)  # of which the store may have another state than this statement saw
     after: tuple[int, str] | None = None
     count = account.provider.page_size if in_order else CHUNK
@@ -183,17 +193,17 @@ def rest(look: Look, account: Account, choice: Choice, columns: int, *, in_order
         job = got[id]
         return None if job is None else cells(job, columns)
 
-    while rows := known.cells(choice, tail, after, count, columns):
+    while rows := stored.cells(choice, tail, after, count, columns):
         after = place(rows[-1][CREATED_AT], rows[-1][ID])
         if in_order and listing.pages:
             ids = {row[ID] for row in rows}
-            _refresh(look, account, [job for job in known.active(tail, after[0]) if job[1] in ids])
+            _refresh(cache, account, [job for job in stored.active(tail, after[0]) if job[1] in ids])
         shown = rows if plain and not got else [row for row in map(seen, rows) if row is not None]
         left = iter(shown)
         try:
             yield left
         finally:
-            look.count(len(shown) - length_hint(left))
+            cache.count(len(shown) - length_hint(left))
         if len(rows) < count:
             break
     for id, job in before.items():
@@ -201,50 +211,50 @@ def rest(look: Look, account: Account, choice: Choice, columns: int, *, in_order
             yield [cells(job, columns)]
 
 
-def _refresh(look: Look, account: Account, active: Sequence[tuple[int, str]]) -> None:
+def _refresh(cache: StatementCache, account: Account, active: Sequence[tuple[int, str]]) -> None:
     """Ask again how jobs are that had not finished, side by side."""
-    known, got, listing = look.known(account), look.got[account], look.listing(account)
-    assert known is not None
+    stored, got, listing = cache.stored(account), cache.got[account], cache.listing(account)
+    assert stored is not None
     left = [job for job in active if job[1] not in got and job[1] not in listing.by_id]
     pages: list[tuple[Call[Any] | None, list[str]]] = []
     gets: dict[str, Call[Any] | None] = {}
     size = account.provider.page_size
-    for before, inside in known.requests(left, size):
+    for before, inside in stored.requests(left, size):
         if before is None:
-            gets[inside[0]] = look.start(account, f"/{inside[0]}")
+            gets[inside[0]] = cache.start(account, f"/{inside[0]}")
         else:
-            pages.append((look.start(account, "", {"limit": str(size), "after": before}), inside))
+            pages.append((cache.start(account, "", {"limit": str(size), "after": before}), inside))
     for call, inside in pages:
-        shown = {row.id: row for row in _page(look, account, call)}
+        shown = {row.id: row for row in _page(cache, account, call)}
         got.update((id, shown[id]) for id in inside if id in shown)
         # The page may hang on a job that was deleted meanwhile, or ties may stand in another order.
-        gets.update((id, look.start(account, f"/{id}")) for id in inside if id not in shown)
+        gets.update((id, cache.start(account, f"/{id}")) for id in inside if id not in shown)
     for id, call in gets.items():
         try:
-            look.answered(account, id, call)
+            cache.answered(account, id, call)
         except APIError as error:
             if account.retrieves:
                 raise
-            listing = look.whole_list(account, error)
+            listing = cache.whole_list(account, error)
             while not listing.done:
                 listing.read()
             got.update((id, listing.row(id)) for id in gets)
             return
 
 
-def _page(look: Look, account: Account, call: Call[Any] | None) -> list[Row]:
+def _page(cache: StatementCache, account: Account, call: Call[Any] | None) -> list[Row]:
     """The rows of one page by itself; none where the job that it hangs on is gone."""
     assert call is not None
     try:
-        body = look.finish(account, call)
+        body = cache.finish(account, call)
     except APIError as error:
         if error.status not in (400, 404, 410, 422):
             raise
         return []
     rows = (
-        [] if body is None else JOBS.rows(account.name, decoded(account.name, JOBS.noun, body).objects, tell=look.tell)
+        [] if body is None else JOBS.rows(account.name, decoded(account.name, JOBS.noun, body).objects, tell=cache.tell)
     )
-    known = look.known(account)
-    if known is not None:
-        known.save(rows, at=call.began)
+    stored = cache.stored(account)
+    if stored is not None:
+        stored.save(rows, at=call.began)
     return rows

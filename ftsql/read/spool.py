@@ -67,7 +67,7 @@ class Spill:
             self._file.close()
 
 
-class Rows(Sequence[Row]):
+class RowSpool(Sequence[Row]):
     """A list of jobs that grows at its end. Only the thread of its statement may use it.
 
     Reading raises OperationalError where the temporary file breaks; where it cannot be written, the rows stay in

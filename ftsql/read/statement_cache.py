@@ -23,7 +23,7 @@ from ftsql.resources.cells import ID, PROVIDER, Cells, cells, layout
 from ftsql.resources.definitions import JOBS
 from ftsql.resources.resource import Row
 from ftsql.settings import Settings
-from ftsql.store.cache import Known
+from ftsql.store.cache import Cache
 from ftsql.store.database import Store
 
 
@@ -31,7 +31,7 @@ def keeps_none(provider: str, id: str) -> None:
     """The contents of files that are kept: none."""
 
 
-class Look:
+class StatementCache:
     """One statement's view of every account: its listing, the jobs got one by one, our own writes.
 
     Without a ``store`` everything is asked for.
@@ -55,7 +55,7 @@ class Look:
         self.store = store
         self.count = count  # told of rows that come from the store
         self.news = 0  # how often it came to know a job otherwise than by scans, which may hold an older state
-        self._known: dict[Account, Known] = {}
+        self._stored: dict[Account, Cache] = {}
         self.listings: dict[Account, Listing] = {}
         self._filtered: dict[tuple[Account, str], Listing] = {}
         self.got: dict[Account, dict[str, Row | None]] = {account: {} for account in clients}
@@ -112,24 +112,24 @@ class Look:
                 )
             raise
 
-    def known(self, account: Account) -> Known | None:
+    def stored(self, account: Account) -> Cache | None:
         """What the store knows of the account's jobs."""
         if self.store is None or account.missing():
             return None
-        if account not in self._known:
-            self._known[account] = Known(self.store, account, self.settings)
-        return self._known[account]
+        if account not in self._stored:
+            self._stored[account] = Cache(self.store, account, self.settings)
+        return self._stored[account]
 
     def listing(self, account: Account, pairs: Mapping[str, str] | None = None) -> Listing:
         """The account's listing, or that of the jobs whose metadata has ``pairs``; all cursors share it."""
         if not pairs or not account.provider.filters_metadata:
             if account not in self.listings:
-                self.listings[account] = Listing(account, self._ask(account), self.known(account))
+                self.listings[account] = Listing(account, self._ask(account), self.stored(account))
             return self.listings[account]
         filter = {f"metadata[{key}]": value for key, value in sorted(pairs.items())}
         name = account, repr(filter)
         if name not in self._filtered:
-            self._filtered[name] = Listing(account, self._ask(account), self.known(account), filter)
+            self._filtered[name] = Listing(account, self._ask(account), self.stored(account), filter)
         return self._filtered[name]
 
     def _ask(self, account: Account) -> Ask:
@@ -143,9 +143,9 @@ class Look:
     def now(self, row: Cells, columns: int) -> Cells:
         """A job that a scan has ahead, as this statement knows it by now."""
         for account, got in self.got.items():
-            known = got.get(str(row[ID])) if account.name == row[layout(columns).place[PROVIDER]] else None
-            if known is not None:
-                return cells(known, columns)
+            stored = got.get(str(row[ID])) if account.name == row[layout(columns).place[PROVIDER]] else None
+            if stored is not None:
+                return cells(stored, columns)
         return row
 
     def tell(self, text: str) -> None:
@@ -184,8 +184,8 @@ class Look:
             return got[id]
         if not id:
             return None
-        known = self.known(account)
-        row = None if known is None else known.row(id)
+        stored = self.stored(account)
+        row = None if stored is None else stored.row(id)
         if row is not None:
             got[id] = row
             self.count(1)
@@ -194,7 +194,7 @@ class Look:
         by_get, has_read = self.retrievable(account, id), False
         while id not in listing.by_id and not listing.done:
             if listing.joined:
-                return self._retrieve(account, id) if known is not None and known.holds_any([id]) else None
+                return self._retrieve(account, id) if stored is not None and stored.holds_any([id]) else None
             gets = self._gets.get(account, 0)
             if by_get and not listing.wanted and (gets < 2 or listing.pages >= gets or has_read):
                 self._gets[account] = gets + 1
@@ -219,9 +219,9 @@ class Look:
         """Show ``row`` from now on: our own write changed it."""
         self.news += 1
         self.got[account][row.id] = row
-        known = self.known(account)
-        if known is not None:
-            known.changed(row)
+        stored = self.stored(account)
+        if stored is not None:
+            stored.changed(row)
 
     def retrievable(self, account: Account, id: str) -> bool:
         """Whether the provider can be asked for that job by itself."""
@@ -242,7 +242,7 @@ class Look:
     def whole_list(self, account: Account, error: APIError) -> Listing:
         """A listing from the start, of a server that gives no job by its id, as ``error`` has shown."""
         self.tell(f"{error}. The list of jobs is read instead")
-        listing = Listing(account, self._ask(account), self.known(account))
+        listing = Listing(account, self._ask(account), self.stored(account))
         listing.notice(listed_only_at=time.time())
         return listing
 
@@ -267,10 +267,10 @@ class Look:
         body = self.finish(account, call)
         row = None if body is None else JOBS.one(account.name, body, id, self.tell)
         self.got[account][id] = row
-        known = self.known(account)
-        if known is not None:
+        stored = self.stored(account)
+        if stored is not None:
             if row is None:
-                known.forget(id)
+                stored.forget(id)
             else:
-                known.save([row], at=call.began)
+                stored.save([row], at=call.began)
         return row

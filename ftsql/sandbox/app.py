@@ -19,7 +19,7 @@ from starlette.requests import Request
 
 from ftsql.sandbox.books.books import Books
 from ftsql.sandbox.control import control
-from ftsql.sandbox.faces.face import Answer, Call, Face, Refusal, Route, Upload, answer
+from ftsql.sandbox.faces.face import Call, Face, Refusal, Response, Route, Upload, answer
 from ftsql.sandbox.faults import Fault, Faults, tell
 
 Message = MutableMapping[str, Any]
@@ -81,7 +81,7 @@ class App:
             await _disconnect(receive)
             return
         decisive = next((fault for fault in hits if fault.answers), None)
-        sent: Answer | None = None
+        sent: Response | None = None
         if decisive is None or decisive.handles:
             if route is None:
                 sent = face.refused(refused)
@@ -103,7 +103,7 @@ class App:
         else:
             await _send(sent, send)
 
-    def _handled(self, face: Face, route: Route, call: Call, hits: Sequence[Fault]) -> Answer:
+    def _handled(self, face: Face, route: Route, call: Call, hits: Sequence[Fault]) -> Response:
         """The handler's answer, with the lies of the faults."""
         try:
             face.admit(call.headers)
@@ -158,21 +158,21 @@ def _call(
     )
 
 
-def _replacement(face: Face, fault: Fault) -> Answer:
+def _replacement(face: Face, fault: Fault) -> Response:
     """What a fault sends in the place of the real answer."""
     headers = {name.lower(): value for name, value in (fault.headers or {}).items()}
     if fault.redirect is not None:
-        return Answer(fault.status or 307, b"", {"location": fault.redirect, **headers})
+        return Response(fault.status or 307, b"", {"location": fault.redirect, **headers})
     status = 200 if fault.status is None else fault.status
     body = fault.body
     if status in (204, 304):
-        sent = Answer(status, b"")  # HTTP allows no body here
+        sent = Response(status, b"")  # HTTP allows no body here
     elif body is None:
         sent = face.refused(face.failure(status))
     elif isinstance(body, (dict, list)):
         sent = answer(body, status)
     else:
-        sent = Answer(status, body.encode() if isinstance(body, str) else body)
+        sent = Response(status, body.encode() if isinstance(body, str) else body)
     return replace(sent, headers=headers, content_type=fault.content_type or sent.content_type)
 
 
@@ -212,7 +212,7 @@ async def _disconnect(receive: Receive) -> None:
         pass
 
 
-async def _send(sent: Answer, send: Send, only: int | None = None) -> None:
+async def _send(sent: Response, send: Send, only: int | None = None) -> None:
     """Sends an answer, or its head and so many bytes of its body."""
     headers = {"content-type": sent.content_type, "content-length": str(len(sent.body)), **sent.headers}
     raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ftsql.sandbox.books.books import Books
-from ftsql.sandbox.faces.face import Answer, answer
+from ftsql.sandbox.faces.face import Response, answer
 from ftsql.sandbox.faults import Faults, fault_of
 
 
@@ -25,7 +25,7 @@ class Recorded(Protocol):
     status: int | None
 
 
-def control(books: Books, faults: Faults, records: Sequence[Recorded], request: Recorded) -> Answer:
+def control(books: Books, faults: Faults, records: Sequence[Recorded], request: Recorded) -> Response:
     """Answers a request to the sandbox itself."""
     match request.method, request.path:
         case "POST", "/_sandbox/faults":
@@ -42,7 +42,7 @@ def control(books: Books, faults: Faults, records: Sequence[Recorded], request: 
     return answer({"error": f"the sandbox has no {request.method} {request.path}"}, 404)
 
 
-def _arm(faults: Faults, body: bytes) -> Answer:
+def _arm(faults: Faults, body: bytes) -> Response:
     try:
         value = json.loads(body)
         if not isinstance(value, dict):

@@ -19,7 +19,7 @@ from ftsql.sqlite import resource_tables as tables
 from ftsql.sqlite.session import Session
 from ftsql.store.journal import COLUMNS, NAMES
 
-Rows = Callable[[], Iterable[tuple[SQLiteValue, ...]]]
+RowSpool = Callable[[], Iterable[tuple[SQLiteValue, ...]]]
 
 COLUMN_COLUMNS = (
     "table_name TEXT",
@@ -53,7 +53,7 @@ PROVIDER_COLUMNS = (
 )
 
 
-def writes(session: Session) -> Rows:
+def writes(session: Session) -> RowSpool:
     """ftsql_writes: what was sent, then what COMMIT will send."""
 
     def rows() -> Iterator[tuple[SQLiteValue, ...]]:
@@ -78,12 +78,12 @@ def writes(session: Session) -> Rows:
     return rows
 
 
-def providers(session: Session) -> Rows:
+def providers(session: Session) -> RowSpool:
     """ftsql_providers: who is known, who is active, and which variable an inactive one waits for."""
 
     def rows() -> Iterator[tuple[SQLiteValue, ...]]:
         active = {account.name: account for account in session.accounts}
-        for name, provider in {**session.known, **{a.name: a.provider for a in session.accounts}}.items():
+        for name, provider in {**session.providers, **{a.name: a.provider for a in session.accounts}}.items():
             missing = Account(provider, session.environment).missing()
             yield (
                 name,
@@ -97,7 +97,7 @@ def providers(session: Session) -> Rows:
     return rows
 
 
-def requests(session: Session) -> Rows:
+def requests(session: Session) -> RowSpool:
     """ftsql_requests: the last HTTP requests of this connection, oldest first; NULL where no answer tells."""
 
     def rows() -> Iterator[tuple[SQLiteValue, ...]]:
@@ -110,7 +110,7 @@ def requests(session: Session) -> Rows:
 class Module:
     """A read-only virtual table over ``rows``."""
 
-    def __init__(self, name: str, columns: Iterable[str], rows: Rows) -> None:
+    def __init__(self, name: str, columns: Iterable[str], rows: RowSpool) -> None:
         self._schema = f"CREATE TABLE {name}({', '.join(columns)})"
         self._rows = rows
 
@@ -121,7 +121,7 @@ class Module:
 
 
 class _Table:
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: RowSpool) -> None:
         self._rows = rows
 
     def BestIndexObject(self, info: apsw.IndexInfo) -> bool:
@@ -138,7 +138,7 @@ class _Table:
 
 
 class _Cursor:
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: RowSpool) -> None:
         self._make = rows
         self._rows: list[tuple[SQLiteValue, ...]] = []
         self._index = 0
@@ -163,7 +163,7 @@ class _Cursor:
         self._rows = []
 
 
-def columns(session: Session) -> Rows:
+def columns(session: Session) -> RowSpool:
     """ftsql_columns: every column of the resources' tables, and what of it narrows the requests."""
 
     def rows() -> Iterator[tuple[SQLiteValue, ...]]:
@@ -175,7 +175,7 @@ def columns(session: Session) -> Rows:
     return rows
 
 
-def methods(session: Session) -> Rows:
+def methods(session: Session) -> RowSpool:
     """ftsql_methods: what the APIs can do, by StackQL's names, and which providers lack it."""
 
     def rows() -> Iterator[tuple[SQLiteValue, ...]]:
@@ -183,7 +183,7 @@ def methods(session: Session) -> Rows:
 
         for entry in served():
             for each in entry.methods:
-                lists = (each.required, each.optional, entry.lacking(each, session.known.values()))
+                lists = (each.required, each.optional, entry.lacking(each, session.providers.values()))
                 yield (
                     *(entry.service, entry.name, entry.table, each.name, each.former or None),
                     *(each.verb, each.http, each.path),

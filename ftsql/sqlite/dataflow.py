@@ -438,7 +438,7 @@ def _written(step: Step) -> Sequence[int]:
 
 
 def _join(known: State, state: State) -> bool:
-    """Add what ``state`` holds to ``known``; whether that was new."""
+    """Add what ``state`` holds to ``providers``; whether that was new."""
     new = False
     for register, sources in state.items():
         before = known.get(register, NONE)

@@ -22,7 +22,7 @@ from ftsql.sqlite.functions import EFFECTS
 from ftsql.sqlite.resource_tables import PARENTS, without_parent
 from ftsql.sqlite.session import Session
 from ftsql.sqlite.statements import Statement
-from ftsql.store.cache import Known
+from ftsql.store.cache import Cache
 
 NOTHING = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)|[\s;]+", re.DOTALL)
 SCAN = re.compile(r"(?P<how>SCAN|SEARCH) (?P<table>.+?) VIRTUAL TABLE INDEX \d+:(?P<words>[a-z][^\n]*)")
@@ -64,7 +64,7 @@ def explain(session: Session, sql: str) -> list[Cost]:
             comparisons.check(match["words"].strip(), constants, lambda _: True)
         plan = Plan.from_words(words)
         if plan.access != "nothing" and not session.accounts:
-            session.statement.look.accounts  # noqa: B018 - it raises what the statement itself would
+            session.statement.cache.accounts  # noqa: B018 - it raises what the statement itself would
         if plan.access not in get_args(Access):
             costs.append(_other(f"{match['table']}, {words}", words.split(), inner=number > 0))
             continue
@@ -77,7 +77,7 @@ def explain(session: Session, sql: str) -> list[Cost]:
                 listed.add(account.name)
             costs.append(Cost(f"{match['table']}, {words} ({account.name})", cost.low, cost.high, cost.why))
     program = session.statements.program_of(sql)
-    session.statements.inspect(Statement(sql, session.statement.look, reads=False))
+    session.statements.inspect(Statement(sql, session.statement.cache, reads=False))
     if any(step.opcode == "VUpdate" for step in program) or calls(program, EFFECTS):
         why = f"for each row that it writes 1, at most max_writes = {session.settings.max_writes} rows"
         costs.append(Cost("writes", 0, None, why))
@@ -117,33 +117,33 @@ def _shared(account: Account) -> Cost:
 
 
 def _cost(session: Session, account: Account, plan: Plan, values: dict[str, Any], *, inner: bool) -> Cost:
-    known = Known(session.journal.store, account, session.settings)
+    stored = Cache(session.journal.store, account, session.settings)
     if plan.access == "nothing":
         return Cost(account.name, 0, 0, "no row can match")
     if plan.access == "get" and account.retrieves:
-        return _get(known, values, inner=inner)
-    return _list(account, known, plan, values)
+        return _get(stored, values, inner=inner)
+    return _list(account, stored, plan, values)
 
 
-def _get(known: Known, values: dict[str, Any], *, inner: bool) -> Cost:
+def _get(stored: Cache, values: dict[str, Any], *, inner: bool) -> Cost:
     id = values.get("id") if values.get("id") is not None else str(values.get("key") or "").partition("/")[2]
     if inner or not id:
         return Cost(
             "", 0, None, "for each id 0 where it is known and finished, else 1; at most twice a listing and one"
         )
-    if known.row(str(id)) is not None:
+    if stored.row(str(id)) is not None:
         return Cost("", 0, 0, "it is known and finished")
     return Cost("", 1, 1, "it is not known, or has not finished")
 
 
-def _list(account: Account, known: Known, plan: Plan, values: dict[str, Any]) -> Cost:
+def _list(account: Account, stored: Cache, plan: Plan, values: dict[str, Any]) -> Cost:
     size = account.provider.page_size
     if plan.arguments and "metadata" in plan.arguments and account.provider.filters_metadata:
         return Cost("", 1, None, f"pages of {size} of the jobs that have that metadata")
     limit, offset = values.get("limit"), values.get("offset") or 0
-    cover = known.cover() if account.newest_first else None
-    every = known.active(EVERYTHING, None) if cover is not None else []
-    habits = known.habits()
+    cover = stored.cover() if account.newest_first else None
+    every = stored.active(EVERYTHING, None) if cover is not None else []
+    habits = stored.habits()
     again = 2 * (habits.largest > 0)  # it does not say has_more: one page more shows the end, and perhaps a job
     if plan.newest_first and not (account.at_home or is_recent(habits.ordered_at, REMEMBERED)):
         why = f"a first page of at least {AT_LEAST} that may show its order; without one all pages of {size}"
@@ -154,19 +154,19 @@ def _list(account: Account, known: Known, plan: Plan, values: dict[str, Any]) ->
     if plan.newest_first and cover is None:
         return Cost("", 1, None, f"pages of {size}, newest first, until the statement has enough")
     if cover is None:
-        count = known.count()
+        count = stored.count()
         why = "it was not read in full yet, or is due again" if account.newest_first else "it declares no order"
         if not count:
             return Cost("", 1, None, f"all pages of {size}: {why}")
         pages = max(math.ceil(count / size), 1)
         return Cost("", 1, pages + again, f"all pages of {size}, {count} jobs are known: {why}")
-    if known.is_fresh(cover.looked_at):
+    if stored.is_fresh(cover.looked_at):
         return Cost("", 0, 0, "looked at within max_age")
     times = [values.get(name) for name in ("at", "since", "newer")]
     since = next((time for time in times if isinstance(time, (int, float))), None)
-    shown = known.tail(size)
+    shown = stored.tail(size)
     left = [job for job in every if job[0] < shown and (since is None or job[0] >= since)]
-    more = sum(1 for _ in known.requests(left, size))
+    more = sum(1 for _ in stored.requests(left, size))
     why = f"1 page for what is new, {more} for {len(left)} that had not finished" if more else "1 page for what is new"
     # Where a limit in time is not known before it runs, or the statement may have enough earlier, it may cost less.
     open_end = plan.newest_first or (since is None and {"at", "since", "newer"} & set(plan.arguments))

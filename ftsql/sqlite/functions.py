@@ -22,7 +22,7 @@ from ftsql.api.upload import Upload
 from ftsql.errors import APIError, DataError, NotSupportedError, ProgrammingError
 from ftsql.read import metadata_filter as metadata
 from ftsql.read.files import contents_of
-from ftsql.read.other_resources import Nested
+from ftsql.read.other_resources import OtherResources
 from ftsql.resources.definitions import FILES, JOBS, is_finished
 from ftsql.resources.resource import SQLiteValue, json_text
 from ftsql.sqlite.bytecode import misplaced
@@ -151,8 +151,8 @@ def _content(session: Session, id: SQLiteValue, provider: SQLiteValue = None) ->
     """A file's content: text where it is UTF-8, else a BLOB; NULL for a NULL id."""
     if id is None:
         return None
-    look = session.statement.look
-    accounts = [account for account in look.accounts if provider is None or account.name == provider]
+    cache = session.statement.cache
+    accounts = [account for account in cache.accounts if provider is None or account.name == provider]
     if provider is not None and not accounts:
         session.client(str(provider), "read a file")
     serving = [account for account in accounts if FILES.lacks not in account.provider.without]
@@ -161,14 +161,14 @@ def _content(session: Session, id: SQLiteValue, provider: SQLiteValue = None) ->
     if not isinstance(id, str) or not any(in_url(account, id) for account in serving):
         raise ProgrammingError(f"file_content: {id!r:.80} is no file's id")
     if len(serving) > 1:
-        files: Nested = look.nested.setdefault(FILES.table, Nested(look, FILES))
+        files: OtherResources = cache.nested.setdefault(FILES.table, OtherResources(cache, FILES))
         serving = [account for account in serving if files.get(account, id) is not None]
     if len(serving) > 1:
         names = ", ".join(account.name for account in serving)
         raise ProgrammingError(
             f"file_content: several providers have {id!r} ({names}): say which, as the second argument"
         )
-    content = contents_of(look).get(serving[0], id) if serving else None
+    content = contents_of(cache).get(serving[0], id) if serving else None
     if content is None:
         names = ", ".join(account.name for account in accounts)
         raise ProgrammingError(f"file_content: no such file at {names}: {id!r:.80}")
@@ -205,11 +205,11 @@ def _wait(session: Session, id: SQLiteValue, seconds: SQLiteValue = None) -> SQL
     end = time.monotonic() + limit
     pause = 1.0
     while True:
-        body = client.get(f"/{id}", None, session.statement.look).wait(session.interrupted)
+        body = client.get(f"/{id}", None, session.statement.cache).wait(session.interrupted)
         if body is None:
             raise ProgrammingError(f"wait_job: no such job: {id!r:.80}")
-        row = JOBS.one(client.account.name, body, id, session.statement.look.tell)
-        session.statement.look.learn(client.account, row)
+        row = JOBS.one(client.account.name, body, id, session.statement.cache.tell)
+        session.statement.cache.learn(client.account, row)
         left = end - time.monotonic()
         if is_finished(row.status) or row.status == "paused" or left <= 0:
             return row.status
@@ -237,8 +237,8 @@ def _owner(session: Session, name: str, id: SQLiteValue, provider: SQLiteValue) 
         if session.accounts:
             raise ProgrammingError(f"{name}: {id!r:.80} is no job's id")
     elif provider is None and len(session.clients) > 1:
-        look = session.statement.look
-        owners = [account for account in session.accounts if look.get(account, id) is not None]
+        cache = session.statement.cache
+        owners = [account for account in session.accounts if cache.get(account, id) is not None]
         if len(owners) != 1:
             names = ", ".join(account.name for account in owners)
             raise ProgrammingError(

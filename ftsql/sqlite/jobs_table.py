@@ -21,7 +21,7 @@ from ftsql.resources.definitions import JOBS
 from ftsql.resources.resource import SQLiteValue
 from ftsql.sqlite import comparisons
 from ftsql.sqlite.session import Session
-from ftsql.sqlite.write_callbacks import Joining
+from ftsql.sqlite.write_callbacks import WriteCallbacks
 from ftsql.write.create_body import brief
 from ftsql.write.write import STATUS, Write
 
@@ -58,7 +58,7 @@ class Module:
     Create = Connect
 
 
-class Table(Joining):
+class Table(WriteCallbacks):
     """One table object; SQLite makes several of one module, and their writes share the session's queue."""
 
     def BestIndexObject(self, info: apsw.IndexInfo) -> bool:
@@ -131,7 +131,7 @@ class Table(Joining):
         session = self._session
         provider, _, id = str(row).partition("/")
         client = session.client(provider, "change a job")
-        job = session.statement.look.get(client.account, id)
+        job = session.statement.cache.get(client.account, id)
         if job is None:
             raise InternalError(f"{provider}: the job {id} that UPDATE found is gone; run the statement again")
         for name, shown, value in zip(NAMES, whole(job), fields, strict=True):
@@ -160,7 +160,7 @@ class Cursor:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._look = session.statement.look
+        self._cache = session.statement.cache
         self._feed: Feed | None = None
         self._rows: Iterator[Cells] = iter(())
         self._row: Cells | None = None
@@ -171,16 +171,16 @@ class Cursor:
         self.Column: Callable[[int], SQLiteValue] = self._now.__getitem__
 
     def Filter(self, columns: int, words: str, arguments: Sequence[Any]) -> None:
-        look = self._look
+        cache = self._cache
         self._session.statement.check(words, arguments)
         plan = Plan.from_words(comparisons.heard(words)[0])
         arguments = arguments[: len(plan.arguments)]
         self.Close()
         self._runs = runs(columns)
         self._columns = columns = columns | ALWAYS
-        self._news = look.news
-        self._rows = scan(look, plan, arguments, columns)
-        if look.nested and plan.access == "list":  # they ask what this scan is about to show
+        self._news = cache.news
+        self._rows = scan(cache, plan, arguments, columns)
+        if cache.nested and plan.access == "list":  # they ask what this scan is about to show
             values = dict(zip(plan.arguments, arguments, strict=True))
             place = layout(columns).place
             exact = {place[NAMES.index(name)]: values[name] for name in ("status", "model") if name in values}
@@ -190,7 +190,7 @@ class Cursor:
                 place[PROVIDER],
                 lambda row: all(row[place] == value for place, value in exact.items()),
             )
-            look.feeds.add(feed)
+            cache.feeds.add(feed)
             self._rows = feed.rows()
             self.Column = self._given
         self.Next()
@@ -201,8 +201,8 @@ class Cursor:
     def Next(self) -> None:
         row = self._row = next(self._rows, None)
         if row is not None:
-            if self._news != self._look.news:
-                row = self._look.now(row, self._columns)
+            if self._news != self._cache.news:
+                row = self._cache.now(row, self._columns)
             for columns, cells in self._runs:
                 self._now[columns] = row[cells]
 

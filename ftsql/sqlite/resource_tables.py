@@ -15,14 +15,14 @@ from pydantic_core import from_json
 from ftsql.api.account import Account, in_url
 from ftsql.errors import IntegrityError, NotSupportedError, ProgrammingError
 from ftsql.read.files import Results
-from ftsql.read.other_resources import AHEAD, Nested, Parent, heard, lacks
+from ftsql.read.other_resources import AHEAD, OtherResources, Parent, heard, lacks
 from ftsql.read.plan import GET, LISTING
 from ftsql.read.prefetch import Feed
 from ftsql.resources.definitions import RESULTS
 from ftsql.resources.resource import POSITION, Resource, Row, SQLiteValue, json_text
 from ftsql.sqlite import comparisons
 from ftsql.sqlite.session import Session
-from ftsql.sqlite.write_callbacks import Joining
+from ftsql.sqlite.write_callbacks import WriteCallbacks
 from ftsql.write.create_body import brief
 from ftsql.write.write import Write
 
@@ -55,7 +55,7 @@ class Module:
     Create = Connect
 
 
-class Table(Joining):
+class Table(WriteCallbacks):
     """One table object of a resource; its writes go into the session's queue."""
 
     def __init__(self, session: Session, resource: Resource) -> None:
@@ -177,10 +177,10 @@ class _Cursor:
     def __init__(self, session: Session, resource: Resource) -> None:
         self._session = session
         self._placed = False  # the statement reads the objects' positions
-        self._look = session.statement.look
+        self._cache = session.statement.cache
         self._resource = resource
-        view = Results if resource is RESULTS else Nested
-        self._nested: Nested = self._look.nested.setdefault(resource.table, view(self._look, resource))
+        view = Results if resource is RESULTS else OtherResources
+        self._nested: OtherResources = self._cache.nested.setdefault(resource.table, view(self._cache, resource))
         self._argument: SQLiteValue = None  # of the table-valued function
         self._getters = [self._getter(column.name, column.type) for column in resource.columns]
         self._rows: Iterator[Row] = iter(())
@@ -206,7 +206,7 @@ class _Cursor:
             return iter(())
         accounts = [
             account
-            for account in self._look.accounts
+            for account in self._cache.accounts
             if account.name == values.get("provider", account.name) and account.name != values.get("not-provider")
         ]
         names = _names(values)
@@ -220,7 +220,7 @@ class _Cursor:
             served = [account for account, _ in self._served("", accounts)]
             return self._single(served, names) if values.keys() & set(PARENTS) else self._all(served)
         parents = [parent for name in names for parent in self._served(name, accounts)]
-        if len(parents) == 1 and not self._look.may_stop:
+        if len(parents) == 1 and not self._cache.may_stop:
             self._nested.ask([parents[0], *self._likely(parents[0], accounts)])
         return self._nested.rows(parents, placed=self._placed)
 
@@ -237,15 +237,15 @@ class _Cursor:
         """The accounts that may have that parent. Raises NotSupportedError where none of them serves the resource."""
         lacking = [account for account in accounts if self._resource.lacks in account.provider.without]
         for account in lacking:
-            if len(lacking) == len(accounts) or (self._resource.kept and heard(self._look, (account, name))):
+            if len(lacking) == len(accounts) or (self._resource.kept and heard(self._cache, (account, name))):
                 hint = f": leave it out with WHERE provider <> '{account.name}'" if len(accounts) > 1 else ""
                 raise NotSupportedError(f"{account.name} does not serve {self._resource.noun}s{hint}")
         found = [(account, name) for account in accounts if account not in lacking]
         if not self._resource.kept:
             return found
-        found = [parent for parent in found if not lacks(self._look, parent)]
+        found = [parent for parent in found if not lacks(self._cache, parent)]
         for parent in found:
-            if not in_url(*parent) and heard(self._look, parent):
+            if not in_url(*parent) and heard(self._cache, parent):
                 raise NotSupportedError(
                     f"{parent[0].name}: the {self._resource.noun}s of a job of the id {name[:80]!r} cannot be asked for"
                 )
@@ -258,7 +258,7 @@ class _Cursor:
         """
         account, id = parent
         served = {account.name: account for account in accounts if self._resource.lacks not in account.provider.without}
-        for feed in self._look.feeds:
+        for feed in self._cache.feeds:
             if feed.row is not None and feed.key(feed.row) == (id, account.name):
                 # A join, or a subquery that ended here: the second in turn tells, and the rows after it.
                 if not self._in_turn(feed, feed.passed, feed.passed - 1):

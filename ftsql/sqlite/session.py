@@ -19,14 +19,14 @@ import apsw
 from ftsql.api.account import Account
 from ftsql.api.client import Client
 from ftsql.api.provider import Provider
-from ftsql.api.request_log import Counts, Requests
+from ftsql.api.request_log import Counts, RequestLog
 from ftsql.errors import ConfigError, IntegrityError, InterfaceError, ProgrammingError
-from ftsql.read.statement_cache import Look, keeps_none
+from ftsql.read.statement_cache import StatementCache, keeps_none
 from ftsql.resources.definitions import JOBS, OTHERS
 from ftsql.resources.resource import Row
 from ftsql.settings import Settings
 from ftsql.sqlite.statements import Statement, Statements
-from ftsql.store.cache import Known
+from ftsql.store.cache import Cache
 from ftsql.store.database import Store
 from ftsql.store.journal import Journal
 from ftsql.write.queue import Queue
@@ -41,7 +41,7 @@ class Session:
         self,
         connection: apsw.Connection,
         accounts: Sequence[Account],
-        known: Mapping[str, Provider],
+        providers: Mapping[str, Provider],
         environment: Mapping[str, str],
         settings: Settings,
         store: Store,
@@ -51,11 +51,11 @@ class Session:
         # Weak: the connection holds the tables, functions and traces that hold the session.
         self.connection: apsw.Connection = weakref.proxy(connection)
         self._process = os.getpid()
-        self.known = known
+        self.providers = providers
         self.environment = environment
         self.settings = settings
         self.read_only = read_only
-        self.requests = Requests()
+        self.requests = RequestLog()
         self.clients = {account: Client(account, settings, self.requests) for account in accounts}
         self.created: list[Row] = []  # jobs that stand, since somebody last took them
         self.notes: list[str] = []  # what became of writes, in words: what the shell prints
@@ -71,7 +71,7 @@ class Session:
             keeps_none  # where statements find the contents of files before they ask for them
         )
         self.authorizer: Any = None  # the connection's own, which the guard stands before
-        self.statements = Statements(self.connection, self.queue, self._look)
+        self.statements = Statements(self.connection, self.queue, self._cache)
         # Where nobody closes: when the connection is gone, so are its sockets and threads. A subclass must see to it
         # itself (__del__): APSW 3.54 calls a weak reference's callback while the garbage collector of another thread
         # still sees the dying connection, which corrupts memory.
@@ -154,7 +154,7 @@ class Session:
         """Forget how far listings reached, so that the next ones read everything."""
         for account in self.accounts:
             if not account.missing():
-                Known(self.journal.store, account, self.settings).refresh()
+                Cache(self.journal.store, account, self.settings).refresh()
 
     def learn(self, write: Write) -> None:
         """Show the job of ``write`` as it is now to every statement under way."""
@@ -162,7 +162,7 @@ class Session:
         if write.resource is not JOBS:
             return  # a statement under way shows them as they were when it looked
         for statement in self.statements.running:
-            statement.look.learn(write.client.account, write.row)
+            statement.cache.learn(write.client.account, write.row)
 
     def stands(self, write: Write) -> None:
         """Note a write that no ROLLBACK undoes any more."""
@@ -231,10 +231,10 @@ class Session:
         """Close every socket and the store; the connection may be going."""
         _end(list(self.clients.values()), self._store)
 
-    def _look(self) -> Look:
-        look = Look(self.clients, self.settings, self.interrupted, self.journal.store, self._from_store)
-        look.kept_content = self.kept_content
-        return look
+    def _cache(self) -> StatementCache:
+        cache = StatementCache(self.clients, self.settings, self.interrupted, self.journal.store, self._from_store)
+        cache.kept_content = self.kept_content
+        return cache
 
     def _from_store(self, rows: int) -> None:
         self.counts.from_store += rows

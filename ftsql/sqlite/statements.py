@@ -17,7 +17,7 @@ import apsw
 import apsw.ext
 
 from ftsql.errors import ProgrammingError, Warning
-from ftsql.read.statement_cache import Look
+from ftsql.read.statement_cache import StatementCache
 from ftsql.sqlite import comparisons, dataflow
 from ftsql.sqlite.bytecode import Step, calls
 from ftsql.write.queue import Queue
@@ -89,7 +89,7 @@ class Statement:
     """A statement under way. ``results``: of its functions with effects, by name and arguments."""
 
     sql: str = field(repr=False)  # a traceback's locals are no place for what users write into SQL
-    look: Look
+    cache: StatementCache
     of: Statements | None = field(default=None, repr=False)
     parameters: Any = field(default=None, repr=False)  # as they were bound, where that was seen
     in_transaction: bool = False  # when it began
@@ -106,8 +106,8 @@ class Statement:
     inspected: bool = False  # its comparisons of times were looked at
 
     def __post_init__(self) -> None:
-        self.look.may_stop = STOPS.search(self.sql) is not None
-        self.look.statement = self.sql
+        self.cache.may_stop = STOPS.search(self.sql) is not None
+        self.cache.statement = self.sql
 
     def check(self, words: str, arguments: Sequence[Any]) -> None:
         """Raise ProgrammingError if a scan of that plan compares a time with what is none; see comparisons.py."""
@@ -128,10 +128,10 @@ class Statement:
 class Statements:
     """The statements under way on ``connection``, oldest first."""
 
-    def __init__(self, connection: apsw.Connection, queue: Queue, look: Callable[[], Look]) -> None:
+    def __init__(self, connection: apsw.Connection, queue: Queue, cache: Callable[[], StatementCache]) -> None:
         self._connection = connection
         self._queue = queue
-        self._look = look
+        self._cache = cache
         self._running: dict[int, Statement] = {}
         self._ended: list[Statement] = []  # whose savepoints are still open: see settle
         self._savepoints = Savepoints()
@@ -140,7 +140,7 @@ class Statements:
         self.is_sure: Callable[[str], bool] = lambda _: False  # asks a person to confirm what cannot be decided
         self._silent = False
         self.acted = 0  # writes that functions sent in the transaction under way
-        self._loose = Statement("", look())  # before any trace event, or after the last
+        self._loose = Statement("", cache())  # before any trace event, or after the last
         self._before: Any = connection.exec_trace
         connection.exec_trace = self._executes
         connection.trace_v2(apsw.SQLITE_TRACE_STMT | apsw.SQLITE_TRACE_PROFILE, self._trace, id=self)
@@ -319,11 +319,11 @@ class Statements:
             if users and (id not in self._running or not event.get("trigger")):
                 self.settle()
                 if (before := self._running.pop(id, None)) is not None:
-                    before.look.close()
+                    before.cache.close()
                 text = announced if announced is not None and _same(announced, sql) else sql
                 self._running[id] = Statement(
                     text,
-                    self._look(),
+                    self._cache(),
                     self,
                     bound if announced is not None and _same(announced, sql) else None,
                     self._connection.in_transaction,
@@ -335,7 +335,7 @@ class Statements:
             self._end(self._running.pop(id))
 
     def _end(self, statement: Statement) -> None:
-        statement.look.close()
+        statement.cache.close()
         self.settle()
         if not self._connection.in_transaction:
             self.acted = 0

@@ -16,7 +16,7 @@ from ftsql.write.queue import refuse_replace
 from ftsql.write.write import Write
 
 
-class Joining:
+class WriteCallbacks:
     """The transaction callbacks of a virtual table, and how a row that is inserted joins the queue."""
 
     def __init__(self, session: Session) -> None:

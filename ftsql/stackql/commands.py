@@ -14,7 +14,7 @@ from ftsql.stackql.names import check_active, provider_of, unknown_provider
 from ftsql.stackql.parameters import check_columns, columns, condition, refuse_parameter
 from ftsql.stackql.tokens import Token, quoted
 
-Known = Mapping[str, Provider]
+Cache = Mapping[str, Provider]
 
 SHOWN = (
     "SHOW PROVIDERS, SHOW SERVICES IN provider, SHOW RESOURCES IN provider.service, "
@@ -93,7 +93,7 @@ def _text(token: Token | None) -> str | None:
     return token.text if token is not None and token.kind == "string" else None
 
 
-def command(mine: Sequence[Token], known: Known, active: Iterable[str] | None) -> str:
+def command(mine: Sequence[Token], known: Cache, active: Iterable[str] | None) -> str:
     """The SQL of an EXEC, SHOW or DESCRIBE. Raises ProgrammingError."""
     reader = _Reader(mine)
     if mine[0].says("EXEC"):
@@ -101,7 +101,7 @@ def command(mine: Sequence[Token], known: Known, active: Iterable[str] | None) -
     return _show(reader, known) if mine[0].says("SHOW") else _describe(reader, known)
 
 
-def _resource(names: Sequence[str], known: Known, usage: str) -> tuple[Provider, Entry]:
+def _resource(names: Sequence[str], known: Cache, usage: str) -> tuple[Provider, Entry]:
     if len(names) != 3:
         raise ProgrammingError(f"expected provider.service.resource, got {'.'.join(names) or 'nothing'}: {usage}")
     found = entry(*names[1:])
@@ -111,14 +111,14 @@ def _resource(names: Sequence[str], known: Known, usage: str) -> tuple[Provider,
     return _provider(names[0], known), found
 
 
-def _provider(name: str, known: Known) -> Provider:
+def _provider(name: str, known: Cache) -> Provider:
     provider = provider_of(name, known)
     if provider is None:
         raise ProgrammingError(unknown_provider(name, known))
     return known[provider]
 
 
-def _exec(reader: _Reader, known: Known, active: Iterable[str] | None) -> str:
+def _exec(reader: _Reader, known: Cache, active: Iterable[str] | None) -> str:
     usage = "EXEC provider.service.resource.method @parameter = 'value', …"
     names = reader.names()
     provider, resource = _resource(names[:-1], known, usage)
@@ -170,7 +170,7 @@ def _call(provider: Provider, resource: Entry, method: Method, values: Mapping[s
     return f"SELECT * FROM {target} WHERE {' AND '.join(terms)}{limit}"
 
 
-def _show(reader: _Reader, known: Known) -> str:
+def _show(reader: _Reader, known: Cache) -> str:
     extended = reader.skip("EXTENDED")
     token = reader.take()
     what = token.text.upper() if token is not None else ""
@@ -226,7 +226,7 @@ def _rows(names: Sequence[str], rows: Sequence[Sequence[str]], pattern: str | No
     return f"SELECT {shown} FROM ({values}) WHERE column{key} LIKE {pattern}"
 
 
-def _describe(reader: _Reader, known: Known) -> str:
+def _describe(reader: _Reader, known: Cache) -> str:
     usage = "DESCRIBE [EXTENDED] provider.service.resource"
     if reader.skip("METHOD"):
         raise ProgrammingError("DESCRIBE METHOD is not here: SELECT * FROM ftsql_methods says what each method takes")

@@ -98,7 +98,7 @@ class Choice:
     model: str | None = None
 
 
-class Known:
+class Cache:
     """The place of one account's jobs, or of one ``parent``'s objects of another resource."""
 
     def __init__(

@@ -23,7 +23,7 @@ from pydantic_core import to_json
 
 from ftsql.api.account import Account
 from ftsql.errors import StoreError
-from ftsql.store.process_lock import ADVICE, BUSY_MILLISECONDS, MEMORY, Owner, reason
+from ftsql.store.process_lock import ADVICE, BUSY_MILLISECONDS, MEMORY, ProcessLock, reason
 from ftsql.store.schema import ANEW, APPLICATION_ID, KEPT_OF, MADE, OLDER, SCHEMA, VERSION
 
 _turns: weakref.WeakValueDictionary[str, threading.RLock] = weakref.WeakValueDictionary()
@@ -63,7 +63,7 @@ class Store:
         self.path = MEMORY if str(path) == MEMORY else os.path.realpath(text)
         self.lock = threading.RLock()
         self._turn = threading.RLock() if self.path == MEMORY else turn_at(self.path)
-        self.owner = Owner(self.path)
+        self.owner = ProcessLock(self.path)
         self._process = os.getpid()
         self.complained = False  # that it cannot be used was said
         self.rolled_back = 0  # how often: what a transaction made may be gone since

@@ -19,7 +19,7 @@ BUSY_MILLISECONDS = 10_000
 ADVICE = "Mend it or name another file: store=, --store, FTSQL_STORE"
 
 
-class Owner:
+class ProcessLock:
     """One of those who use the store at ``path``; the record of writes knows it by its ``name``."""
 
     def __init__(self, path: str) -> None:

@@ -22,7 +22,7 @@ from ftsql.resources.definitions import CHECKPOINTS, FILES, JOBS, PERMISSIONS, R
 from ftsql.resources.resource import Resource, SQLiteValue
 from ftsql.sync import tables as layout
 from ftsql.sync.archive import Archive, Contents
-from ftsql.sync.changes import Change, Look
+from ftsql.sync.changes import Change, Fetch
 from ftsql.sync.snapshot import Snapshot, plain_path
 from ftsql.sync.tables import RESOURCES, USUAL, short
 
@@ -118,19 +118,19 @@ class Sync:
         """
         began = time.time()
         self._snapshot.open()
-        looks: list[Look] = []
+        fetches: list[Fetch] = []
         counts = self._connection.ftsql.counts
         contents: list[Contents] = []
         try:
             for provider, without in self._providers():
-                looks += self._looks(provider, without)
-            changes = self._snapshot.write(looks)
-            complete = all(look.complete for look in looks)
+                fetches += self._fetches(provider, without)
+            changes = self._snapshot.write(fetches)
+            complete = all(fetch.complete for fetch in fetches)
             if self._archive is not None and complete:
                 contents = [
-                    self._archive.complete(look.provider, patient=self._patient)
-                    for look in looks
-                    if look.resource is JOBS and look.error is None
+                    self._archive.complete(fetch.provider, patient=self._patient)
+                    for fetch in fetches
+                    if fetch.resource is JOBS and fetch.error is None
                 ]
         finally:
             self._connection.ftsql.take_counts()
@@ -183,16 +183,16 @@ class Sync:
             self._connection.execute(f"SELECT id FROM live.{JOBS.table}").fetchall()  # which says what to do
         return found
 
-    def _looks(self, provider: str, without: Sequence[str]) -> list[Look]:
+    def _fetches(self, provider: str, without: Sequence[str]) -> list[Fetch]:
         """Gather everything of one provider."""
-        looks: list[Look] = []
+        fetches: list[Fetch] = []
         for resource in self._resources:
             if resource.lacks in without:
                 continue
             began = time.time()
             complete = True
             # Without its jobs nobody knows what else to ask for.
-            error = looks[0].error if looks and resource.parent else None
+            error = fetches[0].error if fetches and resource.parent else None
             if error is None:
                 try:
                     if resource.parent:
@@ -203,8 +203,8 @@ class Sync:
                             self._snapshot.check_account(provider)
                 except _Failed as failure:
                     error = str(failure)
-            looks.append(Look(provider, resource, began, error, complete))
-        return looks
+            fetches.append(Fetch(provider, resource, began, error, complete))
+        return fetches
 
     def _gather_children(self, resource: Resource, provider: str) -> bool:
         """Gather what the jobs (or checkpoints) that may have something new have; whether none is left."""

@@ -21,7 +21,7 @@ from ftsql.resources.resource import Resource, SQLiteValue
 from ftsql.store.cache import SKEW, SLACK
 from ftsql.store.schema import APPLICATION_ID
 from ftsql.sync import tables as layout
-from ftsql.sync.changes import Change, Look, apply
+from ftsql.sync.changes import Change, Fetch, apply
 
 READ_AGAIN = 86_400  # seconds after which a checkpoint's permissions are: one request each, and they seldom change
 PATIENCE = 30.0  # seconds for which another writer's lock is waited for
@@ -227,10 +227,10 @@ class Snapshot:
         found = self.db.execute("SELECT sql FROM main.sqlite_schema WHERE name = '_sync_children'").get
         return bool(found == layout.CHILDREN)
 
-    def write(self, looks: Sequence[Look]) -> list[Change]:
+    def write(self, fetches: Sequence[Fetch]) -> list[Change]:
         """Bring the file to what the looks showed, in one transaction."""
         with self.writing() as db:
-            changes = [apply(db, look) for look in looks]
+            changes = [apply(db, fetch) for fetch in fetches]
         with self.doing("write to"):
             self._forget()
             self._checkpoint()

@@ -18,8 +18,8 @@ from ftsql.api.client import Client
 from ftsql.api.request_log import Asker
 from ftsql.api.responses import GONE, words
 from ftsql.errors import APIError, DataError, OperationalError, OutcomeUnknown, warn
-from ftsql.read.other_resources import Nested
-from ftsql.read.statement_cache import Look
+from ftsql.read.other_resources import OtherResources
+from ftsql.read.statement_cache import StatementCache
 from ftsql.resources.definitions import FILES, MODELS, PERMISSIONS
 from ftsql.resources.resource import Resource, Row
 from ftsql.settings import Settings
@@ -161,9 +161,9 @@ def exists(client: Client, sender: Waiter, asker: Asker, resource: Resource, par
 
 def listed(client: Client, sender: Waiter, asker: Asker, resource: Resource, parent: str) -> list[Row]:
     """The whole list, as it is now. Raises what a listing raises."""
-    look = Look({client.account: client}, sender.settings, sender.interrupted)
-    look.statement = asker.statement
-    return list(Nested(look, resource).rows([(client.account, parent)]))
+    cache = StatementCache({client.account: client}, sender.settings, sender.interrupted)
+    cache.statement = asker.statement
+    return list(OtherResources(cache, resource).rows([(client.account, parent)]))
 
 
 def alike(resource: Resource, request: Mapping[str, Any], rows: Sequence[Row]) -> list[Row]:

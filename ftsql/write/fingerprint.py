@@ -18,7 +18,7 @@ from ftsql.api.account import Account
 from ftsql.api.client import Client
 from ftsql.api.request_log import Asker
 from ftsql.errors import DataError, OperationalError
-from ftsql.read.statement_cache import Look
+from ftsql.read.statement_cache import StatementCache
 from ftsql.resources.definitions import FTSQL_KEY
 from ftsql.resources.resource import Row
 from ftsql.settings import Settings
@@ -68,18 +68,23 @@ class Found:
 
 
 def look_up(
-    look: Look, account: Account, request: Mapping[str, Any], fingerprint: Fingerprint | None, sent_at: float, *,
+    cache: StatementCache,
+    account: Account,
+    request: Mapping[str, Any],
+    fingerprint: Fingerprint | None,
+    sent_at: float,
+    *,
     whole: bool = False,
-) -> Found:  # fmt: skip
+) -> Found:
     """Look through the jobs created since shortly before ``sent_at``, or through the ``whole`` list.
 
     Raises what a listing raises; so where it returns, the list was read as far as it says.
     """
     since = sent_at - LOOK_BACK
-    listing = look.listing(account)
+    listing = cache.listing(account)
     while not listing.done and (whole or not listing.older_than(since, inclusive=False)):
         listing.read()
-    rows = [look.got[account].get(row.id) or row for row in listing.rows]
+    rows = [cache.got[account].get(row.id) or row for row in listing.rows]
     carriers = [row for row in rows if fingerprint is not None and carries(fingerprint, row)]
     return Found(
         tuple(row for row in carriers if _alike(request, row)),
@@ -114,9 +119,9 @@ def seek(
     found, listed = Found(), ""
     while True:
         try:
-            look = Look({client.account: client}, settings, interrupted)
-            look.statement = asker.statement
-            found = look_up(look, client.account, request, fingerprint, sent_at)
+            cache = StatementCache({client.account: client}, settings, interrupted)
+            cache.statement = asker.statement
+            found = look_up(cache, client.account, request, fingerprint, sent_at)
             listed = "No job like it is in the list so far"
             if fingerprint is None or found.carriers or found.strange:
                 return found, listed

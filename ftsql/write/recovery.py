@@ -16,7 +16,7 @@ from pydantic_core import from_json
 from ftsql.api.account import Account
 from ftsql.api.client import Client
 from ftsql.errors import Error, ProgrammingError
-from ftsql.read.statement_cache import Look
+from ftsql.read.statement_cache import StatementCache
 from ftsql.resources.definitions import JOBS, is_finished
 from ftsql.resources.resource import Row
 from ftsql.settings import Settings
@@ -58,8 +58,8 @@ def at_opening(session: Opened) -> list[str]:
     entries = session.journal.open()
     crashed = [] if session.read_only else [entry for entry in entries if entry.owner is not None]
     end = time.monotonic() + OPENING_SECONDS
-    looks = _Looks(session, lambda: session.interrupted() or time.monotonic() > end)
-    lines = [_looked(looks, entry) for entry in crashed]
+    caches = _Caches(session, lambda: session.interrupted() or time.monotonic() > end)
+    lines = [_looked(caches, entry) for entry in crashed]
     if older := len(entries) - len(crashed):
         lines.append(
             f"{older} {'write is' if older == 1 else 'writes are'} open since earlier: "
@@ -75,8 +75,8 @@ def settle(session: Opened) -> list[str]:
     fingerprint nor a job like it that no other write made.
     """
     _begin(session)
-    looks = _Looks(session, session.interrupted)
-    return [_looked(looks, entry) for entry in session.journal.open()]
+    caches = _Caches(session, session.interrupted)
+    return [_looked(caches, entry) for entry in session.journal.open()]
 
 
 def decide(session: Opened, write_id: int, decision: Decision, job_id: str | None = None) -> str:
@@ -113,7 +113,7 @@ def decide(session: Opened, write_id: int, decision: Decision, job_id: str | Non
         _close(session, entry, "committed", job_id=job_id)
         return f"write {write_id} is committed: it made {job_id}"
     if decision == "job":
-        row, _ = _job(entry, _Looks(session, session.interrupted).at(client, entry), job_id)
+        row, _ = _job(entry, _Caches(session, session.interrupted).at(client, entry), job_id)
         if row is None:
             raise ProgrammingError(f"{entry.provider}: no such job: {job_id!r:.80}")
         _close(session, entry, "committed", job_id=row.id)
@@ -147,24 +147,24 @@ def _close(session: Opened, entry: Entry, state: State, *, job_id: str | None = 
 
 
 @dataclass
-class _Looks:
+class _Caches:
     """One fresh look at each account, however many open writes there are."""
 
     session: Opened
     interrupted: Callable[[], bool]
-    _by_client: dict[Client, Look] = field(default_factory=dict)
+    _by_client: dict[Client, StatementCache] = field(default_factory=dict)
 
-    def at(self, client: Client, entry: Entry) -> Look:
+    def at(self, client: Client, entry: Entry) -> StatementCache:
         """The look at the client's account, which asks for ``entry``'s statement now."""
         if client not in self._by_client:
-            self._by_client[client] = Look({client.account: client}, self.session.settings, self.interrupted)
+            self._by_client[client] = StatementCache({client.account: client}, self.session.settings, self.interrupted)
         self._by_client[client].statement = entry.statement
         return self._by_client[client]
 
 
-def _looked(looks: _Looks, entry: Entry) -> str:
+def _looked(caches: _Caches, entry: Entry) -> str:
     """Look what became of ``entry``, record it, and say it."""
-    session = looks.session
+    session = caches.session
     what = f"write {entry.write_id} ({entry.action}{f' {entry.job_id}' if entry.job_id else ''} at {entry.provider})"
     client, exact = _client(session, entry)
     try:
@@ -174,14 +174,14 @@ def _looked(looks: _Looks, entry: Entry) -> str:
         if client is None or (entry.state == "created" and not exact):
             return f"{what} stays open: the account that it was sent from is not active here"
         if entry.action in ("delete", "grant", "upload"):
-            sender = replace(session.sender, interrupted=looks.interrupted)
+            sender = replace(session.sender, interrupted=caches.interrupted)
             other = _deleted if entry.action == "delete" else _made
             return f"{what} {other(sender, session, entry, client, exact)}"
         if entry.action != "create":
-            return f"{what} {_act(session, entry, looks.at(client, entry), exact)}"
+            return f"{what} {_act(session, entry, caches.at(client, entry), exact)}"
         if entry.state == "created":
-            return f"{what} {_created(session, entry, looks.at(client, entry))}"
-        return f"{what} {_sent(session, entry, looks.at(client, entry), exact)}"
+            return f"{what} {_created(session, entry, caches.at(client, entry))}"
+        return f"{what} {_sent(session, entry, caches.at(client, entry), exact)}"
     except _Settled:
         return f"{what} was settled by another process meanwhile"
     except (Error, apsw.InterruptError) as error:
@@ -199,17 +199,19 @@ def _client(session: Opened, entry: Entry) -> tuple[Client | None, bool]:
     return named, False
 
 
-def _job(entry: Entry, look: Look, id: str | None = None) -> tuple[Row | None, bool]:
+def _job(entry: Entry, cache: StatementCache, id: str | None = None) -> tuple[Row | None, bool]:
     """The write's job, or ``id``, and whether its absence proves that it is gone: a list may lag."""
-    (account,) = look.accounts
-    alone = Look(look.clients, look.settings, look.interrupted)  # one that has read no list asks for the job itself
+    (account,) = cache.accounts
+    alone = StatementCache(
+        cache.clients, cache.settings, cache.interrupted
+    )  # one that has read no list asks for the job itself
     alone.statement = entry.statement
     return alone.get(account, id or entry.job_id or ""), account.retrieves
 
 
-def _act(session: Opened, entry: Entry, look: Look, exact: bool) -> str:
+def _act(session: Opened, entry: Entry, cache: StatementCache, exact: bool) -> str:
     """A cancel, pause or resume: what counts is how the job is."""
-    row, proves = _job(entry, look)
+    row, proves = _job(entry, cache)
     if row is None and not (exact and proves):
         return "stays open: no such job is to be seen, which here does not prove that it is gone"
     status = "gone" if row is None else row.state
@@ -220,9 +222,9 @@ def _act(session: Opened, entry: Entry, look: Look, exact: bool) -> str:
     return f"did not take effect: the job is {status}"
 
 
-def _created(session: Opened, entry: Entry, look: Look) -> str:
+def _created(session: Opened, entry: Entry, cache: StatementCache) -> str:
     """A job whose transaction did not end: the user decides, unless it was cancelled meanwhile."""
-    row, proves = _job(entry, look)
+    row, proves = _job(entry, cache)
     if row is None and not proves:
         _close(session, entry, "created")
         return f"created {entry.job_id}, which the list does not show now, and its transaction did not end"
@@ -233,13 +235,13 @@ def _created(session: Opened, entry: Entry, look: Look) -> str:
     return _undecided(entry, row)
 
 
-def _sent(session: Opened, entry: Entry, look: Look, exact: bool) -> str:
+def _sent(session: Opened, entry: Entry, cache: StatementCache, exact: bool) -> str:
     """A create without an answer: exactly one job that carries its fingerprint is it."""
     fingerprint: Fingerprint | None = tuple(from_json(entry.fingerprint)) if entry.fingerprint else None
     request: dict[str, Any] = from_json(entry.body or "{}")
     aged = time.time() - entry.at > session.settings.absent_seconds + 1  # ``at`` is a whole second
     proves = fingerprint is not None and exact and aged  # where the whole list can show that it never came
-    found = look_up(look, look.accounts[0], request, fingerprint, entry.at, whole=proves)
+    found = look_up(cache, cache.accounts[0], request, fingerprint, entry.at, whole=proves)
     if len(found.carriers) == 1:
         row = found.carriers[0]
         if row.status in CANCELLED:

@@ -28,7 +28,7 @@ from ftsql.errors import (
     redacted,
     warn,
 )
-from ftsql.read.statement_cache import Look
+from ftsql.read.statement_cache import StatementCache
 from ftsql.resources.definitions import JOBS, is_finished
 from ftsql.resources.resource import Row
 from ftsql.settings import Settings
@@ -293,9 +293,9 @@ class Sender:
         if account.retrieves:
             found = self.wait(write, write.client.get(f"/{id}", None, write))
             return None if found is None else JOBS.one(write.provider, found, id, warn)
-        look = Look({account: write.client}, self.settings, self.interrupted)
-        look.statement = write.statement
-        return _undisturbed(write, lambda: look.get(account, id))
+        cache = StatementCache({account: write.client}, self.settings, self.interrupted)
+        cache.statement = write.statement
+        return _undisturbed(write, lambda: cache.get(account, id))
 
     def _unknown(self, write: Write, reason: str, candidates: Sequence[Row], listed: str = "") -> OutcomeUnknown:
         ids = tuple(row.id for row in candidates)

@@ -30,7 +30,7 @@ from tests.conftest import CANARY
 
 BATCH = 500
 SETTING = "FTSQL_PAGING"
-Rows = list[tuple[Any, ...]]
+RowSpool = list[tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Case:
     """A statement, and the rows that are right."""
 
     sql: str
-    right: Callable[[Manner], Rows]
+    right: Callable[[Manner], RowSpool]
     of_events: str = ""  # the job whose events it reads
     parameters: tuple[Any, ...] = ()
 
@@ -146,14 +146,14 @@ class _Reading:
         if self._are_right(case, rows, right):
             self.result.outcomes["all rows"] += 1
 
-    def _are_right(self, case: Case, rows: Rows, right: Rows, how: str = "") -> bool:
+    def _are_right(self, case: Case, rows: RowSpool, right: RowSpool, how: str = "") -> bool:
         if CANARY in repr(rows):
             return self._wrong(case, f"{how}the key is in the rows")
         if sorted(map(repr, rows)) != sorted(map(repr, right)):
             return self._wrong(case, f"{how}{str(rows)[:200]} where {str(right)[:200]} is right")
         return True
 
-    def _judge(self, case: Case, message: str, right: Rows) -> None:
+    def _judge(self, case: Case, message: str, right: RowSpool) -> None:
         """Whether an error is right."""
         manner, count = self.manner, len(self._list(case))
         first = manner.first if not case.of_events else self._first(count)
@@ -181,7 +181,7 @@ class _Reading:
         honours = self.manner.limit != "ignored" and count > limit // 2
         return may_be_cut(count, limit) or honours
 
-    def _mend(self, case: Case, right: Rows) -> None:
+    def _mend(self, case: Case, right: RowSpool) -> None:
         """The setting that the error names gives the rows."""
         os.environ[SETTING] = "none"
         try:

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ftsql.api.habits import may_be_cut
-from tests.answering import PATH, Answer, Asked, job
+from tests.answering import PATH, Asked, Response, job
 
 NEWEST = 1_790_000_000
 REGION = "us-east-1"  # the value of a header, and a part of ids and models
@@ -224,7 +224,7 @@ class Answers:
             if failing:
                 self.failed = True
                 told = json.dumps(manner.error[1]).replace(SENTENCE, f"{SENTENCE} ({asked.headers['Authorization']})")
-                return Answer(told.encode(), manner.error[0])
+                return Response(told.encode(), manner.error[0])
             return self._page(manner.objects, asked.query)
         for one in manner.objects:
             below = next((path[len(mask) :] for mask in _masks(one["id"]) if path.startswith(mask)), None)
@@ -235,13 +235,13 @@ class Answers:
             if below == "/cancel" and asked.method == "POST":
                 self.posts.append(one["id"])
                 return one | {"status": "cancelled", "finished_at": NEWEST + 9000, "fine_tuned_model": None}
-        return Answer(manner.unknown, 404)
+        return Response(manner.unknown, 404)
 
     def _page(self, found: list[Object], query: dict[str, str]) -> Any:
         manner, size = self.manner, int(query.get("limit", 20))
         if manner.limit.startswith("refused") and size > manner.allowed:
             told = {"error": {"message": "limit must be smaller", "param": "limit"}}
-            return Answer(told, 400) if manner.limit == "refused in words" else Answer({}, 422)
+            return Response(told, 400) if manner.limit == "refused in words" else Response({}, 422)
         ids = [each.get("id") for each in found]
         begin = 0
         if manner.after != "ignored" and query.get("after", "") in ids:

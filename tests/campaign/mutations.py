@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ftsql.api.account import Account
-from ftsql.api.retry import Attempts
+from ftsql.api.retry import RetriedRequest
 from ftsql.read.listing import Listing
 from ftsql.resources.resource import Row
 from ftsql.sqlite.statements import Statements
@@ -26,12 +26,12 @@ Patch = tuple[Any, str, Any]  # of what, which name, and what stands there inste
 
 def retry() -> list[Patch]:
     """A create is sent again after a timeout, a broken connection, a 5xx."""
-    original = Attempts.answer
+    original = RetriedRequest.answer
 
-    def answer(self: Attempts, call: Any, once: Any, *, safe: bool) -> Any:
+    def answer(self: RetriedRequest, call: Any, once: Any, *, safe: bool) -> Any:
         return original(self, call, once, safe=True)
 
-    return [(Attempts, "answer", answer)]
+    return [(RetriedRequest, "answer", answer)]
 
 
 def no_compensation() -> list[Patch]:

@@ -22,13 +22,13 @@ from portkey_ai import Portkey
 from ftsql.sandbox import Sandbox
 from tests.schemas import openai
 
-Known = Callable[[ValidationError], bool]
+Cache = Callable[[ValidationError], bool]
 
 
 class Published:
     """One vendor's schemas. ``known``: where its API answers otherwise than they say."""
 
-    def __init__(self, name: str, prefix: str, headers: tuple[str, ...], known: Mapping[str, Known]) -> None:
+    def __init__(self, name: str, prefix: str, headers: tuple[str, ...], known: Mapping[str, Cache]) -> None:
         self.schemas = json.loads(Path(__file__).with_name(f"{name}.json").read_text("utf-8"))
         self.prefix = prefix
         self.headers = headers

@@ -24,7 +24,7 @@ MARK = "@@@"
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """What PostgreSQL gave: the columns' names and types, and the rows as texts, or the error."""
 
     columns: list[tuple[str, str]]
@@ -49,7 +49,7 @@ class Postgres:
         )  # fmt: skip
         return done.stdout, done.stderr
 
-    def answers(self, statements: Sequence[str]) -> list[Answer]:
+    def answers(self, statements: Sequence[str]) -> list[Response]:
         """The answer to each statement."""
         script = "".join(f"\\echo {MARK}\n{sql}\n\\gdesc\n\\echo {MARK}\n{sql};\n" for sql in statements)
         printed, errors = self.run(script)
@@ -58,10 +58,10 @@ class Postgres:
         return [_answer(parts[2 * place], parts[2 * place + 1], errors) for place in range(len(statements))]
 
 
-def _answer(described: str, printed: str, errors: str) -> Answer:
+def _answer(described: str, printed: str, errors: str) -> Response:
     columns = [(row[0], row[1]) for row in list(csv.reader(io.StringIO(described)))[1:]]
     rows = [[None if value == NULL else value for value in row] for row in list(csv.reader(io.StringIO(printed)))[1:]]
-    return Answer(columns, rows, "" if printed else errors or "no answer")
+    return Response(columns, rows, "" if printed else errors or "no answer")
 
 
 def programs() -> Path | None:

@@ -19,7 +19,7 @@ from ftsql.serve.functions import register as functions
 from ftsql.serve.functions import texts
 from ftsql.serve.translate.inference import Tables
 from ftsql.serve.translate.statement import translate
-from tests.serve.postgres import Answer, Postgres
+from tests.serve.postgres import Postgres, Response
 
 COLUMNS = [(column.name, column.type) for column in JOBS.columns if not column.hidden]
 VIEW = [("id", "TEXT"), ("provider", "TEXT"), ("model", "TEXT"), ("status", "TEXT"), ("fine_tuned_model", "TEXT"),
@@ -83,7 +83,7 @@ def load(postgres: Postgres, rows: list[tuple[Any, ...]]) -> None:
     assert not errors, errors
 
 
-def difference(db: apsw.Connection, sql: str, right: Answer) -> str | None:
+def difference(db: apsw.Connection, sql: str, right: Response) -> str | None:
     """How SQLite's answer differs from PostgreSQL's; None where it does not."""
     if right.error:
         return f"PostgreSQL itself: {right.error[-300:]}"

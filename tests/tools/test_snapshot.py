@@ -31,7 +31,7 @@ from tests.test_shell import run
 
 pytestmark = pytest.mark.filterwarnings("default")  # what tools warn of is theirs
 
-Rows = list[tuple[Any, ...]]
+RowSpool = list[tuple[Any, ...]]
 
 TABLE = f"SELECT {names(JOBS)} FROM fine_tuning_jobs ORDER BY key"
 # Without minutes: those of what still runs are of the moment, and versions of SQLite round the others differently.
@@ -215,7 +215,7 @@ def datasette(world: World) -> Iterator[httpx.Client]:
 
 
 def test_so_does_datasette_as_table_view_canned_query_and_sql(world: World, datasette: httpx.Client) -> None:
-    def rows(path: str, **query: str) -> Rows:
+    def rows(path: str, **query: str) -> RowSpool:
         answer = datasette.get(path, params={"_shape": "array", **query})
         assert answer.status_code == 200, answer.text
         return [tuple(row.values()) for row in answer.json()]

@@ -8,7 +8,7 @@ from ftsql.sandbox.books.books import Books
 from ftsql.sandbox.books.lifecycle import Job
 from ftsql.sandbox.faces import openai_jobs
 from ftsql.sandbox.faces.checks import Rule, whole
-from ftsql.sandbox.faces.face import Answer, Call, Face, Refusal, Route, answer
+from ftsql.sandbox.faces.face import Call, Face, Refusal, Response, Route, answer
 from ftsql.sandbox.faces.keys import WRONG, bearer
 from ftsql.sandbox.faces.openai_bodies import CREATE_JOB
 from ftsql.sandbox.faces.openai_jobs import JOB, JOBS
@@ -39,17 +39,17 @@ def show(job: Job) -> Job:
     return only(job, FIELDS)
 
 
-def list_jobs(books: Books, call: Call) -> Answer:
+def list_jobs(books: Books, call: Call) -> Response:
     limit = whole(call.query, "limit", 20, openai_jobs.MAX_LIMIT)
     texts, more = openai_jobs.page(books, call, limit, call.query.get("after"))
     return openai_jobs.listed(openai_jobs.shown(texts, show), more, ids=False)
 
 
-def create_job(books: Books, call: Call) -> Answer:
+def create_job(books: Books, call: Call) -> Response:
     return answer(show(openai_jobs.create(books, openai_jobs.read_json(call), CREATE)))
 
 
-def cancel_job(books: Books, call: Call) -> Answer:
+def cancel_job(books: Books, call: Call) -> Response:
     return answer(show(openai_jobs.decide(books, call.params["job_id"], "cancel")))
 
 

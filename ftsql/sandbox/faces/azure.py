@@ -12,7 +12,7 @@ from ftsql.sandbox.books.lifecycle import Job
 from ftsql.sandbox.faces import openai as openai_face
 from ftsql.sandbox.faces import openai_files, openai_jobs
 from ftsql.sandbox.faces.checks import Rule, check, whole
-from ftsql.sandbox.faces.face import Answer, Call, Face, Handler, Refusal, Route, answer
+from ftsql.sandbox.faces.face import Call, Face, Handler, Refusal, Response, Route, answer
 from ftsql.sandbox.faces.keys import WRONG, bearer
 from ftsql.sandbox.faces.openai_bodies import CREATE_JOB, OPTIONAL_TEXT
 from ftsql.sandbox.faces.openai_jobs import JOB, JOB_ROUTES, JOBS
@@ -79,7 +79,7 @@ def show(job: Job) -> Job:
 def _dated(handler: Handler) -> Handler:
     """The handler behind the check of the api-version; a decision that a status forbids is a conflict."""
 
-    def checked(books: Books, call: Call) -> Answer:
+    def checked(books: Books, call: Call) -> Response:
         if not VERSION.fullmatch(call.query.get("api-version", "")):
             raise Refusal(404, "Resource not found", code="404")
         try:
@@ -90,13 +90,13 @@ def _dated(handler: Handler) -> Handler:
     return checked
 
 
-def list_jobs(books: Books, call: Call) -> Answer:
+def list_jobs(books: Books, call: Call) -> Response:
     limit = whole(call.query, "limit", 20, openai_jobs.MAX_LIMIT)
     texts, more = openai_jobs.page(books, call, limit, call.query.get("after"))
     return answer({"has_more": more, "data": openai_jobs.shown(texts, show), "object": "list"})
 
 
-def create_job(books: Books, call: Call) -> Answer:
+def create_job(books: Books, call: Call) -> Response:
     body = openai_jobs.read_json(call)
     check(body, CREATE)
     if body.get("suffix") is not None and not SUFFIX.fullmatch(body["suffix"]):
@@ -109,18 +109,18 @@ def create_job(books: Books, call: Call) -> Answer:
     return answer(show(job), 201, {"location": location})
 
 
-def retrieve_job(books: Books, call: Call) -> Answer:
+def retrieve_job(books: Books, call: Call) -> Response:
     return answer(show(openai_jobs.find(books, call.params["job_id"])))
 
 
-def cancel_job(books: Books, call: Call) -> Answer:
+def cancel_job(books: Books, call: Call) -> Response:
     return answer(show(openai_jobs.decide(books, call.params["job_id"], "cancel")))
 
 
-def delete_job(books: Books, call: Call) -> Answer:
+def delete_job(books: Books, call: Call) -> Response:
     openai_jobs.find(books, call.params["job_id"])
     books.jobs.remove(call.params["job_id"])
-    return Answer(204, b"")
+    return Response(204, b"")
 
 
 def _admit(find: Callable[[Mapping[str, str]], str]) -> Callable[[Mapping[str, str]], None]:

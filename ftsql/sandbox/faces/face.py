@@ -39,7 +39,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """One response, body and all."""
 
     status: int
@@ -70,7 +70,7 @@ class Refusal(Exception):
         self.headers = headers or {}
 
 
-Handler = Callable[[Books, Call], Answer]
+Handler = Callable[[Books, Call], Response]
 
 
 @dataclass(frozen=True)
@@ -116,11 +116,11 @@ class Face:
                 known = True
         raise (self.wrong_method if known else self.no_route)(method, path)
 
-    def refused(self, refusal: Refusal) -> Answer:
+    def refused(self, refusal: Refusal) -> Response:
         """A refusal in the face's form."""
         return answer(self.error(refusal), refusal.status, refusal.headers)
 
 
-def answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
+def answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """An answer with a JSON body."""
-    return Answer(status, dumps(value).encode(), headers or {})
+    return Response(status, dumps(value).encode(), headers or {})

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from ftsql.sandbox.books.books import Books
 from ftsql.sandbox.faces import openai as openai_face
 from ftsql.sandbox.faces import openai_jobs
-from ftsql.sandbox.faces.face import Answer, Call, Face, Refusal, Route, answer
+from ftsql.sandbox.faces.face import Call, Face, Refusal, Response, Route, answer
 from ftsql.sandbox.faces.fastapi import Detailed, read_body, read_query
 from ftsql.sandbox.faces.keys import WRONG, bearer
 from ftsql.sandbox.faces.openai_jobs import JOBS
@@ -57,7 +57,7 @@ class RetrieveQuery(BaseModel):
     custom_llm_provider: Provider
 
 
-def list_jobs(books: Books, call: Call) -> Answer:
+def list_jobs(books: Books, call: Call) -> Response:
     query = read_query(call, ListQuery)
     if query.target_model_names and "," in query.target_model_names:
         message = "target_model_names on list fine-tuning jobs must be a list of one model name. Example: ['gpt-4o']"
@@ -67,7 +67,7 @@ def list_jobs(books: Books, call: Call) -> Answer:
     return openai_jobs.list_jobs_unfiltered(books, call)
 
 
-def create_job(books: Books, call: Call) -> Answer:
+def create_job(books: Books, call: Call) -> Response:
     body = read_body(call, CreateBody)
     if body.custom_llm_provider is None:
         raise ProxyRefusal(500, NO_PROVIDER)
@@ -75,12 +75,12 @@ def create_job(books: Books, call: Call) -> Answer:
     return answer(openai_jobs.create(books, {name: given[name] for name in BODY if name in given}))
 
 
-def retrieve_job(books: Books, call: Call) -> Answer:
+def retrieve_job(books: Books, call: Call) -> Response:
     read_query(call, RetrieveQuery)
     return openai_jobs.retrieve_job(books, call)
 
 
-def cancel_job(books: Books, call: Call) -> Answer:
+def cancel_job(books: Books, call: Call) -> Response:
     try:
         body = json.loads(call.body)
     except (ValueError, RecursionError):

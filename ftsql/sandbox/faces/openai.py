@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from ftsql.sandbox.books.books import Books
 from ftsql.sandbox.faces import openai_files
 from ftsql.sandbox.faces.checks import check, one_of, whole
-from ftsql.sandbox.faces.face import Answer, Call, Face, Refusal, Route, answer
+from ftsql.sandbox.faces.face import Call, Face, Refusal, Response, Route, answer
 from ftsql.sandbox.faces.keys import WRONG, bearer
 from ftsql.sandbox.faces.openai_bodies import CREATE_PERMISSION
 from ftsql.sandbox.faces.openai_jobs import JOB_ROUTES, JOBS, create_job, list_jobs, listed, read_json, unknown_cursor
@@ -25,7 +25,7 @@ def _checkpoint(books: Books, call: Call) -> str:
     return name
 
 
-def list_permissions(books: Books, call: Call) -> Answer:
+def list_permissions(books: Books, call: Call) -> Response:
     query = call.query
     limit = whole(query, "limit", 10, 100)
     oldest_first = one_of(query, "order", ("descending", "ascending")) == "ascending"
@@ -38,13 +38,13 @@ def list_permissions(books: Books, call: Call) -> Answer:
     return listed(*found, ids=True)
 
 
-def create_permission(books: Books, call: Call) -> Answer:
+def create_permission(books: Books, call: Call) -> Response:
     body = read_json(call)
     check(body, CREATE_PERMISSION)
     return listed(books.permissions.grant(_checkpoint(books, call), body["project_ids"]), False, ids=True)
 
 
-def delete_permission(books: Books, call: Call) -> Answer:
+def delete_permission(books: Books, call: Call) -> Response:
     name = call.params["permission_id"]
     if not books.permissions.revoke(call.params["checkpoint"], name):
         raise Refusal(404, f"Could not find permission: {name}", param="permission_id")

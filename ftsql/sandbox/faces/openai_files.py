@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from ftsql.sandbox.books.books import Books
 from ftsql.sandbox.faces.checks import check, one_of, whole
-from ftsql.sandbox.faces.face import Answer, Call, Refusal, Route, Upload, answer
+from ftsql.sandbox.faces.face import Call, Refusal, Response, Route, Upload, answer
 from ftsql.sandbox.faces.openai_bodies import EXPIRES_SECONDS, PURPOSES
 
 FILE = "/files/{file_id}"
 MODEL = "/models/{model}"
 
 
-def upload_file(books: Books, call: Call) -> Answer:
+def upload_file(books: Books, call: Call) -> Response:
     form = call.form
     if form is None:
         raise Refusal(400, "Expected a multipart/form-data body with 'file' and 'purpose'.")
@@ -37,7 +37,7 @@ def _expires_in(form: dict[str, str | Upload] | object) -> int | None:
     return int(str(value))
 
 
-def list_files(books: Books, call: Call) -> Answer:
+def list_files(books: Books, call: Call) -> Response:
     query = call.query
     limit = whole(query, "limit", 10_000, 10_000)
     oldest_first = one_of(query, "order", ("desc", "asc")) == "asc"
@@ -51,7 +51,7 @@ def list_files(books: Books, call: Call) -> Answer:
     return answer({"object": "list", "data": files, "first_id": first, "last_id": last, "has_more": more})
 
 
-def retrieve_file(books: Books, call: Call) -> Answer:
+def retrieve_file(books: Books, call: Call) -> Response:
     books.jobs.settle()
     file = books.files.get(call.params["file_id"])
     if file is None:
@@ -59,26 +59,26 @@ def retrieve_file(books: Books, call: Call) -> Answer:
     return answer(file)
 
 
-def download_file(books: Books, call: Call) -> Answer:
+def download_file(books: Books, call: Call) -> Response:
     books.jobs.settle()
     content = books.files.content(call.params["file_id"])
     if content is None:
         raise _unknown_file(call)
-    return Answer(200, content, content_type="application/octet-stream")
+    return Response(200, content, content_type="application/octet-stream")
 
 
-def delete_file(books: Books, call: Call) -> Answer:
+def delete_file(books: Books, call: Call) -> Response:
     if not books.files.remove(call.params["file_id"]):
         raise _unknown_file(call)
     return answer({"object": "file", "id": call.params["file_id"], "deleted": True})
 
 
-def list_models(books: Books, call: Call) -> Answer:
+def list_models(books: Books, call: Call) -> Response:
     books.jobs.settle()
     return answer({"object": "list", "data": books.models.all()})
 
 
-def retrieve_model(books: Books, call: Call) -> Answer:
+def retrieve_model(books: Books, call: Call) -> Response:
     books.jobs.settle()
     model = books.models.get(call.params["model"])
     if model is None:
@@ -86,7 +86,7 @@ def retrieve_model(books: Books, call: Call) -> Answer:
     return answer(model)
 
 
-def delete_model(books: Books, call: Call) -> Answer:
+def delete_model(books: Books, call: Call) -> Response:
     name = call.params["model"]
     books.jobs.settle()
     if books.models.remove(name):

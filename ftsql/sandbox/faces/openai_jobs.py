@@ -15,7 +15,7 @@ from ftsql.sandbox.books.jobs import NotAllowed, UnknownCursor
 from ftsql.sandbox.books.lifecycle import FINAL, Job
 from ftsql.sandbox.books.training import checkpoints, events
 from ftsql.sandbox.faces.checks import Rule, check, whole
-from ftsql.sandbox.faces.face import Answer, Call, Handler, Refusal, Route, answer
+from ftsql.sandbox.faces.face import Call, Handler, Refusal, Response, Route, answer
 from ftsql.sandbox.faces.openai_bodies import CREATE_JOB
 
 JOBS = "/fine_tuning/jobs"
@@ -158,17 +158,17 @@ def unknown_cursor(noun: str, after: str | None) -> Refusal:
     return Refusal(404, f"Could not find {noun} for cursor: {after}", param="after")
 
 
-def listed(things: list[dict[str, Any]], more: bool, *, ids: bool) -> Answer:
+def listed(things: list[dict[str, Any]], more: bool, *, ids: bool) -> Response:
     """A list in OpenAI's form; ``ids`` adds the first and the last."""
     ends = {"first_id": things[0]["id"], "last_id": things[-1]["id"]} if things else {"first_id": None, "last_id": None}
     return answer({"object": "list", "data": things, **(ends if ids else {}), "has_more": more})
 
 
-def create_job(books: Books, call: Call) -> Answer:
+def create_job(books: Books, call: Call) -> Response:
     return answer(create(books, read_json(call)))
 
 
-def list_jobs(books: Books, call: Call) -> Answer:
+def list_jobs(books: Books, call: Call) -> Response:
     limit = whole(call.query, "limit", 20, MAX_LIMIT)
     pairs = {
         name[len("metadata[") : -1]: value
@@ -182,18 +182,18 @@ def list_jobs(books: Books, call: Call) -> Answer:
     return joined(*page(books, call, limit, call.query.get("after"), filters))
 
 
-def list_jobs_unfiltered(books: Books, call: Call) -> Answer:
+def list_jobs_unfiltered(books: Books, call: Call) -> Response:
     """The job list of the APIs that know ``after`` and ``limit`` alone, in OpenAI's form."""
     return joined(*page(books, call, whole(call.query, "limit", 20, MAX_LIMIT), call.query.get("after")))
 
 
-def joined(texts: list[str], more: bool) -> Answer:
+def joined(texts: list[str], more: bool) -> Response:
     """A job list in OpenAI's form, from the jobs' JSON texts."""
     body = f'{{"object":"list","data":[{",".join(texts)}],"has_more":{"true" if more else "false"}}}'
-    return Answer(200, body.encode())
+    return Response(200, body.encode())
 
 
-def retrieve_job(books: Books, call: Call) -> Answer:
+def retrieve_job(books: Books, call: Call) -> Response:
     return answer(find(books, call.params["job_id"]))
 
 
@@ -202,15 +202,15 @@ def deciding(what: str) -> Handler:
     return lambda books, call: answer(decide(books, call.params["job_id"], what))
 
 
-def list_events(books: Books, call: Call) -> Answer:
+def list_events(books: Books, call: Call) -> Response:
     return _listed_of_job(books, call, events, 20, ids=False)
 
 
-def list_checkpoints(books: Books, call: Call) -> Answer:
+def list_checkpoints(books: Books, call: Call) -> Response:
     return _listed_of_job(books, call, checkpoints, 10, ids=True)
 
 
-def _listed_of_job(books: Books, call: Call, things: Any, limit: int, *, ids: bool) -> Answer:
+def _listed_of_job(books: Books, call: Call, things: Any, limit: int, *, ids: bool) -> Response:
     limit = whole(call.query, "limit", limit, MAX_LIMIT)
     lived = books.jobs.lived(call.params["job_id"])
     if lived is None:

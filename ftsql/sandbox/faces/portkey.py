@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from ftsql.sandbox.books.books import Books
 from ftsql.sandbox.faces import openai as openai_face
 from ftsql.sandbox.faces import openai_jobs
-from ftsql.sandbox.faces.face import Answer, Call, Face, Refusal, Route, answer
+from ftsql.sandbox.faces.face import Call, Face, Refusal, Response, Route, answer
 from ftsql.sandbox.faces.keys import WRONG, bearer
 from ftsql.sandbox.faces.openai import OPENAI
 
@@ -72,7 +72,7 @@ def _error(refusal: Refusal) -> object:
     return {"error": {**shown, "message": f"openai error: {refusal.message}"}, "provider": "openai"}
 
 
-def create_job(books: Books, call: Call) -> Answer:
+def create_job(books: Books, call: Call) -> Response:
     body = openai_jobs.read_json(call)
     return answer(openai_jobs.create(books, {name: body[name] for name in BODY if name in body}))
 

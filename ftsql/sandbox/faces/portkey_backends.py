@@ -16,7 +16,7 @@ from ftsql.sandbox.books.lifecycle import Job
 from ftsql.sandbox.faces import openai_jobs
 from ftsql.sandbox.faces import portkey as portkey_face
 from ftsql.sandbox.faces.checks import Rule, check, whole
-from ftsql.sandbox.faces.face import Answer, Call, Face, Refusal, Route, answer
+from ftsql.sandbox.faces.face import Call, Face, Refusal, Response, Route, answer
 from ftsql.sandbox.faces.openai_bodies import CREATE_JOB
 from ftsql.sandbox.faces.openai_jobs import JOB, JOBS
 from ftsql.sandbox.faces.shapes import chosen, milliseconds, only, present, reason, with_status
@@ -150,7 +150,7 @@ class Backend:
     show: Callable[[Job], Job]
     created: Callable[[Job], Job]
     list: Callable[[Books, Call], Job]
-    cancelled: Callable[[Job], Answer]
+    cancelled: Callable[[Job], Response]
     error: Callable[[Refusal], object]
     book_id: Callable[[str], str] = str  # from the id in a path
     cancel_failure: int | None = None  # the status of every cancel that fails
@@ -211,10 +211,10 @@ def _face(backend: Backend) -> Face:
         "properties": {name: CREATE_JOB["properties"][name] for name in FIELDS},
     }
 
-    def list_jobs(books: Books, call: Call) -> Answer:
+    def list_jobs(books: Books, call: Call) -> Response:
         return answer(backend.list(books, call))
 
-    def create_job(books: Books, call: Call) -> Answer:
+    def create_job(books: Books, call: Call) -> Response:
         given = openai_jobs.read_json(call)
         body: dict[str, Any] = {name: given[name] for name in backend.fields if name in given}
         check(body, rule)
@@ -224,10 +224,10 @@ def _face(backend: Backend) -> Face:
         kept = only(body, ("job_name",))
         return answer(backend.created(openai_jobs.create_on_storage(books, body, **kept)))
 
-    def retrieve_job(books: Books, call: Call) -> Answer:
+    def retrieve_job(books: Books, call: Call) -> Response:
         return answer(backend.show(openai_jobs.find(books, backend.book_id(call.params["job_id"]))))
 
-    def cancel_job(books: Books, call: Call) -> Answer:
+    def cancel_job(books: Books, call: Call) -> Response:
         try:
             job = openai_jobs.decide(books, backend.book_id(call.params["job_id"]), "cancel")
         except Refusal as refusal:
@@ -264,7 +264,7 @@ BEDROCK = _face(
         show=bedrock,
         created=lambda job: {"id": encoded(ARN + str(job["id"]))},
         list=_bedrock_list,
-        cancelled=lambda job: Answer(200, b""),
+        cancelled=lambda job: Response(200, b""),
         error=_bedrock_error,
         book_id=lambda name: name.removeprefix(ARN) if name.startswith(ARN) else "",
     )
@@ -279,7 +279,7 @@ VERTEX = _face(
         show=vertex,
         created=vertex,
         list=_first_page(vertex),
-        cancelled=lambda job: Answer(200, b""),
+        cancelled=lambda job: Response(200, b""),
         error=_vertex_error,
     )
 )

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from ftsql.sandbox.books.books import Books
 from ftsql.sandbox.books.lifecycle import Job
 from ftsql.sandbox.faces import openai_jobs
-from ftsql.sandbox.faces.face import Answer, Call, Face, Refusal, Route, answer
+from ftsql.sandbox.faces.face import Call, Face, Refusal, Response, Route, answer
 from ftsql.sandbox.faces.fastapi import Detailed, read_body
 from ftsql.sandbox.faces.keys import WRONG, bearer
 from ftsql.sandbox.faces.shapes import chosen, only, with_status
@@ -55,20 +55,20 @@ def show(job: Job) -> Job:
     return only(with_status({**job, "hyperparameters": {"n_epochs": epochs}}, STATUSES), FIELDS)
 
 
-def list_jobs(books: Books, call: Call) -> Answer:
+def list_jobs(books: Books, call: Call) -> Response:
     return answer({"data": openai_jobs.shown(openai_jobs.page(books, call, None, None)[0], show)})
 
 
-def create_job(books: Books, call: Call) -> Answer:
+def create_job(books: Books, call: Call) -> Response:
     body = read_body(call, CreateFineTuningJobRequest)
     return answer(show(openai_jobs.create_on_storage(books, body.model_dump())))
 
 
-def retrieve_job(books: Books, call: Call) -> Answer:
+def retrieve_job(books: Books, call: Call) -> Response:
     return answer(show(openai_jobs.find(books, call.params["job_id"])))
 
 
-def cancel_job(books: Books, call: Call) -> Answer:
+def cancel_job(books: Books, call: Call) -> Response:
     return answer(show(openai_jobs.decide(books, call.params["job_id"], "cancel")))
 
 

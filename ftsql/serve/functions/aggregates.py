@@ -16,14 +16,14 @@ from ftsql.serve.functions.intervals import Interval, interval
 from ftsql.serve.functions.timestamps import Value
 
 LARGEST = 256_000_000  # bytes, about, that one group may hold
-Rows = list[tuple[Value, ...]]
+RowSpool = list[tuple[Value, ...]]
 
 
 class Gathering:
     """One group: its rows, and what is made of them."""
 
-    def __init__(self, final: Callable[[Rows], Value]) -> None:
-        self._rows: Rows = []
+    def __init__(self, final: Callable[[RowSpool], Value]) -> None:
+        self._rows: RowSpool = []
         self._size = 0
         self._final = final
 
@@ -39,7 +39,7 @@ class Gathering:
         return self._final(self._rows)
 
 
-def _sorted(rows: Rows) -> tuple[list[Value], float]:
+def _sorted(rows: RowSpool) -> tuple[list[Value], float]:
     """The values in the order asked for, and the fraction."""
     _, fraction, descending = rows[0]
     part = float(fraction) if fraction is not None else math.nan
@@ -48,14 +48,14 @@ def _sorted(rows: Rows) -> tuple[list[Value], float]:
     return sorted((row[0] for row in rows), reverse=bool(descending)), part  # type: ignore[type-var]
 
 
-def percentile_disc(rows: Rows) -> Value:
+def percentile_disc(rows: RowSpool) -> Value:
     if not rows:
         return None
     values, part = _sorted(rows)
     return values[max(math.ceil(part * len(values) - 1e-12) - 1, 0)]
 
 
-def percentile_cont(rows: Rows) -> Value:
+def percentile_cont(rows: RowSpool) -> Value:
     if not rows:
         return None
     if isinstance(rows[0][0], str):
@@ -68,30 +68,30 @@ def percentile_cont(rows: Rows) -> Value:
     return low + (high - low) * (place - math.floor(place))
 
 
-def _percentile_of_intervals(rows: Rows) -> Value:
-    micros: Rows = [(interval(str(row[0])).order, *row[1:]) for row in rows]
+def _percentile_of_intervals(rows: RowSpool) -> Value:
+    micros: RowSpool = [(interval(str(row[0])).order, *row[1:]) for row in rows]
     found = percentile_cont(micros)
     assert isinstance(found, (int, float))
     return str(Interval(0, int(found / 86_400_000_000), round(math.fmod(found, 86_400_000_000))))
 
 
-def mode(rows: Rows) -> Value:
+def mode(rows: RowSpool) -> Value:
     counts = Counter(row[0] for row in rows)
     most = max(counts.values(), default=0)
     return min((value for value, count in counts.items() if count == most), default=None)  # type: ignore[type-var]
 
 
-def _deviation(final: Callable[[list[float]], float], least: int, rows: Rows) -> Value:
+def _deviation(final: Callable[[list[float]], float], least: int, rows: RowSpool) -> Value:
     values = [float(row[0]) for row in rows if row[0] is not None]
     return final(values) if len(values) >= least else None
 
 
-def _paired(rows: Rows) -> tuple[list[float], list[float]]:
+def _paired(rows: RowSpool) -> tuple[list[float], list[float]]:
     pairs = [(float(row[0]), float(row[1])) for row in rows if row[0] is not None and row[1] is not None]
     return [one for one, _ in pairs], [two for _, two in pairs]
 
 
-def corr(rows: Rows) -> Value:
+def corr(rows: RowSpool) -> Value:
     one, two = _paired(rows)
     try:
         return statistics.correlation(one, two)
@@ -99,7 +99,7 @@ def corr(rows: Rows) -> Value:
         return None
 
 
-def covar(sample: int, rows: Rows) -> Value:
+def covar(sample: int, rows: RowSpool) -> Value:
     one, two = _paired(rows)
     if len(one) <= sample:
         return None
@@ -107,7 +107,7 @@ def covar(sample: int, rows: Rows) -> Value:
     return sum((a - mean) * (b - other) for a, b in zip(one, two, strict=True)) / (len(one) - sample)
 
 
-def slope(rows: Rows) -> Value:
+def slope(rows: RowSpool) -> Value:
     y, x = _paired(rows)
     try:
         return statistics.linear_regression(x, y).slope
@@ -115,23 +115,23 @@ def slope(rows: Rows) -> Value:
         return None
 
 
-def _intervals(rows: Rows) -> list[Interval]:
+def _intervals(rows: RowSpool) -> list[Interval]:
     return [interval(str(row[0])) for row in rows]
 
 
-def sum_interval(rows: Rows) -> Value:
+def sum_interval(rows: RowSpool) -> Value:
     return str(sum(_intervals(rows), Interval())) if rows else None
 
 
-def avg_interval(rows: Rows) -> Value:
+def avg_interval(rows: RowSpool) -> Value:
     return str(sum(_intervals(rows), Interval()).times(1 / len(rows))) if rows else None
 
 
-def extreme_interval(choose: Callable[..., Interval], rows: Rows) -> Value:
+def extreme_interval(choose: Callable[..., Interval], rows: RowSpool) -> Value:
     return str(choose(_intervals(rows), key=lambda one: one.order)) if rows else None
 
 
-AGGREGATES: dict[str, Callable[[Rows], Value]] = {
+AGGREGATES: dict[str, Callable[[RowSpool], Value]] = {
     "percentile_cont": percentile_cont,
     "percentile_disc": percentile_disc,
     "mode": mode,

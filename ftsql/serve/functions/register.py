@@ -131,7 +131,7 @@ def register(connection: apsw.Connection) -> None:
         connection.create_module(name, module, use_bestindex_object=True, eponymous=True, read_only=True)
 
 
-def _gathering(final: Callable[[aggregates.Rows], Value]) -> aggregates.Gathering:
+def _gathering(final: Callable[[aggregates.RowSpool], Value]) -> aggregates.Gathering:
     return aggregates.Gathering(partial(_guarded, "of an aggregate", final))
 
 
