@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ftsql.sandbox import Fault, Sandbox
-from tests.syncing import wait_for
+from tests.sync.fixtures import wait_for
 
 ACTIVE = 80  # running jobs, which all stand on the list's first page
 NEWEST = 1_790_000_000

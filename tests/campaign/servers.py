@@ -18,7 +18,7 @@ from tests.campaign.grammar import Grammar
 from tests.campaign.postgres import Postgres
 from tests.campaign.shells import Result, last, own_file
 from tests.campaign.spoiling import spoilt
-from tests.pgwire import Client, Refused, Served, message
+from tests.serve.pgwire import Client, Refused, Served, message
 
 TIMEOUT = 1.0  # of a statement, by the server's option
 LIMIT = 8.0  # seconds after which it must have ended, reading what it says included

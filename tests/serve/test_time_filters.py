@@ -10,8 +10,8 @@ from ftsql.serve.functions import register as functions
 from ftsql.serve.translate.inference import Tables
 from ftsql.serve.translate.statement import translate
 from tests.conftest import CANARY
+from tests.read.test_pushdown import account, asked, pages
 from tests.serve.rows import COLUMNS, VIEW
-from tests.test_pushdown import account, asked, pages
 
 SIZE = 1250
 TABLES: Tables = {"fine_tuning_jobs": COLUMNS, "jobs": VIEW}

@@ -13,7 +13,7 @@ from ftsql.sandbox import Sandbox
 from tests import documents
 from tests.conftest import Connect, fill
 from tests.documents import absent, needed
-from tests.writing import ONE, posts
+from tests.write.fixtures import ONE, posts
 
 try:
     import pandas as pd

@@ -19,7 +19,7 @@ import pytest
 pytest.importorskip("pg_mimic")
 
 from tests.documents import absent, needed
-from tests.pgwire import Served, own_file
+from tests.serve.pgwire import Served, own_file
 
 pytestmark = pytest.mark.filterwarnings("default")  # what clients warn of is theirs
 

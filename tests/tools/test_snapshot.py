@@ -24,10 +24,10 @@ import ftsql
 from ftsql.resources.definitions import JOBS
 from ftsql.sandbox import Sandbox
 from ftsql.sync.tables import names
+from tests.cli.test_shell import run
 from tests.conftest import CANARY
 from tests.documents import PACKAGE, absent, blocks, needed, shown
-from tests.syncing import wait_for
-from tests.test_shell import run
+from tests.sync.fixtures import wait_for
 
 pytestmark = pytest.mark.filterwarnings("default")  # what tools warn of is theirs
 

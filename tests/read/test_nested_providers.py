@@ -1,0 +1,104 @@
+"""Whose events are asked for: of which jobs, at which providers, and within which limits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+import ftsql
+from ftsql.errors import NotSupportedError, OperationalError
+from ftsql.sandbox import Fault, Sandbox
+from tests.read.nested_account import ASKS, EVENTS, FEW, JOBS, JOIN, LIST, account, asked, events, five, name
+
+
+def test_an_unknown_job_has_no_rows_and_costs_one_request() -> None:
+    with account() as (sandbox, db):
+        for _ in range(2):
+            assert asked(sandbox, db, f"{EVENTS}('ftjob-none')", 0) == ["/ftjob-none/events?limit=100"]
+        assert asked(sandbox, db, f"{EVENTS} WHERE fine_tuning_job_id IN ('a', 'b', '{name(0)}')", 5)
+
+
+def test_a_deleted_job_loses_its_rows_with_the_next_full_listing() -> None:
+    with account() as (sandbox, db):
+        asked(sandbox, db, JOIN, 5 * JOBS)
+        sandbox.remove_job(name(3))
+        assert asked(sandbox, db, f"{EVENTS}('{name(3)}')", 0) == [*events(3), f"/{name(3)}"]
+        sandbox.remove_job(name(4))
+        assert asked(sandbox, db, f"{EVENTS}('{name(4)}')", 5) == []
+        db.ftsql.refresh()
+        assert asked(sandbox, db, JOIN, 5 * (JOBS - 2))[0] == LIST
+        assert asked(sandbox, db, f"{EVENTS}('{name(4)}')", 0) == [f"/{name(4)}"]
+
+
+@pytest.mark.parametrize("face", ["telnyx", "anyapi", "litellm"])
+@pytest.mark.parametrize("table", ["events", "checkpoints"])
+def test_a_provider_without_them_says_so_without_a_request(face: str, table: str) -> None:
+    sql = f"SELECT count(*) FROM fine_tuning_job_{table} WHERE fine_tuning_job_id = 'ftjob-1'"
+    for providers in (face, "telnyx anyapi litellm"):
+        with account(providers=providers) as (sandbox, db):
+            with pytest.raises(NotSupportedError, match=f"{face} does not serve {table}|telnyx does not serve"):
+                db.execute(sql).fetchall()
+            assert not sandbox.requests
+
+
+def test_a_provider_without_them_is_left_out_by_its_name() -> None:
+    error = pytest.raises(NotSupportedError, match="leave it out with WHERE provider <> 'telnyx'")
+    with account(providers="openai telnyx", jobs=12, running=[]) as (_, db), error:
+        db.execute(JOIN).fetchall()
+    for more in ("e.provider <> 'telnyx'", "e.provider = 'openai' AND j.provider = 'openai'"):
+        with account(providers="openai telnyx", jobs=12, running=[]) as (sandbox, db):
+            found = asked(sandbox, db, f"{JOIN} AND {more}", 12 * 5 * (1 + ("<>" in more)))
+            assert Counter(path for path in found if "events" in path) == Counter(events(*range(12)))
+            assert not any("telnyx" in request.path and "events" in request.path for request in sandbox.requests)
+
+
+@pytest.mark.parametrize("more", ["", " AND e.provider = j.provider"])
+def test_two_providers_are_each_asked_for_their_own_jobs(more: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Sandbox(jobs=0, speed=0) as other, account(jobs=130, running=[]) as (sandbox, _):
+        for place in range(5):
+            other.add_job(id=f"ftjob-other-{place}", created_at=1_790_000_000 - 3000 * place, status="succeeded")
+        other.fault(Fault(path=FEW, times=None, transform=five))
+        monkeypatch.setenv("PORTKEY_BASE_URL", other.base_url("portkey"))
+        with closing(ftsql.connect(providers=["openai", "portkey"])) as db:
+            for cost in ((130 + 2, 5 + 1), (1, 1)):
+                other.requests.clear()
+                found = asked(sandbox, db, JOIN + more, 5 * 135)
+                assert (len(found), len(other.requests)) == cost
+
+
+def test_max_requests_stops_before_one_more_and_names_the_plan() -> None:
+    for limit in (1, 2, 20, JOBS):
+        with account(max_requests=limit) as (sandbox, db):
+            with pytest.raises(OperationalError, match=f"more than max_requests = {limit} "):
+                db.execute(JOIN).fetchall()
+            assert len(sandbox.requests) <= limit
+    with account(max_requests=JOBS + 1) as (sandbox, db):
+        assert len(asked(sandbox, db, JOIN, 5 * JOBS)) == JOBS + 1
+
+
+def test_max_age_shows_what_was_read_within_it() -> None:
+    with account(max_age=60) as (sandbox, db):
+        for sql in (ASKS["an IN list"][0], JOIN):
+            asked(sandbox, db, sql, 5 * JOBS)
+            assert asked(sandbox, db, sql, 5 * JOBS) == []
+        assert asked(sandbox, db, f"{EVENTS}('{name(3)}')", 5) == []
+
+
+def test_verify_order_trusts_no_list_of_events() -> None:
+    with account(jobs=1, running=[0], verify_order=True) as (sandbox, db):
+        sandbox.clear_faults()
+        asked(sandbox, db, "SELECT count(*) FROM fine_tuning_jobs")
+        for _ in range(2):
+            assert len(asked(sandbox, db, f"{EVENTS}('{name(0)}')")) == 2
+
+
+def test_the_store_of_another_account_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with account() as (sandbox, _):
+        for key, cost in (("one-key-of-mine", 41), ("one-key-of-mine", 3), ("another-key-0123", 41)):
+            monkeypatch.setenv("OPENAI_API_KEY", key)
+            with ftsql.connect(providers="openai", store=tmp_path / "store.db") as db:
+                assert len(asked(sandbox, db, JOIN, 5 * JOBS)) == cost
+            db.close()

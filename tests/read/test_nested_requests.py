@@ -1,0 +1,210 @@
+"""What events and checkpoints cost: SQL in, exact requests out; side by side where the statement shows what it needs."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from ftsql.errors import ProgrammingError
+from ftsql.sandbox import Fault
+from tests.read.nested_account import (
+    ALL,
+    ARRAY,
+    ASKS,
+    EVENTS,
+    FEW,
+    JOBS,
+    JOIN,
+    LIST,
+    RUNNING,
+    account,
+    asked,
+    events,
+    name,
+)
+
+
+@pytest.mark.parametrize("what", ASKS)
+def test_each_job_is_asked_for_once_and_a_finished_one_never_again(what: str) -> None:
+    sql, besides, again = ASKS[what]
+    with account() as (sandbox, db):
+        assert Counter(asked(sandbox, db, sql, 5 * JOBS)) == Counter([*besides, *events(*ALL)])
+        asked(sandbox, db, "SELECT count(*) FROM fine_tuning_jobs")
+        asked(sandbox, db, sql, 5 * JOBS)
+        assert Counter(asked(sandbox, db, sql, 5 * JOBS)) == Counter([*again, *events(*RUNNING)])
+
+
+def test_jobs_that_no_statement_saw_are_asked_for_once_more_to_see_whether_they_have_finished() -> None:
+    sql = f"{EVENTS} WHERE fine_tuning_job_id IN ('{name(1)}', '{name(3)}')"
+    with account() as (sandbox, db):
+        assert asked(sandbox, db, sql, 10) == events(1, 3)
+        assert asked(sandbox, db, sql, 10) == [f"/{name(1)}", f"/{name(3)}", *events(3)]
+        assert asked(sandbox, db, sql, 10) == events(3)
+
+
+@pytest.mark.parametrize("what", ["a join", "IN (SELECT)", "an array"])
+def test_many_jobs_are_asked_for_side_by_side(what: str) -> None:
+    with account(latency=0.05) as (_, db):
+        db.execute(ASKS[what][0]).fetchall()
+        sent: list[Any] = db.execute(
+            "SELECT at, at + milliseconds / 1000 FROM ftsql_requests WHERE path LIKE '%events%'"
+        ).fetchall()
+        most = max(sum(begin <= other < end for begin, end in sent) for other, _ in sent)
+        assert 4 < most <= 8
+        took = max(end for _, end in sent) - min(begin for begin, _ in sent)
+        assert took < 0.05 * JOBS * 0.7
+
+
+HIDDEN = ["j.created_at % 2", "j.created_at % 7 = 0", "j.id LIKE '%9'", "instr(j.id, '01')", "j.training_file = 'x'"]
+
+
+@pytest.mark.parametrize("condition", HIDDEN)
+@pytest.mark.parametrize("shape", ["{} WHERE {}", "{} WHERE +j.status = 'succeeded' AND {}"])
+def test_a_filter_that_nobody_sees_wastes_at_most_what_was_used(condition: str, shape: str) -> None:
+    with account() as (sandbox, db):
+        used = db.execute(f"SELECT count(*) FROM fine_tuning_jobs j WHERE {condition}").get
+        found = asked(sandbox, db, shape.format(JOIN, condition))
+        assert len(found) <= 1 + 2 * used
+    with account() as (sandbox, db):  # another one: what was given up may still be on its way
+        inside = f"SELECT id FROM fine_tuning_jobs j WHERE {condition}"
+        assert len(asked(sandbox, db, f"{EVENTS} WHERE fine_tuning_job_id IN ({inside})")) <= 1 + 2 * used
+
+
+def test_a_subquery_that_needs_one_job_reads_no_further() -> None:
+    with account(jobs=450, running=[3]) as (sandbox, db):
+        sql = f"{EVENTS} WHERE fine_tuning_job_id = (SELECT id FROM fine_tuning_jobs WHERE status = 'running')"
+        assert asked(sandbox, db, sql, 5) == [LIST, *events(3)]
+
+
+CHEAP = {
+    "no parent": (EVENTS, "served by fine_tuning_job_id only: say WHERE"),
+    "a parent in another collation": (f"{EVENTS} WHERE fine_tuning_job_id = 'x' COLLATE NOCASE", "say WHERE"),
+    "no array": (f"{EVENTS}('[1')", "JSON array"),
+    "NULL": (f"{EVENTS} WHERE fine_tuning_job_id = NULL", 0),
+    "IS NULL": (f"{EVENTS} WHERE fine_tuning_job_id IS (SELECT NULL)", 0),
+    "an empty array": (f"{EVENTS}('[]')", 0),
+    "no provider of that name": (f"{EVENTS} WHERE fine_tuning_job_id = 'x' AND provider = 'nobody'", 0),
+    "a key of nobody": (f"{EVENTS} WHERE key = 'nobody/x/y'", 0),
+    "what is no id": (f"{EVENTS} WHERE fine_tuning_job_id IN ('', 'a/b', '../x', 'a?b', x'00')", 0),
+    "LIMIT 0": (f"SELECT * FROM ({EVENTS.replace('count(*)', 'id')}('{name(0)}') LIMIT 0)", None),
+    "nothing inside": (f"{EVENTS} WHERE fine_tuning_job_id IN (SELECT id FROM mine WHERE 0)", 0),
+}
+
+
+@pytest.mark.parametrize("what", CHEAP)
+def test_what_cannot_match_or_be_served_asks_for_nothing(what: str) -> None:
+    sql, result = CHEAP[what]
+    with account() as (sandbox, db):
+        if isinstance(result, str):
+            with pytest.raises(ProgrammingError, match=result):
+                db.execute(sql).fetchall()
+        else:
+            assert db.execute(sql).fetchall() == ([] if result is None else [(result,)])
+        assert not sandbox.requests
+
+
+def test_limit_asks_for_nothing_ahead() -> None:
+    with account(latency=0.02) as (sandbox, db):
+        sandbox.clear_faults()
+        assert len(asked(sandbox, db, f"{JOIN.replace('count(e.id)', 'e.id')} LIMIT 3")) == 2
+        time.sleep(0.1)
+        assert len(sandbox.requests) == 2
+        for sql in (f"SELECT id FROM fine_tuning_job_events('{name(0)}') LIMIT 3",
+                    f"SELECT id FROM fine_tuning_job_events('{ARRAY}') LIMIT 103"):  # fmt: skip
+            db.ftsql.store.clear()
+            found = asked(sandbox, db, sql)
+            time.sleep(0.1)
+            assert len(found) == len(sandbox.requests) == 1 + ("103" in sql)
+
+
+def test_a_cursor_that_is_closed_early_leaves_nothing_to_send() -> None:
+    with account(latency=0.1) as (sandbox, db):
+        cursor = db.execute(f"SELECT id FROM fine_tuning_job_events('{ARRAY}')")
+        next(cursor)
+        cursor.close()
+        sandbox.requests.clear()
+        time.sleep(0.5)
+        assert len(sandbox.requests) <= 8  # those that the threads had taken up
+
+
+def test_of_an_active_job_only_what_is_new_is_asked_for_and_shown() -> None:
+    with account(jobs=3, running=[1]) as (sandbox, db):
+        sandbox.clear_faults()
+        sql = f"{EVENTS} WHERE fine_tuning_job_id = '{name(1)}'"
+        asked(sandbox, db, "SELECT count(*) FROM fine_tuning_jobs")
+        before = db.execute(sql).get
+        assert before > 100
+        assert asked(sandbox, db, sql, before) == events(1)
+        sandbox.fault(Fault(path=FEW, times=None, transform=_three_more))
+        assert asked(sandbox, db, sql, before + 3) == events(1)
+        sandbox.update_job(name(1), status="succeeded", finished_at=int(time.time()) - 600)
+        asked(sandbox, db, "SELECT count(*) FROM fine_tuning_jobs")
+        # What came between that look and the end is read, once.
+        sandbox.clear_faults()
+        sandbox.fault(Fault(path=FEW, times=None, transform=lambda page: _three_more(page, 4)))
+        assert db.execute(JOIN).get > 0
+        asked(sandbox, db, sql, before + 4)
+        assert asked(sandbox, db, sql, before + 4) == []
+
+
+def _three_more(page: dict[str, Any], count: int = 3) -> dict[str, Any]:
+    """The newest page with as many new events before it."""
+    first = page["data"][0]
+    if "completed" not in first["message"]:
+        return page
+    new = [
+        {**first, "id": f"ftevent-new-{number}", "created_at": first["created_at"] + number} for number in range(count)
+    ]
+    return {**page, "data": [*new[::-1], *page["data"]]}
+
+
+@pytest.mark.parametrize("finished_at", ["said", "never said"])
+def test_what_a_job_does_after_it_was_looked_at_is_never_lost(finished_at: str) -> None:
+    """Whatever the two clocks say: the look was before the job was seen to have finished."""
+    with account(jobs=2, running=[0]) as (sandbox, db):
+        sql = f"{EVENTS}('{name(0)}')"
+        asked(sandbox, db, JOIN)
+        asked(sandbox, db, sql, 5)
+        ended = int(time.time()) - 600 if finished_at == "said" else None  # by a clock that is ten minutes behind
+        sandbox.update_job(name(0), status="succeeded", finished_at=ended)
+        sandbox.clear_faults()
+        rows = db.execute(f"{JOIN} WHERE j.id = '{name(0)}'").get
+        assert rows > 5
+        assert asked(sandbox, db, sql, rows) == []
+
+
+def test_a_job_that_never_says_when_it_finished_is_asked_until_it_has_been_quiet_for_a_day() -> None:
+    with account(jobs=1, running=[]) as (sandbox, db):
+        now = int(time.time())
+        sandbox.update_job(name(0), status="cancelled", finished_at=None)
+        for age, again in ((60, events(0)), (100_000, [])):
+            sandbox.clear_faults()
+            event = {"id": "ftevent-1", "created_at": now - age}
+            sandbox.fault(Fault(path=FEW, times=None, body={"data": [event], "has_more": False}))
+            db.ftsql.store.clear()
+            for _ in range(2):
+                asked(sandbox, db, JOIN, 1)
+            assert asked(sandbox, db, f"{EVENTS}('{name(0)}')", 1) == again
+
+
+def test_two_statements_at_once_cost_at_most_one_look_each() -> None:
+    with account(running=[*ALL]) as (sandbox, db):
+        sql = JOIN.replace("count(e.id)", "e.key")
+        sandbox.requests.clear()
+        one, two = db.execute(sql), db.execute(sql)
+        rows = [next(one), next(two)]
+        rows += [row for pair in zip(one, two, strict=True) for row in pair]
+        assert Counter(rows) == Counter(dict.fromkeys(rows, 2))
+        assert len(rows) == 10 * JOBS
+        assert len(sandbox.requests) == 2 * (1 + JOBS)
+
+
+def test_explain_says_that_each_job_costs_a_request() -> None:
+    with account() as (sandbox, db):
+        cost = db.ftsql.explain(JOIN)
+        assert [(line.low, line.high) for line in cost] == [(1, None), (0, None), (1, None)]
+        assert "for each job 0 where it had finished" in cost[1].why
+        assert not sandbox.requests

@@ -1,0 +1,120 @@
+"""What a file or a read-only connection may not do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import apsw
+import pytest
+
+import ftsql
+from ftsql.sandbox import Sandbox
+from tests.conftest import Connect, fill
+from tests.write.fixtures import ONE, alive, posts
+
+pytestmark = pytest.mark.usefixtures("files")
+
+
+def test_a_file_cannot_hold_the_table_under_another_name(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
+    path = tmp_path / "hostile.db"
+    plain = apsw.Connection(str(path))
+    plain.execute(
+        "CREATE TABLE sweep (f); CREATE TRIGGER t AFTER INSERT ON sweep BEGIN "
+        "INSERT INTO results (model, training_file) VALUES ('gpt-4o-mini', new.f); END;"
+        "PRAGMA writable_schema = on; INSERT INTO sqlite_schema VALUES ('table', 'results', 'results', 0, "
+        "'CREATE VIRTUAL TABLE results USING fine_tuning_jobs')"
+    )
+    plain.close()
+    with pytest.raises((ftsql.Error, apsw.Error), match="is called fine_tuning_jobs"):
+        connect(path).execute("INSERT INTO sweep VALUES ('file-a')")
+    assert posts(sandbox) == []
+
+
+@pytest.mark.parametrize("attached", [False, True])
+def test_a_temp_trigger_does_not_lend_its_name_to_one_in_a_file(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path, attached: bool
+) -> None:
+    path = tmp_path / "hostile.db"
+    maker = connect(path, trust_file=True)
+    maker.execute(f"CREATE TABLE mine (id); CREATE TRIGGER T AFTER INSERT ON mine BEGIN {ONE}; END")
+    db = connect() if attached else connect(path)
+    if attached:
+        db.execute(f"ATTACH '{path}' AS other")
+    db.execute("CREATE TEMP TABLE own (id); CREATE TEMP TRIGGER t AFTER INSERT ON own BEGIN SELECT 1; END")
+    with pytest.raises(ftsql.Error, match="lives in the file"):
+        db.execute("INSERT INTO mine VALUES (1)")
+    assert posts(sandbox) == []
+
+
+def test_a_trigger_in_the_file_may_not_write_jobs_unless_trusted(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path
+) -> None:
+    path = tmp_path / "hostile.db"
+    trigger = f"TRIGGER evil AFTER INSERT ON mine BEGIN {ONE}; END"
+    maker = connect(path, trust_file=True)
+    maker.execute("CREATE TABLE mine (id); CREATE " + trigger)
+    db = connect(path)
+    with pytest.raises((ftsql.Error, apsw.Error), match="trust_file|not authorized"):
+        db.execute("INSERT INTO mine VALUES (1)")
+    assert posts(sandbox) == []
+    maker.execute("INSERT INTO mine VALUES (1)")
+    assert alive(sandbox) == ["file-a"]
+    db.execute("CREATE TABLE own (id); CREATE TEMP " + trigger.replace("evil", "good").replace("ON mine", "ON own"))
+    db.execute("INSERT INTO own VALUES (1)")
+    assert alive(sandbox) == ["file-a", "file-a"]
+
+
+READ_ONLY = [
+    ONE, "UPDATE fine_tuning_jobs SET status = 'cancelled'", "DELETE FROM fine_tuning_jobs", "SELECT cancel_job('x')",
+    "SELECT create_job('m', 'f')", "INSERT INTO mine VALUES (2)", "CREATE TABLE other (id)", "DROP TABLE mine",
+    "CREATE TEMP TABLE other (id)", "PRAGMA user_version = 5", "PRAGMA query_only = 0", "PRAGMA writable_schema = 1",
+    "INSERT INTO live.fine_tuning_jobs (model, training_file) VALUES ('m', 'f')", "PRAGMA journal_mode = DELETE",
+    "VACUUM INTO '{tmp}/copy.db'", "VACUUM INTO '{tmp}/own.db?'", "VACUUM INTO '{tmp}/x?mode=memory'", "VACUUM INTO '{tmp}/empty'", "VACUUM INTO 'file:{tmp}/own.db%3F'", "ATTACH '{tmp}/more.db' AS more; CREATE TABLE more.t (id)",
+    "DROP VIEW live.jobs", "ANALYZE", "REINDEX", "ALTER TABLE mine ADD COLUMN x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("sql", READ_ONLY)
+def test_read_only_writes_nothing(sandbox: Sandbox, connect: Connect, tmp_path: Path, sql: str) -> None:
+    path = tmp_path / "own.db"
+    connect(path).execute("CREATE TABLE mine (id); CREATE INDEX by_id ON mine (id); INSERT INTO mine VALUES (1)")
+    fill(sandbox, 1, status="running")
+    (tmp_path / "empty").touch()
+    before = path.read_bytes()
+    there = set(tmp_path.iterdir())
+    db = connect(path, read_only=True)
+    with pytest.raises((ftsql.Error, apsw.Error)):
+        db.execute(sql.replace("{tmp}", str(tmp_path))).fetchall()
+    assert path.read_bytes() == before
+    assert posts(sandbox) == []
+    assert set(tmp_path.iterdir()) == there
+    assert (tmp_path / "empty").stat().st_size == 0
+    assert db.execute("SELECT count(*) FROM fine_tuning_jobs JOIN mine").fetchall() == [(1,)]
+
+
+def test_read_only_works_in_memory_too(sandbox: Sandbox, connect: Connect) -> None:
+    fill(sandbox, 2)
+    assert connect(read_only=True).execute("SELECT count(*) FROM jobs").fetchall() == [(2,)]
+
+
+@pytest.mark.parametrize("sql", ["INSERT INTO files (id) VALUES (1)", "INSERT INTO sweep VALUES (1)"])
+def test_a_table_of_ours_in_a_file_that_nobody_has_used_yet_is_known_as_ours(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path, sql: str
+) -> None:
+    path = tmp_path / "hostile.db"
+    maker = connect(path)
+    maker.execute("CREATE VIRTUAL TABLE files USING files; CREATE TABLE sweep (f)")
+    maker.execute("CREATE TRIGGER t AFTER INSERT ON sweep BEGIN INSERT INTO files (id) VALUES (new.f); END")
+    with pytest.raises(ftsql.Error, match="lives in the file|a file is uploaded"):
+        connect(path).execute(sql)
+    with pytest.raises(ftsql.Error, match="lives in the file|a file is uploaded"):
+        connect().execute(f"ATTACH '{path}' AS other; {sql.replace('INTO ', 'INTO other.')}")
+    assert posts(sandbox) == []
+
+
+def test_a_table_that_sqlite_has_to_read_anew_is_known_as_ours(connect: Connect) -> None:
+    db = connect()
+    with pytest.raises(ftsql.Error, match="is called models"):
+        db.execute("CREATE VIRTUAL TABLE other USING models")  # after which every table is unused again
+    with pytest.raises(ftsql.Error, match="a model is made by a job"):
+        db.execute("INSERT INTO models (id) VALUES (1)")

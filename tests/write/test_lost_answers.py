@@ -1,0 +1,177 @@
+"""A create is sent at most once: lost answers, limits and quotas."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import threading
+import time
+
+import apsw
+import pytest
+
+import ftsql
+from ftsql.sandbox import Fault, Sandbox
+from ftsql.write.fingerprint import listed_ids
+from tests.answering import Asked, Response, job
+from tests.conftest import At, Connect, fill
+from tests.write.fixtures import CREATE, INSERT, ONE, alive, posts
+
+pytestmark = pytest.mark.usefixtures("files")
+
+
+LOST = {
+    "dropped after it was accepted": Fault(method="POST", path=CREATE, drop=True, accept=True),
+    "500 after it was accepted": Fault(method="POST", path=CREATE, status=500, accept=True),
+    "truncated answer": Fault(method="POST", path=CREATE, truncate=40),
+    "HTML answer after it was accepted": Fault(method="POST", path=CREATE, status=200, body="<html>", accept=True),
+    "an answer without an id": Fault(method="POST", path=CREATE, status=200, body={}, accept=True),
+}
+
+
+@pytest.mark.parametrize("seeded", [False, True])
+@pytest.mark.parametrize("how", LOST)
+def test_a_create_whose_answer_is_lost_is_found_again_and_never_sent_twice(
+    sandbox: Sandbox, connect: Connect, how: str, seeded: bool
+) -> None:
+    fill(sandbox, 3, newest=int(time.time()), training_file="file-a", model="gpt-4o-mini-2024-07-18", seed=7)
+    db = connect(settle_seconds=3)
+    sandbox.fault(LOST[how])
+    sql = "INSERT INTO fine_tuning_jobs (model, training_file, seed) VALUES ('gpt-4o-mini', 'file-a', ?)"
+    db.execute(sql, (7 if seeded else None,))
+    assert len(posts(sandbox)) == 1
+    assert len(sandbox.jobs()) == 4
+    assert db.execute("SELECT last_job_id()").fetchall() == [(sandbox.jobs()[0]["id"],)]
+
+
+def test_a_list_that_lags_is_looked_at_again(sandbox: Sandbox, connect: Connect) -> None:
+    db = connect(settle_seconds=8)
+    sandbox.fault(Fault(path=CREATE, method="GET", times=None, lag=2.0))
+    sandbox.fault(Fault(method="POST", path=CREATE, drop=True, accept=True))
+    db.execute(ONE)
+    assert len(sandbox.jobs()) == 1
+    assert len(posts(sandbox)) == 1
+
+
+def test_what_cannot_be_found_is_unknown_and_never_sent_again(sandbox: Sandbox, connect: Connect) -> None:
+    db = connect(settle_seconds=1)
+    sandbox.fault(Fault(method="POST", path=CREATE, after=1, drop=True))
+    with pytest.raises(ftsql.OutcomeUnknown, match="row 2 of 3: nobody can say what became of a job") as caught:
+        db.execute(INSERT + "('gpt-4o-mini', 'file-a'), ('gpt-4o-mini', 'file-b'), ('gpt-4o-mini', 'file-c')")
+    assert len([path for path, _ in posts(sandbox) if path == ""]) == 2
+    assert alive(sandbox) == []
+    assert "was created and is cancelled now" in str(caught.value)
+    assert ("unknown",) in db.execute("SELECT state FROM ftsql_writes").fetchall()
+
+
+def test_without_a_fingerprint_nothing_is_adopted(sandbox: Sandbox, connect: Connect) -> None:
+    db = connect(settle_seconds=3)
+    metadata = json.dumps({f"k{number}": "v" for number in range(16)})
+    sandbox.fault(Fault(method="POST", path=CREATE, drop=True, accept=True))
+    with pytest.raises(ftsql.OutcomeUnknown) as caught:
+        db.execute(
+            "INSERT INTO fine_tuning_jobs (model, training_file, seed, metadata) VALUES ('gpt-4o-mini', 'file-a', 5, ?)",
+            (metadata,),
+        )
+    assert caught.value.candidates == (sandbox.jobs()[0]["id"],)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_rate_limited_create_is_sent_again_and_a_failed_one_is_not(
+    sandbox: Sandbox, connect: Connect, status: int
+) -> None:
+    db = connect(settle_seconds=1)
+    sandbox.fault(Fault(method="POST", path=CREATE, status=status, headers={"Retry-After": "0.1"}))
+    if status == 429:
+        db.execute(ONE)
+    else:
+        with pytest.raises(ftsql.OutcomeUnknown):
+            db.execute(ONE)
+    assert len(posts(sandbox)) == (2 if status == 429 else 1)
+    assert len(sandbox.jobs()) == (1 if status == 429 else 0)
+
+
+def test_the_days_quota_is_not_retried(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    body = {"error": {"message": "quota", "type": "invalid_request_error", "code": "daily_rate_limit_exceeded"}}
+    sandbox.fault(Fault(method="POST", path=CREATE, status=429, body=body, times=None))
+    with pytest.raises(ftsql.RateLimitError, match="try again tomorrow"):
+        db.execute(ONE)
+    assert len(posts(sandbox)) == 1
+
+
+def _sigint() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("how", ["interrupt", "Ctrl-C"])
+def test_the_first_interrupt_of_a_commit_stops_further_sends_and_cancels_what_was_created(
+    sandbox: Sandbox, db: ftsql.Connection, how: str
+) -> None:
+    sandbox.fault(Fault(method="POST", path=CREATE, times=None, latency=0.6))
+    timer = threading.Timer(0.3, db.interrupt if how == "interrupt" else _sigint)
+    timer.start()
+    with pytest.raises(apsw.InterruptError) as caught:
+        db.execute(INSERT + "('gpt-4o-mini', 'file-a'), ('gpt-4o-mini', 'file-b'), ('gpt-4o-mini', 'file-c')")
+    timer.join()
+    assert "was created and is cancelled now" in str(caught.value)
+    assert "2 more rows were not sent" in str(caught.value)
+    assert alive(sandbox) == []
+    assert [path for path, _ in posts(sandbox)] == ["", f"/{sandbox.jobs()[0]['id']}/cancel"]
+
+
+def test_an_interrupt_while_the_last_row_is_under_way_lets_the_commit_stand(
+    sandbox: Sandbox, db: ftsql.Connection
+) -> None:
+    sandbox.fault(Fault(method="POST", path=CREATE, latency=0.6))
+    timer = threading.Timer(0.3, db.interrupt)
+    timer.start()
+    with contextlib.suppress(apsw.InterruptError):  # SQLite may still tell of the interrupt
+        db.execute(ONE)
+    timer.join()
+    committed = db.execute("SELECT count(*) FROM ftsql_writes WHERE state = 'committed'").fetchall() == [(1,)]
+    assert alive(sandbox) == (["file-a"] if committed else [])
+    assert len([path for path, _ in posts(sandbox) if path == ""]) == 1
+
+
+def test_a_second_ctrl_c_gives_up_and_says_that_the_outcome_is_unknown(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    sandbox.fault(Fault(method="POST", path=CREATE, hang=True))
+    timers = [threading.Timer(seconds, _sigint) for seconds in (0.3, 0.8)]
+    for timer in timers:
+        timer.start()
+    with pytest.raises(ftsql.OutcomeUnknown, match="interrupted before its answer came"):
+        db.execute(ONE)
+    for timer in timers:
+        timer.join()
+    assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("unknown",)]
+
+
+def test_a_job_of_that_seed_with_another_model_or_file_is_not_taken(at: At) -> None:
+    made: list[dict[str, object]] = []
+
+    def answering(asked: Asked) -> object:
+        if asked.method != "POST":
+            return {"data": made, "has_more": False}
+        sent = json.loads(asked.body)
+        now = int(time.time())
+        made[:] = [
+            job(1, **{**sent, "model": "another", "created_at": now, "status": "running", "finished_at": None}),
+            job(2, **{**sent, "training_file": "file-other", "created_at": now - 1, "status": "running"}),
+        ]
+        return Response(b"", 500)
+
+    _, db = at(answering, settle_seconds=0.1)
+    with pytest.raises(ftsql.OutcomeUnknown, match="These may be it: ftjob-00001, ftjob-00002") as caught:
+        db.execute(ONE)
+    assert caught.value.candidates == ("ftjob-00001", "ftjob-00002")
+    assert db.ftsql.last_job_id is None
+
+
+@pytest.mark.parametrize(
+    ("count", "ending"), [(1, "id-0"), (10, "id-9"), (11, "id-9 and 1 more"), (25, "id-9 and 15 more")]
+)
+def test_of_many_ids_a_message_names_ten(count: int, ending: str) -> None:
+    told = listed_ids([f"id-{number}" for number in range(count)])
+    assert told.endswith(ending)
+    assert told.count("id-") == min(count, 10)

@@ -1,0 +1,333 @@
+"""What a crash or a lost answer leaves open: found again, said, and never sent again."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ftsql
+from ftsql.errors import ProgrammingError
+from ftsql.sandbox import Fault, Sandbox
+from ftsql.store.journal import Journal
+from tests.conftest import Connect, fill
+from tests.write.fixtures import CREATE, INSERT, ONE, posts
+
+pytestmark = pytest.mark.usefixtures("files")
+
+SEEDED = "INSERT INTO fine_tuning_jobs (model, training_file, seed, metadata) VALUES ('gpt-4o-mini', 'file-a', 5, ?)"
+FULL = {f"k{number}": "v" for number in range(16)}  # no room for a fingerprint
+
+
+@contextmanager
+def told() -> Iterator[list[str]]:
+    """Collects what ftsql warns of."""
+    lines: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield lines
+    lines += [str(warning.message) for warning in caught if issubclass(warning.category, ftsql.Warning)]
+
+
+def _die(store: Path, sql: str, where: str, after: int, options: dict[str, Any]) -> None:
+    """Runs ``sql`` in a process that dies ``where``, at the ``after``-th time that it comes there."""
+    from ftsql.store.journal import Journal
+    from ftsql.write.sender import Sender
+
+    holder: Any = Sender if where in ("_create", "_act", "undo") else Journal
+    honest = getattr(holder, where)
+    left = [after]
+
+    def dying(self: Any, *arguments: Any, **named: Any) -> Any:
+        left[0] -= 1
+        if left[0] == 0:
+            os._exit(9)
+        return honest(self, *arguments, **named)
+
+    setattr(holder, where, dying)
+    ftsql.connect(store=store, **options).execute(sql).fetchall()
+    os._exit(0)
+
+
+def killed(store: Path, sql: str, where: str, after: int = 1, **options: Any) -> None:
+    process = multiprocessing.get_context("spawn").Process(target=_die, args=(store, sql, where, after, options))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 9
+
+
+def states(db: ftsql.Connection) -> list[tuple[Any, ...]]:
+    return db.execute("SELECT action, state, job_id IS NOT NULL, open FROM ftsql_writes").fetchall()
+
+
+def writes(db: ftsql.Connection) -> list[Any]:
+    return db.execute("SELECT write_id, job_id FROM ftsql_writes").fetchall()
+
+
+THREE = INSERT + "('gpt-4o-mini', 'file-a'), ('gpt-4o-mini', 'file-b'), ('gpt-4o-mini', 'file-c')"
+
+# where the process dies (the n-th call), then each row's state, whether its job is known, whether it is open
+DEATHS = {
+    "before anything is sent": ("record", 1, ["refused 0 0"] * 3),
+    "before the second is sent": ("record", 3, ["created 1 1", "refused 0 0", "refused 0 0"]),
+    "as the first is to be sent": ("_create", 1, ["unknown 0 1", "refused 0 0", "refused 0 0"]),
+    "before the first answer is recorded": ("record", 2, ["created 1 1", "refused 0 0", "refused 0 0"]),
+    "before the last answer is recorded": ("record", 6, ["created 1 1"] * 3),
+    "before the commit is recorded": ("record", 7, ["created 1 1"] * 3),
+}
+
+
+@pytest.mark.usefixtures("connect")
+@pytest.mark.parametrize("how", DEATHS)
+def test_after_a_crash_the_next_opening_tells_of_every_row_and_sends_nothing(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path, how: str
+) -> None:
+    store = tmp_path / "store.db"
+    where, after, expected = DEATHS[how]
+    killed(store, THREE, where, after)
+    sent = len(posts(sandbox))
+    with told() as lines:
+        db = connect(store=store)
+    assert [f"{state} {known} {open}" for _, state, known, open in states(db)] == expected
+    assert len(posts(sandbox)) == sent
+    named = {id for (id,) in db.execute("SELECT job_id FROM ftsql_writes WHERE job_id IS NOT NULL")}
+    assert named == {job["id"] for job in sandbox.jobs()}
+    for id in named:
+        assert any(f"SELECT cancel_job('{id}')" in line for line in lines)
+    db.close()
+    with told() as lines:
+        connect(store=store)  # told once in full, then in one line
+    count = sum(" 1" in row[-2:] for row in expected)
+    assert [line.partition(":")[0] for line in lines] == (
+        [f"{count} {'write is' if count == 1 else 'writes are'} open since earlier"] if count else []
+    )
+
+
+def test_what_the_opening_names_can_be_cancelled_by_sql_or_kept(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path
+) -> None:
+    store = tmp_path / "store.db"
+    killed(store, THREE, "record", 7)
+    with told():
+        db = connect(store=store)
+    ((one, first), (two, second), (three, _)) = writes(db)
+    db.execute("SELECT cancel_job(?)", (first,)).fetchall()
+    assert db.ftsql.decide(two, "keep") == f"write {two} is committed: {second} stays"
+    assert "is cancelled now" in db.ftsql.decide(three, "cancel")
+    found = db.execute("SELECT state FROM ftsql_writes WHERE action = 'create' ORDER BY write_id").fetchall()
+    assert found == [("cancelled",), ("committed",), ("cancelled",)]
+    assert db.execute("SELECT count(*) FROM ftsql_writes WHERE open").get == 0
+    assert [job["status"] == "cancelled" for job in reversed(sandbox.jobs())] == [True, False, True]
+    with pytest.raises(ProgrammingError, match=f"write {one} is not open"):
+        db.ftsql.decide(one, "keep")
+
+
+def test_a_job_cancelled_elsewhere_is_no_longer_open(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
+    store = tmp_path / "store.db"
+    killed(store, ONE, "record", 3)
+    sandbox.update_job(sandbox.jobs()[0]["id"], status="cancelled")
+    with told() as lines:
+        db = connect(store=store)
+    assert states(db) == [("create", "cancelled", 1, 0)]
+    assert "is closed" in lines[0]
+
+
+def test_a_cancel_that_was_under_way_is_looked_at(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
+    store = tmp_path / "store.db"
+    for job in ("one", "two"):
+        sandbox.add_job(id=f"ftjob-{job}", status="running")
+    killed(store, "SELECT cancel_job('ftjob-one')", "_act")
+    killed(store, "SELECT cancel_job('ftjob-two')", "record", 3)  # the first is that its opening settles ftjob-one
+    with told() as lines:
+        db = connect(store=store)
+    assert states(db) == [("cancel", "refused", 1, 0), ("cancel", "committed", 1, 0)]
+    assert lines == ["write 2 (cancel ftjob-two at openai) took effect: the job is cancelled"]
+
+
+def test_a_write_of_a_process_at_work_is_not_open(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
+    store = tmp_path / "store.db"
+    one = connect(store=store)
+    seen: list[Any] = []
+
+    def look() -> bool:
+        with told() as lines:
+            other = connect(store=store)
+        seen.extend([*states(other), *lines])
+        other.close()
+        return False
+
+    one.execute("BEGIN; CREATE TABLE mine (x); " + ONE)
+    one.set_commit_hook(look)
+    one.execute("COMMIT")
+    assert seen == [("create", "created", 1, 0)]
+    assert states(one) == [("create", "committed", 1, 0)]
+
+
+def test_settle_looks_again_until_time_proves_that_it_was_never_accepted(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path
+) -> None:
+    db = connect(store=tmp_path / "store.db", settle_seconds=0.1, absent_seconds=2)
+    sandbox.fault(Fault(method="POST", path=CREATE, drop=True))
+    with pytest.raises(ftsql.OutcomeUnknown, match="ftsql writes settle"):
+        db.execute(ONE)
+    (line,) = db.ftsql.settle()
+    assert "is unknown: no job like it is in the list" in line
+    assert states(db) == [("create", "unknown", 0, 1)]
+    time.sleep(3.1)
+    (line,) = db.ftsql.settle()
+    assert "never accepted" in line
+    assert states(db) == [("create", "refused", 0, 0)]
+    assert db.ftsql.settle() == []
+    assert len(posts(sandbox)) == 1
+
+
+def test_settle_finds_a_job_that_the_list_showed_too_late(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
+    db = connect(store=tmp_path / "store.db", settle_seconds=0.1)
+    sandbox.fault(Fault(method="GET", path=CREATE, times=None, lag=1.5))
+    sandbox.fault(Fault(method="POST", path=CREATE, drop=True, accept=True))
+    with pytest.raises(ftsql.OutcomeUnknown):
+        db.execute(ONE)
+    time.sleep(1.6)
+    (line,) = db.ftsql.settle()
+    assert f"created {sandbox.jobs()[0]['id']}" in line
+    assert states(db) == [("create", "created", 1, 1)]
+
+
+def test_without_a_fingerprint_only_the_user_decides(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
+    db = connect(store=tmp_path / "store.db", settle_seconds=0.1, absent_seconds=0.1)
+    for fault in (
+        Fault(method="POST", path=CREATE, drop=True, accept=True),
+        Fault(method="POST", path=CREATE, drop=True),
+    ):
+        sandbox.clear_faults()
+        sandbox.fault(fault)
+        with pytest.raises(ftsql.OutcomeUnknown):
+            db.execute(SEEDED, (FULL,))
+    (job,) = sandbox.jobs()
+    time.sleep(1.2)
+    for line in db.ftsql.settle():
+        assert f"these may be it: {job['id']}" in line
+    assert states(db) == [("create", "unknown", 0, 1)] * 2
+    with pytest.raises(ProgrammingError, match="say --none or --job ID"):
+        db.ftsql.decide(1, "keep")
+    with pytest.raises(ProgrammingError, match="no such job: 'ftjob-none'"):
+        db.ftsql.decide(1, "job", "ftjob-none")
+    assert db.ftsql.decide(1, "job", job["id"]) == f"write 1 is committed: it created {job['id']}"
+    assert db.ftsql.decide(2, "none") == "write 2 is closed: no job came of it"
+    assert states(db) == [("create", "committed", 1, 0), ("create", "refused", 0, 0)]
+
+
+def test_another_key_may_find_the_job_but_never_proves_that_there_is_none(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "store.db"
+    db = connect(store=store, settle_seconds=0.1)
+    sandbox.fault(Fault(method="POST", path=CREATE, drop=True))
+    with pytest.raises(ftsql.OutcomeUnknown):
+        db.execute(ONE)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-another-0123456789")
+    time.sleep(1.2)
+    with told():
+        other = connect(store=store, absent_seconds=0.1)
+    assert "is unknown" in other.ftsql.settle()[0]
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with told():
+        nobody = connect(store=store)
+    assert "the account that it was sent from is not active here" in nobody.ftsql.settle()[0]
+
+
+def test_the_opening_survives_a_dead_network_and_looks_the_next_time(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path
+) -> None:
+    store = tmp_path / "store.db"
+    killed(store, ONE, "record", 2)
+    sandbox.stop()
+    with told() as lines, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ftsql.write.recovery.OPENING_SECONDS", 1.0)
+        connect(store=store)
+    assert "stays open, for it could not be looked for" in lines[0]
+    sandbox.start()
+    with told() as lines:
+        assert states(connect(store=store)) == [("create", "created", 1, 1)]
+
+
+def test_a_read_only_connection_only_counts_what_is_open(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
+    store = tmp_path / "store.db"
+    killed(store, ONE, "record", 2)
+    before = len(sandbox.requests)
+    with told() as lines:
+        assert states(connect(store=store, read_only=True)) == [("create", "sent", 0, 1)]
+    assert len(lines) == 1
+    assert len(sandbox.requests) == before
+
+
+def test_a_compensation_that_failed_stays_open(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
+    db = connect(store=tmp_path / "store.db")
+    sandbox.fault(Fault(method="POST", path="/cancel$", status=400, body={"error": {"message": "not now"}}))
+    with pytest.raises(ftsql.APIError, match="exists and could not be cancelled"):
+        db.execute(INSERT + "('gpt-4o-mini', 'file-a'), ('gpt-4o-mini', 'file-none')")
+    assert states(db)[0] == ("create", "created", 1, 1)
+    db.execute("SELECT cancel_job(?)", (sandbox.jobs()[0]["id"],)).fetchall()
+    assert states(db)[0] == ("create", "cancelled", 1, 0)
+
+
+def test_a_long_history_costs_an_opening_nothing(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
+    fill(sandbox, 3)
+    store = tmp_path / "store.db"
+    db = connect(store=store)
+    db.execute(ONE)
+    before = len(sandbox.requests)
+    with told() as lines:
+        connect(store=store)
+    assert lines == []
+    assert len(sandbox.requests) == before
+
+
+@pytest.mark.parametrize("where", ["record", "_create"])
+def test_two_processes_that_find_the_same_open_write_settle_it_once(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    path = tmp_path / "store.db"
+    killed(path, ONE, where, after=2 if where == "record" else 1, providers="openai")
+    honest = Journal.open
+    first = [True]
+
+    def slow(self: Journal) -> list[Any]:
+        entries = honest(self)
+        if first[0]:
+            first[0] = False
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                connect(store=path).close()  # another process, faster
+        return entries
+
+    monkeypatch.setattr(Journal, "open", slow)
+    with told() as lines:
+        db = connect(store=path)
+    assert any("was settled by another process meanwhile" in line for line in lines), lines
+    assert len(states(db)) == 1
+
+
+def test_two_jobs_of_one_fingerprint_are_named_and_neither_is_taken(sandbox: Sandbox, connect: Connect) -> None:
+    db = connect(settle_seconds=0.1)
+    sandbox.fault(Fault(method="GET", path=CREATE, times=None, status=500))
+    sandbox.fault(Fault(method="POST", path=CREATE, drop=True, accept=True))
+    with pytest.raises(ftsql.OutcomeUnknown):
+        db.execute(ONE)
+    sandbox.clear_faults()
+    (first,) = sandbox.jobs()
+    same = {name: first[name] for name in ("model", "training_file", "seed", "created_at", "status")}
+    second = sandbox.add_job(id="ftjob-double", **same)  # a gateway sent it twice
+    with told():
+        (said,) = db.ftsql.settle()
+    assert first["id"] in said
+    assert second["id"] in said
+    assert states(db) == [("create", "unknown", False, 1)]
+    assert {job["status"] for job in sandbox.jobs()} == {first["status"]}

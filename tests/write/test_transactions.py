@@ -1,0 +1,198 @@
+"""Transactions: what SQL undoes is never sent, however it is undone."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+import ftsql
+from ftsql.sandbox import Sandbox
+from tests.conftest import Connect
+from tests.write.fixtures import INSERT, ONE, alive, failing, posts
+
+pytestmark = pytest.mark.usefixtures("files")
+
+
+# SQL scripts, a statement an item; "!" means that it fails. Then the files of the jobs that stand.
+SCRIPTS: list[tuple[list[str], list[str]]] = [
+    (["BEGIN", ONE, "COMMIT"], ["file-a"]),
+    (["BEGIN", ONE, "ROLLBACK"], []),
+    (["BEGIN", ONE, "SAVEPOINT s", INSERT + "('gpt-4o-mini', 'file-b')", "ROLLBACK TO s", "COMMIT"], ["file-a"]),
+    (["BEGIN", ONE, "SAVEPOINT s", INSERT + "('gpt-4o-mini', 'file-b')", "RELEASE s", "COMMIT"], ["file-a", "file-b"]),
+    (["SAVEPOINT s", ONE, "SAVEPOINT t", INSERT + "('gpt-4o-mini', 'file-b')", "ROLLBACK TO s", "RELEASE s"], []),
+    (["SAVEPOINT s", ONE, "RELEASE s"], ["file-a"]),
+    (["BEGIN", "SAVEPOINT s", "INSERT INTO main.fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', 'file-b')",
+      "ROLLBACK TO s", "INSERT INTO live.fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', 'file-c')",
+      "COMMIT"], ["file-c"]),
+    (["BEGIN", ONE, "!" + INSERT + "('gpt-4o-mini', 'file-b'), ('gpt-4o-mini', NULL)", "COMMIT"], ["file-a"]),
+    (["BEGIN", ONE, "!" + INSERT + "('gpt-4o-mini', 'file-b'), ('gpt-4o-mini', failing())", "COMMIT"], ["file-a"]),
+    (["BEGIN", ONE, "!INSERT INTO fine_tuning_jobs (model, training_file) SELECT 'gpt-4o-mini', "
+      "iif(column1 = 2, failing(), 'file-b') FROM (VALUES (1), (2))", "COMMIT"], ["file-a"]),
+    (["BEGIN", ONE, "!INSERT INTO fine_tuning_jobs (model, training_file) SELECT 'gpt-4o-mini', "
+      "iif(column1 = 2, abs(-9223372036854775808), 'file-b') FROM (VALUES (1), (2))", "COMMIT"], ["file-a"]),
+    (["BEGIN", ONE, "!" + INSERT + "('gpt-4o-mini', 'file-b') RETURNING failing(model)", "COMMIT"], ["file-a"]),
+    (["BEGIN", ONE, "!" + INSERT + "('gpt-4o-mini', 'file-b'), ('gpt-4o-mini', json('{'))", "COMMIT"], ["file-a"]),
+    (["BEGIN", INSERT + "('gpt-4o-mini', 'file-b'), ('gpt-4o-mini', 'file-c')", ONE, "COMMIT"],
+     ["file-a", "file-b", "file-c"]),
+    (["!" + INSERT + "('gpt-4o-mini', 'file-b'), ('gpt-4o-mini', NULL)"], []),
+    (["!" + INSERT + "('gpt-4o-mini', 'file-b'), ('gpt-4o-mini', failing())", ONE], ["file-a"]),
+    (["INSERT OR IGNORE INTO fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', 'file-a'), "
+      "('gpt-4o-mini', NULL), ('gpt-4o-mini', 'file-none'), ('gpt-4o-mini', 'file-b')"], ["file-a", "file-b"]),
+    (["!INSERT OR FAIL INTO fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', 'file-a'), "
+      "('gpt-4o-mini', 'file-none'), ('gpt-4o-mini', 'file-b')"], ["file-a"]),
+    (["!INSERT OR FAIL INTO fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', 'file-a'), "
+      "('gpt-4o-mini', NULL), ('gpt-4o-mini', 'file-b')"], ["file-a"]),
+    (["BEGIN", ONE, "!INSERT OR ROLLBACK INTO fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', NULL)"], []),
+    (["!INSERT OR REPLACE INTO fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', 'file-a')"], []),
+    (["!" + INSERT + "('gpt-4o-mini', 'file-a'), ('gpt-4o-mini', 'file-none'), ('gpt-4o-mini', 'file-b')"], []),
+    (["BEGIN", ONE, INSERT + "('gpt-4o-mini', 'file-none')", "!COMMIT"], []),
+    (["BEGIN", ONE, "SELECT count(*) FROM fine_tuning_jobs", "COMMIT"], ["file-a"]),
+    (["BEGIN", "SAVEPOINT s", INSERT + "('gpt-4o-mini', 'file-b'), ('gpt-4o-mini', 'file-c')", "ROLLBACK TO s", "COMMIT"], []),
+    (["BEGIN", "SAVEPOINT s", ONE + " RETURNING model", "ROLLBACK TO s", ONE, "COMMIT"], ["file-a"]),
+    (["BEGIN", "SAVEPOINT s", "SAVEPOINT t", INSERT + "('gpt-4o-mini', 'file-b'), ('gpt-4o-mini', 'file-c')",
+      "ROLLBACK TO t", ONE, "RELEASE s", "COMMIT"], ["file-a"]),
+    (["BEGIN", "SAVEPOINT s", "INSERT INTO fine_tuning_jobs (model, training_file) SELECT 'gpt-4o-mini', column1 FROM "
+      "(VALUES ('file-b'), ('file-c'))", "ROLLBACK TO s", "COMMIT"], []),
+    (["BEGIN", "-- c\nSAVEPOINT s", ONE, "COMMIT"], ["file-a"]),
+    (["BEGIN", 'SAVEPOINT"s"', ONE, "COMMIT"], ["file-a"]),
+    (["BEGIN", "SAVEPOINT[s t]", ONE, "ROLLBACK TO[s t]", INSERT + "('gpt-4o-mini', 'file-b')", "COMMIT"], ["file-b"]),
+    (["BEGIN", "; SAVEPOINT s", ONE, "COMMIT"], ["file-a"]),
+    (["BEGIN", "SAVEPOINT/**/s--x", ONE, "ROLLBACK/* */TRANSACTION TO SAVEPOINT s", "COMMIT"], []),
+    (["BEGIN", ONE, "!-- c\n" + INSERT + "('gpt-4o-mini', 'file-b'), ('gpt-4o-mini', NULL)", "COMMIT"], ["file-a"]),
+    (["BEGIN", ONE, "!-- c\nINSERT INTO fine_tuning_jobs (model, training_file) SELECT 'gpt-4o-mini', "
+      "iif(column1 = 2, failing(), 'file-b') FROM (VALUES (1), (2))", "COMMIT"], ["file-a"]),
+    (["BEGIN", "!INSERT OR FAIL INTO fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', 'file-a'), "
+      "('gpt-4o-mini', NULL)", "COMMIT"], ["file-a"]),
+    (["BEGIN", "SELECT nested('" + ONE.replace("'", "''") + "')", "COMMIT"], ["file-a"]),
+    (["BEGIN", ONE, "SELECT caught('" + INSERT.replace("'", "''") + "(''gpt-4o-mini'', ''file-b''), (''gpt-4o-mini'', NULL)')",
+      "COMMIT"], ["file-a"]),
+    (["BEGIN", "CREATE TABLE l (x)", "INSERT INTO l SELECT caught('" + INSERT.replace("'", "''")
+      + "(''gpt-4o-mini'', ''file-b''), (''gpt-4o-mini'', NULL)') FROM (VALUES (1), (2))", ONE, "COMMIT"], ["file-a"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("script", "standing"), SCRIPTS, ids=[" ; ".join(script)[:110] for script, _ in SCRIPTS])
+def test_only_what_sql_keeps_becomes_a_job(
+    sandbox: Sandbox, db: ftsql.Connection, script: list[str], standing: list[str]
+) -> None:
+    db.create_scalar_function("failing", failing)
+    db.create_scalar_function("nested", functools.partial(_nested, db))
+    db.create_scalar_function("caught", functools.partial(_caught, db))
+    for sql in script:
+        if sql.startswith("!"):
+            with pytest.raises((ftsql.Error, apsw.Error, ZeroDivisionError)):
+                db.execute(sql[1:]).fetchall()
+        else:
+            db.execute(sql).fetchall()
+    assert not db.in_transaction
+    assert alive(sandbox) == standing
+
+
+def _nested(db: ftsql.Connection, sql: Any) -> int:
+    return len(db.execute(sql).fetchall())
+
+
+def _caught(db: ftsql.Connection, sql: Any) -> str:
+    try:
+        _nested(db, sql)
+    except ftsql.Error:
+        return "failed"
+    return "done"
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_a_returning_left_unfinished_loses_nothing(sandbox: Sandbox, db: ftsql.Connection, other: bool) -> None:
+    db.execute("BEGIN")
+    cursor = db.execute(INSERT + "('gpt-4o-mini', 'file-a'), ('gpt-4o-mini', 'file-b') RETURNING model")
+    assert cursor.fetchone() == ("gpt-4o-mini",)
+    if other:
+        db.execute(INSERT + "('gpt-4o-mini', 'file-c')")
+    cursor.close()
+    db.execute("COMMIT")
+    assert alive(sandbox) == ["file-a", "file-b", *(["file-c"] if other else [])]
+
+
+def test_a_comment_before_a_statement_changes_nothing(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    for _ in range(2):
+        db.execute("-- a comment\nSELECT create_job('gpt-4o-mini', 'file-a')").fetchall()
+        count = len(sandbox.jobs())
+        assert db.execute("-- look\nSELECT count(*) FROM fine_tuning_jobs").fetchall() == [(count,)]
+    assert alive(sandbox) == ["file-a", "file-a"]
+
+
+def test_a_nested_transaction_block_rolls_back_alone(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    with db:
+        db.execute(ONE)
+        with pytest.raises(ZeroDivisionError), db:
+            db.execute(INSERT + "('gpt-4o-mini', 'file-b'), ('gpt-4o-mini', 'file-c')")
+            failing()
+    assert alive(sandbox) == ["file-a"]
+
+
+def test_the_journal_tells_what_became_of_each_write(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    db.execute(ONE)
+    with pytest.raises(ftsql.APIError):
+        db.execute(INSERT + "('gpt-4o-mini', 'file-b'), ('gpt-4o-mini', 'file-none')")
+    db.execute("SELECT cancel_job(last_job_id())").fetchall()
+    found = db.execute("SELECT state, action, http_status FROM ftsql_writes").fetchall()
+    assert found == [
+        ("committed", "create", 200), ("cancelled", "create", 200), ("refused", "create", 400),
+        ("committed", "cancel", 200), ("committed", "cancel", 200),
+    ]  # fmt: skip
+
+
+def test_a_refused_row_fails_the_transaction_and_the_error_says_what_became_of_all(
+    sandbox: Sandbox, db: ftsql.Connection
+) -> None:
+    with pytest.raises(ftsql.APIError) as caught:
+        db.execute(INSERT + "('gpt-4o-mini', 'file-a'), ('gpt-4o-mini', 'file-none'), ('gpt-4o-mini', 'file-b')")
+    (job,) = sandbox.jobs()
+    text = str(caught.value)
+    assert "row 2 of 3" in text
+    assert "file-none" in text
+    assert f"{job['id']} was created and is cancelled now" in text
+    assert "1 more row was not sent" in text
+    assert db.ftsql.take_created() == []
+
+
+def test_a_busy_commit_sends_once_and_a_rollback_after_it_cancels(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path
+) -> None:
+    path = tmp_path / "own.db"
+    db = connect(path)
+    db.set_busy_timeout(0)
+    db.execute("CREATE TABLE mine (id)")
+    for ending, standing in (("COMMIT", ["file-a"]), ("ROLLBACK", ["file-a"])):
+        reader = apsw.Connection(str(path))
+        reader.execute("BEGIN; SELECT * FROM mine").fetchall()
+        db.execute("BEGIN; INSERT INTO mine VALUES (1); " + ONE)
+        for _ in range(2):
+            with pytest.raises(apsw.BusyError):
+                db.execute("COMMIT")
+        reader.close()
+        db.execute(ending)
+        assert alive(sandbox) == standing
+    assert sum(1 for path, _ in posts(sandbox) if path == "") == 2
+
+
+def test_a_commit_hook_that_refuses_leaves_no_job_alive(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    db.execute("CREATE TABLE mine (id)")
+    db.set_commit_hook(lambda: True)
+    with pytest.raises(apsw.ConstraintError):
+        db.execute("BEGIN; INSERT INTO mine VALUES (1); " + ONE + "; COMMIT")
+    db.set_commit_hook(None)
+    assert alive(sandbox) == []
+
+
+def test_with_is_a_transaction(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    with pytest.raises(ZeroDivisionError), db:
+        db.execute(ONE)
+        failing()
+    assert posts(sandbox) == []
+    with db:
+        db.execute(ONE)
+    assert alive(sandbox) == ["file-a"]

@@ -1,0 +1,77 @@
+"""UPDATE and DELETE: status changes jobs, anything else is refused by name."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+import ftsql
+from ftsql.errors import ProgrammingError
+from ftsql.sandbox import Sandbox
+from tests.conftest import fill
+from tests.write.fixtures import posts
+
+pytestmark = pytest.mark.usefixtures("files")
+
+
+def test_update_of_status_cancels_pauses_and_resumes(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    ids = fill(sandbox, 6, status="running")
+    db.execute("UPDATE fine_tuning_jobs SET status = 'cancelled' WHERE id IN (?, ?)", ids[:2])
+    db.execute("UPDATE fine_tuning_jobs SET status = 'paused' WHERE id = ?", ids[2:3])
+    db.execute("UPDATE fine_tuning_jobs SET status = 'paused' WHERE id = ?", ids[3:4])
+    db.execute("UPDATE fine_tuning_jobs SET status = 'running' WHERE status = 'paused' AND id = ?", ids[3:4])
+    found = db.execute("SELECT status FROM fine_tuning_jobs ORDER BY created_at DESC").fetchall()
+    assert [status for (status,) in found[:3]] == ["cancelled", "cancelled", "paused"]
+    assert found[3][0] in ("queued", "running")
+    assert [path.rpartition("/")[2] for path, _ in posts(sandbox)] == ["cancel", "cancel", "pause", "pause", "resume"]
+
+
+def test_update_waits_for_commit_and_rollback_drops_it(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    ids = fill(sandbox, 2, status="running")
+    db.execute("BEGIN; UPDATE fine_tuning_jobs SET status = 'cancelled'")
+    assert posts(sandbox) == []
+    db.execute("ROLLBACK")
+    assert posts(sandbox) == []
+    db.execute("BEGIN; UPDATE fine_tuning_jobs SET status = 'cancelled'; COMMIT")
+    assert sorted(path for path, _ in posts(sandbox)) == [f"/{id}/cancel" for id in ids]
+
+
+def test_update_tries_every_row_and_lists_those_refused(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    ids = fill(sandbox, 3, status="running")
+    sandbox.update_job(ids[1], status="succeeded")
+    with pytest.raises(ftsql.Error) as caught:
+        db.execute("UPDATE fine_tuning_jobs SET status = 'cancelled'")
+    assert f"1 of 3 jobs could not be changed: {ids[1]}" in str(caught.value)
+    assert f"{ids[2]} is cancelled now" in str(caught.value)
+    assert [job["status"] for job in sandbox.jobs()] == ["cancelled", "succeeded", "cancelled"]
+
+
+def test_an_update_that_changes_nothing_sends_nothing(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    fill(sandbox, 3, status="cancelled")
+    db.execute("UPDATE fine_tuning_jobs SET status = 'cancelled', model = model")
+    assert posts(sandbox) == []
+
+
+CHANGES = [
+    ("UPDATE fine_tuning_jobs SET model = 'x'", "model cannot be changed"),
+    ("UPDATE fine_tuning_jobs SET status = 'succeeded'", "status cannot be set to 'succeeded'"),
+    ("UPDATE fine_tuning_jobs SET status = NULL", "status cannot be set to NULL"),
+    ("UPDATE fine_tuning_jobs SET key = 'x'", "key cannot be changed"),
+    ("DELETE FROM fine_tuning_jobs WHERE id = 'ftjob-00000'", r"SELECT cancel_job\('ftjob-00000'\)"),
+]
+
+
+@pytest.mark.parametrize(("sql", "words"), CHANGES)
+def test_any_other_change_is_refused_by_name(sandbox: Sandbox, db: ftsql.Connection, sql: str, words: str) -> None:
+    fill(sandbox, 2, status="running")
+    with pytest.raises(ftsql.Error, match=words):
+        db.execute(sql)
+    assert posts(sandbox) == []
+
+
+def test_an_update_that_reads_the_steps_of_every_job_is_one_like_any_other() -> None:
+    with contextlib.closing(ftsql.connect(sandbox=True)) as db:
+        with pytest.raises(ProgrammingError, match="more than max_writes"):
+            db.execute("UPDATE fine_tuning_jobs SET status = 'paused' FROM checkpoints WHERE 1")
+        assert db.execute("SELECT count(*) FROM ftsql_writes").get == 0
