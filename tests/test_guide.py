@@ -80,7 +80,8 @@ def live(still: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[fts
 
 def test_guide_lists_every_page_with_its_first_line() -> None:
     done = run("guide")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
+    assert "ftsql-sync.service" not in done.stderr, done.stderr
     lines = done.stdout.splitlines()
     assert [line.split()[0] for line in lines] == sorted(PAGES)
     assert [line.split(maxsplit=1)[1] for line in lines] == [PAGES[name].title for name in sorted(PAGES)]
@@ -88,7 +89,8 @@ def test_guide_lists_every_page_with_its_first_line() -> None:
 
 def test_a_page_is_printed_as_it_is_and_a_name_may_be_in_capitals() -> None:
     done = run("guide", "Superset")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
+    assert "ftsql-sync.service" not in done.stderr, done.stderr
     assert done.stdout == (PACKAGE / "guide" / "superset.md").read_text("utf-8")
 
 
@@ -232,6 +234,7 @@ def _is_a_unit(block: Block, start: str, tmp_path: Path) -> None:
     unit = tmp_path / "ftsql-sync.service"
     unit.write_text(block.text.replace(program, "/bin/true").replace("User=ftsql\n", "User=root\n"))
     done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     assert "ftsql-sync.service" not in done.stderr, done.stderr
 
 
