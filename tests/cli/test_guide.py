@@ -232,6 +232,7 @@ def _is_a_unit(block: Block, start: str, tmp_path: Path) -> None:
     unit = tmp_path / "ftsql-sync.service"
     unit.write_text(block.text.replace(program, "/bin/true").replace("User=ftsql\n", "User=root\n"))
     done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     assert "ftsql-sync.service" not in done.stderr, done.stderr
 
 

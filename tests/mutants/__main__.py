@@ -13,28 +13,31 @@ import tempfile
 import time
 import tomllib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
+from typing import TypeVar
 
 import coverage
 
 from tests.mutants.planting import Bug, bugs
 
+T = TypeVar("T")
+
 ROOT = Path(__file__).parents[2]
 EQUIVALENT = Path(__file__).parent / "equivalent.toml"
-# The core, by the names that its modules have now.
-CORE = """
-account client transport attempts answers limiter deadline plan scan listing look known shelf fresh feed nested results
-cells rows resource write writes sending effects checks fingerprint recovery journal owner store session statements
-program guard functions vtab tables writable
-""".split()
-SLOW = ("tests/tools", "tests/campaign/test_campaign.py", "tests/sqlite/test_statements_fuzz.py", "tests/sync/test_archive.py")
-BUDGET = 60.0  # seconds of tests that one bug is given
-LIMIT = 240.0  # seconds after which tests hang: that is noticed too
+CORE = "api store read write sqlite resources/cells.py resources/resource.py"
+SLOW = (
+    "tests/tools",
+    "tests/campaign/test_campaign.py",
+    "tests/sqlite/test_statements_fuzz.py",
+    "tests/sync/test_archive.py",
+)
+SERVER = str(Path(__file__).with_name("server.py"))
+BUDGET = 20.0  # seconds of tests that one bug is given
 HONEST = 8  # runs without a bug, which must pass
 
 
@@ -65,6 +68,10 @@ class Map:
                 chosen.append(test)
                 left -= self.seconds[test]
         return chosen
+
+    def only(self, tests: Container[str]) -> Map:
+        """The same without the tests that are not there any more."""
+        return Map(self.lines, {test: took for test, took in self.seconds.items() if test in tests}, self.breadth)
 
 
 def draw(folder: Path, processes: int) -> None:
@@ -110,39 +117,53 @@ def copied(place: Path) -> Path:
     return place
 
 
-def pytest(place: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    """Run pytest in a copy of the project."""
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-m", "", "-p", "no:cacheprovider", *arguments],
-        cwd=place, capture_output=True, timeout=LIMIT, check=False,
-        env={**os.environ, "PYTHONPATH": str(place), "PYTHONDONTWRITEBYTECODE": "1"},
-    )  # fmt: skip
+class Place:
+    """A copy of the project, and the process that runs tests in it."""
 
+    def __init__(self, folder: Path) -> None:
+        self.folder = copied(folder)
+        self._server = subprocess.Popen(
+            [sys.executable, SERVER, str(self.folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"},
+        )  # fmt: skip
 
-def collected(place: Path) -> set[str]:
-    """The tests that there are now: a map that is older may name others, and a missing test fails like a bug."""
-    listed = pytest(place, "--collect-only", "tests").stdout.decode()
-    return {line for line in listed.splitlines() if "::" in line}
+    def pass_(self, tests: Sequence[str]) -> bool:
+        """Whether all of these tests pass."""
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        listed = self.folder / "chosen.txt"
+        listed.write_text("\n".join(tests))
+        self._server.stdin.write(f"{listed}\n")
+        self._server.stdin.flush()
+        code = self._server.stdout.readline().strip()
+        if not code:
+            raise RuntimeError("the process that runs tests is gone")
+        return code == "0"
 
+    def collected(self) -> set[str]:
+        """The tests that there are now: a map that is older may name others, and a missing test fails like a bug."""
+        command = [sys.executable, "-m", "pytest", "-q", "-m", "", "-p", "no:cacheprovider", "--collect-only", "tests"]
+        listed = subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, check=False,
+            env={**os.environ, "PYTHONPATH": str(self.folder)},
+        )  # fmt: skip
+        return {line for line in listed.stdout.splitlines() if "::" in line}
 
-def tried(bug: Bug | None, tests: Sequence[str], place: Path) -> str:
-    """What becomes of a bug: ``noticed``, ``survived``, or ``not covered``. Of no bug: whether the tests pass."""
-    if not tests:
-        return "not covered"
-    listed = place / "chosen.txt"
-    listed.write_text("\n".join(tests))
-    target = None if bug is None else place / bug.file
-    honest = "" if target is None else target.read_text("utf-8")
-    try:
-        if target is not None and bug is not None:
+    def tried(self, bug: Bug, tests: Sequence[str]) -> str:
+        """What becomes of a bug: ``noticed``, ``survived``, or ``not covered``."""
+        if not tests:
+            return "not covered"
+        target = self.folder / bug.file
+        honest = target.read_text("utf-8")
+        try:
             target.write_text(bug.source(), "utf-8")
-        passed = pytest(place, f"@{listed}").returncode == 0
-    except subprocess.TimeoutExpired:
-        passed = False
-    finally:
-        if target is not None:
+            return "survived" if self.pass_(tests) else "noticed"
+        finally:
             target.write_text(honest, "utf-8")
-    return "survived" if passed else "noticed"
+
+    def close(self) -> None:
+        with self._server:
+            self._server.terminate()
 
 
 def main() -> None:
@@ -151,7 +172,7 @@ def main() -> None:
     add("--seed", type=int, default=1)
     add("--bugs", type=int, default=600)
     add("--processes", type=int, default=os.cpu_count() or 1)
-    add("--modules", default=" ".join(CORE), help="those that bugs are planted in")
+    add("--modules", default=CORE, help="those that bugs are planted in, or their packages")
     add("--map", type=Path, default=Path(tempfile.gettempdir()) / "ftsql-mutants", help="what is known of the tests")
     add("--redraw", action="store_true", help="run all tests again to know where they come")
     add("--again", type=Path, help="what an earlier run printed: try only the bugs that it named")
@@ -161,37 +182,46 @@ def main() -> None:
     known = read(given.map)
     listed = tomllib.loads(EQUIVALENT.read_text("utf-8")).get("equivalent", [])
     equivalent = {(each["file"], each["bug"]) for each in listed}
-    files = [ROOT / "ftsql" / f"{name}.py" for name in given.modules.split()]
+    named = [ROOT / "ftsql" / name for name in given.modules.split()]
+    files = [file for each in named for file in (sorted(each.rglob("*.py")) if each.is_dir() else [each])]
     every = [bug for file in files for bug in bugs(str(file.relative_to(ROOT)), file.read_text("utf-8"))]
     sample = random.Random(given.seed).sample(every, min(given.bugs, len(every)))
     if given.again is not None:
-        named = {line.partition(" ")[2] for line in given.again.read_text().splitlines()}
-        sample = [bug for bug in every if f"{bug.file}: {bug.name}" in named]
+        again = {line.partition(" ")[2] for line in given.again.read_text().splitlines()}
+        sample = [bug for bug in every if f"{bug.file}: {bug.name}" in again]
     print(f"{len(sample)} of {len(every):,} bugs, seed {given.seed}", flush=True)
     harmless = [bug for bug in sample if (bug.file, bug.name) in equivalent]
     sample = [bug for bug in sample if bug not in harmless]
     print(f"{len(harmless)} of them are equivalent", flush=True)
 
-    places: SimpleQueue[Path] = SimpleQueue()
-    with tempfile.TemporaryDirectory(prefix="ftsql-mutants-") as folder, ThreadPoolExecutor(given.processes) as pool:
-        for number in range(given.processes):
-            places.put(copied(Path(folder) / str(number)))
-        there = collected(Path(folder) / "0")
-        known = Map(known.lines, {test: took for test, took in known.seconds.items() if test in there}, known.breadth)
+    places: SimpleQueue[Place] = SimpleQueue()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ftsql-mutants-")))
+        pool = stack.enter_context(ThreadPoolExecutor(given.processes))
+        made = [Place(folder / str(number)) for number in range(given.processes)]
+        for place in made:
+            stack.callback(place.close)
+            places.put(place)
+        known = known.only(made[0].collected())
 
-        def run(bug: Bug, *, plant: bool = True) -> str:
+        def run(work: Callable[[Place], T]) -> T:
             place = places.get()
             try:
-                return tried(bug if plant else None, known.tests(bug), place)
+                return work(place)
             finally:
                 places.put(place)
 
-        if "noticed" in pool.map(partial(run, plant=False), sample[:HONEST]):
-            sys.exit("Tests fail though no bug is planted: run them and see")
+        def passes(bug: Bug) -> bool:
+            return run(lambda place: place.pass_(known.tests(bug)))
 
+        def tried(bug: Bug) -> str:
+            return run(lambda place: place.tried(bug, known.tests(bug)))
+
+        if not all(pool.map(passes, [bug for bug in sample if known.tests(bug)][:HONEST])):
+            sys.exit("Tests fail though no bug is planted: run them and see")
         began = time.monotonic()
         found: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-        for bug, outcome in zip(sample, pool.map(run, sample), strict=True):
+        for bug, outcome in zip(sample, pool.map(tried, sample), strict=True):
             found[bug.file][outcome] += 1
             if outcome != "noticed":
                 print(f"{outcome.replace(' ', '-')} {bug.file}: {bug.name}", flush=True)

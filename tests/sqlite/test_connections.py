@@ -101,12 +101,13 @@ def test_closing_twice_is_no_error_and_ends_the_embedded_sandbox() -> None:
     before = set(threading.enumerate())
     db = ftsql.connect(sandbox=True)
     assert db.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall() == [(250,)]
+    serving = [thread for thread in set(threading.enumerate()) - before if thread.name == "ftsql-sandbox"]
+    assert len(serving) == 1
     db.close()
     db.close()
     with pytest.raises(apsw.ConnectionClosedError):
         db.execute("SELECT 1")
-    left = [thread.name for thread in set(threading.enumerate()) - before]
-    assert [name for name in left if "sandbox" in name.lower()] == []
+    assert not serving[0].is_alive()
 
 
 def test_the_sandbox_needs_no_key_and_ignores_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
