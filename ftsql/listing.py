@@ -331,7 +331,7 @@ class Listing:
             if not rows and self._last[0] < self._last[1]:
                 self.notice(ends_at=time.time())
             return False
-        goes_on = self._cursor is not None and self._last[0] < self._last[1]
+        goes_on = self._last[0] < self._last[1]
         if len(rows) > self._habits.largest or goes_on > self._habits.goes_on:
             self.notice(largest=max(len(rows), self._habits.largest), goes_on=goes_on or self._habits.goes_on)
         return hinted or not self._is_known_to_end(page, len(rows), size)
@@ -400,11 +400,11 @@ class Listing:
 
         Then the count stays if fewer are asked for. A server that gives as many all the same is believed.
         """
-        if not page.is_counted:
+        if not page.is_counted or len(rows) < 2:  # of one row no fewer can be asked for
             return False
         again = self._first_page(max(min(size, len(rows)) // 2, 1))
         if len(again.objects) >= len(rows):
-            return len(rows) > 1 and len(again.objects) == len(rows)
+            return len(again.objects) == len(rows)
         return again.total == page.total if page.total is not None else (again.pages or 0) > 1
 
     def _check_whole(self, rows: Sequence[Row], size: int) -> None:
@@ -416,7 +416,6 @@ class Listing:
 
     def _first_page(self, limit: int) -> Page:
         """The first page, of so many rows at most, once more."""
-        self.pages += 1
         call = self._ask.start({**self._filter, "limit": str(limit)}, True)
         assert call is not None
         return decoded(self.account.name, self._resource.noun, self._ask.finish(call))
@@ -511,7 +510,7 @@ class Listing:
                 self._seen[row.id] = 0
             if row.id in self.by_id:
                 continue
-            if again and self.ordered and self.rows and (created_at or 0) > (self.rows[-1].created_at or 0):
+            if again and self.ordered and (created_at or 0) > (self.rows[-1].created_at or 0):
                 continue  # created after this statement's look began
             self.by_id[row.id] = len(self.rows)
             self.rows.append(row)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -102,6 +103,9 @@ def test_the_setting_works_with_the_variables_alone(at: At, monkeypatch: pytest.
     server, db = at(serving(20, cap=None, after=False, limit=False))
     assert count(db) == 20
     assert server.requests == ["?limit=1000"]
+    server, db = at(lambda asked: {"data": [{"id": "one"}, {"id": "two"}]})
+    assert db.execute("SELECT id FROM models").fetchall() == [("one",), ("two",)]
+    assert server.requests == ["/models"]  # which has no limit
 
 
 def test_the_setting_does_not_make_a_cut_list_whole(at: At) -> None:
@@ -419,6 +423,78 @@ def test_events_that_cannot_be_asked_after_are_whole_or_an_error(
     _, db = at(answering, paging="none")
     assert db.execute(sql).get == total
     assert [asked.query.get("limit") for asked in server.asked if "events" in asked.path] == ["100", "50"]
+
+
+@pytest.mark.parametrize(("total", "half"), [(1, "50"), (2, "1"), (3, "1"), (4, "2"), (5, "2")])
+@pytest.mark.parametrize(
+    ("counted", "believed"),
+    [
+        (lambda found, size: {"total": len(found)}, True),
+        (lambda found, size: {"total": min(len(found), size)}, False),
+    ],
+    ids=["of all", "of the page"],
+)
+@pytest.mark.parametrize("limited", [True, False])
+def test_a_count_of_events_without_ids_is_tested_by_half_of_them(
+    at: At, total: int, half: str, counted: Any, believed: bool, limited: bool
+) -> None:
+    """A server that gives all of them however many it is asked for is believed too."""
+    events = [{"created_at": 1_790_000_000 - number, "message": str(number)} for number in range(total)]
+
+    def answering(asked: Asked) -> Any:
+        if not asked.path.endswith("/events"):
+            return {"data": [job(0)], "has_more": False}
+        size = int(asked.query["limit"]) if limited else total
+        return {"data": events[:size], **counted(events, size)}
+
+    sql = "SELECT message FROM fine_tuning_job_events('ftjob-00000')"
+    server, db = at(answering)
+    with pytest.warns(ftsql.Warning, match=rf"has no pages: one answer, of {total}, is taken for all"):
+        assert db.execute(sql).fetchall() == [(str(number),) for number in range(total)]
+    limits = ["100", half] if believed or total == 1 or not limited else ["100", half, "50"]
+    assert [asked.query["limit"] for asked in server.asked] == limits
+
+
+@pytest.mark.parametrize("pages", ["right", "always 1", "1 of all, whatever the limit"])
+def test_a_count_of_pages_of_events_without_ids_is_tested_too(at: At, pages: str) -> None:
+    def answering(asked: Asked) -> Any:
+        size = 100 if pages.startswith("1 of all") else int(asked.query["limit"])
+        events = [{"created_at": 1_790_000_000 - number} for number in range(size)]
+        return {"data": events, "total_pages": 100 // size if pages == "right" else 1}
+
+    server, db = at(answering)
+    sql = "SELECT count(*) FROM fine_tuning_job_events('ftjob-00000')"
+    if pages == "always 1":
+        with pytest.raises(
+            ftsql.Error, match="has events without an id of their own, and fewer rows if asked for fewer"
+        ):
+            db.execute(sql).fetchall()
+    else:
+        with pytest.warns(ftsql.Warning, match="has no pages: one answer, of 100, is taken for all"):
+            assert db.execute(sql).get == 100
+        assert server.requests == ["/ftjob-00000/events?limit=100", "/ftjob-00000/events?limit=50"]
+
+
+def test_a_count_that_grows_while_it_is_tested_is_read_anew(at: At) -> None:
+    sizes = iter([2, 3, 3, 3, 3])
+
+    def answering(asked: Asked) -> Any:
+        events = [{"created_at": 1_790_000_000 - number} for number in range(next(sizes))]
+        return {"data": events, "total": len(events)}
+
+    _, db = at(answering)
+    with pytest.warns(ftsql.Warning, match=r"has no pages: one answer, of 3, is taken for all"):
+        assert db.execute("SELECT count(*) FROM fine_tuning_job_events('ftjob-00000')").get == 3
+
+
+def test_a_single_event_without_an_id_is_not_whole_where_one_was_asked_for(at: At, tmp_path: Path) -> None:
+    (tmp_path / "providers.toml").write_text("[openai]\npage_size = 1\n")
+    event = {"created_at": 1_790_000_000, "message": "one of many"}
+    _, db = at(lambda asked: {"data": [event], "total": 1}, config=tmp_path / "providers.toml")
+    with pytest.raises(
+        ftsql.Error, match="has events without an id of their own, and 1 rows may be as many as it gives"
+    ):
+        db.execute("SELECT message FROM fine_tuning_job_events('ftjob-00000')").fetchall()
 
 
 FAILED: list[dict[str, Any]] = [
