@@ -147,7 +147,6 @@ class Listing:
         self._cursor: str | None = None
         self._tail: int | None = None  # created_at of the last row read in this pass
         self._falls = 0
-        self._cursor_checked = False
         self._last: tuple[int, int] = (0, 0)  # rows of the last page, and how many were asked for
         self._pages = 0  # of this pass
         self._sizes: set[int] = set()  # that were asked for
@@ -302,10 +301,9 @@ class Listing:
     def _moved(self, page: Page, rows: Sequence[Row], fresh: Sequence[Row]) -> bool:
         """Whether the list changed between two pages, so that what stood between them may be lost."""
         ids = {row.id for row in rows}
-        if self._cursor is not None and len(fresh) < max(len(rows), 1) and not self._cursor_checked:
+        if self._cursor is not None and len(fresh) < max(len(rows), 1):
             # An end, or a page that shows again what was seen: both are also what servers answer when
             # the job that the page hangs on was deleted.
-            self._cursor_checked = True
             # A page that was asked for only because nobody said that there is none has to be empty.
             plain_end = page.has_more is None and not rows and not may_be_cut(*self._last)
             if not plain_end and self._cursor not in ids and self._cursor_is_gone():
@@ -426,7 +424,7 @@ class Listing:
             raise self._contradiction(
                 f"goes on after {self._resource.noun}s without an id of their own, and cannot be asked for more"
             )
-        self._cursor, self._cursor_checked = str(rows[-1].values["id"]), False
+        self._cursor = str(rows[-1].values["id"])
 
     def _end(self) -> None:
         """Everything was read."""

@@ -274,6 +274,15 @@ def test_a_refusal_of_another_kind_is_not_asked_again(at: At) -> None:
     assert len(server.asked) == 1
 
 
+def test_a_refusal_of_a_limit_that_was_taken_before_is_not_about_it(at: At) -> None:
+    serving = api(jobs(250))
+    refused = Answer({"error": {"message": "invalid request: after is out of range"}}, 400)
+    server, db = at(lambda asked: refused if "after" in asked.query else serving(asked))
+    with pytest.raises(ftsql.APIError, match="after is out of range"):
+        count(db)
+    assert server.requests == ["?limit=100", "?limit=100&after=ftjob-00099", "/ftjob-00099"]
+
+
 def test_a_limit_in_the_statement_is_satisfied_without_another_page(at: At) -> None:
     server, db = at(serving(100, cap=20))
     assert len(db.execute("SELECT id FROM fine_tuning_jobs LIMIT 10").fetchall()) == 10
@@ -304,6 +313,23 @@ def test_a_page_that_is_smaller_than_the_largest_ends_a_list_once_an_empty_page_
         assert len(asked) == requests, (number, asked)
         if number == 45:
             break  # a short page was followed by more: from now on none is believed
+
+
+def test_a_full_page_that_goes_on_says_nothing_of_short_ones(at: At) -> None:
+    events = {0: 5, 1: 130, 2: 7, 3: 100, 4: 99}
+
+    def answering(asked: Asked) -> Any:
+        if not asked.path.endswith("/events"):
+            return {"data": jobs(5), "has_more": False}
+        parent = int(asked.path.split("/")[-2][-5:])
+        things = [{"id": f"ev-{parent}-{number}", "created_at": 1_790_000_000} for number in range(events[parent])]
+        return {"data": listed(things, asked.query)}
+
+    server, db = at(answering)
+    for number, requests in ((0, 2), (1, 2), (2, 1), (3, 2), (4, 1)):
+        server.asked.clear()
+        assert db.execute(f"SELECT count(*) FROM fine_tuning_job_events('ftjob-{number:05}')").get == events[number]
+        assert len([request for request in server.requests if "/events" in request]) == requests, number
 
 
 def test_pages_that_were_short_and_went_on_are_never_believed(at: At) -> None:
@@ -356,6 +382,13 @@ def test_a_total_that_stays_where_fewer_are_asked_for_is_one_of_all(at: At) -> N
         _, db = at(serving(total, cap=cap, after=False, envelope=of_page))
         with pytest.raises(ftsql.Error, match="shows its first page again.*FTSQL_PAGING=none"):
             count(db)
+
+
+@pytest.mark.parametrize(("total", "requests"), [(1, 1), (45, 1), (145, 2), (199, 2)])
+def test_a_count_of_pages_ends_a_list_at_a_page_that_is_not_full(at: At, total: int, requests: int) -> None:
+    server, db = at(serving(total, envelope=lambda page, found: {"data": page, "total_pages": -(-len(found) // 100)}))
+    assert count(db) == total
+    assert len(server.asked) == requests
 
 
 @pytest.mark.parametrize("cap", [20, 37, 50, 100])
