@@ -152,6 +152,16 @@ def test_a_list_that_changes_while_its_new_jobs_are_read_is_read_anew_to_its_end
     assert gets(sandbox) == ["?limit=100&after=ftjob-new-050", gone, "?limit=100", *pages, gone]
 
 
+def test_a_list_that_shows_nothing_of_what_is_known_is_read_to_its_end(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    """Such as one of another project, once the key may see it."""
+    newest = [sandbox.add_job(created_at=1_790_001_000 + number, status="succeeded")["id"] for number in range(3)]
+    assert db.execute(COUNT).get == 3
+    for id in newest:
+        sandbox.remove_job(id)
+    fill(sandbox, 250)
+    assert db.execute(COUNT).get == 250
+
+
 def test_a_job_of_the_future_hides_no_new_ones(sandbox: Sandbox, db: ftsql.Connection) -> None:
     fill(sandbox, 250)
     sandbox.add_job(id="ftjob-future", created_at=4_000_000_000)
@@ -278,6 +288,19 @@ def test_what_json_or_sqlite_cannot_keep_is_asked_for_again(sandbox: Sandbox, db
         assert db.execute(COUNT).get == 130
 
 
+def test_a_job_of_a_list_that_is_read_to_its_end_anyway_is_not_asked_for_by_itself(
+    sandbox: Sandbox, db: ftsql.Connection
+) -> None:
+    fill(sandbox, 250)
+    found = db.execute(
+        "SELECT (SELECT count(*) FROM fine_tuning_jobs WHERE created_at >= 1790000000 - 60 * j.number), "
+        "(SELECT created_at FROM fine_tuning_jobs WHERE id = 'ftjob-00150') "
+        "FROM (SELECT 9 AS number, id FROM fine_tuning_jobs) AS j WHERE j.id || '' <> ''"
+    ).fetchall()
+    assert found == [(10, 1_790_000_000 - 60 * 150)] * 250
+    assert gets(sandbox) == ["?limit=100", "?limit=100&after=ftjob-00099", "?limit=100&after=ftjob-00199"]
+
+
 def test_max_requests_holds_for_what_goes_side_by_side(sandbox: Sandbox, connect: Connect) -> None:
     db = connect(max_requests=4)
     fill(sandbox, 350)
@@ -321,6 +344,29 @@ def test_after_a_refresh_even_a_finished_job_is_what_the_api_shows(sandbox: Sand
     db.ftsql.refresh()
     for _ in range(2):
         assert db.execute(count).fetchall() == [(150, 1, 1)]
+
+
+def test_what_was_read_of_one_list_says_nothing_of_another(sandbox: Sandbox, connect: Connect) -> None:
+    """Of jobs and of two jobs' events: that all was read, that nothing more will come, that it was looked at."""
+    fill(sandbox, 250)
+    sandbox.update_job("ftjob-00000", status="running", finished_at=None, fine_tuned_model=None)
+    db = connect(max_age=3600)
+    sql = "SELECT count(*) FROM fine_tuning_job_events('{}')"
+    assert db.execute("SELECT status FROM fine_tuning_jobs WHERE id = 'ftjob-00050'").get == "succeeded"
+    events = db.execute(sql.format("ftjob-00000")).get
+    assert events
+    assert db.execute(COUNT).get == 250  # of which one was known
+    db.ftsql.store.db.execute("UPDATE covers SET looked_at = looked_at - 4000")
+    sandbox.add_job(id="ftjob-new", created_at=1_790_000_100)
+    assert db.execute(sql.format("ftjob-00000")).get == events
+    assert db.execute(COUNT).get == 251
+    assert db.execute(sql.format("ftjob-00050")).get  # of a job that had finished: all for ever
+    sandbox.update_job("ftjob-00000", status="succeeded", finished_at=int(time.time()), fine_tuned_model="ft:x")
+    db.ftsql.store.db.execute("UPDATE covers SET looked_at = looked_at - 4000")
+    assert db.execute(COUNT).get == 251
+    sandbox.requests.clear()
+    assert db.execute(sql.format("ftjob-00000")).get == events
+    assert gets(sandbox) == ["/ftjob-00000/events?limit=100"]  # there may be new ones
 
 
 @pytest.mark.usefixtures("files")
