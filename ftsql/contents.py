@@ -29,9 +29,7 @@ class Contents:
         if kept is not None:
             self._kept[account, id] = kept
         else:
-            call = self._look.start(
-                account, f"{FILES.path}/{id}/content", None, must, kind="get", resource=FILES, plain=True
-            )
+            call = self._look.start(account, f"{FILES.path}/{id}/content", None, must, resource=FILES, plain=True)
             if call is not None:
                 self._calls[account, id] = call
 

@@ -251,6 +251,18 @@ def test_a_cancel_that_is_refused_for_who_asks_is_an_error_at_once(
     assert {request.method for request in sandbox.requests} == {"POST"}
 
 
+@pytest.mark.parametrize("order", ["", " ORDER BY created_at DESC"])
+def test_a_scan_under_way_shows_our_own_write_of_a_job_that_it_comes_to_later(
+    sandbox: Sandbox, db: ftsql.Connection, order: str
+) -> None:
+    ids = fill(sandbox, 3, status="running", finished_at=None)
+    for changed, others in ((ids[2], "running"), (ids[1], "cancelled")):  # the list is read, then known
+        reading = db.execute(f"SELECT id, status FROM fine_tuning_jobs{order}")
+        assert next(reading) == (ids[0], "running")
+        db.execute("SELECT cancel_job(?)", (changed,)).fetchall()
+        assert dict(reading) == {**dict.fromkeys(ids[1:], others), changed: "cancelled"}
+
+
 def test_a_statement_under_way_shows_our_own_write_and_no_other_accounts_job(
     sandbox: Sandbox, connect: Connect, tmp_path: Path
 ) -> None:
