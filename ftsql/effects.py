@@ -21,7 +21,7 @@ from ftsql.look import Look
 from ftsql.nested import Nested
 from ftsql.requests import Asker
 from ftsql.resource import Resource, Row
-from ftsql.resources import FILES, MODELS, PERMISSIONS
+from ftsql.resources import FILES, JOBS, MODELS, PERMISSIONS
 from ftsql.settings import Settings
 from ftsql.workers import Call
 from ftsql.write import Write
@@ -138,15 +138,15 @@ def query(resource: Resource, parent: str, id: str | None, request: Mapping[str,
     return f"SELECT id, * FROM {resource.table} WHERE {condition}"
 
 
-def about(path: str) -> tuple[Resource, str] | None:
-    """The resource and parent that a write's path is about; None for jobs."""
+def about(path: str) -> tuple[Resource, str]:
+    """The resource and parent that a write's path is about."""
     for resource in OF:
         before, _, after = resource.path.partition("{}")
         if not resource.parent and (path == before or path.startswith(before + "/")):
             return resource, ""
         if resource.parent and path.startswith(before) and after in path[len(before) :]:
             return resource, path[len(before) :].partition(after)[0]
-    return None
+    return JOBS, ""
 
 
 def exists(client: Client, sender: Waiter, asker: Asker, resource: Resource, parent: str, id: str) -> bool:

@@ -122,9 +122,21 @@ def test_a_permission_that_was_there_before_survives_the_rollback(sandbox: Sandb
     ((id,),) = db.execute(f"SELECT id FROM fine_tuning_checkpoint_permissions('{CKPT}')").fetchall()
     old = {"object": "list", "has_more": False, "data": [{"id": id, "created_at": int(time.time()), "project_id": "a"}]}
     sandbox.fault(Fault(method="POST", path=PATH, body=old))
-    with pytest.raises(ftsql.APIError, match="file-none"):
+    with pytest.raises(ftsql.APIError, match=r"row 2 of 2: invalid training_file: file-none \([^)]*\)$"):
         db.execute("BEGIN; " + GRANT + "'a'); " + INSERT + "('gpt-4o-mini', 'file-none'); COMMIT")
     assert projects(db) == ["a"]
+
+
+@pytest.mark.parametrize("age", [3600, 0])
+def test_a_permission_that_is_older_than_its_grant_survives_the_rollback(
+    sandbox: Sandbox, db: ftsql.Connection, age: int
+) -> None:
+    shown = {"id": "cp-1", "created_at": int(time.time()) - age, "project_id": "a"}
+    sandbox.fault(Fault(method="POST", path=PATH, body={"object": "list", "has_more": False, "data": [shown]}))
+    with pytest.raises(ftsql.APIError, match="file-none"):
+        db.execute("BEGIN; " + GRANT + "'a'); " + INSERT + "('gpt-4o-mini', 'file-none'); COMMIT")
+    taken_back = [f"DELETE /fine_tuning/checkpoints/{CKPT}/permissions/cp-1"]
+    assert sent(sandbox, "DELETE") == ([] if age else taken_back)
 
 
 def test_a_fine_tuned_model_is_deleted_and_another_is_not(sandbox: Sandbox, db: ftsql.Connection) -> None:
@@ -236,8 +248,9 @@ def test_an_upload_that_never_came_is_closed_when_the_list_proves_it(sandbox: Sa
         with pytest.raises(ftsql.OutcomeUnknown):
             db.execute(UPLOADED).fetchall()
     assert "is unknown" in db.ftsql.settle()[0]
-    with pytest.raises(ProgrammingError, match="no such file"):
-        db.ftsql.decide(1, "job", "file-none")
+    for id in ("file-none", "", None):
+        with pytest.raises(ProgrammingError, match=f"no such file: '{id or ''}'"):
+            db.ftsql.decide(1, "job", id)
     sandbox.add_file(id="file-late")
     assert db.ftsql.decide(1, "job", "file-late") == "write 1 is committed: it made file-late"
     time.sleep(1.3)

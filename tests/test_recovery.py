@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import time
@@ -17,7 +18,8 @@ import ftsql
 from ftsql.errors import ProgrammingError
 from ftsql.journal import Journal
 from ftsql.sandbox import Fault, Sandbox
-from tests.conftest import Connect, fill
+from tests.answering import PATH, Answer, Asked, job
+from tests.conftest import At, Connect, fill
 from tests.writing import CREATE, INSERT, ONE, posts
 
 pytestmark = pytest.mark.usefixtures("files")
@@ -141,8 +143,8 @@ def test_a_job_cancelled_elsewhere_is_no_longer_open(sandbox: Sandbox, connect: 
 
 def test_a_cancel_that_was_under_way_is_looked_at(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
     store = tmp_path / "store.db"
-    for job in ("one", "two"):
-        sandbox.add_job(id=f"ftjob-{job}", status="running")
+    for name in ("one", "two"):
+        sandbox.add_job(id=f"ftjob-{name}", status="running")
     killed(store, "SELECT cancel_job('ftjob-one')", "_act")
     killed(store, "SELECT cancel_job('ftjob-two')", "record", 3)  # the first is that its opening settles ftjob-one
     with told() as lines:
@@ -217,8 +219,9 @@ def test_without_a_fingerprint_only_the_user_decides(sandbox: Sandbox, connect: 
     assert states(db) == [("create", "unknown", 0, 1)] * 2
     with pytest.raises(ProgrammingError, match="say --none or --job ID"):
         db.ftsql.decide(1, "keep")
-    with pytest.raises(ProgrammingError, match="no such job: 'ftjob-none'"):
-        db.ftsql.decide(1, "job", "ftjob-none")
+    for id in ("ftjob-none", "", None):
+        with pytest.raises(ProgrammingError, match=f"no such job: '{id or ''}'"):
+            db.ftsql.decide(1, "job", id)
     assert db.ftsql.decide(1, "job", job["id"]) == f"write 1 is committed: it created {job['id']}"
     assert db.ftsql.decide(2, "none") == "write 2 is closed: no job came of it"
     assert states(db) == [("create", "committed", 1, 0), ("create", "refused", 0, 0)]
@@ -276,6 +279,80 @@ def test_a_compensation_that_failed_stays_open(sandbox: Sandbox, connect: Connec
     assert states(db)[0] == ("create", "created", 1, 1)
     db.execute("SELECT cancel_job(?)", (sandbox.jobs()[0]["id"],)).fetchall()
     assert states(db)[0] == ("create", "cancelled", 1, 0)
+
+
+@pytest.mark.parametrize("retrieves", [True, False])
+def test_a_job_that_is_not_to_be_seen_is_gone_only_where_its_absence_proves_it(
+    at: At, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, retrieves: bool
+) -> None:
+    made: list[dict[str, Any]] = []
+
+    def answering(asked: Asked) -> Any:
+        if asked.method == "POST":
+            if asked.path.endswith("/cancel") or b"file-none" in asked.body:
+                return Answer({"error": {"message": "not now"}}, 400)
+            made.append(job(1, **{**json.loads(asked.body), "created_at": int(time.time()), "status": "running"}))
+            return made[0]
+        if asked.path == PATH:
+            return {"data": made, "has_more": False}
+        return made[0] if made and retrieves else None
+
+    config = tmp_path / "providers.toml"
+    config.write_text("" if retrieves else '[openai]\nwithout = ["retrieve"]\n')
+    monkeypatch.setenv("FTSQL_CONFIG", str(config))
+    _, db = at(answering)
+    with pytest.raises(ftsql.APIError, match="ftjob-00001 exists and could not be cancelled"):
+        db.execute(INSERT + "('m', 'file-a'), ('m', 'file-none')")
+    assert [state for _, state, *_ in states(db)] == ["created", "refused", "refused"]
+    made.clear()
+    what = "write 1 (create ftjob-00001 at openai) "
+    if retrieves:
+        assert db.ftsql.settle() == [f"{what}is closed: ftjob-00001 is gone"]
+        assert states(db)[0] == ("create", "cancelled", 1, 0)
+    else:  # a list may lag
+        lags = "created ftjob-00001, which the list does not show now, and its transaction did not end"
+        for _ in range(2):
+            assert db.ftsql.settle() == [what + lags]
+            assert states(db)[0] == ("create", "created", 1, 1)
+
+
+@pytest.mark.parametrize("retrieves", [True, False])
+@pytest.mark.parametrize(("shown", "state", "words"), [
+    ("cancelled", "committed", "took effect: the job is cancelled"),
+    ("running", "refused", "did not take effect: the job is running"),
+    (None, None, None),
+])  # fmt: skip
+def test_a_cancel_of_which_nobody_knew_is_what_the_job_shows(
+    at: At, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, retrieves: bool, shown: str, state: str, words: str
+) -> None:
+    found = [job(1, status="running", finished_at=None, fine_tuned_model=None)]
+    broken = [Answer(b"<html>"), Answer({"error": {"message": "not yours"}}, 403)]
+
+    def answering(asked: Asked) -> Any:
+        if broken:
+            return broken[asked.method == "GET"]
+        if asked.path == PATH:
+            return {"data": found, "has_more": False}
+        return found[0] if found and retrieves else None
+
+    config = tmp_path / "providers.toml"
+    config.write_text("" if retrieves else '[openai]\nwithout = ["retrieve"]\n')
+    monkeypatch.setenv("FTSQL_CONFIG", str(config))
+    _, db = at(answering)
+    with pytest.raises(ftsql.APIError, match="not yours"):
+        db.execute("SELECT cancel_job('ftjob-00001')").fetchall()
+    assert states(db) == [("cancel", "unknown", 1, 1)]
+    broken.clear()
+    for decision in ("keep", "cancel", "job"):
+        with pytest.raises(ProgrammingError, match="write 1 is unknown: say --none$"):
+            db.ftsql.decide(1, decision, "ftjob-00001")
+    found[:] = [{**found[0], "status": shown}] if shown else []
+    if not shown:
+        state, words = "refused", "did not take effect: the job is gone"
+    if not shown and not retrieves:  # a list may lag
+        state, words = "unknown", "stays open: no such job is to be seen, which here does not prove that it is gone"
+    assert db.ftsql.settle() == [f"write 1 (cancel ftjob-00001 at openai) {words}"]
+    assert db.execute("SELECT state, open FROM ftsql_writes").fetchall() == [(state, int(state == "unknown"))]
 
 
 def test_a_long_history_costs_an_opening_nothing(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
