@@ -366,6 +366,30 @@ def test_an_older_job_is_never_taken_for_the_one_created(at: At) -> None:
     assert db.execute("SELECT state, open FROM ftsql_writes").fetchall() == [("unknown", 1)]
 
 
+@pytest.mark.parametrize("age", [3000, 9000, 10**9])
+@pytest.mark.parametrize("column", ["seed", "metadata"])
+def test_a_job_that_carries_the_fingerprint_is_the_one_created_whatever_its_age(at: At, column: str, age: int) -> None:
+    server, db = at(creating(created_at=int(time.time()) - age), settle_seconds=0.1)
+    assert create(db, **({"seed": 5} if column == "metadata" else {})) == []
+    assert server.requests == ["POST "]
+    assert column in json.loads(server.asked[0].body)
+    assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("committed",)]
+
+
+@pytest.mark.parametrize("age", [3000, 9000])
+def test_without_a_fingerprint_an_age_says_that_it_is_another_job(at: At, age: int) -> None:
+    full = json.dumps({f"k{number}": "v" for number in range(16)})
+    serving = creating(created_at=int(time.time()) - age)
+    server, db = at(serving, settle_seconds=0.1)
+    if age < 3600:
+        assert create(db, seed=5, metadata=full) == []
+        assert server.requests == ["POST "]
+    else:
+        with pytest.raises(ftsql.OutcomeUnknown, match="it was answered with another job, ftjob-00001"):
+            create(db, seed=5, metadata=full)
+        assert server.requests == ["POST ", "?limit=100"]
+
+
 def test_a_create_answered_200_with_an_error_is_looked_for_and_says_the_servers_words(connect: Connect, at: At) -> None:
     error = {"error": {"message": "The dataset is being scanned", "code": "scan"}}
     _, db = at(lambda asked: error if asked.method == "POST" else {"data": [], "has_more": False}, settle_seconds=0.2)

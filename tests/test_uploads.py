@@ -18,7 +18,8 @@ from ftsql import multipart
 from ftsql.progress import words
 from ftsql.requests import Counts
 from ftsql.sandbox import Fault, Sandbox
-from tests.conftest import Connect, as_nobody
+from tests.answering import Answer
+from tests.conftest import At, Connect, as_nobody
 from tests.test_files import kept, sent
 
 LINES = b'{"messages": []}\n' * 40
@@ -136,6 +137,30 @@ def test_an_upload_that_none_or_several_may_be_is_unknown(
     assert f"filename = 'train.jsonl' AND bytes = {len(LINES)} AND purpose = 'fine-tune'" in str(caught.value)
     assert db.execute("SELECT state, open FROM ftsql_writes").fetchall() == [("unknown", 1)]
     assert len(sent(sandbox, "POST")) == 1
+
+
+@pytest.mark.parametrize(
+    ("ages", "taken"),
+    [([30], 0), ([None], 0), ([3600, 30], 1), ([3600, None], 1), ([3600], None), ([3600, 7200], None)],
+    ids=str,
+)
+def test_a_file_that_was_there_long_before_is_not_the_one_uploaded(
+    at: At, train: Path, ages: list[int | None], taken: int | None
+) -> None:
+    now = int(time.time())
+    stored = [
+        {"id": f"file-{number}", "filename": "train.jsonl", "bytes": len(LINES), "purpose": "fine-tune",
+         **({} if age is None else {"created_at": now - age})}
+        for number, age in enumerate(ages)
+    ]  # fmt: skip
+    page = {"data": stored, "has_more": False}
+    _, db = at(lambda asked: Answer(b"<html>") if asked.method == "POST" else page, settle_seconds=0.1)
+    if taken is not None:
+        assert db.execute("SELECT upload_file(?)", (str(train),)).get == f"file-{taken}"
+    else:
+        with pytest.raises(ftsql.OutcomeUnknown, match="No file like it is in the list so far") as caught:
+            db.execute("SELECT upload_file(?)", (str(train),)).fetchall()
+        assert caught.value.candidates == ()
 
 
 def test_a_rate_limited_upload_is_sent_again_and_whole(sandbox: Sandbox, db: ftsql.Connection, train: Path) -> None:
