@@ -67,9 +67,9 @@ def delete(sender: Waiter, write: Write) -> Row:
         still = exists(write.client, sender, write, write.resource, write.parent, str(write.job_id))
     except (APIError, DataError) as error:
         write.unsure = True
-        lost = refusal if refusal is not None or not isinstance(error, APIError) else error
-        if lost is None:
-            raise
+        lost = refusal or error
+        if isinstance(lost, DataError):
+            lost = APIError(str(lost).removeprefix(f"{write.provider}: "), provider=write.provider)
         lost.message = f"nobody can say whether the {write.target} was deleted: {lost.message}"
         sql = query(write.resource, write.parent, write.job_id, None)
         lost.hint = f"See whether it is still there: {sql}"

@@ -206,6 +206,34 @@ def test_a_delete_that_says_so_is_not_looked_at_again(at: At, answer: Any) -> No
     assert server.requests.count("/files/file-1") == 1
 
 
+OTHER, NO_JSON = Answer({"error": {"message": "another project's"}}, 403), Answer(b"<html>")
+
+
+@pytest.mark.parametrize(
+    ("answer", "look", "words"),
+    [
+        (Answer({"error": {"message": "down"}}, 499), OTHER, "down"),
+        (Answer({"deleted": False}), NO_JSON, "it was not deleted"),
+        (NO_JSON, OTHER, "another project's"),
+        (NO_JSON, NO_JSON, "answered http.*/files/file-1 with an HTML page"),
+    ],
+)
+def test_a_delete_that_nobody_can_look_at_is_unknown(at: At, answer: Answer, look: Answer, words: str) -> None:
+    deleted: list[Asked] = []
+
+    def answering(asked: Asked) -> Any:
+        if asked.method == "DELETE":
+            deleted.append(asked)
+            return answer
+        return look if deleted else FILES[0]
+
+    _, db = at(answering)
+    said = f"^openai: nobody can say whether the file file-1 was deleted: {words}.*SELECT id, . FROM files WHERE id = 'file-1'"
+    with pytest.raises(ftsql.APIError, match=said):
+        db.execute(DELETE)
+    assert db.execute("SELECT state, open FROM ftsql_writes").fetchall() == [("unknown", 1)]
+
+
 def acting(answer: Any, after: Any) -> Any:
     """A server with the running job ftjob-00001, which ``after`` a cancel answered so shows that."""
     state = {"shown": running()}
