@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import apsw
 import pytest
@@ -144,6 +145,35 @@ def test_a_second_ctrl_c_gives_up_and_says_that_the_outcome_is_unknown(sandbox: 
         db.execute(ONE)
     for timer in timers:
         timer.join()
+    assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("unknown",)]
+
+
+@pytest.mark.parametrize("what", ["a job", "the upload of a file"])
+@pytest.mark.parametrize("how", ["Ctrl-C", "interrupt", "Ctrl-C between two looks"])
+def test_an_interrupt_ends_the_search_for_what_was_lost_and_it_is_unknown(
+    at: At, tmp_path: Path, how: str, what: str
+) -> None:
+    connections: list[ftsql.Connection] = []
+
+    def answering(asked: Asked) -> object:
+        if asked.method == "POST":
+            return Answer(b"<html>")
+        if "between" in how:
+            threading.Timer(0.2, _sigint).start()
+        else:
+            connections[0].interrupt() if how == "interrupt" else _sigint()
+            time.sleep(0.3)  # until then the answer is waited for
+        return {"data": [], "has_more": False}
+
+    server, db = at(answering, settle_seconds=20)
+    connections.append(db)
+    (tmp_path / "train.jsonl").write_text("{}")
+    sql = ONE if what == "a job" else f"SELECT upload_file('{tmp_path / 'train.jsonl'}')"
+    with pytest.raises(
+        ftsql.OutcomeUnknown, match=f"nobody can say what became of {what} that was .*Nothing was sent again"
+    ):
+        db.execute(sql).fetchall()
+    assert [asked.method for asked in server.asked] == ["POST", "GET"]
     assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("unknown",)]
 
 
