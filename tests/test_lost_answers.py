@@ -16,7 +16,7 @@ import pytest
 import ftsql
 from ftsql.fingerprint import listed_ids
 from ftsql.sandbox import Fault, Sandbox
-from tests.answering import Answer, Asked, job
+from tests.answering import Answer, Asked, api, job
 from tests.conftest import At, Connect, fill
 from tests.writing import CREATE, INSERT, ONE, alive, posts
 
@@ -196,6 +196,33 @@ def test_a_job_of_that_seed_with_another_model_or_file_is_not_taken(at: At) -> N
         db.execute(ONE)
     assert caught.value.candidates == ("ftjob-00001", "ftjob-00002")
     assert db.ftsql.last_job_id is None
+
+
+@pytest.mark.parametrize(("apart", "pages"), [(60, 1), (20, 2), (0, 3)])
+def test_a_lost_create_is_looked_for_among_the_jobs_of_the_last_hour(at: At, apart: int, pages: int) -> None:
+    now = int(time.time())
+    serving = api([job(number, created_at=now - apart * number) for number in range(300)])
+    server, db = at(lambda asked: Answer(b"<html>") if asked.method == "POST" else serving(asked), settle_seconds=0.1)
+    with pytest.raises(ftsql.OutcomeUnknown, match="No job like it is in the list so far"):
+        db.execute(ONE)
+    read = ["?limit=100", "?limit=100&after=ftjob-00099", "?limit=100&after=ftjob-00199"]
+    assert server.requests == ["POST ", *read[:pages]]
+
+
+def test_a_lost_create_is_found_at_the_very_end_of_that_hour(at: At) -> None:
+    found: list[dict[str, object]] = []
+    serving = api(found)
+    server, db = at(lambda asked: serving(asked) if found else Answer(b"<html>"), settle_seconds=0.1)
+    with pytest.raises(ftsql.OutcomeUnknown, match="The list could not be read either"):
+        db.execute(ONE)
+    ((sent_at, body),) = db.execute("SELECT at, body FROM ftsql_writes").fetchall()
+    found += [job(number, created_at=int(str(sent_at)) - 36 * (number + 1)) for number in range(100)]
+    sent = json.loads(str(body))
+    found += [job(100, **{**sent, "created_at": found[-1]["created_at"], "status": "running", "finished_at": None})]
+    server.asked.clear()
+    (said,) = db.ftsql.settle()
+    assert "created ftjob-00100, which is running" in said
+    assert server.requests == ["?limit=100", "?limit=100&after=ftjob-00099"]
 
 
 @pytest.mark.parametrize(
