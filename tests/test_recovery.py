@@ -101,6 +101,7 @@ def test_after_a_crash_the_next_opening_tells_of_every_row_and_sends_nothing(
     assert len(posts(sandbox)) == sent
     named = {id for (id,) in db.execute("SELECT job_id FROM ftsql_writes WHERE job_id IS NOT NULL")}
     assert named == {job["id"] for job in sandbox.jobs()}
+    assert len(lines) == 3
     for id in named:
         assert any(f"SELECT cancel_job('{id}')" in line for line in lines)
     db.close()
