@@ -81,7 +81,7 @@ def delete(sender: Waiter, write: Write) -> Row:
 
 def _is_deleted(write: Write, answer: Any, status: int) -> bool:
     """Whether an answer says that it is gone: nothing but the object's own word, or no content, does."""
-    if status == 204 or (status in GONE and answer is None):
+    if status == 204 or status in GONE:
         return True
     said = isinstance(answer, dict) and answer.get("deleted") is True and not answer.get("error")
     return said and answer.get("id") in (None, write.job_id)
