@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import apsw
@@ -146,6 +147,43 @@ def test_a_second_ctrl_c_gives_up_and_says_that_the_outcome_is_unknown(sandbox: 
     for timer in timers:
         timer.join()
     assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("unknown",)]
+    assert [request.method for request in sandbox.requests] == ["POST"]
+
+
+def test_ctrl_c_while_an_answer_is_read_stops_what_was_to_follow(at: At, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hook of the user's own, which a warning about the answer calls: there it comes as anywhere else."""
+
+    def answering(asked: Asked) -> object:
+        status = "cancelled" if asked.path.endswith("/cancel") else "running"
+        return job(1, model="m", status=status, seed=None, created_at=int(time.time()), finished_at=None)
+
+    server, db = at(answering)
+    shown: list[object] = []
+
+    def show(message: object, *_: object, **__: object) -> None:
+        shown.append(message)
+        if len(shown) == 1:
+            _sigint()
+
+    with warnings.catch_warnings(), pytest.raises(apsw.InterruptError, match="row 2 of 2: interrupted") as caught:
+        warnings.simplefilter("always")
+        monkeypatch.setattr(warnings, "showwarning", show)
+        db.execute(
+            "INSERT INTO fine_tuning_jobs (model, training_file, seed) VALUES ('m', 'file-abc', 5), ('m', 'b', 5)"
+        )
+    assert "ftjob-00001 was created and is cancelled now; 1 more row was not sent" in str(caught.value)
+    assert len(shown) == 2
+    assert server.requests == ["POST ", "POST /ftjob-00001/cancel"]
+
+
+def test_a_job_is_taken_back_though_nobody_interrupted_for_long(
+    sandbox: Sandbox, db: ftsql.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ftsql.sending.IN_FLIGHT_SECONDS", 0.0)
+    sandbox.fault(Fault(method="POST", path="/cancel$", latency=0.2))
+    with pytest.raises(ftsql.APIError, match="was created and is cancelled now"):
+        db.execute(INSERT + "('gpt-4o-mini', 'file-a'), ('gpt-4o-mini', 'file-none')")
+    assert alive(sandbox) == []
 
 
 @pytest.mark.parametrize("what", ["a job", "the upload of a file"])
@@ -191,9 +229,10 @@ def test_a_job_of_that_seed_with_another_model_or_file_is_not_taken(at: At) -> N
         ]
         return Answer(b"", 500)
 
-    _, db = at(answering, settle_seconds=0.1)
+    server, db = at(answering, settle_seconds=3)
     with pytest.raises(ftsql.OutcomeUnknown, match="These may be it: ftjob-00001, ftjob-00002") as caught:
         db.execute(ONE)
+    assert server.requests == ["POST ", "?limit=100"]  # another look could show nothing better
     assert caught.value.candidates == ("ftjob-00001", "ftjob-00002")
     assert db.ftsql.last_job_id is None
 

@@ -245,6 +245,32 @@ def test_two_statements_at_once_cost_at_most_one_look_each() -> None:
         assert len(sandbox.requests) == 2 * (1 + JOBS)
 
 
+@pytest.mark.parametrize("count", [5, 30])
+def test_what_a_statement_comes_back_to_is_neither_asked_for_nor_shown_again(at: At, count: int) -> None:
+    """Of more jobs than it keeps at hand, whose older events the store has by then."""
+    found = [job(number, status="running", finished_at=None) for number in range(70)]
+    of = {
+        f"/{one['id']}/events": [{"id": f"{one['id']}-{n}", "created_at": 1_790_000_000 - n} for n in range(count)]
+        for one in found
+    }
+    serving = api(found)
+
+    def answering(asked: Asked) -> Any:
+        events = of.get(asked.path.removeprefix("/fine_tuning/jobs"))
+        if events is None:
+            return serving(asked)
+        page = listed(events, asked.query, cap=25)
+        return {"data": page, "has_more": page[-1] is not events[-1]}
+
+    server, db = at(answering)
+    twice = "(SELECT id FROM fine_tuning_jobs UNION ALL SELECT id FROM fine_tuning_jobs) j"
+    sql = f"SELECT count(*), count(DISTINCT e.key) FROM {twice} CROSS JOIN fine_tuning_job_events e"
+    for pages in (1 + (count > 25), 1, 1):
+        server.asked.clear()
+        assert db.execute(f"{sql} ON e.fine_tuning_job_id = j.id").fetchall() == [(140 * count, 70 * count)]
+        assert len(server.requests) == 1 + 70 * pages
+
+
 def test_explain_says_that_each_job_costs_a_request() -> None:
     with account() as (sandbox, db):
         cost = db.ftsql.explain(JOIN)

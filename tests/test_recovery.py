@@ -18,7 +18,7 @@ import ftsql
 from ftsql.errors import ProgrammingError
 from ftsql.journal import Journal
 from ftsql.sandbox import Fault, Sandbox
-from tests.answering import PATH, Answer, Asked, job
+from tests.answering import PATH, Answer, Asked, Server, job
 from tests.conftest import At, Connect, fill
 from tests.writing import CREATE, INSERT, ONE, posts
 
@@ -391,6 +391,66 @@ def test_two_processes_that_find_the_same_open_write_settle_it_once(
         db = connect(store=path)
     assert any("was settled by another process meanwhile" in line for line in lines), lines
     assert len(states(db)) == 1
+
+
+@pytest.mark.parametrize("shows", [True, False])
+@pytest.mark.parametrize("kind", ["seed", "metadata"])
+def test_a_job_that_is_only_alike_is_ruled_out_where_the_list_shows_what_was_sent(
+    at: At, shows: bool, kind: str
+) -> None:
+    listed: list[dict[str, Any]] = []
+    accepts = True
+
+    def answering(asked: Asked) -> Any:
+        if asked.method == "GET":
+            return {"data": listed, "has_more": False}
+        if not accepts:
+            return Answer(b"<html>")
+        sent = json.loads(asked.body)
+        now = {"created_at": int(time.time()), "status": "running", "finished_at": None}
+        listed.append(job(1, **{**sent, **now, **({} if shows else {kind: None})}))
+        return {**listed[0], kind: sent[kind]}
+
+    columns, values = ("seed, ", "5, ") if kind == "metadata" else ("", "")
+    create = f"INSERT INTO fine_tuning_jobs ({columns}model, training_file) VALUES ({values}'gpt-4o-mini', 'file-a')"
+    _, db = at(answering, settle_seconds=0.1, absent_seconds=0.1)
+    db.execute(create)
+    accepts = False
+    with pytest.raises(ftsql.OutcomeUnknown):
+        db.execute(create)
+    listed.insert(0, {**listed[0], "id": "ftjob-other", "seed": 7, "metadata": {"of": "another"}})
+    db.ftsql.store.db.execute("UPDATE writes SET at = at - 60 WHERE state = 'unknown'")
+    (said,) = db.ftsql.settle()
+    if shows:
+        assert said.endswith("is closed: it was never accepted, for no job carries its fingerprint")
+    else:
+        assert "is unknown: these may be it: ftjob-other. Look again" in said
+    assert [state for _, state, *_ in states(db)] == ["committed", "refused" if shows else "unknown"]
+
+
+def test_what_another_providers_create_made_may_still_be_the_one_that_was_lost(
+    at: At, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway may show the ids of the server behind it."""
+    made = job(1, model="gpt-4o-mini", training_file="file-a", seed=None, created_at=int(time.time()))
+
+    def gateway(asked: Asked) -> Any:
+        return made if asked.method == "POST" else {"data": [made], "has_more": False}
+
+    def answering(asked: Asked) -> Any:
+        return Answer(b"<html>") if asked.method == "POST" else {"data": [made], "has_more": False}
+
+    with Server(gateway) as server:
+        config = tmp_path / "providers.toml"
+        config.write_text(f'[gateway]\nextends = "openai"\nbase_url = "{server.base_url}"\n')
+        _, db = at(answering, config=config, providers=["openai", "gateway"], settle_seconds=0.1, absent_seconds=0.1)
+        create = "INSERT INTO fine_tuning_jobs (model, training_file, provider) VALUES ('gpt-4o-mini', 'file-a', ?)"
+        db.execute(create, ("gateway",))
+        with pytest.raises(ftsql.OutcomeUnknown):
+            db.execute(create, ("openai",))
+        db.ftsql.store.db.execute("UPDATE writes SET at = at - 60")
+        (said,) = db.ftsql.settle()
+        assert "is unknown: these may be it: ftjob-00001. Look again" in said
 
 
 def test_two_jobs_of_one_fingerprint_are_named_and_neither_is_taken(sandbox: Sandbox, connect: Connect) -> None:

@@ -18,7 +18,7 @@ from ftsql import multipart
 from ftsql.progress import words
 from ftsql.requests import Counts
 from ftsql.sandbox import Fault, Sandbox
-from tests.answering import Answer
+from tests.answering import Answer, Asked
 from tests.conftest import At, Connect, as_nobody
 from tests.test_files import kept, sent
 
@@ -163,6 +163,26 @@ def test_a_file_that_was_there_long_before_is_not_the_one_uploaded(
         assert caught.value.candidates == ()
 
 
+def test_twins_that_appeared_since_are_never_called_never_accepted(at: At, train: Path) -> None:
+    stored: list[dict[str, Any]] = []
+    page = {"data": stored, "has_more": False}
+    _, db = at(
+        lambda asked: Answer(b"<html>") if asked.method == "POST" else page, settle_seconds=0.1, absent_seconds=0.1
+    )
+    with pytest.raises(ftsql.OutcomeUnknown):
+        db.execute("SELECT upload_file(?)", (str(train),)).fetchall()
+    db.ftsql.store.db.execute("UPDATE writes SET at = at - 60")
+    one = {"filename": "train.jsonl", "bytes": len(LINES), "purpose": "fine-tune", "created_at": int(time.time())}
+    stored += [{**one, "id": "file-1"}, {**one, "id": "file-2"}, {**one, "id": "file-3", "bytes": 1}]
+    (said,) = db.ftsql.settle()
+    assert "is unknown: these may be it: file-1, file-2. Look again" in said
+    assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("unknown",)]
+    del stored[1]
+    (said,) = db.ftsql.settle()
+    assert said.endswith("made the file file-1, which stays")
+    assert db.execute("SELECT state, job_id FROM ftsql_writes").fetchall() == [("committed", "file-1")]
+
+
 def test_a_rate_limited_upload_is_sent_again_and_whole(sandbox: Sandbox, db: ftsql.Connection, train: Path) -> None:
     sandbox.fault(Fault(method="POST", path=UPLOAD, status=429, headers={"Retry-After": "0.1"}))
     ((id,),) = db.execute("SELECT upload_file(?)", (str(train),)).fetchall()
@@ -216,6 +236,25 @@ def test_an_interrupt_breaks_an_upload_off_and_nothing_is_stored(
     assert time.monotonic() - began < 3
     assert kept(db) == []
     assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("refused",)]
+
+
+def test_an_interrupt_waits_for_the_answer_to_what_has_left_whole(
+    at: At, train: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ftsql.sending.STOP_SECONDS", 0.01)
+    connections: list[ftsql.Connection] = []
+
+    def answering(asked: Asked) -> Any:
+        connections[0].interrupt()
+        time.sleep(0.3)
+        return {"id": "file-1", "filename": "train.jsonl", "bytes": len(LINES), "purpose": "fine-tune"}
+
+    server, db = at(answering)
+    connections.append(db)
+    with pytest.raises(apsw.InterruptError, match="interrupt"):
+        db.execute("SELECT upload_file(?)", (str(train),)).fetchall()
+    assert server.requests == ["POST /files"]
+    assert db.execute("SELECT state, job_id FROM ftsql_writes").fetchall() == [("committed", "file-1")]
 
 
 @pytest.mark.parametrize("answer", ["none", "early", "closed"])
