@@ -8,7 +8,6 @@ import os
 import signal
 import threading
 import time
-import warnings
 from pathlib import Path
 
 import apsw
@@ -150,30 +149,37 @@ def test_a_second_ctrl_c_gives_up_and_says_that_the_outcome_is_unknown(sandbox: 
     assert [request.method for request in sandbox.requests] == ["POST"]
 
 
-def test_ctrl_c_while_an_answer_is_read_stops_what_was_to_follow(at: At, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hook of the user's own, which a warning about the answer calls: there it comes as anywhere else."""
-
-    def answering(asked: Asked) -> object:
-        status = "cancelled" if asked.path.endswith("/cancel") else "running"
-        return job(1, model="m", status=status, seed=None, created_at=int(time.time()), finished_at=None)
+@pytest.mark.parametrize("what", ["the grant of a checkpoint permission", "the upload of a file"])
+def test_a_second_ctrl_c_gives_up_other_writes_too_and_looks_for_nothing(at: At, tmp_path: Path, what: str) -> None:
+    def answering(_: Asked) -> object:
+        _sigint()
+        time.sleep(0.3)
+        _sigint()
+        time.sleep(0.3)
+        return {}
 
     server, db = at(answering)
-    shown: list[object] = []
+    (tmp_path / "train.jsonl").write_text("{}")
+    insert = "INSERT INTO fine_tuning_checkpoint_permissions (checkpoint, project_id) VALUES ('ft:x', 'proj-1')"
+    with pytest.raises(ftsql.OutcomeUnknown, match=f"what became of {what} .* interrupted before its answer came"):
+        db.execute(insert if "grant" in what else f"SELECT upload_file('{tmp_path / 'train.jsonl'}')").fetchall()
+    assert [asked.method for asked in server.asked] == ["POST"]
+    assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("unknown",)]
 
-    def show(message: object, *_: object, **__: object) -> None:
-        shown.append(message)
-        if len(shown) == 1:
+
+def test_ctrl_c_while_a_delete_is_looked_at_is_what_the_record_says(at: At) -> None:
+    def answering(asked: Asked) -> object:
+        if asked.method == "DELETE":
+            return Answer(b"<html>")
+        if any(asked.method == "DELETE" for asked in server.asked):
             _sigint()
+            time.sleep(0.3)
+        return {"id": "file-1"}
 
-    with warnings.catch_warnings(), pytest.raises(apsw.InterruptError, match="row 2 of 2: interrupted") as caught:
-        warnings.simplefilter("always")
-        monkeypatch.setattr(warnings, "showwarning", show)
-        db.execute(
-            "INSERT INTO fine_tuning_jobs (model, training_file, seed) VALUES ('m', 'file-abc', 5), ('m', 'b', 5)"
-        )
-    assert "ftjob-00001 was created and is cancelled now; 1 more row was not sent" in str(caught.value)
-    assert len(shown) == 2
-    assert server.requests == ["POST ", "POST /ftjob-00001/cancel"]
+    server, db = at(answering)
+    with pytest.raises((KeyboardInterrupt, ftsql.Error)):
+        db.execute("DELETE FROM files WHERE id = 'file-1'")
+    assert db.execute("SELECT state, error FROM ftsql_writes").fetchall() == [("unknown", "KeyboardInterrupt")]
 
 
 def test_a_job_is_taken_back_though_nobody_interrupted_for_long(

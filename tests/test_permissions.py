@@ -14,7 +14,8 @@ import ftsql
 from ftsql.errors import IntegrityError, ProgrammingError
 from ftsql.sandbox import Fault, Sandbox
 from ftsql.stackql import translate
-from tests.conftest import CANARY, Connect, fill
+from tests.answering import Answer, Asked
+from tests.conftest import CANARY, At, Connect, fill
 from tests.test_files import sent
 from tests.test_recovery import killed, told
 from tests.writing import INSERT
@@ -113,6 +114,8 @@ def test_a_grant_that_is_not_found_is_unknown_and_what_was_granted_before_it_is_
     with pytest.raises(ftsql.OutcomeUnknown, match="nobody can say what became of the grant") as caught:
         db.execute(GRANT + f"'a'), ('{CKPT}', 'b')")
     assert "was created and is deleted now" in str(caught.value)
+    shown = f"WHERE fine_tuned_model_checkpoint = '{CKPT}' AND project_id = 'b'"
+    assert f"SELECT id, * FROM fine_tuning_checkpoint_permissions {shown}" in str(caught.value)
     assert projects(db) == []
     assert [state for (state,) in db.execute("SELECT state FROM ftsql_writes")] == ["cancelled", "unknown", "committed"]
 
@@ -224,6 +227,30 @@ def test_after_a_crash_the_next_opening_tells_and_sends_nothing(
         assert "is deleted now" in db.ftsql.decide(1, "cancel")
         assert projects(db) == []
         assert db.execute("SELECT count(*) FROM ftsql_writes WHERE open").get == 0
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_permission_whose_delete_was_answered_oddly_is_looked_for_in_the_list(at: At, gone: bool) -> None:
+    granted = [{"id": f"cp-{number}", "project_id": "a", "created_at": 1_790_000_000 - number} for number in range(3)]
+
+    def answering(asked: Asked) -> Any:
+        if asked.method == "DELETE":
+            if gone:
+                del granted[1]
+            return Answer(b"<html>")
+        return {"data": granted, "has_more": False}
+
+    server, db = at(answering)
+    sql = f"DELETE FROM fine_tuning_checkpoint_permissions WHERE fine_tuned_model_checkpoint = '{CKPT}' AND id = 'cp-1'"
+    if gone:
+        db.execute(sql)
+    else:
+        with pytest.raises(ftsql.APIError, match="the checkpoint permission cp-1 is still there"):
+            db.execute(sql)
+    path = f"/fine_tuning/checkpoints/{CKPT}/permissions"
+    assert [asked.path for asked in server.asked] == [path, f"{path}/cp-1", path]
+    state = "committed" if gone else "refused"
+    assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [(state,)]
 
 
 @pytest.mark.parametrize("accepted", [True, False])

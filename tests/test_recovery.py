@@ -247,6 +247,54 @@ def test_another_key_may_find_the_job_but_never_proves_that_there_is_none(
     assert "the account that it was sent from is not active here" in nobody.ftsql.settle()[0]
 
 
+@pytest.mark.parametrize("what", ["an upload", "a delete"])
+@pytest.mark.parametrize("key", ["the same key", "another key"])
+def test_what_another_key_sees_of_files_proves_nothing(
+    at: At, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, key: str
+) -> None:
+    (tmp_path / "a").write_text("{}")
+    size = (tmp_path / "a").stat().st_size
+    one = {"id": "file-1", "filename": "a", "bytes": size, "purpose": "fine-tune", "created_at": int(time.time())}
+    broken = False
+
+    def answering(asked: Asked) -> Any:
+        if asked.method != "GET":
+            return Answer(b"<html>")
+        if broken:
+            return Answer({"error": {"message": "not now"}}, 403)
+        if asked.path == "/files":
+            return {"data": [one], "has_more": False}
+        return Answer({"error": {"message": "No such File object: file-1"}}, 404) if deleted else one
+
+    deleted: list[bool] = []
+    _, db = at(answering, store=tmp_path / "store.db", settle_seconds=0.1)
+    db.execute("BEGIN; DELETE FROM files WHERE id = 'file-1'" if what == "a delete" else "BEGIN").fetchall()
+    broken = True
+    with pytest.raises(ftsql.APIError, match="nobody can say"):
+        db.execute("COMMIT" if what == "a delete" else f"SELECT upload_file('{tmp_path / 'a'}')").fetchall()
+    assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("unknown",)]
+    db.close()
+    broken = False
+    deleted.append(True)
+    if key == "another key":
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-another-0123456789")
+    with told(), ftsql.connect(store=tmp_path / "store.db", absent_seconds=0.1) as db:
+        (said,) = db.ftsql.settle()
+        words = {
+            ("an upload", "the same key"): "made the file file-1, which stays",
+            ("an upload", "another key"): "is unknown: these may be it: file-1. Look again",
+            ("a delete", "the same key"): "took effect: the file is gone",
+            (
+                "a delete",
+                "another key",
+            ): "stays open: no such file is to be seen here, which does not prove that it is gone",
+        }
+        assert words[what, key] in said
+        state = "unknown" if key == "another key" else "committed"
+        assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [(state,)]
+    db.close()
+
+
 def test_the_opening_survives_a_dead_network_and_looks_the_next_time(
     sandbox: Sandbox, connect: Connect, tmp_path: Path
 ) -> None:
