@@ -54,7 +54,7 @@ class Results(Nested):
     def __init__(self, look: Look, resource: Resource) -> None:
         super().__init__(look, resource)
         self._rows: OrderedDict[Parent, list[Row]] = OrderedDict()  # of late, for a join that comes back to them
-        self._files: dict[Account, Known | None] = {}
+        self._files: dict[Account, Known] = {}
 
     def rows(self, parents: Sequence[Parent], *, placed: bool = False) -> Iterator[Row]:
         for number, parent in enumerate(parents):
@@ -72,20 +72,18 @@ class Results(Nested):
             job = seen(self._look, (account, id)) if (account, id) not in self._rows else None
             known = self._known(account)
             for file in _files(job) if job is not None and is_finished(job.status) else ():
-                if in_url(account, file) and not (known is not None and known.holds_any([file])):
+                if in_url(account, file) and not known.holds_any([file]):
                     contents.of(self._look).ask(account, file, must=False)
 
     def _read(self, account: Account, id: str) -> list[Row]:
         """The results of one job, in the order of its files."""
-        job = seen(self._look, (account, id))
-        if job is None or not is_finished(job.status):
-            job = self._look.get(account, id)
+        job = seen(self._look, (account, id)) or self._look.get(account, id)
         if job is None:
             return []
         found: list[Row] = []
         known = self._known(account)
         for file in _files(job):
-            kept = None if known is None else known.row(file)
+            kept = known.row(file)
             if kept is not None:
                 rows = parsed(account, id, file, str(kept.raw.get("content")), self._look.tell)
                 self._look.count(len(rows))
@@ -107,7 +105,7 @@ class Results(Nested):
                 )
                 continue
             found += rows
-            if known is not None and is_finished(job.status) and 0 < len(text) <= MAX_KEPT:
+            if is_finished(job.status) and 0 < len(text) <= MAX_KEPT:
                 raw = {"id": file, "content": text}
                 known.save([Row(account.name, {"id": file, "status": job.status}, raw)])
                 if known.holds_any([file]):
@@ -116,13 +114,11 @@ class Results(Nested):
             row.position = number
         return found
 
-    def _known(self, account: Account) -> Known | None:
+    def _known(self, account: Account) -> Known:
         """The store's place of an account's result files."""
-        store = self._look.store
         if account not in self._files:
-            usable = store if store is not None and not account.missing() else None
-            settings = self._look.settings
-            self._files[account] = Known(usable, account, settings, FILE, "content") if usable is not None else None
+            assert self._look.store is not None
+            self._files[account] = Known(self._look.store, account, self._look.settings, FILE, "content")
         return self._files[account]
 
 

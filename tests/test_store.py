@@ -196,6 +196,34 @@ def test_the_days_limit_holds_for_all_connections_of_a_store(
     one.execute(ONE)
 
 
+def test_the_days_limit_counts_what_others_sent_before_the_commit(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path
+) -> None:
+    one, two = (connect(store=tmp_path / "store.db", max_creates_per_day=3) for _ in range(2))
+    one.execute("BEGIN; " + INSERT + "('gpt-4o-mini', 'file-a'), ('gpt-4o-mini', 'file-b')")
+    two.execute(INSERT + "('gpt-4o-mini', 'file-a'), ('gpt-4o-mini', 'file-b')")
+    with pytest.raises(ProgrammingError, match="2 were sent in the last 24 hours, and 2 more would be too many"):
+        one.execute("COMMIT")
+    assert len(sandbox.jobs()) == 2
+    one.execute(ONE)
+    assert len(sandbox.jobs()) == 3
+
+
+def test_what_waits_for_its_commit_counts_for_the_days_limit(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path
+) -> None:
+    db = connect(store=tmp_path / "store.db", max_creates_per_day=3)
+    db.execute(ONE)
+    db.execute("BEGIN")
+    for _ in range(2):
+        db.execute(ONE)
+    with pytest.raises(ProgrammingError, match="max_creates_per_day = 3: 1 were sent in the last 24 hours, and 3 more"):
+        db.execute(ONE)
+    db.execute("UPDATE fine_tuning_jobs SET status = 'cancelled' WHERE status <> 'cancelled'")  # is no create
+    db.execute("COMMIT")
+    assert len(sandbox.jobs()) == 3
+
+
 def test_the_sandbox_inside_the_process_leaves_the_users_store_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
