@@ -10,6 +10,7 @@ import apsw
 import pytest
 
 import ftsql
+from ftsql.errors import ProgrammingError
 from ftsql.sandbox import Sandbox
 from tests.conftest import Connect
 from tests.writing import INSERT, ONE, alive, failing, posts
@@ -157,6 +158,29 @@ def test_a_refused_row_fails_the_transaction_and_the_error_says_what_became_of_a
     assert f"{job['id']} was created and is cancelled now" in text
     assert "1 more row was not sent" in text
     assert db.ftsql.take_created() == []
+
+
+def test_more_than_one_write_is_sent_only_once_somebody_confirmed(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    asked: list[str] = []
+    answers = iter([False, True, True])
+
+    def confirm(question: str) -> bool:
+        asked.append(question)
+        return next(answers)
+
+    db.ftsql.ask_before(confirm)
+    db.execute(ONE)
+    assert asked == []
+    several = f"BEGIN; DELETE FROM files WHERE id IN ('file-g', 'file-h'); {ONE}; COMMIT"
+    with pytest.raises(ProgrammingError, match="not confirmed: nothing was sent, and the transaction is rolled back"):
+        db.execute(several)
+    assert not db.in_transaction
+    assert alive(sandbox) == ["file-a"]
+    db.execute(several)
+    db.execute(INSERT + "('gpt-4o-mini', 'file-b'), ('gpt-4o-mini', 'file-c')")
+    assert asked == ["create 1 fine-tuning job and delete 2 files?"] * 2 + ["create 2 fine-tuning jobs?"]
+    assert alive(sandbox) == ["file-a", "file-a", "file-b", "file-c"]
+    assert db.execute("SELECT count(*) FROM files WHERE id IN ('file-g', 'file-h')").get == 0
 
 
 def test_a_busy_commit_sends_once_and_a_rollback_after_it_cancels(
