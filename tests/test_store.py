@@ -52,6 +52,20 @@ def test_a_store_that_others_could_read_is_closed_to_them(connect: Connect, tmp_
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_its_size_is_that_of_its_files_whichever_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path / "store.db")
+    with store.transaction() as db:
+        db.execute("INSERT INTO meta VALUES ('more', 1)")
+    both = [(tmp_path / name).stat().st_size for name in ("store.db", "store.db-wal")]
+    assert store.size() == sum(both) > max(both) > 0
+    store.db.pragma("journal_mode", "delete")  # what it is where the file system has no shared memory
+    assert store.size() == (tmp_path / "store.db").stat().st_size > 0
+    store.close()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ":memory:").write_text("a file of that name")
+    assert Store().size() == 0
+
+
 def test_no_credential_is_in_the_file(connect: Connect, tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     db = connect(store=path)

@@ -11,7 +11,7 @@ import apsw
 import pytest
 
 import ftsql
-from ftsql.errors import OperationalError
+from ftsql.errors import OperationalError, ProgrammingError
 from ftsql.sandbox import Fault, Sandbox
 from tests.conftest import Connect
 from tests.writing import INSERT, ONE, alive, failing, posts
@@ -216,6 +216,29 @@ def test_what_or_fail_keeps_is_told_like_what_a_commit_made(sandbox: Sandbox, db
     ]
     assert [row.id for row in db.ftsql.take_created()] == [db.ftsql.last_job_id] == [job["id"]]
     assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("committed",), ("refused",)]
+
+
+def test_more_than_one_write_is_sent_only_once_somebody_confirmed(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    asked: list[str] = []
+    answers = iter([False, True, True])
+
+    def confirm(question: str) -> bool:
+        asked.append(question)
+        return next(answers)
+
+    db.ftsql.ask_before(confirm)
+    db.execute(ONE)
+    assert asked == []
+    several = f"BEGIN; DELETE FROM files WHERE id IN ('file-g', 'file-h'); {ONE}; COMMIT"
+    with pytest.raises(ProgrammingError, match="not confirmed: nothing was sent, and the transaction is rolled back"):
+        db.execute(several)
+    assert not db.in_transaction
+    assert alive(sandbox) == ["file-a"]
+    db.execute(several)
+    db.execute(INSERT + "('gpt-4o-mini', 'file-b'), ('gpt-4o-mini', 'file-c')")
+    assert asked == ["create 1 fine-tuning job and delete 2 files?"] * 2 + ["create 2 fine-tuning jobs?"]
+    assert alive(sandbox) == ["file-a", "file-a", "file-b", "file-c"]
+    assert db.execute("SELECT count(*) FROM files WHERE id IN ('file-g', 'file-h')").get == 0
 
 
 def test_a_busy_commit_sends_once_and_a_rollback_after_it_cancels(
