@@ -116,7 +116,7 @@ class Registration:
 
         Raises ProgrammingError where the write is not open or the decision does not fit its state.
         """
-        return recovery.decide(self._session, write_id, decision, job_id)
+        return recovery.decide(self._session, write_id, decision, job_id or "")
 
     def refresh(self) -> None:
         """Have the next listing of every account read all of it, which finds what was deleted elsewhere."""

@@ -142,7 +142,7 @@ def is_not_found(account: Account, answer: Response, resource: Resource = JOBS, 
     if answer.status not in GONE:
         return False
     message, code, param = words(_decoded(answer.body))
-    if code is not None and code in account.provider.not_found:
+    if code in account.provider.not_found:
         return True
     if message:
         pattern = account.provider.not_found_message

@@ -134,10 +134,10 @@ class Transport:
                 response.extensions["network_stream"].close()
             received = bytearray()
             chunks = unpacked(response.iter_raw(), response.headers.get("content-encoding", ""))
-            keeps = into is not None and response.status_code == 200
+            keeper = into if response.status_code == 200 else None
             try:
-                if into is not None and keeps:
-                    into.take(deadline.renewed(chunks), stopped)
+                if keeper is not None:
+                    keeper.take(deadline.renewed(chunks), stopped)
                     chunks = iter(())
                 for chunk in chunks:
                     received += chunk
@@ -150,7 +150,7 @@ class Transport:
                 for name, value in response.headers.items()
                 if TOLD.fullmatch(name.lower())
             }
-            kept = into.size if into is not None and keeps else 0
+            kept = 0 if keeper is None else keeper.size
             return Response(response.status_code, headers, bytes(received), url, kept)
 
     def tried(self, once: Callable[[], Response], body: object = None) -> Response | APIConnectionError:

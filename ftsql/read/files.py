@@ -54,9 +54,7 @@ class Contents:
         if kept is not None:
             self._kept[account, id] = kept
         else:
-            call = self._cache.start(
-                account, f"{FILES.path}/{id}/content", None, must, kind="get", resource=FILES, plain=True
-            )
+            call = self._cache.start(account, f"{FILES.path}/{id}/content", None, must, resource=FILES, plain=True)
             if call is not None:
                 self._calls[account, id] = call
 
@@ -94,7 +92,7 @@ class Results(OtherResources):
     def __init__(self, cache: StatementCache, resource: Resource) -> None:
         super().__init__(cache, resource)
         self._rows: OrderedDict[Parent, list[Row]] = OrderedDict()  # of late, for a join that comes back to them
-        self._files: dict[Account, Cache | None] = {}
+        self._files: dict[Account, Cache] = {}
 
     def rows(self, parents: Sequence[Parent], *, placed: bool = False) -> Iterator[Row]:
         for number, parent in enumerate(parents):
@@ -112,20 +110,18 @@ class Results(OtherResources):
             job = seen(self._cache, (account, id)) if (account, id) not in self._rows else None
             stored = self._stored(account)
             for file in _files(job) if job is not None and is_finished(job.status) else ():
-                if in_url(account, file) and not (stored is not None and stored.holds_any([file])):
+                if in_url(account, file) and not stored.holds_any([file]):
                     contents_of(self._cache).ask(account, file, must=False)
 
     def _read(self, account: Account, id: str) -> list[Row]:
         """The results of one job, in the order of its files."""
-        job = seen(self._cache, (account, id))
-        if job is None or not is_finished(job.status):
-            job = self._cache.get(account, id)
+        job = seen(self._cache, (account, id)) or self._cache.get(account, id)
         if job is None:
             return []
         found: list[Row] = []
         stored = self._stored(account)
         for file in _files(job):
-            kept = None if stored is None else stored.row(file)
+            kept = stored.row(file)
             if kept is not None:
                 rows = parsed(account, id, file, str(kept.raw.get("content")), self._cache.tell)
                 self._cache.count(len(rows))
@@ -147,7 +143,7 @@ class Results(OtherResources):
                 )
                 continue
             found += rows
-            if stored is not None and is_finished(job.status) and 0 < len(text) <= MAX_KEPT:
+            if is_finished(job.status) and 0 < len(text) <= MAX_KEPT:
                 raw = {"id": file, "content": text}
                 stored.save([Row(account.name, {"id": file, "status": job.status}, raw)])
                 if stored.holds_any([file]):
@@ -156,13 +152,11 @@ class Results(OtherResources):
             row.position = number
         return found
 
-    def _stored(self, account: Account) -> Cache | None:
+    def _stored(self, account: Account) -> Cache:
         """The store's place of an account's result files."""
-        store = self._cache.store
         if account not in self._files:
-            usable = store if store is not None and not account.missing() else None
-            settings = self._cache.settings
-            self._files[account] = Cache(usable, account, settings, FILE, "content") if usable is not None else None
+            assert self._cache.store is not None
+            self._files[account] = Cache(self._cache.store, account, self._cache.settings, FILE, "content")
         return self._files[account]
 
 

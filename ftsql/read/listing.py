@@ -147,7 +147,6 @@ class Listing:
         self._cursor: str | None = None
         self._tail: int | None = None  # created_at of the last row read in this pass
         self._falls = 0
-        self._cursor_checked = False
         self._last: tuple[int, int] = (0, 0)  # rows of the last page, and how many were asked for
         self._pages = 0  # of this pass
         self._sizes: set[int] = set()  # that were asked for
@@ -302,10 +301,9 @@ class Listing:
     def _moved(self, page: Page, rows: Sequence[Row], fresh: Sequence[Row]) -> bool:
         """Whether the list changed between two pages, so that what stood between them may be lost."""
         ids = {row.id for row in rows}
-        if self._cursor is not None and len(fresh) < max(len(rows), 1) and not self._cursor_checked:
+        if self._cursor is not None and len(fresh) < max(len(rows), 1):
             # An end, or a page that shows again what was seen: both are also what servers answer when
             # the job that the page hangs on was deleted.
-            self._cursor_checked = True
             # A page that was asked for only because nobody said that there is none has to be empty.
             plain_end = page.has_more is None and not rows and not may_be_cut(*self._last)
             if not plain_end and self._cursor not in ids and self._cursor_is_gone():
@@ -331,7 +329,7 @@ class Listing:
             if not rows and self._last[0] < self._last[1]:
                 self.notice(ends_at=time.time())
             return False
-        goes_on = self._cursor is not None and self._last[0] < self._last[1]
+        goes_on = self._last[0] < self._last[1]
         if len(rows) > self._habits.largest or goes_on > self._habits.goes_on:
             self.notice(largest=max(len(rows), self._habits.largest), goes_on=goes_on or self._habits.goes_on)
         return hinted or not self._is_known_to_end(page, len(rows), size)
@@ -400,11 +398,11 @@ class Listing:
 
         Then the count stays if fewer are asked for. A server that gives as many all the same is believed.
         """
-        if not page.is_counted:
+        if not page.is_counted or len(rows) < 2:  # of one row no fewer can be asked for
             return False
         again = self._first_page(max(min(size, len(rows)) // 2, 1))
         if len(again.objects) >= len(rows):
-            return len(rows) > 1 and len(again.objects) == len(rows)
+            return len(again.objects) == len(rows)
         return again.total == page.total if page.total is not None else (again.pages or 0) > 1
 
     def _check_whole(self, rows: Sequence[Row], size: int) -> None:
@@ -416,7 +414,6 @@ class Listing:
 
     def _first_page(self, limit: int) -> Page:
         """The first page, of so many rows at most, once more."""
-        self.pages += 1
         call = self._ask.start({**self._filter, "limit": str(limit)}, True)
         assert call is not None
         return decoded(self.account.name, self._resource.noun, self._ask.finish(call))
@@ -427,7 +424,7 @@ class Listing:
             raise self._contradiction(
                 f"goes on after {self._resource.noun}s without an id of their own, and cannot be asked for more"
             )
-        self._cursor, self._cursor_checked = str(rows[-1].values["id"]), False
+        self._cursor = str(rows[-1].values["id"])
 
     def _end(self) -> None:
         """Everything was read."""
@@ -511,7 +508,7 @@ class Listing:
                 self._seen[row.id] = 0
             if row.id in self.by_id:
                 continue
-            if again and self.ordered and self.rows and (created_at or 0) > (self.rows[-1].created_at or 0):
+            if again and self.ordered and (created_at or 0) > (self.rows[-1].created_at or 0):
                 continue  # created after this statement's look began
             self.by_id[row.id] = len(self.rows)
             self.rows.append(row)

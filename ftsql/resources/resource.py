@@ -265,7 +265,7 @@ class Resource:
 
     def _complaint(self, objects: Sequence[object], error: ErrorDetails) -> str:
         place = error["loc"]
-        index = place[0] if place and isinstance(place[0], int) else 0
+        index = int(place[0])
         culprit = objects[index]
         name = culprit.get("id") if isinstance(culprit, dict) else None
         field = str(place[1]) if len(place) > 1 else "the object"

@@ -66,6 +66,7 @@ def install(connection: apsw.Connection, *, read_only: bool, trust_file: bool) -
     """
     before: Authorizer | None = connection.authorizer
     weak = weakref.proxy(connection)  # which holds the guard
+    uri = connection.open_flags & apsw.SQLITE_OPEN_URI  # else file:x is a name like any other
     temporary = _named(connection, "temp", TRIGGERS)
     # Names of triggers that live in files: a TEMP trigger of such a name is not told apart from them.
     filed: set[str] = set()
@@ -78,6 +79,9 @@ def install(connection: apsw.Connection, *, read_only: bool, trust_file: bool) -
             virtual |= _named(connection, str(name), VIRTUAL) if name != LIVE else set()
 
     def guard(code: int, first: str | None, second: str | None, schema: str | None, inner: str | None) -> int:
+        # First of all: even to look into a file may make it.
+        if read_only and (_changes(code, first, second) or (code == apsw.SQLITE_ATTACH and _makes(first, uri))):
+            raise ProgrammingError("refused: the connection is read-only (read_only=True, --read-only)")
         if code == apsw.SQLITE_CREATE_TEMP_TRIGGER:
             temporary.add(str(first).lower())
         elif code == apsw.SQLITE_DROP_TEMP_TRIGGER:
@@ -87,10 +91,8 @@ def install(connection: apsw.Connection, *, read_only: bool, trust_file: bool) -
         elif code == apsw.SQLITE_CREATE_VTABLE and schema != LIVE:
             virtual.add(str(first).lower())
         elif code == apsw.SQLITE_ATTACH and not trust_file:
-            filed.update(_attached(first, TRIGGERS))
-            virtual.update(_attached(first, VIRTUAL))
-        if read_only and (_changes(code, first, second) or (code == apsw.SQLITE_ATTACH and _makes(first))):
-            raise ProgrammingError("refused: the connection is read-only (read_only=True, --read-only)")
+            filed.update(_attached(first, TRIGGERS, uri))
+            virtual.update(_attached(first, VIRTUAL, uri))
         if (
             not trust_file
             and code in WRITES
@@ -131,14 +133,14 @@ def _named(connection: apsw.Connection, schema: str, which: str) -> set[str]:
     return {name for (name,) in connection.execute(f'SELECT lower(name) FROM "{quoted}".sqlite_schema WHERE {which}')}
 
 
-def _attached(path: str | None, which: str) -> set[str]:
+def _attached(path: str | None, which: str, uri: int) -> set[str]:
     """The names of the triggers or virtual tables in a file about to be attached; EVERY where they cannot be read."""
     if path is None:
         return {EVERY}  # an expression, whose value is not known yet
     if path in ("", ":memory:"):
         return set()
     try:
-        other = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+        other = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY | uri)
     except apsw.CantOpenError:
         return set()  # a new file
     except apsw.Error:
@@ -151,12 +153,16 @@ def _attached(path: str | None, which: str) -> set[str]:
         other.close()
 
 
-def _makes(path: str | None) -> bool:
+def _makes(path: str | None, uri: int) -> bool:
     """Whether an ATTACH, or a VACUUM INTO, would make a file, or fill an empty one; an expression might."""
     if path is None:
         return True
-    name = unquote(path[5:].partition("?")[0]) if path.startswith("file:") else path
-    if name in ("", MEMORY) or (path.startswith("file:") and "mode=memory" in path):
+    name, query = path, ""
+    if uri and path.startswith("file:"):
+        name, _, query = path[5:].partition("#")[0].partition("?")
+        name = unquote(name)
+    # Of several modes the last one counts, and after memory SQLite lets any follow.
+    if name in ("", MEMORY) or {*query.split("&")} - {"cache=shared", "cache=private"} == {"mode=memory"}:
         return False
     return not os.path.exists(name) or os.path.getsize(name) == 0
 

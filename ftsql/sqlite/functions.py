@@ -233,7 +233,7 @@ def _last(session: Session) -> SQLiteValue:
 
 def _owner(session: Session, name: str, id: SQLiteValue, provider: SQLiteValue) -> Client:
     """The client of the provider that has the job; with several active, exactly one must."""
-    if not isinstance(id, str) or not any(in_url(account, id) for account in session.accounts or ()):
+    if not isinstance(id, str) or not any(in_url(account, id) for account in session.accounts):
         if session.accounts:
             raise ProgrammingError(f"{name}: {id!r:.80} is no job's id")
     elif provider is None and len(session.clients) > 1:

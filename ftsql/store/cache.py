@@ -125,7 +125,7 @@ class Cache:
             sql = "SELECT horizon, looked_at, full_at, generation FROM covers WHERE cover = ?"
             row: Any = db.execute(sql, (self._cover(db),)).fetchone() or (None, 0, None, 0)
             self._generation = row[3]
-            due = row[0] is None or not row[2] or not is_recent(row[2], self._refresh_seconds)
+            due = not row[2] or not is_recent(row[2], self._refresh_seconds)
             return None if due else Cover(row[0], row[1])
 
         return self._safe(read, None)

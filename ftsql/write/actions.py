@@ -20,7 +20,7 @@ from ftsql.api.responses import GONE, words
 from ftsql.errors import APIError, DataError, OperationalError, OutcomeUnknown, warn
 from ftsql.read.other_resources import OtherResources
 from ftsql.read.statement_cache import StatementCache
-from ftsql.resources.definitions import FILES, MODELS, PERMISSIONS
+from ftsql.resources.definitions import FILES, JOBS, MODELS, PERMISSIONS
 from ftsql.resources.resource import Resource, Row
 from ftsql.settings import Settings
 from ftsql.store.journal import Journal
@@ -67,9 +67,9 @@ def delete(sender: Waiter, write: Write) -> Row:
         still = exists(write.client, sender, write, write.resource, write.parent, str(write.job_id))
     except (APIError, DataError) as error:
         write.unsure = True
-        lost = refusal if refusal is not None or not isinstance(error, APIError) else error
-        if lost is None:
-            raise
+        lost = refusal or error
+        if isinstance(lost, DataError):
+            lost = APIError(str(lost).removeprefix(f"{write.provider}: "), provider=write.provider)
         lost.message = f"nobody can say whether the {write.target} was deleted: {lost.message}"
         sql = query(write.resource, write.parent, write.job_id, None)
         lost.hint = f"See whether it is still there: {sql}"
@@ -81,7 +81,7 @@ def delete(sender: Waiter, write: Write) -> Row:
 
 def _is_deleted(write: Write, answer: Any, status: int) -> bool:
     """Whether an answer says that it is gone: nothing but the object's own word, or no content, does."""
-    if status == 204 or (status in GONE and answer is None):
+    if status == 204 or status in GONE:
         return True
     said = isinstance(answer, dict) and answer.get("deleted") is True and not answer.get("error")
     return said and answer.get("id") in (None, write.job_id)
@@ -138,15 +138,15 @@ def query(resource: Resource, parent: str, id: str | None, request: Mapping[str,
     return f"SELECT id, * FROM {resource.table} WHERE {condition}"
 
 
-def about(path: str) -> tuple[Resource, str] | None:
-    """The resource and parent that a write's path is about; None for jobs."""
+def about(path: str) -> tuple[Resource, str]:
+    """The resource and parent that a write's path is about."""
     for resource in OF:
         before, _, after = resource.path.partition("{}")
         if not resource.parent and (path == before or path.startswith(before + "/")):
             return resource, ""
         if resource.parent and path.startswith(before) and after in path[len(before) :]:
             return resource, path[len(before) :].partition(after)[0]
-    return None
+    return JOBS, ""
 
 
 def exists(client: Client, sender: Waiter, asker: Asker, resource: Resource, parent: str, id: str) -> bool:

@@ -192,8 +192,8 @@ def _check(provider: str, name: str, value: Any, field: CreateField) -> None:
         raise refuse(f"is a number {_range(field.minimum, field.maximum)}")
     low, high = field.exclusive_minimum, field.exclusive_maximum
     if number and ((low is not None and value <= low) or (high is not None and value >= high)):
-        above = f"above {low:.0f}" if low is not None else ""
-        below = f"below {high:.0f}" if high is not None else ""
+        above = f"above {_written(low)}" if low is not None else ""
+        below = f"below {_written(high)}" if high is not None else ""
         raise refuse(f"is a number {' and '.join(filter(None, (above, below)))}")
     if isinstance(value, str) and _outside(len(value), field.min_length, field.max_length):
         raise refuse(f"has {_range(field.min_length, field.max_length)} characters")
@@ -218,5 +218,9 @@ def _outside(value: float, low: float | None, high: float | None) -> bool:
 
 def _range(low: float | None, high: float | None) -> str:
     if low is None or high is None:
-        return f"up to {high:.0f}" if high is not None else f"of {low:.0f} or more"
-    return f"from {low:.0f} to {high:.0f}"
+        return f"up to {_written(high)}" if high is not None else f"of {_written(low)} or more"
+    return f"from {_written(low)} to {_written(high)}"
+
+
+def _written(limit: float | None) -> str:
+    return f"{limit:.12f}".rstrip("0").rstrip(".")

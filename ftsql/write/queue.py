@@ -164,6 +164,12 @@ class Queue:
         else:
             fates = self._cancel(done)
         fates += [f"{write.job_id} is {write.row.state} now" for write in changed if write.row]
+        refused = [write for write in queued if not write.makes and write.error not in (None, error)]
+        fates += [
+            f"{write.job_id} could not be {'deleted' if write.action == 'delete' else 'changed'} "
+            f"({str(write.error).rstrip('.')})"
+            for write in refused
+        ]
         unsent = sum(1 for write in queued if write.state == "queued")
         self.sender.drop(queued, "a row before it failed")
         if unsent:

@@ -20,11 +20,12 @@ from ftsql.read.statement_cache import StatementCache
 from ftsql.resources.definitions import JOBS, is_finished
 from ftsql.resources.resource import Row
 from ftsql.settings import Settings
+from ftsql.sqlite.session import Session
 from ftsql.store.journal import Entry, Journal, State
 from ftsql.write import actions as effects
 from ftsql.write.fingerprint import Fingerprint, carries, condition, keeps, listed_ids, look_up
 from ftsql.write.sender import Sender
-from ftsql.write.write import CANCELLED, Write, leads_to
+from ftsql.write.write import CANCELLED, MAKES, Write, leads_to
 
 Decision = Literal["keep", "cancel", "none", "job"]
 OPENING_SECONDS = 10.0  # how long opening a store may look for what a crash left
@@ -79,21 +80,25 @@ def settle(session: Opened) -> list[str]:
     return [_looked(caches, entry) for entry in session.journal.open()]
 
 
-def decide(session: Opened, write_id: int, decision: Decision, job_id: str | None = None) -> str:
+def decide(session: Session, write_id: int, decision: Decision, job_id: str = "") -> str:
     """Close an open write by the user's word; gives what it is now.
 
-    ``keep`` and ``cancel`` are for a job that exists, ``none`` (no job came of it) and ``job`` (it is that
-    one) for a create whose outcome is unknown. Raises ProgrammingError where it does not fit.
+    ``keep`` and ``cancel`` are for a job that exists, ``none`` (no job came of it) and ``job`` (it is ``job_id``)
+    for a create whose outcome is unknown. Raises ProgrammingError where it does not fit.
     """
     _begin(session)
     entry = next((entry for entry in session.journal.open() if entry.write_id == write_id), None)
     if entry is None:
         raise ProgrammingError(f"write {write_id} is not open: ftsql writes lists those that are")
-    exists = entry.state == "created"
-    if exists != (decision in ("keep", "cancel")):
-        known = f"its job is known ({entry.job_id}): --keep or --cancel" if exists else "say --none or --job ID"
+    fits: tuple[str, ...] = ("none",)
+    known = "say --none"
+    if entry.state == "created":
+        fits, known = ("keep", "cancel"), f"its job is known ({entry.job_id}): --keep or --cancel"
+    elif entry.action in MAKES:
+        fits, known = ("none", "job"), "say --none or --job ID"
+    if decision not in fits:
         raise ProgrammingError(f"write {write_id} is {entry.state}: {known}")
-    resource, parent = effects.about(entry.path) or (JOBS, "")
+    resource, parent = effects.about(entry.path)
     noun = "job" if resource is JOBS else resource.noun
     if decision == "none":
         _close(session, entry, "refused", error=f"no {noun} came of it, by the user's word")
@@ -108,7 +113,7 @@ def decide(session: Opened, write_id: int, decision: Decision, job_id: str | Non
             "address again"
         )
     if decision == "job" and resource is not JOBS:
-        if not effects.exists(client, session.sender, entry, resource, parent, job_id or ""):
+        if not effects.exists(client, session.sender, entry, resource, parent, job_id):
             raise ProgrammingError(f"{entry.provider}: no such {noun}: {job_id!r:.80}")
         _close(session, entry, "committed", job_id=job_id)
         return f"write {write_id} is committed: it made {job_id}"
@@ -199,19 +204,19 @@ def _client(session: Opened, entry: Entry) -> tuple[Client | None, bool]:
     return named, False
 
 
-def _job(entry: Entry, cache: StatementCache, id: str | None = None) -> tuple[Row | None, bool]:
-    """The write's job, or ``id``, and whether its absence proves that it is gone: a list may lag."""
+def _job(entry: Entry, cache: StatementCache, id: str) -> tuple[Row | None, bool]:
+    """The job ``id``, and whether its absence proves that it is gone: a list may lag."""
     (account,) = cache.accounts
     alone = StatementCache(
         cache.clients, cache.settings, cache.interrupted
     )  # one that has read no list asks for the job itself
     alone.statement = entry.statement
-    return alone.get(account, id or entry.job_id or ""), account.retrieves
+    return alone.get(account, id), account.retrieves
 
 
 def _act(session: Opened, entry: Entry, cache: StatementCache, exact: bool) -> str:
     """A cancel, pause or resume: what counts is how the job is."""
-    row, proves = _job(entry, cache)
+    row, proves = _job(entry, cache, str(entry.job_id))
     if row is None and not (exact and proves):
         return "stays open: no such job is to be seen, which here does not prove that it is gone"
     status = "gone" if row is None else row.state
@@ -224,7 +229,7 @@ def _act(session: Opened, entry: Entry, cache: StatementCache, exact: bool) -> s
 
 def _created(session: Opened, entry: Entry, cache: StatementCache) -> str:
     """A job whose transaction did not end: the user decides, unless it was cancelled meanwhile."""
-    row, proves = _job(entry, cache)
+    row, proves = _job(entry, cache, str(entry.job_id))
     if row is None and not proves:
         _close(session, entry, "created")
         return f"created {entry.job_id}, which the list does not show now, and its transaction did not end"
@@ -268,8 +273,8 @@ def _sent(session: Opened, entry: Entry, cache: StatementCache, exact: bool) -> 
 
 def _deleted(sender: Sender, session: Opened, entry: Entry, client: Client, exact: bool) -> str:
     """A delete: what counts is whether it is still there."""
-    resource, parent = effects.about(entry.path) or (JOBS, "")
-    if effects.exists(client, sender, entry, resource, parent, entry.job_id or ""):
+    resource, parent = effects.about(entry.path)
+    if effects.exists(client, sender, entry, resource, parent, str(entry.job_id)):
         _close(session, entry, "refused", error=f"the {resource.noun} is still there")
         return f"did not take effect: the {resource.noun} is still there"
     if not exact:
@@ -280,7 +285,7 @@ def _deleted(sender: Sender, session: Opened, entry: Entry, client: Client, exac
 
 def _made(sender: Sender, session: Opened, entry: Entry, client: Client, exact: bool) -> str:
     """A grant or an upload: the one like it that was not there before is it."""
-    resource, parent = effects.about(entry.path) or (JOBS, "")
+    resource, parent = effects.about(entry.path)
     request: dict[str, Any] = from_json(entry.body or "{}")
     rows = effects.listed(client, sender, entry, resource, parent)
     if entry.state == "created":
@@ -288,7 +293,7 @@ def _made(sender: Sender, session: Opened, entry: Entry, client: Client, exact: 
             _close(session, entry, "cancelled")
             return f"is closed: {entry.job_id} is gone"
         _close(session, entry, "created")
-        return _to_keep(entry, resource.noun, entry.job_id or "")
+        return _to_keep(entry, resource.noun, str(entry.job_id))
     like = effects.alike(resource, request, rows)
     found = [row for row in effects.since(like, entry.at) if not session.journal.has_made(entry.provider, row.id)]
     if len(found) == 1 and exact:

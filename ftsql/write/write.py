@@ -38,7 +38,7 @@ ON_THE_WAY = {
 
 def leaves(action: str, status: str | None) -> bool:
     """Whether ``status`` is what ``action`` leaves."""
-    return status in CANCELLED if action == "cancel" else STATUS.get(status or "") == action
+    return status in CANCELLED if action == "cancel" else (status, action) in STATUS.items()
 
 
 def leads_to(action: str, status: str | None) -> bool:

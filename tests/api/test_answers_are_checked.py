@@ -206,6 +206,34 @@ def test_a_delete_that_says_so_is_not_looked_at_again(at: At, answer: Any) -> No
     assert server.requests.count("/files/file-1") == 1
 
 
+OTHER, NO_JSON = Response({"error": {"message": "another project's"}}, 403), Response(b"<html>")
+
+
+@pytest.mark.parametrize(
+    ("answer", "look", "words"),
+    [
+        (Response({"error": {"message": "down"}}, 499), OTHER, "down"),
+        (Response({"deleted": False}), NO_JSON, "it was not deleted"),
+        (NO_JSON, OTHER, "another project's"),
+        (NO_JSON, NO_JSON, "answered http.*/files/file-1 with an HTML page"),
+    ],
+)
+def test_a_delete_that_nobody_can_look_at_is_unknown(at: At, answer: Response, look: Response, words: str) -> None:
+    deleted: list[Asked] = []
+
+    def answering(asked: Asked) -> Any:
+        if asked.method == "DELETE":
+            deleted.append(asked)
+            return answer
+        return look if deleted else FILES[0]
+
+    _, db = at(answering)
+    said = f"^openai: nobody can say whether the file file-1 was deleted: {words}.*SELECT id, . FROM files WHERE id = 'file-1'"
+    with pytest.raises(ftsql.APIError, match=said):
+        db.execute(DELETE)
+    assert db.execute("SELECT state, open FROM ftsql_writes").fetchall() == [("unknown", 1)]
+
+
 def acting(answer: Any, after: Any) -> Any:
     """A server with the running job ftjob-00001, which ``after`` a cancel answered so shows that."""
     state = {"shown": running()}
@@ -364,6 +392,30 @@ def test_an_older_job_is_never_taken_for_the_one_created(at: At) -> None:
         db.execute(CREATE.format("model, training_file", "'m', 'f'"))
     assert not any("cancel" in request for request in server.requests)
     assert db.execute("SELECT state, open FROM ftsql_writes").fetchall() == [("unknown", 1)]
+
+
+@pytest.mark.parametrize("age", [3000, 9000, 10**9])
+@pytest.mark.parametrize("column", ["seed", "metadata"])
+def test_a_job_that_carries_the_fingerprint_is_the_one_created_whatever_its_age(at: At, column: str, age: int) -> None:
+    server, db = at(creating(created_at=int(time.time()) - age), settle_seconds=0.1)
+    assert create(db, **({"seed": 5} if column == "metadata" else {})) == []
+    assert server.requests == ["POST "]
+    assert column in json.loads(server.asked[0].body)
+    assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("committed",)]
+
+
+@pytest.mark.parametrize("age", [3000, 9000])
+def test_without_a_fingerprint_an_age_says_that_it_is_another_job(at: At, age: int) -> None:
+    full = json.dumps({f"k{number}": "v" for number in range(16)})
+    serving = creating(created_at=int(time.time()) - age)
+    server, db = at(serving, settle_seconds=0.1)
+    if age < 3600:
+        assert create(db, seed=5, metadata=full) == []
+        assert server.requests == ["POST "]
+    else:
+        with pytest.raises(ftsql.OutcomeUnknown, match="it was answered with another job, ftjob-00001"):
+            create(db, seed=5, metadata=full)
+        assert server.requests == ["POST ", "?limit=100"]
 
 
 def test_a_create_answered_200_with_an_error_is_looked_for_and_says_the_servers_words(connect: Connect, at: At) -> None:

@@ -105,6 +105,21 @@ def test_a_day_limit_counts_what_was_created_in_the_future(
         connect(store=tmp_path / "store.db", max_creates_per_day=1).execute(create)
 
 
+def test_the_days_limit_counts_for_a_day_to_the_second(
+    sandbox: Sandbox, connect: Connect, files: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db = connect(max_creates_per_day=1)
+    create = "INSERT INTO fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', 'file-a')"
+    db.execute(create)
+    sent_at = int(str(db.execute("SELECT at FROM ftsql_writes").get))
+    monkeypatch.setattr("time.time", lambda: sent_at + 86_399.5)
+    with pytest.raises(ftsql.Error, match="max_creates_per_day = 1: 1 were sent in the last 24 hours"):
+        db.execute(create)
+    monkeypatch.setattr("time.time", lambda: sent_at + 86_400.5)
+    db.execute(create)
+    assert len(sandbox.jobs()) == 2
+
+
 LATE: list[dict[str, Any]] = [
     {"finished_at": None},
     {"fine_tuned_model": None},

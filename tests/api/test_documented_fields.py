@@ -295,6 +295,28 @@ def test_a_create_is_refused_from_just_beyond_each_documented_limit(case: Case) 
             checks.body(account(case.provider), values)
 
 
+@pytest.mark.parametrize(
+    ("provider", "name", "value", "words"),
+    [
+        ("openai", "hyperparameters.learning_rate_multiplier", 0, "is a number above 0"),
+        ("openai", "hyperparameters.learning_rate_multiplier", -0.5, "is a number above 0"),
+        ("openai", "hyperparameters.n_epochs", 51, "is a number from 1 to 50"),
+        ("openai", "method.reinforcement.hyperparameters.compute_multiplier", 1e-05, "is a number above 0.00001"),
+        ("openai", "method.reinforcement.hyperparameters.compute_multiplier", 10.5, "is a number up to 10"),
+        ("openai", "method.reinforcement.hyperparameters.eval_interval", 0, "is a number of 1 or more"),
+        ("openai", "suffix", "", "has from 1 to 64 characters"),
+        ("portkey", "seed", 0, "is a number above 0 and below 2147483647"),
+        ("portkey", "seed", 2147483647, "is a number above 0 and below 2147483647"),
+    ],
+)
+def test_a_refusal_names_the_limit_as_it_is_documented(provider: str, name: str, value: Any, words: str) -> None:
+    column, made = name.partition(".")[0], nested(name, value)
+    values = row(provider) | {column: made if isinstance(made, (str, int)) else json.dumps(made)}
+    with pytest.raises(IntegrityError) as caught:
+        checks.body(account(provider), values)
+    assert str(caught.value) == f"{provider}: {name} {words}, not {value!r}"
+
+
 @pytest.mark.parametrize("provider", SERVED)
 def test_a_create_of_the_required_fields_is_sent_as_it_is(provider: str) -> None:
     values = row(provider)

@@ -115,13 +115,24 @@ def test_a_404_where_the_list_fails_raises_what_the_list_says(at: At) -> None:
         db.execute("SELECT id FROM fine_tuning_jobs WHERE id = 'x'").fetchall()
 
 
-def test_an_entry_may_say_how_its_server_words_it(at: At, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("entry", "body"),
+    [
+        ("not_found_message = 'kein Auftrag'", {"fehler": {}, "message": "Kein Auftrag dieser Nummer"}),
+        ("not_found = ['4711']", {"code": "4711"}),
+        ("not_found = ['4711', 'x']", {"errors": [{"code": 4711, "title": "Kein Auftrag"}]}),
+    ],
+)
+def test_an_entry_may_say_how_its_server_words_it(at: At, tmp_path: Path, entry: str, body: dict[str, Any]) -> None:
     config = tmp_path / "providers.toml"
-    config.write_text("[openai]\nnot_found_message = 'kein Auftrag'\n")
-    monkeypatch.setenv("FTSQL_CONFIG", str(config))
-    server, db = at(lambda asked: Response({"fehler": {}, "message": "Kein Auftrag dieser Nummer"}, 404))
+    config.write_text(f"[openai]\n{entry}\n")
+    server, db = at(lambda asked: Response(body, 404), config=config)
     assert db.execute(SQL).fetchall() == []
     assert server.requests == ["/ftjob-1"]
+    other = {"fehler": {}, "message": "Nichts", "code": "4712"}
+    _, db = at(lambda asked: Response(other, 404), config=config)
+    with pytest.raises(ftsql.APIError, match=r"Nichts.*HTTP 404"):
+        db.execute(SQL).fetchall()
 
 
 @pytest.mark.parametrize("table", ["files", "models"])
@@ -136,3 +147,22 @@ def test_files_and_models_are_missed_by_the_same_test(at: At, table: str) -> Non
     _, db = at(lambda asked: Response({}, 404))
     with pytest.raises(ftsql.APIError, match=f"404.*No such address.*/{table}/none"):
         db.execute(f"SELECT id FROM {table} WHERE id = 'none'").fetchall()
+
+
+@pytest.mark.parametrize(
+    ("sql", "asked"),
+    [
+        ("SELECT id FROM fine_tuning_jobs", "?limit=100"),
+        ("SELECT id FROM fine_tuning_job_events('ftjob-00000')", "/ftjob-00000/events?limit=100"),
+        ("SELECT id FROM files", "/files?limit=10000"),
+        ("SELECT id FROM models", "/models"),
+        ("SELECT file_content('file-a')", "/files/file-a/content"),
+    ],
+)
+def test_a_404_of_what_is_no_single_object_makes_nobody_ask_for_one(at: At, sql: str, asked: str) -> None:
+    path = asked.partition("?")[0]
+    serving = api(jobs(3))
+    server, db = at(lambda one: Response({}, 404) if str(one).startswith(asked) else serving(one))
+    with pytest.raises(ftsql.APIError, match=rf"HTTP 404.*No such address: {server.base_url}.*{path}\. Check base_url"):
+        db.execute(sql).fetchall()
+    assert server.requests == [asked]

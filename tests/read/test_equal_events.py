@@ -117,6 +117,26 @@ def test_the_position_is_the_order_of_the_api_and_0_the_oldest(at: At) -> None:
     assert sum("/events" in request for request in server.requests) == 1
 
 
+def test_an_id_that_a_new_event_has_too_shows_the_known_one_once(at: At) -> None:
+    """The store knows the old one by its id, the list by its content: all of it is read."""
+    events = [event(f"a{number}", id=f"a{number}", created_at=1_790_000_100 - number) for number in range(10)]
+    events += [event(f"m{number}", id=f"e{number}") for number in range(150)]
+    serve = serving(events, status="running")
+
+    def answering(asked: Asked) -> Any:
+        page = listed(events, asked.query)
+        return {"data": page, "has_more": page[-1:] != events[-1:]} if asked.path.endswith("/events") else serve(asked)
+
+    server, db = at(answering)
+    messages = f"SELECT message FROM fine_tuning_job_events WHERE fine_tuning_job_id = '{JOB}'"
+    assert len(db.execute(messages).fetchall()) == 160
+    events.insert(0, event("other", id="e5", created_at=1_790_000_200))
+    for _ in range(2):
+        server.asked.clear()
+        assert db.execute(messages).fetchall() == [(each["message"],) for each in events]
+        assert sum("/events" in request for request in server.requests) == 2
+
+
 def test_positions_stay_when_events_are_added(at: At, tmp_path: Path) -> None:
     events = [event(f"m{number}", id=f"e{number}", created_at=1_790_000_000 - 10 * number) for number in range(150)]
     serve = serving(events, status="running")

@@ -16,7 +16,8 @@ from ftsql.resources.definitions import JOBS
 from ftsql.resources.resource import Row
 from ftsql.sandbox import Fault, Sandbox
 from ftsql.store.cache import Cache
-from tests.conftest import Connect, fill, gets
+from tests.answering import api, job
+from tests.conftest import At, Connect, fill, gets
 
 COUNT = "SELECT count(*) FROM fine_tuning_jobs"
 LIST = r"/fine_tuning/jobs$"
@@ -37,6 +38,9 @@ def test_a_finished_job_is_served_as_it_was_received(sandbox: Sandbox, connect: 
     received = connect(store=store).execute(sql).fetchall()
     sandbox.requests.clear()
     assert connect(store=store).execute(sql).fetchall() == received
+    assert len(gets(sandbox)) == 1
+    by_id = connect(store=store).execute(f"SELECT {columns} FROM fine_tuning_jobs WHERE id = 'ftjob-00120'").fetchall()
+    assert by_id == [row for row in received if row[-2:] == ("openai/ftjob-00120", "ftjob-00120")]
     assert len(gets(sandbox)) == 1
     for name in ("metadata", "raw", "seed", "result_files", "error"):
         one = f"SELECT {name} FROM fine_tuning_jobs WHERE id = 'ftjob-00120'"
@@ -91,6 +95,31 @@ def test_an_active_job_that_was_deleted_is_gone_and_its_page_is_read_by_others(
     ]  # fmt: skip
 
 
+def test_jobs_at_work_of_one_second_are_asked_for_one_by_one_where_nothing_newer_is_left(at: At) -> None:
+    """The list has them in another order than the store."""
+    newest = [job(number, id=f"ftjob-newest-{number}", created_at=1_700_000_900 - number) for number in range(3)]
+    same = [job(number, id=f"ftjob-{number:03}", created_at=1_700_000_000) for number in reversed(range(150))]
+    older = [job(number, id=f"ftjob-older-{number}", created_at=1_600_000_000 - number) for number in range(10)]
+    found = [*newest, *same, *older]
+    work = {"ftjob-000", "ftjob-001", "ftjob-005"}
+
+    def become(status: str) -> None:
+        for each in same:
+            if each["id"] in work:
+                each |= {"status": status, "finished_at": None, "fine_tuned_model": None}
+
+    become("running")
+    server, db = at(lambda asked: api(found)(asked))
+    states = "SELECT id, status FROM fine_tuning_jobs WHERE status <> 'succeeded' ORDER BY id"
+    assert db.execute(states).fetchall() == [(id, "running") for id in sorted(work)]
+    become("paused")
+    del found[:3]
+    server.asked.clear()
+    assert db.execute(states).fetchall() == [(id, "paused") for id in sorted(work)]
+    singles = [f"/ftjob-newest-{number}" for number in range(3)] + [f"/{id}" for id in work]
+    assert sorted(server.requests) == sorted([*singles, "?limit=100", "?limit=100&after=ftjob-000"])
+
+
 def test_a_job_that_the_newest_pages_no_longer_show_is_asked_for_and_forgotten(
     sandbox: Sandbox, db: ftsql.Connection
 ) -> None:
@@ -103,6 +132,34 @@ def test_a_job_that_the_newest_pages_no_longer_show_is_asked_for_and_forgotten(
     sandbox.requests.clear()
     assert db.execute(COUNT).get == 249
     assert gets(sandbox) == ["?limit=100"]
+
+
+def test_a_list_that_changes_while_its_new_jobs_are_read_is_read_anew_to_its_end(
+    sandbox: Sandbox, db: ftsql.Connection
+) -> None:
+    fill(sandbox, 250)
+    db.execute(COUNT).fetchall()
+    for number in range(150):
+        sandbox.add_job(id=f"ftjob-new-{number:03}", created_at=1_790_000_001 + number)
+    reading = db.execute("SELECT id FROM fine_tuning_jobs")
+    found = [next(reading)]
+    sandbox.remove_job("ftjob-new-050")  # the last of the first page
+    sandbox.requests.clear()
+    found += reading
+    assert len(set(found)) == len(found) == 400
+    pages = [f"?limit=100&after={id}" for id in ("ftjob-new-049", "ftjob-00050", "ftjob-00150")]
+    gone = "/ftjob-new-050"  # asked for when the page that hangs on it is odd, and when the end does not show it
+    assert gets(sandbox) == ["?limit=100&after=ftjob-new-050", gone, "?limit=100", *pages, gone]
+
+
+def test_a_list_that_shows_nothing_of_what_is_known_is_read_to_its_end(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    """Such as one of another project, once the key may see it."""
+    newest = [sandbox.add_job(created_at=1_790_001_000 + number, status="succeeded")["id"] for number in range(3)]
+    assert db.execute(COUNT).get == 3
+    for id in newest:
+        sandbox.remove_job(id)
+    fill(sandbox, 250)
+    assert db.execute(COUNT).get == 250
 
 
 def test_a_job_of_the_future_hides_no_new_ones(sandbox: Sandbox, db: ftsql.Connection) -> None:
@@ -128,10 +185,15 @@ def test_a_list_whose_order_broke_is_read_in_full_for_a_day(sandbox: Sandbox, co
     connect(store=store).execute(COUNT).fetchall()
     sandbox.fault(Fault(path=LIST, lie="shuffled"))
     assert connect(store=store).execute(COUNT).get == 250
-    sandbox.clear_faults()
-    sandbox.requests.clear()
-    assert connect(store=store).execute("SELECT id FROM fine_tuning_jobs ORDER BY created_at DESC LIMIT 3").fetchall()
-    assert len(gets(sandbox)) == 3
+    newest = "SELECT id FROM fine_tuning_jobs ORDER BY created_at DESC LIMIT 3"
+    for hours, pages in ((0, 3), (23, 3), (2, 1)):
+        connect(store=store).ftsql.store.db.execute("UPDATE covers SET broke_at = broke_at - ? * 3600", (hours,))
+        sandbox.clear_faults()
+        sandbox.requests.clear()
+        assert connect(store=store).execute(newest).fetchall() == [(f"ftjob-{place:05}",) for place in range(3)]
+        assert len(gets(sandbox)) == pages
+        sandbox.fault(Fault(path=LIST, lie="shuffled"))
+        assert connect(store=store).execute(COUNT).get == 250  # a list that was not trusted puts it off no further
 
 
 def test_a_store_that_is_cleared_while_it_is_read_is_an_error_and_no_short_list(
@@ -226,6 +288,19 @@ def test_what_json_or_sqlite_cannot_keep_is_asked_for_again(sandbox: Sandbox, db
         assert db.execute(COUNT).get == 130
 
 
+def test_a_job_of_a_list_that_is_read_to_its_end_anyway_is_not_asked_for_by_itself(
+    sandbox: Sandbox, db: ftsql.Connection
+) -> None:
+    fill(sandbox, 250)
+    found = db.execute(
+        "SELECT (SELECT count(*) FROM fine_tuning_jobs WHERE created_at >= 1790000000 - 60 * j.number), "
+        "(SELECT created_at FROM fine_tuning_jobs WHERE id = 'ftjob-00150') "
+        "FROM (SELECT 9 AS number, id FROM fine_tuning_jobs) AS j WHERE j.id || '' <> ''"
+    ).fetchall()
+    assert found == [(10, 1_790_000_000 - 60 * 150)] * 250
+    assert gets(sandbox) == ["?limit=100", "?limit=100&after=ftjob-00099", "?limit=100&after=ftjob-00199"]
+
+
 def test_max_requests_holds_for_what_goes_side_by_side(sandbox: Sandbox, connect: Connect) -> None:
     db = connect(max_requests=4)
     fill(sandbox, 350)
@@ -271,6 +346,29 @@ def test_after_a_refresh_even_a_finished_job_is_what_the_api_shows(sandbox: Sand
         assert db.execute(count).fetchall() == [(150, 1, 1)]
 
 
+def test_what_was_read_of_one_list_says_nothing_of_another(sandbox: Sandbox, connect: Connect) -> None:
+    """Of jobs and of two jobs' events: that all was read, that nothing more will come, that it was looked at."""
+    fill(sandbox, 250)
+    sandbox.update_job("ftjob-00000", status="running", finished_at=None, fine_tuned_model=None)
+    db = connect(max_age=3600)
+    sql = "SELECT count(*) FROM fine_tuning_job_events('{}')"
+    assert db.execute("SELECT status FROM fine_tuning_jobs WHERE id = 'ftjob-00050'").get == "succeeded"
+    events = db.execute(sql.format("ftjob-00000")).get
+    assert events
+    assert db.execute(COUNT).get == 250  # of which one was known
+    db.ftsql.store.db.execute("UPDATE covers SET looked_at = looked_at - 4000")
+    sandbox.add_job(id="ftjob-new", created_at=1_790_000_100)
+    assert db.execute(sql.format("ftjob-00000")).get == events
+    assert db.execute(COUNT).get == 251
+    assert db.execute(sql.format("ftjob-00050")).get  # of a job that had finished: all for ever
+    sandbox.update_job("ftjob-00000", status="succeeded", finished_at=int(time.time()), fine_tuned_model="ft:x")
+    db.ftsql.store.db.execute("UPDATE covers SET looked_at = looked_at - 4000")
+    assert db.execute(COUNT).get == 251
+    sandbox.requests.clear()
+    assert db.execute(sql.format("ftjob-00000")).get == events
+    assert gets(sandbox) == ["/ftjob-00000/events?limit=100"]  # there may be new ones
+
+
 @pytest.mark.usefixtures("files")
 def test_our_own_writes_are_shown_whatever_max_age_says(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
     fill(sandbox, 3, status="running", finished_at=None)
@@ -280,6 +378,11 @@ def test_our_own_writes_are_shown_whatever_max_age_says(sandbox: Sandbox, connec
     db.execute("INSERT INTO fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', 'file-a')")
     assert db.execute(COUNT).get == 4
     db.execute("SELECT cancel_job('ftjob-00001')").fetchall()
+    one = "SELECT id, status FROM fine_tuning_jobs WHERE id = ?"
+    sandbox.requests.clear()
+    assert db.execute(one, ("ftjob-00001",)).fetchall() == [("ftjob-00001", "cancelled")]
+    assert db.execute(one, ("ftjob-00002",)).fetchall() == [("ftjob-00002", "running")]
+    assert gets(sandbox) == ["/ftjob-00001"]  # max_age holds for the other one
     assert ("cancelled", 1) in db.execute(states).fetchall()
     assert db.execute(COUNT).get == 4
 

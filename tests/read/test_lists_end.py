@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -102,6 +103,9 @@ def test_the_setting_works_with_the_variables_alone(at: At, monkeypatch: pytest.
     server, db = at(serving(20, cap=None, after=False, limit=False))
     assert count(db) == 20
     assert server.requests == ["?limit=1000"]
+    server, db = at(lambda asked: {"data": [{"id": "one"}, {"id": "two"}]})
+    assert db.execute("SELECT id FROM models").fetchall() == [("one",), ("two",)]
+    assert server.requests == ["/models"]  # which has no limit
 
 
 def test_the_setting_does_not_make_a_cut_list_whole(at: At) -> None:
@@ -270,6 +274,15 @@ def test_a_refusal_of_another_kind_is_not_asked_again(at: At) -> None:
     assert len(server.asked) == 1
 
 
+def test_a_refusal_of_a_limit_that_was_taken_before_is_not_about_it(at: At) -> None:
+    serving = api(jobs(250))
+    refused = Response({"error": {"message": "invalid request: after is out of range"}}, 400)
+    server, db = at(lambda asked: refused if "after" in asked.query else serving(asked))
+    with pytest.raises(ftsql.APIError, match="after is out of range"):
+        count(db)
+    assert server.requests == ["?limit=100", "?limit=100&after=ftjob-00099", "/ftjob-00099"]
+
+
 def test_a_limit_in_the_statement_is_satisfied_without_another_page(at: At) -> None:
     server, db = at(serving(100, cap=20))
     assert len(db.execute("SELECT id FROM fine_tuning_jobs LIMIT 10").fetchall()) == 10
@@ -300,6 +313,23 @@ def test_a_page_that_is_smaller_than_the_largest_ends_a_list_once_an_empty_page_
         assert len(asked) == requests, (number, asked)
         if number == 45:
             break  # a short page was followed by more: from now on none is believed
+
+
+def test_a_full_page_that_goes_on_says_nothing_of_short_ones(at: At) -> None:
+    events = {0: 5, 1: 130, 2: 7, 3: 100, 4: 99}
+
+    def answering(asked: Asked) -> Any:
+        if not asked.path.endswith("/events"):
+            return {"data": jobs(5), "has_more": False}
+        parent = int(asked.path.split("/")[-2][-5:])
+        things = [{"id": f"ev-{parent}-{number}", "created_at": 1_790_000_000} for number in range(events[parent])]
+        return {"data": listed(things, asked.query)}
+
+    server, db = at(answering)
+    for number, requests in ((0, 2), (1, 2), (2, 1), (3, 2), (4, 1)):
+        server.asked.clear()
+        assert db.execute(f"SELECT count(*) FROM fine_tuning_job_events('ftjob-{number:05}')").get == events[number]
+        assert len([request for request in server.requests if "/events" in request]) == requests, number
 
 
 def test_pages_that_were_short_and_went_on_are_never_believed(at: At) -> None:
@@ -352,6 +382,13 @@ def test_a_total_that_stays_where_fewer_are_asked_for_is_one_of_all(at: At) -> N
         _, db = at(serving(total, cap=cap, after=False, envelope=of_page))
         with pytest.raises(ftsql.Error, match="shows its first page again.*FTSQL_PAGING=none"):
             count(db)
+
+
+@pytest.mark.parametrize(("total", "requests"), [(1, 1), (45, 1), (145, 2), (199, 2)])
+def test_a_count_of_pages_ends_a_list_at_a_page_that_is_not_full(at: At, total: int, requests: int) -> None:
+    server, db = at(serving(total, envelope=lambda page, found: {"data": page, "total_pages": -(-len(found) // 100)}))
+    assert count(db) == total
+    assert len(server.asked) == requests
 
 
 @pytest.mark.parametrize("cap", [20, 37, 50, 100])
@@ -419,6 +456,78 @@ def test_events_that_cannot_be_asked_after_are_whole_or_an_error(
     _, db = at(answering, paging="none")
     assert db.execute(sql).get == total
     assert [asked.query.get("limit") for asked in server.asked if "events" in asked.path] == ["100", "50"]
+
+
+@pytest.mark.parametrize(("total", "half"), [(1, "50"), (2, "1"), (3, "1"), (4, "2"), (5, "2")])
+@pytest.mark.parametrize(
+    ("counted", "believed"),
+    [
+        (lambda found, size: {"total": len(found)}, True),
+        (lambda found, size: {"total": min(len(found), size)}, False),
+    ],
+    ids=["of all", "of the page"],
+)
+@pytest.mark.parametrize("limited", [True, False])
+def test_a_count_of_events_without_ids_is_tested_by_half_of_them(
+    at: At, total: int, half: str, counted: Any, believed: bool, limited: bool
+) -> None:
+    """A server that gives all of them however many it is asked for is believed too."""
+    events = [{"created_at": 1_790_000_000 - number, "message": str(number)} for number in range(total)]
+
+    def answering(asked: Asked) -> Any:
+        if not asked.path.endswith("/events"):
+            return {"data": [job(0)], "has_more": False}
+        size = int(asked.query["limit"]) if limited else total
+        return {"data": events[:size], **counted(events, size)}
+
+    sql = "SELECT message FROM fine_tuning_job_events('ftjob-00000')"
+    server, db = at(answering)
+    with pytest.warns(ftsql.Warning, match=rf"has no pages: one answer, of {total}, is taken for all"):
+        assert db.execute(sql).fetchall() == [(str(number),) for number in range(total)]
+    limits = ["100", half] if believed or total == 1 or not limited else ["100", half, "50"]
+    assert [asked.query["limit"] for asked in server.asked] == limits
+
+
+@pytest.mark.parametrize("pages", ["right", "always 1", "1 of all, whatever the limit"])
+def test_a_count_of_pages_of_events_without_ids_is_tested_too(at: At, pages: str) -> None:
+    def answering(asked: Asked) -> Any:
+        size = 100 if pages.startswith("1 of all") else int(asked.query["limit"])
+        events = [{"created_at": 1_790_000_000 - number} for number in range(size)]
+        return {"data": events, "total_pages": 100 // size if pages == "right" else 1}
+
+    server, db = at(answering)
+    sql = "SELECT count(*) FROM fine_tuning_job_events('ftjob-00000')"
+    if pages == "always 1":
+        with pytest.raises(
+            ftsql.Error, match="has events without an id of their own, and fewer rows if asked for fewer"
+        ):
+            db.execute(sql).fetchall()
+    else:
+        with pytest.warns(ftsql.Warning, match="has no pages: one answer, of 100, is taken for all"):
+            assert db.execute(sql).get == 100
+        assert server.requests == ["/ftjob-00000/events?limit=100", "/ftjob-00000/events?limit=50"]
+
+
+def test_a_count_that_grows_while_it_is_tested_is_read_anew(at: At) -> None:
+    sizes = iter([2, 3, 3, 3, 3])
+
+    def answering(asked: Asked) -> Any:
+        events = [{"created_at": 1_790_000_000 - number} for number in range(next(sizes))]
+        return {"data": events, "total": len(events)}
+
+    _, db = at(answering)
+    with pytest.warns(ftsql.Warning, match=r"has no pages: one answer, of 3, is taken for all"):
+        assert db.execute("SELECT count(*) FROM fine_tuning_job_events('ftjob-00000')").get == 3
+
+
+def test_a_single_event_without_an_id_is_not_whole_where_one_was_asked_for(at: At, tmp_path: Path) -> None:
+    (tmp_path / "providers.toml").write_text("[openai]\npage_size = 1\n")
+    event = {"created_at": 1_790_000_000, "message": "one of many"}
+    _, db = at(lambda asked: {"data": [event], "total": 1}, config=tmp_path / "providers.toml")
+    with pytest.raises(
+        ftsql.Error, match="has events without an id of their own, and 1 rows may be as many as it gives"
+    ):
+        db.execute("SELECT message FROM fine_tuning_job_events('ftjob-00000')").fetchall()
 
 
 FAILED: list[dict[str, Any]] = [

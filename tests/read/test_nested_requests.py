@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import threading
 import time
 from collections import Counter
 from typing import Any
@@ -10,6 +12,8 @@ import pytest
 
 from ftsql.errors import ProgrammingError
 from ftsql.sandbox import Fault
+from tests.answering import Asked, Response, api, job, listed
+from tests.conftest import At
 from tests.read.nested_account import (
     ALL,
     ARRAY,
@@ -58,6 +62,59 @@ def test_many_jobs_are_asked_for_side_by_side(what: str) -> None:
         assert took < 0.05 * JOBS * 0.7
 
 
+@pytest.mark.parametrize("table", ["fine_tuning_job_events", "fine_tuning_results"])
+def test_the_first_job_is_asked_for_beside_the_others(at: At, table: str) -> None:
+    found = [job(number, result_files=[f"file-{number}"]) for number in range(4)]
+    all_asked = threading.Barrier(4)
+    serving = api(found)
+
+    def answering(asked: Asked) -> Any:
+        if not asked.path.endswith(("/events", "/content")):
+            return serving(asked)
+        all_asked.wait(5)  # for the others
+        if asked.path.endswith("/content"):
+            return Response(b"step,train_loss\n1,0.5\n")
+        return {"data": [{"id": "ev-1"}], "has_more": False}
+
+    server, db = at(answering)
+    db.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall()
+    array = json.dumps([one["id"] for one in found])
+    assert db.execute(f"SELECT count(*) FROM {table}(?)", (array,)).get == 4
+    assert len(server.requests) == 1 + 4
+
+
+# The places of the files that are asked for, of forty in pages of ten, 99 for one that is none; the requests.
+BY_ID = {
+    (5,): ["05"],
+    (5, 25): ["05", "25"],
+    (5, 25, 7): ["05", "25", "page 0"],
+    (5, 25, 7, 8, 9): ["05", "25", "page 0"],
+    (35, 34, 33, 32, 31): ["35", "34", "page 0", "page 1", "33", "page 2", "32", "page 3"],
+    (0, 1, 99, 2): ["00", "01", "page 0", "page 1", "99"],
+}
+
+
+@pytest.mark.parametrize("places", BY_ID)
+def test_of_many_files_two_are_asked_for_by_themselves_before_a_page_is_read(at: At, places: tuple[int, ...]) -> None:
+    found = [{"id": f"file-{place:02}", "created_at": 1_790_000_000 - place} for place in range(40)]
+
+    def answering(asked: Asked) -> Any:
+        if asked.path == "/files":
+            page = listed(found, asked.query, cap=10)
+            return {"data": page, "has_more": page[-1] is not found[-1]}
+        missing = Response({"error": {"message": "No such File object: file-99", "param": "id"}}, 404)
+        return next((file for file in found if asked.path == f"/files/{file['id']}"), missing)
+
+    server, db = at(answering)
+    db.execute("CREATE TABLE mine (id TEXT)")
+    db.executemany("INSERT INTO mine VALUES (?)", [(f"file-{place:02}",) for place in places])
+    rows = db.execute("SELECT f.id FROM mine CROSS JOIN files f ON f.id = mine.id ORDER BY mine.rowid").fetchall()
+    assert rows == [(f"file-{place:02}",) for place in places if place < 40]
+    after = {"": 0, "&after=file-09": 1, "&after=file-19": 2, "&after=file-29": 3}
+    pages = {f"/files?limit=10000{query}": f"page {number}" for query, number in after.items()}
+    assert [pages.get(asked, asked.removeprefix("/files/file-")) for asked in server.requests] == BY_ID[places]
+
+
 HIDDEN = ["j.created_at % 2", "j.created_at % 7 = 0", "j.id LIKE '%9'", "instr(j.id, '01')", "j.training_file = 'x'"]
 
 
@@ -81,6 +138,8 @@ def test_a_subquery_that_needs_one_job_reads_no_further() -> None:
 
 CHEAP = {
     "no parent": (EVENTS, "served by fine_tuning_job_id only: say WHERE"),
+    "no parent beside files": ("SELECT count(*) FROM files, fine_tuning_job_events", "say WHERE"),
+    "no parent beside jobs": ("SELECT count(*) FROM fine_tuning_jobs, fine_tuning_job_events", "say WHERE"),
     "a parent in another collation": (f"{EVENTS} WHERE fine_tuning_job_id = 'x' COLLATE NOCASE", "say WHERE"),
     "no array": (f"{EVENTS}('[1')", "JSON array"),
     "NULL": (f"{EVENTS} WHERE fine_tuning_job_id = NULL", 0),
@@ -200,6 +259,32 @@ def test_two_statements_at_once_cost_at_most_one_look_each() -> None:
         assert Counter(rows) == Counter(dict.fromkeys(rows, 2))
         assert len(rows) == 10 * JOBS
         assert len(sandbox.requests) == 2 * (1 + JOBS)
+
+
+@pytest.mark.parametrize("count", [5, 30])
+def test_what_a_statement_comes_back_to_is_neither_asked_for_nor_shown_again(at: At, count: int) -> None:
+    """Of more jobs than it keeps at hand, whose older events the store has by then."""
+    found = [job(number, status="running", finished_at=None) for number in range(70)]
+    of = {
+        f"/{one['id']}/events": [{"id": f"{one['id']}-{n}", "created_at": 1_790_000_000 - n} for n in range(count)]
+        for one in found
+    }
+    serving = api(found)
+
+    def answering(asked: Asked) -> Any:
+        events = of.get(asked.path.removeprefix("/fine_tuning/jobs"))
+        if events is None:
+            return serving(asked)
+        page = listed(events, asked.query, cap=25)
+        return {"data": page, "has_more": page[-1] is not events[-1]}
+
+    server, db = at(answering)
+    twice = "(SELECT id FROM fine_tuning_jobs UNION ALL SELECT id FROM fine_tuning_jobs) j"
+    sql = f"SELECT count(*), count(DISTINCT e.key) FROM {twice} CROSS JOIN fine_tuning_job_events e"
+    for pages in (1 + (count > 25), 1, 1):
+        server.asked.clear()
+        assert db.execute(f"{sql} ON e.fine_tuning_job_id = j.id").fetchall() == [(140 * count, 70 * count)]
+        assert len(server.requests) == 1 + 70 * pages
 
 
 def test_explain_says_that_each_job_costs_a_request() -> None:

@@ -180,6 +180,18 @@ def test_two_providers_cost_what_each_costs(size: int) -> None:
             assert sorted(asked(sandbox, db, case.sql)) == sorted(case.warm([], size) * 2), case.sql
 
 
+def test_a_provider_or_a_time_out_of_a_table_is_looked_up_before_the_jobs_are_read() -> None:
+    join = "SELECT count(*) FROM mine JOIN fine_tuning_jobs AS j ON {} WHERE mine.id = 1"
+    with account(250, providers=2) as (sandbox, db):
+        db.execute("CREATE TABLE mine (id INTEGER PRIMARY KEY, name TEXT, time INTEGER)")
+        db.execute("INSERT INTO mine VALUES (1, 'portkey', ?)", (NEWEST - 60 * 50,))
+        assert asked(sandbox, db, join.format("j.provider = mine.name AND j.created_at >= mine.time")) == ["?limit=100"]
+        for condition in ("j.created_at >= mine.time", "j.created_at > mine.time", "j.created_at = mine.time"):
+            assert asked(sandbox, db, join.format(condition)) == ["?limit=100"] * 2
+        assert asked(sandbox, db, join.format("j.provider = mine.name")) == pages(3, 250)
+        assert {request.path for request in sandbox.requests} == {"/portkey/v1/fine_tuning/jobs"}
+
+
 @pytest.mark.parametrize("active", [[], [1, 2, 3], [100], [100, 101], [150, 249], [150, 250], [150, 251, 1249],
                                     list(range(1250)), list(range(0, 1250, 60)), list(range(0, 1250, 200))],
                          ids=lambda active: f"{len(active)} active")  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import Any
 
 import pytest
@@ -126,6 +127,17 @@ def test_a_result_file_that_is_gone_gives_no_rows_and_a_warning(sandbox: Sandbox
     assert [line.split(" ")[4] for line in lines] == ["file-gone", "../x"]
 
 
+@pytest.mark.parametrize("id", ["../x", "..", "a/../b", "x?y", "x#y", "%2e%2e"])
+def test_a_result_file_of_an_odd_id_is_asked_for_nowhere(sandbox: Sandbox, db: ftsql.Connection, id: str) -> None:
+    job(sandbox, result_files=[id, "file-a"])
+    join = "SELECT count(*) FROM fine_tuning_jobs j JOIN fine_tuning_results r ON r.fine_tuning_job_id = j.id"
+    for sql, listed in ((join, "?limit=100"), ("SELECT count(*) FROM fine_tuning_results('ftjob-a')", None)):
+        before = len(sandbox.requests)
+        with pytest.warns(ftsql.Warning, match=f"the result file {re.escape(id)} of ftjob-a is gone"):
+            assert db.execute(sql).get == len(SHOWN)
+        assert gets(sandbox)[before:] == ([listed, "/v1/files/file-a/content"] if listed else [])
+
+
 def test_an_error_of_the_api_is_an_error(sandbox: Sandbox, db: ftsql.Connection) -> None:
     job(sandbox)
     sandbox.fault(Fault(path="/content", status=403))
@@ -212,6 +224,7 @@ OTHER_FORMS = {
     "tabs": b"step\ttrain_loss\tvalid_loss\n1\t0.5\t\n2\t0.25\t0.75\n",
     "minus one for no value": b"step,train_loss,valid_loss\n1,0.5,-1\n2,0.25,0.75\n",
     "minus one as a real": b"step,train_loss,valid_loss\n1,0.5,-1.0\n2,0.25,0.75\n",
+    "quoted after spaces": b'step, train_loss, valid_loss\n1, "0.5", ""\n"2", "0.25",  "0.75"\n',
     "quoted, with a BOM": b'\xef\xbb\xbf"step", "train_loss", "valid_loss"\r\n"1","0.5",""\r\n2,0.25,0.75\r\n',
 }
 

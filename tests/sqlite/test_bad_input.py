@@ -33,6 +33,16 @@ def test_a_missing_key_names_the_variable_and_the_sandbox() -> None:
     db.close()
 
 
+@pytest.mark.parametrize(
+    "table", ["fine_tuning_jobs", "fine_tuning_job_events('ftjob-1')", "fine_tuning_results('ftjob-1')", "files"]
+)
+def test_all_variables_that_are_missing_are_named_whatever_is_asked_for(table: str) -> None:
+    db = ftsql.connect(providers="portkey")
+    with pytest.raises(ftsql.ConfigError, match="^portkey: PORTKEY_API_KEY and PORTKEY_VIRTUAL_KEY is not set. Set"):
+        db.execute(f"SELECT count(*) FROM {table}").fetchall()
+    db.close()
+
+
 def test_a_wrong_key_is_one_sentence_that_names_the_provider(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "wrong")
     with pytest.raises(ftsql.AuthenticationError, match=r"^openai: .*HTTP 401.*Check OPENAI_API_KEY"):
@@ -86,6 +96,10 @@ VALUES: list[tuple[dict[str, Any], str, Any]] = [
     ({"result_files": []}, "result_files", "[]"),
     ({"organization_id": 5}, "organization_id", "5"),
     ({"seed": 2**62}, "seed", 2**62),
+    ({"hyperparameters": 2**63 - 1}, "hyperparameters", 2**63 - 1),
+    ({"hyperparameters": 2**63}, "hyperparameters", str(2**63)),
+    ({"hyperparameters": -(2**63)}, "hyperparameters", -(2**63)),
+    ({"hyperparameters": -(2**63) - 1}, "hyperparameters", str(-(2**63) - 1)),
     ({"trained_tokens": None}, "trained_tokens", None),
     ({"model": "é\u0000\U0001f600"}, "model", "é\u0000\U0001f600"),
     ({"user_provided_suffix": "mine"}, "suffix", "mine"),

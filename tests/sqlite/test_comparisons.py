@@ -489,6 +489,16 @@ def test_a_select_whose_comparison_no_table_sees_warns_of_a_literal(db: ftsql.Co
     assert len(told) == 1
 
 
+def test_a_select_that_scans_many_times_warns_once(db: ftsql.Connection) -> None:
+    sql = (
+        "SELECT count(*), count((SELECT max(id) FROM fine_tuning_jobs o WHERE o.id = j.id)) "
+        "FROM fine_tuning_jobs j, (SELECT 1 UNION ALL SELECT 2) WHERE NOT (j.created_at > '2020-01-01')"
+    )
+    with pytest.warns(ftsql.Warning, match=MATCH) as told:
+        assert db.execute(sql).fetchall() == [(24, 24)]
+    assert len(told) == 1
+
+
 ATTACKS = [
     "{d} created_at > 0 AND NOT (created_at > (SELECT d FROM loc))",
     "{d} created_at > 0 AND created_at <> (SELECT d FROM loc)",

@@ -52,11 +52,14 @@ def test_pause_of_a_finished_job_is_an_error(sandbox: Sandbox, db: ftsql.Connect
         db.execute("SELECT pause_job(?)", (id,)).fetchall()
 
 
-@pytest.mark.parametrize("id", ["ftjob-none", "a/../b", "", "x?y", "x#y", "ftjob-%2F", "é", "x" * 10_000, ".."])
+@pytest.mark.parametrize(
+    "id", ["ftjob-none", "a/../b", "", "x?y", "x#y", "ftjob-%2F", "é", "x" * 10_000, "..", 5, b"x"]
+)
 def test_an_unknown_or_impossible_id_is_an_error_and_no_other_path(
-    sandbox: Sandbox, db: ftsql.Connection, id: str
+    sandbox: Sandbox, db: ftsql.Connection, id: str | bytes | int
 ) -> None:
-    with pytest.raises(ftsql.Error, match="no such job|is no job's id"):
+    words = "cancel_job: no such job" if id == "ftjob-none" else "cancel_job: .* is no job's id"
+    with pytest.raises(ftsql.Error, match=words):
         db.execute("SELECT cancel_job(?)", (id,)).fetchall()
     assert acts(sandbox) in ([], ["/ftjob-none/cancel"])
 
@@ -249,6 +252,18 @@ def test_a_cancel_that_is_refused_for_who_asks_is_an_error_at_once(
     with pytest.raises(ftsql.APIError, match=f"HTTP {status}"):
         db.execute("SELECT cancel_job('ftjob-00000')").fetchall()
     assert {request.method for request in sandbox.requests} == {"POST"}
+
+
+@pytest.mark.parametrize("order", ["", " ORDER BY created_at DESC"])
+def test_a_scan_under_way_shows_our_own_write_of_a_job_that_it_comes_to_later(
+    sandbox: Sandbox, db: ftsql.Connection, order: str
+) -> None:
+    ids = fill(sandbox, 3, status="running", finished_at=None)
+    for changed, others in ((ids[2], "running"), (ids[1], "cancelled")):  # the list is read, then known
+        reading = db.execute(f"SELECT id, status FROM fine_tuning_jobs{order}")
+        assert next(reading) == (ids[0], "running")
+        db.execute("SELECT cancel_job(?)", (changed,)).fetchall()
+        assert dict(reading) == {**dict.fromkeys(ids[1:], others), changed: "cancelled"}
 
 
 def test_a_statement_under_way_shows_our_own_write_and_no_other_accounts_job(

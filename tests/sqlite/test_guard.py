@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import apsw
 import pytest
 
 import ftsql
+from ftsql.errors import ProgrammingError
 from ftsql.sandbox import Sandbox
 from tests.conftest import Connect, fill
 from tests.write.fixtures import ONE, alive, posts
@@ -46,6 +48,42 @@ def test_a_temp_trigger_does_not_lend_its_name_to_one_in_a_file(
     assert posts(sandbox) == []
 
 
+@pytest.mark.parametrize(
+    ("attach", "writes"),
+    [("'{tmp}/other.db'", True), ("'{tmp}/new.db'", True), ("'{tmp}/' || 'other.db'", False), ("'{tmp}/text'", False)],
+)
+def test_a_temp_trigger_writes_unless_an_attached_file_may_have_one_of_its_name(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path, attach: str, writes: bool
+) -> None:
+    connect(tmp_path / "other.db").execute("CREATE TABLE a (x); CREATE TRIGGER u AFTER INSERT ON a BEGIN SELECT 1; END")
+    (tmp_path / "text").write_text("no database " * 100)
+    db = connect()
+    db.execute(f"CREATE TABLE mine (id); CREATE TEMP TRIGGER t AFTER INSERT ON mine BEGIN {ONE}; END")
+    db.execute("SELECT 1 FROM mine").fetchall()
+    with contextlib.suppress(apsw.NotADBError):
+        db.execute(f"ATTACH {attach.replace('{tmp}', str(tmp_path))} AS other")
+    with contextlib.nullcontext() if writes else pytest.raises(ftsql.Error, match="lives in the file"):
+        db.execute("INSERT INTO mine VALUES (1)")
+    assert alive(sandbox) == ["file-a"] * writes
+
+
+def test_a_file_whose_name_looks_like_a_uri_hides_no_trigger(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    connect("hostile.db").execute(f"CREATE TABLE mine (id); CREATE TRIGGER t AFTER INSERT ON mine BEGIN {ONE}; END")
+    (tmp_path / "hostile.db").rename("file:hostile.db")
+    plain = apsw.Connection(":memory:", flags=apsw.SQLITE_OPEN_READWRITE)  # to which it is a name like any other
+    registration = ftsql.register(plain)
+    plain.execute("CREATE TABLE own (id); CREATE TEMP TRIGGER t AFTER INSERT ON own BEGIN SELECT 1; END")
+    plain.execute("ATTACH 'file:hostile.db' AS other")
+    with pytest.raises(ftsql.Error, match="lives in the file"):
+        plain.execute("INSERT INTO other.mine VALUES (1)")
+    assert posts(sandbox) == []
+    registration.close()
+    plain.close()
+
+
 def test_a_trigger_in_the_file_may_not_write_jobs_unless_trusted(
     sandbox: Sandbox, connect: Connect, tmp_path: Path
 ) -> None:
@@ -69,7 +107,11 @@ READ_ONLY = [
     "SELECT create_job('m', 'f')", "INSERT INTO mine VALUES (2)", "CREATE TABLE other (id)", "DROP TABLE mine",
     "CREATE TEMP TABLE other (id)", "PRAGMA user_version = 5", "PRAGMA query_only = 0", "PRAGMA writable_schema = 1",
     "INSERT INTO live.fine_tuning_jobs (model, training_file) VALUES ('m', 'f')", "PRAGMA journal_mode = DELETE",
-    "VACUUM INTO '{tmp}/copy.db'", "VACUUM INTO '{tmp}/own.db?'", "VACUUM INTO '{tmp}/x?mode=memory'", "VACUUM INTO '{tmp}/empty'", "VACUUM INTO 'file:{tmp}/own.db%3F'", "ATTACH '{tmp}/more.db' AS more; CREATE TABLE more.t (id)",
+    "VACUUM INTO '{tmp}/copy.db'", "VACUUM INTO '{tmp}/own.db?'", "VACUUM INTO '{tmp}/x?mode=memory'", "VACUUM INTO '{tmp}/empty'", "VACUUM INTO 'file:{tmp}/own.db%3F'",
+    "VACUUM INTO 'file:{tmp}/mode=memory.db'", "VACUUM INTO 'file:{tmp}/x#?mode=memory'",
+    "VACUUM INTO 'file:{tmp}/x?xmode=memory'", "ATTACH 'file:{tmp}/x?mode=memory&mode=rwc' AS more",
+    "ATTACH 'file:{tmp}/x?mode=memory&%6dode=rwc' AS more",
+    "ATTACH '{tmp}/empty' AS more", "ATTACH '{tmp}/more.db' AS more; CREATE TABLE more.t (id)",
     "DROP VIEW live.jobs", "ANALYZE", "REINDEX", "ALTER TABLE mine ADD COLUMN x",
 ]  # fmt: skip
 
@@ -90,6 +132,46 @@ def test_read_only_writes_nothing(sandbox: Sandbox, connect: Connect, tmp_path: 
     assert set(tmp_path.iterdir()) == there
     assert (tmp_path / "empty").stat().st_size == 0
     assert db.execute("SELECT count(*) FROM fine_tuning_jobs JOIN mine").fetchall() == [(1,)]
+
+
+THERE = [
+    "{tmp}/a%20b#.db",
+    "file:{tmp}/a%2520b%23.db",
+    "file:{tmp}/a%2520b%23.db?mode=ro#x",
+    "file://{tmp}/a%2520b%23.db",
+]
+NOWHERE = ["", ":memory:", "file::memory:", "file::memory:?cache=shared", "file:{tmp}/x?mode=memory&cache=private"]
+
+
+@pytest.mark.parametrize("name", [*THERE, *NOWHERE])
+def test_read_only_attaches_a_file_that_is_there_and_what_is_no_file(
+    connect: Connect, tmp_path: Path, name: str
+) -> None:
+    connect(tmp_path / "own.db").execute("CREATE TABLE mine (id)")
+    connect(tmp_path / "a%20b#.db").execute("CREATE TABLE others (id); INSERT INTO others VALUES (7)")
+    there = set(tmp_path.iterdir())
+    db = connect(tmp_path / "own.db", read_only=True)
+    db.execute(f"ATTACH '{name.replace('{tmp}', str(tmp_path))}' AS more")
+    if name in THERE:
+        assert db.execute("SELECT id FROM more.others").fetchall() == [(7,)]
+    else:
+        assert db.execute("SELECT count(*) FROM more.sqlite_schema").get == 0
+    assert set(tmp_path.iterdir()) == there
+
+
+def test_read_only_makes_no_file_on_a_connection_that_could_and_takes_no_uris(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plain = apsw.Connection("own.db")
+    plain.execute("CREATE TABLE mine (id)")
+    registration = ftsql.register(plain, sandbox=sandbox, read_only=True)
+    for sql in ("ATTACH 'file:own.db' AS more", "VACUUM INTO 'file:own.db'", "ATTACH 'x' || '.db' AS more"):
+        with pytest.raises(ProgrammingError, match="read-only"):
+            plain.execute(sql)
+    assert [path.name for path in tmp_path.iterdir()] == ["own.db"]
+    registration.close()
+    plain.close()
 
 
 def test_read_only_works_in_memory_too(sandbox: Sandbox, connect: Connect) -> None:

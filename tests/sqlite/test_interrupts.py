@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -172,6 +175,55 @@ def test_a_ctrl_c_once_the_answer_is_there_cancels_the_job_and_leaves_nothing_op
     assert [job["status"] for job in sandbox.jobs()] == ["cancelled"]
     states = db.execute("SELECT action, state FROM ftsql_writes").fetchall()
     assert sorted(states) == [("cancel", "committed"), ("create", "cancelled"), *[("create", "refused")] * 2]
+
+
+class _Slow:
+    """A table of somebody else's that takes its time to commit, and notes the interrupts that come meanwhile."""
+
+    def __init__(self) -> None:
+        self.commits = self.came = 0
+
+    def Create(self, *_: object) -> tuple[str, _Slow]:
+        return "CREATE TABLE slow (x)", self
+
+    Connect = Create
+
+    def UpdateInsertRow(self, *_: object) -> int:
+        return 1
+
+    def Commit(self) -> None:
+        self.commits += 1
+        try:
+            for _ in range(10):
+                time.sleep(0.01)
+        except KeyboardInterrupt:
+            self.came += 1
+
+    def Disconnect(self) -> None:
+        pass
+
+    BestIndex = Open = Begin = Sync = Rollback = Destroy = Disconnect
+
+
+def test_a_ctrl_c_during_the_last_write_comes_once_sqlite_has_committed(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    def struck(job: dict[str, Any]) -> dict[str, Any]:
+        os.kill(os.getpid(), signal.SIGINT)
+        return job
+
+    slow: Any = _Slow()
+    db.create_module("slow", slow)
+    db.execute("CREATE VIRTUAL TABLE temp.slow USING slow")
+    slow.commits = 0
+    sandbox.fault(Fault(method="POST", path="jobs$", transform=struck))
+    with pytest.raises(KeyboardInterrupt) as caught:
+        db.execute(f"BEGIN; {ONE}; INSERT INTO slow VALUES (1); COMMIT")
+        for _ in range(500):
+            time.sleep(0.01)
+    assert {str(entry.path) for entry in caught.traceback} == {__file__}  # not in a callback of SQLite's
+    assert (slow.commits, slow.came) == (1, 0)
+    db.execute(ONE)  # it came once
+    assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("committed",)] * 2
+    assert [job["status"] for job in sandbox.jobs()] == ["validating_files"] * 2
 
 
 @contextlib.contextmanager

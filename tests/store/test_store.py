@@ -52,6 +52,20 @@ def test_a_store_that_others_could_read_is_closed_to_them(connect: Connect, tmp_
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_its_size_is_that_of_its_files_whichever_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path / "store.db")
+    with store.transaction() as db:
+        db.execute("INSERT INTO meta VALUES ('more', 1)")
+    both = [(tmp_path / name).stat().st_size for name in ("store.db", "store.db-wal")]
+    assert store.size() == sum(both) > max(both) > 0
+    store.db.pragma("journal_mode", "delete")  # what it is where the file system has no shared memory
+    assert store.size() == (tmp_path / "store.db").stat().st_size > 0
+    store.close()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ":memory:").write_text("a file of that name")
+    assert Store().size() == 0
+
+
 def test_no_credential_is_in_the_file(connect: Connect, tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     db = connect(store=path)
@@ -194,6 +208,34 @@ def test_the_days_limit_holds_for_all_connections_of_a_store(
     assert len(sandbox.jobs()) == 3
     one.ftsql.store.db.execute("UPDATE writes SET at = at - 90000")
     one.execute(ONE)
+
+
+def test_the_days_limit_counts_what_others_sent_before_the_commit(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path
+) -> None:
+    one, two = (connect(store=tmp_path / "store.db", max_creates_per_day=3) for _ in range(2))
+    one.execute("BEGIN; " + INSERT + "('gpt-4o-mini', 'file-a'), ('gpt-4o-mini', 'file-b')")
+    two.execute(INSERT + "('gpt-4o-mini', 'file-a'), ('gpt-4o-mini', 'file-b')")
+    with pytest.raises(ProgrammingError, match="2 were sent in the last 24 hours, and 2 more would be too many"):
+        one.execute("COMMIT")
+    assert len(sandbox.jobs()) == 2
+    one.execute(ONE)
+    assert len(sandbox.jobs()) == 3
+
+
+def test_what_waits_for_its_commit_counts_for_the_days_limit(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path
+) -> None:
+    db = connect(store=tmp_path / "store.db", max_creates_per_day=3)
+    db.execute(ONE)
+    db.execute("BEGIN")
+    for _ in range(2):
+        db.execute(ONE)
+    with pytest.raises(ProgrammingError, match="max_creates_per_day = 3: 1 were sent in the last 24 hours, and 3 more"):
+        db.execute(ONE)
+    db.execute("UPDATE fine_tuning_jobs SET status = 'cancelled' WHERE status <> 'cancelled'")  # is no create
+    db.execute("COMMIT")
+    assert len(sandbox.jobs()) == 3
 
 
 def test_the_sandbox_inside_the_process_leaves_the_users_store_alone(

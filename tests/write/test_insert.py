@@ -69,12 +69,17 @@ def test_or_ignore_does_not_swallow_a_wrong_key(connect: Connect, monkeypatch: p
         connect().execute(ONE.replace("INSERT", "INSERT OR IGNORE"))
 
 
+TAKEN = (
+    "model, training_file, validation_file, suffix, seed, hyperparameters, method, metadata, integrations, provider, "
+    "extra_body"
+)
 # columns and values that are refused before anything is sent, with words of the error
 REFUSED = [
-    ("(training_file) VALUES ('file-a')", "model is missing"),
+    ("(training_file) VALUES ('file-a')", "^openai: model is missing: a fine-tuning job needs model and training_file$"),
     ("(model, training_file) VALUES ('', 'file-a')", "model is missing"),
     ("(model) VALUES ('gpt-4o-mini')", "training_file is missing"),
-    ("(model, training_file, id) VALUES ('m', 'f', 'x')", "id is filled by the API"),
+    ("(model, training_file, method) VALUES ('m', 'f', '{}')", "method.type is missing: method needs type$"),
+    ("(model, training_file, id) VALUES ('m', 'f', 'x')", f"^id is filled by the API: leave it out. A create takes {TAKEN}$"),
     ("(model, training_file, status) VALUES ('m', 'f', 'x')", "status is filled by the API"),
     ("(model, training_file, key) VALUES ('m', 'f', 'x')", "key is filled by the API"),
     ("(model, training_file, provider) VALUES ('m', 'f', 'x')", "provider 'x' is not active: active are openai"),

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import apsw
 import pytest
@@ -15,7 +16,7 @@ import pytest
 import ftsql
 from ftsql.sandbox import Fault, Sandbox
 from ftsql.write.fingerprint import listed_ids
-from tests.answering import Asked, Response, job
+from tests.answering import Asked, Response, api, job
 from tests.conftest import At, Connect, fill
 from tests.write.fixtures import CREATE, INSERT, ONE, alive, posts
 
@@ -145,6 +146,79 @@ def test_a_second_ctrl_c_gives_up_and_says_that_the_outcome_is_unknown(sandbox: 
     for timer in timers:
         timer.join()
     assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("unknown",)]
+    assert [request.method for request in sandbox.requests] == ["POST"]
+
+
+@pytest.mark.parametrize("what", ["the grant of a checkpoint permission", "the upload of a file"])
+def test_a_second_ctrl_c_gives_up_other_writes_too_and_looks_for_nothing(at: At, tmp_path: Path, what: str) -> None:
+    def answering(_: Asked) -> object:
+        _sigint()
+        time.sleep(0.3)
+        _sigint()
+        time.sleep(0.3)
+        return {}
+
+    server, db = at(answering)
+    (tmp_path / "train.jsonl").write_text("{}")
+    insert = "INSERT INTO fine_tuning_checkpoint_permissions (checkpoint, project_id) VALUES ('ft:x', 'proj-1')"
+    with pytest.raises(ftsql.OutcomeUnknown, match=f"what became of {what} .* interrupted before its answer came"):
+        db.execute(insert if "grant" in what else f"SELECT upload_file('{tmp_path / 'train.jsonl'}')").fetchall()
+    assert [asked.method for asked in server.asked] == ["POST"]
+    assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("unknown",)]
+
+
+def test_ctrl_c_while_a_delete_is_looked_at_is_what_the_record_says(at: At) -> None:
+    def answering(asked: Asked) -> object:
+        if asked.method == "DELETE":
+            return Response(b"<html>")
+        if any(asked.method == "DELETE" for asked in server.asked):
+            _sigint()
+            time.sleep(0.3)
+        return {"id": "file-1"}
+
+    server, db = at(answering)
+    with pytest.raises((KeyboardInterrupt, ftsql.Error)):
+        db.execute("DELETE FROM files WHERE id = 'file-1'")
+    assert db.execute("SELECT state, error FROM ftsql_writes").fetchall() == [("unknown", "KeyboardInterrupt")]
+
+
+def test_a_job_is_taken_back_though_nobody_interrupted_for_long(
+    sandbox: Sandbox, db: ftsql.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ftsql.write.sender.IN_FLIGHT_SECONDS", 0.0)
+    sandbox.fault(Fault(method="POST", path="/cancel$", latency=0.2))
+    with pytest.raises(ftsql.APIError, match="was created and is cancelled now"):
+        db.execute(INSERT + "('gpt-4o-mini', 'file-a'), ('gpt-4o-mini', 'file-none')")
+    assert alive(sandbox) == []
+
+
+@pytest.mark.parametrize("what", ["a job", "the upload of a file"])
+@pytest.mark.parametrize("how", ["Ctrl-C", "interrupt", "Ctrl-C between two looks"])
+def test_an_interrupt_ends_the_search_for_what_was_lost_and_it_is_unknown(
+    at: At, tmp_path: Path, how: str, what: str
+) -> None:
+    connections: list[ftsql.Connection] = []
+
+    def answering(asked: Asked) -> object:
+        if asked.method == "POST":
+            return Response(b"<html>")
+        if "between" in how:
+            threading.Timer(0.2, _sigint).start()
+        else:
+            connections[0].interrupt() if how == "interrupt" else _sigint()
+            time.sleep(0.3)  # until then the answer is waited for
+        return {"data": [], "has_more": False}
+
+    server, db = at(answering, settle_seconds=20)
+    connections.append(db)
+    (tmp_path / "train.jsonl").write_text("{}")
+    sql = ONE if what == "a job" else f"SELECT upload_file('{tmp_path / 'train.jsonl'}')"
+    with pytest.raises(
+        ftsql.OutcomeUnknown, match=f"nobody can say what became of {what} that was .*Nothing was sent again"
+    ):
+        db.execute(sql).fetchall()
+    assert [asked.method for asked in server.asked] == ["POST", "GET"]
+    assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("unknown",)]
 
 
 def test_a_job_of_that_seed_with_another_model_or_file_is_not_taken(at: At) -> None:
@@ -161,11 +235,39 @@ def test_a_job_of_that_seed_with_another_model_or_file_is_not_taken(at: At) -> N
         ]
         return Response(b"", 500)
 
-    _, db = at(answering, settle_seconds=0.1)
+    server, db = at(answering, settle_seconds=3)
     with pytest.raises(ftsql.OutcomeUnknown, match="These may be it: ftjob-00001, ftjob-00002") as caught:
         db.execute(ONE)
+    assert server.requests == ["POST ", "?limit=100"]  # another look could show nothing better
     assert caught.value.candidates == ("ftjob-00001", "ftjob-00002")
     assert db.ftsql.last_job_id is None
+
+
+@pytest.mark.parametrize(("apart", "pages"), [(60, 1), (20, 2), (0, 3)])
+def test_a_lost_create_is_looked_for_among_the_jobs_of_the_last_hour(at: At, apart: int, pages: int) -> None:
+    now = int(time.time())
+    serving = api([job(number, created_at=now - apart * number) for number in range(300)])
+    server, db = at(lambda asked: Response(b"<html>") if asked.method == "POST" else serving(asked), settle_seconds=0.1)
+    with pytest.raises(ftsql.OutcomeUnknown, match="No job like it is in the list so far"):
+        db.execute(ONE)
+    read = ["?limit=100", "?limit=100&after=ftjob-00099", "?limit=100&after=ftjob-00199"]
+    assert server.requests == ["POST ", *read[:pages]]
+
+
+def test_a_lost_create_is_found_at_the_very_end_of_that_hour(at: At) -> None:
+    found: list[dict[str, object]] = []
+    serving = api(found)
+    server, db = at(lambda asked: serving(asked) if found else Response(b"<html>"), settle_seconds=0.1)
+    with pytest.raises(ftsql.OutcomeUnknown, match="The list could not be read either"):
+        db.execute(ONE)
+    ((sent_at, body),) = db.execute("SELECT at, body FROM ftsql_writes").fetchall()
+    found += [job(number, created_at=int(str(sent_at)) - 36 * (number + 1)) for number in range(100)]
+    sent = json.loads(str(body))
+    found += [job(100, **{**sent, "created_at": found[-1]["created_at"], "status": "running", "finished_at": None})]
+    server.asked.clear()
+    (said,) = db.ftsql.settle()
+    assert "created ftjob-00100, which is running" in said
+    assert server.requests == ["?limit=100", "?limit=100&after=ftjob-00099"]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ import ftsql
 from ftsql.errors import IntegrityError, ProgrammingError
 from ftsql.sandbox import Fault, Sandbox
 from ftsql.stackql import translate
-from tests.conftest import CANARY, Connect, fill
+from tests.answering import Asked, Response
+from tests.conftest import CANARY, At, Connect, fill
 from tests.write.fixtures import INSERT
 from tests.write.test_files import sent
 from tests.write.test_recovery import killed, told
@@ -113,6 +114,8 @@ def test_a_grant_that_is_not_found_is_unknown_and_what_was_granted_before_it_is_
     with pytest.raises(ftsql.OutcomeUnknown, match="nobody can say what became of the grant") as caught:
         db.execute(GRANT + f"'a'), ('{CKPT}', 'b')")
     assert "was created and is deleted now" in str(caught.value)
+    shown = f"WHERE fine_tuned_model_checkpoint = '{CKPT}' AND project_id = 'b'"
+    assert f"SELECT id, * FROM fine_tuning_checkpoint_permissions {shown}" in str(caught.value)
     assert projects(db) == []
     assert [state for (state,) in db.execute("SELECT state FROM ftsql_writes")] == ["cancelled", "unknown", "committed"]
 
@@ -122,9 +125,21 @@ def test_a_permission_that_was_there_before_survives_the_rollback(sandbox: Sandb
     ((id,),) = db.execute(f"SELECT id FROM fine_tuning_checkpoint_permissions('{CKPT}')").fetchall()
     old = {"object": "list", "has_more": False, "data": [{"id": id, "created_at": int(time.time()), "project_id": "a"}]}
     sandbox.fault(Fault(method="POST", path=PATH, body=old))
-    with pytest.raises(ftsql.APIError, match="file-none"):
+    with pytest.raises(ftsql.APIError, match=r"row 2 of 2: invalid training_file: file-none \([^)]*\)$"):
         db.execute("BEGIN; " + GRANT + "'a'); " + INSERT + "('gpt-4o-mini', 'file-none'); COMMIT")
     assert projects(db) == ["a"]
+
+
+@pytest.mark.parametrize("age", [3600, 0])
+def test_a_permission_that_is_older_than_its_grant_survives_the_rollback(
+    sandbox: Sandbox, db: ftsql.Connection, age: int
+) -> None:
+    shown = {"id": "cp-1", "created_at": int(time.time()) - age, "project_id": "a"}
+    sandbox.fault(Fault(method="POST", path=PATH, body={"object": "list", "has_more": False, "data": [shown]}))
+    with pytest.raises(ftsql.APIError, match="file-none"):
+        db.execute("BEGIN; " + GRANT + "'a'); " + INSERT + "('gpt-4o-mini', 'file-none'); COMMIT")
+    taken_back = [f"DELETE /fine_tuning/checkpoints/{CKPT}/permissions/cp-1"]
+    assert sent(sandbox, "DELETE") == ([] if age else taken_back)
 
 
 def test_a_fine_tuned_model_is_deleted_and_another_is_not(sandbox: Sandbox, db: ftsql.Connection) -> None:
@@ -214,6 +229,30 @@ def test_after_a_crash_the_next_opening_tells_and_sends_nothing(
         assert db.execute("SELECT count(*) FROM ftsql_writes WHERE open").get == 0
 
 
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_permission_whose_delete_was_answered_oddly_is_looked_for_in_the_list(at: At, gone: bool) -> None:
+    granted = [{"id": f"cp-{number}", "project_id": "a", "created_at": 1_790_000_000 - number} for number in range(3)]
+
+    def answering(asked: Asked) -> Any:
+        if asked.method == "DELETE":
+            if gone:
+                del granted[1]
+            return Response(b"<html>")
+        return {"data": granted, "has_more": False}
+
+    server, db = at(answering)
+    sql = f"DELETE FROM fine_tuning_checkpoint_permissions WHERE fine_tuned_model_checkpoint = '{CKPT}' AND id = 'cp-1'"
+    if gone:
+        db.execute(sql)
+    else:
+        with pytest.raises(ftsql.APIError, match="the checkpoint permission cp-1 is still there"):
+            db.execute(sql)
+    path = f"/fine_tuning/checkpoints/{CKPT}/permissions"
+    assert [asked.path for asked in server.asked] == [path, f"{path}/cp-1", path]
+    state = "committed" if gone else "refused"
+    assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [(state,)]
+
+
 @pytest.mark.parametrize("accepted", [True, False])
 def test_a_delete_of_which_nothing_is_heard_stays_open_until_somebody_looks(
     sandbox: Sandbox, db: ftsql.Connection, accepted: bool
@@ -236,8 +275,9 @@ def test_an_upload_that_never_came_is_closed_when_the_list_proves_it(sandbox: Sa
         with pytest.raises(ftsql.OutcomeUnknown):
             db.execute(UPLOADED).fetchall()
     assert "is unknown" in db.ftsql.settle()[0]
-    with pytest.raises(ProgrammingError, match="no such file"):
-        db.ftsql.decide(1, "job", "file-none")
+    for id in ("file-none", "", None):
+        with pytest.raises(ProgrammingError, match=f"no such file: '{id or ''}'"):
+            db.ftsql.decide(1, "job", id)
     sandbox.add_file(id="file-late")
     assert db.ftsql.decide(1, "job", "file-late") == "write 1 is committed: it made file-late"
     time.sleep(1.3)

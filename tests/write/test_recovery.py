@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import time
@@ -17,7 +18,8 @@ import ftsql
 from ftsql.errors import ProgrammingError
 from ftsql.sandbox import Fault, Sandbox
 from ftsql.store.journal import Journal
-from tests.conftest import Connect, fill
+from tests.answering import PATH, Asked, Response, Server, job
+from tests.conftest import At, Connect, fill
 from tests.write.fixtures import CREATE, INSERT, ONE, posts
 
 pytestmark = pytest.mark.usefixtures("files")
@@ -99,6 +101,7 @@ def test_after_a_crash_the_next_opening_tells_of_every_row_and_sends_nothing(
     assert len(posts(sandbox)) == sent
     named = {id for (id,) in db.execute("SELECT job_id FROM ftsql_writes WHERE job_id IS NOT NULL")}
     assert named == {job["id"] for job in sandbox.jobs()}
+    assert len(lines) == 3
     for id in named:
         assert any(f"SELECT cancel_job('{id}')" in line for line in lines)
     db.close()
@@ -141,8 +144,8 @@ def test_a_job_cancelled_elsewhere_is_no_longer_open(sandbox: Sandbox, connect: 
 
 def test_a_cancel_that_was_under_way_is_looked_at(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
     store = tmp_path / "store.db"
-    for job in ("one", "two"):
-        sandbox.add_job(id=f"ftjob-{job}", status="running")
+    for name in ("one", "two"):
+        sandbox.add_job(id=f"ftjob-{name}", status="running")
     killed(store, "SELECT cancel_job('ftjob-one')", "_act")
     killed(store, "SELECT cancel_job('ftjob-two')", "record", 3)  # the first is that its opening settles ftjob-one
     with told() as lines:
@@ -217,8 +220,9 @@ def test_without_a_fingerprint_only_the_user_decides(sandbox: Sandbox, connect: 
     assert states(db) == [("create", "unknown", 0, 1)] * 2
     with pytest.raises(ProgrammingError, match="say --none or --job ID"):
         db.ftsql.decide(1, "keep")
-    with pytest.raises(ProgrammingError, match="no such job: 'ftjob-none'"):
-        db.ftsql.decide(1, "job", "ftjob-none")
+    for id in ("ftjob-none", "", None):
+        with pytest.raises(ProgrammingError, match=f"no such job: '{id or ''}'"):
+            db.ftsql.decide(1, "job", id)
     assert db.ftsql.decide(1, "job", job["id"]) == f"write 1 is committed: it created {job['id']}"
     assert db.ftsql.decide(2, "none") == "write 2 is closed: no job came of it"
     assert states(db) == [("create", "committed", 1, 0), ("create", "refused", 0, 0)]
@@ -241,6 +245,54 @@ def test_another_key_may_find_the_job_but_never_proves_that_there_is_none(
     with told():
         nobody = connect(store=store)
     assert "the account that it was sent from is not active here" in nobody.ftsql.settle()[0]
+
+
+@pytest.mark.parametrize("what", ["an upload", "a delete"])
+@pytest.mark.parametrize("key", ["the same key", "another key"])
+def test_what_another_key_sees_of_files_proves_nothing(
+    at: At, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, key: str
+) -> None:
+    (tmp_path / "a").write_text("{}")
+    size = (tmp_path / "a").stat().st_size
+    one = {"id": "file-1", "filename": "a", "bytes": size, "purpose": "fine-tune", "created_at": int(time.time())}
+    broken = False
+
+    def answering(asked: Asked) -> Any:
+        if asked.method != "GET":
+            return Response(b"<html>")
+        if broken:
+            return Response({"error": {"message": "not now"}}, 403)
+        if asked.path == "/files":
+            return {"data": [one], "has_more": False}
+        return Response({"error": {"message": "No such File object: file-1"}}, 404) if deleted else one
+
+    deleted: list[bool] = []
+    _, db = at(answering, store=tmp_path / "store.db", settle_seconds=0.1)
+    db.execute("BEGIN; DELETE FROM files WHERE id = 'file-1'" if what == "a delete" else "BEGIN").fetchall()
+    broken = True
+    with pytest.raises(ftsql.APIError, match="nobody can say"):
+        db.execute("COMMIT" if what == "a delete" else f"SELECT upload_file('{tmp_path / 'a'}')").fetchall()
+    assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("unknown",)]
+    db.close()
+    broken = False
+    deleted.append(True)
+    if key == "another key":
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-another-0123456789")
+    with told(), ftsql.connect(store=tmp_path / "store.db", absent_seconds=0.1) as db:
+        (said,) = db.ftsql.settle()
+        words = {
+            ("an upload", "the same key"): "made the file file-1, which stays",
+            ("an upload", "another key"): "is unknown: these may be it: file-1. Look again",
+            ("a delete", "the same key"): "took effect: the file is gone",
+            (
+                "a delete",
+                "another key",
+            ): "stays open: no such file is to be seen here, which does not prove that it is gone",
+        }
+        assert words[what, key] in said
+        state = "unknown" if key == "another key" else "committed"
+        assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [(state,)]
+    db.close()
 
 
 def test_the_opening_survives_a_dead_network_and_looks_the_next_time(
@@ -278,6 +330,80 @@ def test_a_compensation_that_failed_stays_open(sandbox: Sandbox, connect: Connec
     assert states(db)[0] == ("create", "cancelled", 1, 0)
 
 
+@pytest.mark.parametrize("retrieves", [True, False])
+def test_a_job_that_is_not_to_be_seen_is_gone_only_where_its_absence_proves_it(
+    at: At, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, retrieves: bool
+) -> None:
+    made: list[dict[str, Any]] = []
+
+    def answering(asked: Asked) -> Any:
+        if asked.method == "POST":
+            if asked.path.endswith("/cancel") or b"file-none" in asked.body:
+                return Response({"error": {"message": "not now"}}, 400)
+            made.append(job(1, **{**json.loads(asked.body), "created_at": int(time.time()), "status": "running"}))
+            return made[0]
+        if asked.path == PATH:
+            return {"data": made, "has_more": False}
+        return made[0] if made and retrieves else None
+
+    config = tmp_path / "providers.toml"
+    config.write_text("" if retrieves else '[openai]\nwithout = ["retrieve"]\n')
+    monkeypatch.setenv("FTSQL_CONFIG", str(config))
+    _, db = at(answering)
+    with pytest.raises(ftsql.APIError, match="ftjob-00001 exists and could not be cancelled"):
+        db.execute(INSERT + "('m', 'file-a'), ('m', 'file-none')")
+    assert [state for _, state, *_ in states(db)] == ["created", "refused", "refused"]
+    made.clear()
+    what = "write 1 (create ftjob-00001 at openai) "
+    if retrieves:
+        assert db.ftsql.settle() == [f"{what}is closed: ftjob-00001 is gone"]
+        assert states(db)[0] == ("create", "cancelled", 1, 0)
+    else:  # a list may lag
+        lags = "created ftjob-00001, which the list does not show now, and its transaction did not end"
+        for _ in range(2):
+            assert db.ftsql.settle() == [what + lags]
+            assert states(db)[0] == ("create", "created", 1, 1)
+
+
+@pytest.mark.parametrize("retrieves", [True, False])
+@pytest.mark.parametrize(("shown", "state", "words"), [
+    ("cancelled", "committed", "took effect: the job is cancelled"),
+    ("running", "refused", "did not take effect: the job is running"),
+    (None, None, None),
+])  # fmt: skip
+def test_a_cancel_of_which_nobody_knew_is_what_the_job_shows(
+    at: At, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, retrieves: bool, shown: str, state: str, words: str
+) -> None:
+    found = [job(1, status="running", finished_at=None, fine_tuned_model=None)]
+    broken = [Response(b"<html>"), Response({"error": {"message": "not yours"}}, 403)]
+
+    def answering(asked: Asked) -> Any:
+        if broken:
+            return broken[asked.method == "GET"]
+        if asked.path == PATH:
+            return {"data": found, "has_more": False}
+        return found[0] if found and retrieves else None
+
+    config = tmp_path / "providers.toml"
+    config.write_text("" if retrieves else '[openai]\nwithout = ["retrieve"]\n')
+    monkeypatch.setenv("FTSQL_CONFIG", str(config))
+    _, db = at(answering)
+    with pytest.raises(ftsql.APIError, match="not yours"):
+        db.execute("SELECT cancel_job('ftjob-00001')").fetchall()
+    assert states(db) == [("cancel", "unknown", 1, 1)]
+    broken.clear()
+    for decision in ("keep", "cancel", "job"):
+        with pytest.raises(ProgrammingError, match="write 1 is unknown: say --none$"):
+            db.ftsql.decide(1, decision, "ftjob-00001")
+    found[:] = [{**found[0], "status": shown}] if shown else []
+    if not shown:
+        state, words = "refused", "did not take effect: the job is gone"
+    if not shown and not retrieves:  # a list may lag
+        state, words = "unknown", "stays open: no such job is to be seen, which here does not prove that it is gone"
+    assert db.ftsql.settle() == [f"write 1 (cancel ftjob-00001 at openai) {words}"]
+    assert db.execute("SELECT state, open FROM ftsql_writes").fetchall() == [(state, int(state == "unknown"))]
+
+
 def test_a_long_history_costs_an_opening_nothing(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
     fill(sandbox, 3)
     store = tmp_path / "store.db"
@@ -313,6 +439,66 @@ def test_two_processes_that_find_the_same_open_write_settle_it_once(
         db = connect(store=path)
     assert any("was settled by another process meanwhile" in line for line in lines), lines
     assert len(states(db)) == 1
+
+
+@pytest.mark.parametrize("shows", [True, False])
+@pytest.mark.parametrize("kind", ["seed", "metadata"])
+def test_a_job_that_is_only_alike_is_ruled_out_where_the_list_shows_what_was_sent(
+    at: At, shows: bool, kind: str
+) -> None:
+    listed: list[dict[str, Any]] = []
+    accepts = True
+
+    def answering(asked: Asked) -> Any:
+        if asked.method == "GET":
+            return {"data": listed, "has_more": False}
+        if not accepts:
+            return Response(b"<html>")
+        sent = json.loads(asked.body)
+        now = {"created_at": int(time.time()), "status": "running", "finished_at": None}
+        listed.append(job(1, **{**sent, **now, **({} if shows else {kind: None})}))
+        return {**listed[0], kind: sent[kind]}
+
+    columns, values = ("seed, ", "5, ") if kind == "metadata" else ("", "")
+    create = f"INSERT INTO fine_tuning_jobs ({columns}model, training_file) VALUES ({values}'gpt-4o-mini', 'file-a')"
+    _, db = at(answering, settle_seconds=0.1, absent_seconds=0.1)
+    db.execute(create)
+    accepts = False
+    with pytest.raises(ftsql.OutcomeUnknown):
+        db.execute(create)
+    listed.insert(0, {**listed[0], "id": "ftjob-other", "seed": 7, "metadata": {"of": "another"}})
+    db.ftsql.store.db.execute("UPDATE writes SET at = at - 60 WHERE state = 'unknown'")
+    (said,) = db.ftsql.settle()
+    if shows:
+        assert said.endswith("is closed: it was never accepted, for no job carries its fingerprint")
+    else:
+        assert "is unknown: these may be it: ftjob-other. Look again" in said
+    assert [state for _, state, *_ in states(db)] == ["committed", "refused" if shows else "unknown"]
+
+
+def test_what_another_providers_create_made_may_still_be_the_one_that_was_lost(
+    at: At, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway may show the ids of the server behind it."""
+    made = job(1, model="gpt-4o-mini", training_file="file-a", seed=None, created_at=int(time.time()))
+
+    def gateway(asked: Asked) -> Any:
+        return made if asked.method == "POST" else {"data": [made], "has_more": False}
+
+    def answering(asked: Asked) -> Any:
+        return Response(b"<html>") if asked.method == "POST" else {"data": [made], "has_more": False}
+
+    with Server(gateway) as server:
+        config = tmp_path / "providers.toml"
+        config.write_text(f'[gateway]\nextends = "openai"\nbase_url = "{server.base_url}"\n')
+        _, db = at(answering, config=config, providers=["openai", "gateway"], settle_seconds=0.1, absent_seconds=0.1)
+        create = "INSERT INTO fine_tuning_jobs (model, training_file, provider) VALUES ('gpt-4o-mini', 'file-a', ?)"
+        db.execute(create, ("gateway",))
+        with pytest.raises(ftsql.OutcomeUnknown):
+            db.execute(create, ("openai",))
+        db.ftsql.store.db.execute("UPDATE writes SET at = at - 60")
+        (said,) = db.ftsql.settle()
+        assert "is unknown: these may be it: ftjob-00001. Look again" in said
 
 
 def test_two_jobs_of_one_fingerprint_are_named_and_neither_is_taken(sandbox: Sandbox, connect: Connect) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import apsw
 import pytest
 
 import ftsql
-from ftsql.sandbox import Sandbox
+from ftsql.errors import OperationalError, ProgrammingError
+from ftsql.sandbox import Fault, Sandbox
 from tests.conftest import Connect
 from tests.write.fixtures import INSERT, ONE, alive, failing, posts
 
@@ -157,6 +159,86 @@ def test_a_refused_row_fails_the_transaction_and_the_error_says_what_became_of_a
     assert f"{job['id']} was created and is cancelled now" in text
     assert "1 more row was not sent" in text
     assert db.ftsql.take_created() == []
+
+
+def test_the_error_of_a_single_row_is_the_apis_own(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    sandbox.add_job(id="ftjob-over", status="succeeded")
+    with pytest.raises(ftsql.APIError, match=r"^openai: invalid training_file: file-none \([^()]*\)$"):
+        db.execute(INSERT + "('gpt-4o-mini', 'file-none')")
+    with pytest.raises(ftsql.APIError, match=r"^openai: Job has already .*\. The job is succeeded already$"):
+        db.execute("UPDATE fine_tuning_jobs SET status = 'cancelled' WHERE id = 'ftjob-over'")
+
+
+def test_the_error_of_a_row_says_what_became_of_every_other_write(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    sandbox.add_job(id="ftjob-over", status="succeeded")
+    sandbox.add_job(id="ftjob-runs", status="running")
+    sandbox.add_file(id="file-gone")
+    sandbox.add_file(id="file-used")
+    used = {"error": {"message": "File is in use"}}
+    sandbox.fault(Fault(method="DELETE", path="file-used", status=400, body=used))
+    with pytest.raises(ftsql.APIError) as caught, db:
+        db.execute("UPDATE fine_tuning_jobs SET status = 'cancelled' WHERE id IN ('ftjob-over', 'ftjob-runs')")
+        db.execute("DELETE FROM files WHERE id IN ('file-gone', 'file-used')")
+        db.execute(INSERT + "('gpt-4o-mini', 'file-a'), ('gpt-4o-mini', 'file-none'), ('gpt-4o-mini', 'file-b')")
+    made = next(job["id"] for job in sandbox.jobs() if job["training_file"] == "file-a")
+    first, _, fates = re.sub(r" \(HTTP 400.*?\)", "", str(caught.value)).partition(". ")
+    assert first == "openai: row 6 of 7: invalid training_file: file-none"
+    assert fates == (
+        f"{made} was created and is cancelled now; ftjob-runs is cancelled now; file-gone is deleted now; "
+        "ftjob-over could not be changed (openai: Job has already completed: ftjob-over. The job is succeeded already); "
+        "file-used could not be deleted (openai: File is in use); 1 more row was not sent."
+    )
+    told = db.execute("SELECT state, error FROM ftsql_writes WHERE action = 'create'").fetchall()
+    assert [state for state, _ in told] == ["cancelled", "refused", "refused"]
+    assert told[2][1] == "not sent: a row before it failed"
+
+
+def test_the_error_of_changes_says_what_became_of_every_other_write(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    sandbox.add_job(id="ftjob-over", status="succeeded")
+    sandbox.add_job(id="ftjob-runs", status="running")
+    with pytest.raises(OperationalError) as caught, db:
+        db.execute("UPDATE fine_tuning_jobs SET status = 'cancelled' WHERE id IN ('ftjob-over', 'ftjob-runs')")
+        db.execute(ONE)
+    made = next(job["id"] for job in sandbox.jobs() if job["training_file"] == "file-a")
+    assert re.sub(r" \(HTTP 400.*?\)", "", str(caught.value)) == (
+        "1 of 3 jobs could not be changed: ftjob-over: openai: Job has already completed: ftjob-over. "
+        f"The job is succeeded already. ftjob-runs is cancelled now; {made} was created and is cancelled now."
+    )
+
+
+def test_what_or_fail_keeps_is_told_like_what_a_commit_made(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    rows = "('gpt-4o-mini', 'file-a'), ('gpt-4o-mini', 'file-none')"
+    with pytest.raises(ftsql.APIError, match="row 2 of 2: .* was created and stays"):
+        db.execute(INSERT.replace("INSERT", "INSERT OR FAIL") + rows)
+    (job,) = sandbox.jobs()
+    assert db.ftsql.take_notes() == [
+        f"created {job['id']} (provider openai, model {job['model']}, status {job['status']})"
+    ]
+    assert [row.id for row in db.ftsql.take_created()] == [db.ftsql.last_job_id] == [job["id"]]
+    assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("committed",), ("refused",)]
+
+
+def test_more_than_one_write_is_sent_only_once_somebody_confirmed(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    asked: list[str] = []
+    answers = iter([False, True, True])
+
+    def confirm(question: str) -> bool:
+        asked.append(question)
+        return next(answers)
+
+    db.ftsql.ask_before(confirm)
+    db.execute(ONE)
+    assert asked == []
+    several = f"BEGIN; DELETE FROM files WHERE id IN ('file-g', 'file-h'); {ONE}; COMMIT"
+    with pytest.raises(ProgrammingError, match="not confirmed: nothing was sent, and the transaction is rolled back"):
+        db.execute(several)
+    assert not db.in_transaction
+    assert alive(sandbox) == ["file-a"]
+    db.execute(several)
+    db.execute(INSERT + "('gpt-4o-mini', 'file-b'), ('gpt-4o-mini', 'file-c')")
+    assert asked == ["create 1 fine-tuning job and delete 2 files?"] * 2 + ["create 2 fine-tuning jobs?"]
+    assert alive(sandbox) == ["file-a", "file-a", "file-b", "file-c"]
+    assert db.execute("SELECT count(*) FROM files WHERE id IN ('file-g', 'file-h')").get == 0
 
 
 def test_a_busy_commit_sends_once_and_a_rollback_after_it_cancels(

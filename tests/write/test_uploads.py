@@ -18,7 +18,8 @@ from ftsql.api import upload as multipart
 from ftsql.api.request_log import Counts
 from ftsql.cli.progress import words
 from ftsql.sandbox import Fault, Sandbox
-from tests.conftest import Connect, as_nobody
+from tests.answering import Asked, Response
+from tests.conftest import At, Connect, as_nobody
 from tests.write.test_files import kept, sent
 
 LINES = b'{"messages": []}\n' * 40
@@ -138,6 +139,50 @@ def test_an_upload_that_none_or_several_may_be_is_unknown(
     assert len(sent(sandbox, "POST")) == 1
 
 
+@pytest.mark.parametrize(
+    ("ages", "taken"),
+    [([30], 0), ([None], 0), ([3600, 30], 1), ([3600, None], 1), ([3600], None), ([3600, 7200], None)],
+    ids=str,
+)
+def test_a_file_that_was_there_long_before_is_not_the_one_uploaded(
+    at: At, train: Path, ages: list[int | None], taken: int | None
+) -> None:
+    now = int(time.time())
+    stored = [
+        {"id": f"file-{number}", "filename": "train.jsonl", "bytes": len(LINES), "purpose": "fine-tune",
+         **({} if age is None else {"created_at": now - age})}
+        for number, age in enumerate(ages)
+    ]  # fmt: skip
+    page = {"data": stored, "has_more": False}
+    _, db = at(lambda asked: Response(b"<html>") if asked.method == "POST" else page, settle_seconds=0.1)
+    if taken is not None:
+        assert db.execute("SELECT upload_file(?)", (str(train),)).get == f"file-{taken}"
+    else:
+        with pytest.raises(ftsql.OutcomeUnknown, match="No file like it is in the list so far") as caught:
+            db.execute("SELECT upload_file(?)", (str(train),)).fetchall()
+        assert caught.value.candidates == ()
+
+
+def test_twins_that_appeared_since_are_never_called_never_accepted(at: At, train: Path) -> None:
+    stored: list[dict[str, Any]] = []
+    page = {"data": stored, "has_more": False}
+    _, db = at(
+        lambda asked: Response(b"<html>") if asked.method == "POST" else page, settle_seconds=0.1, absent_seconds=0.1
+    )
+    with pytest.raises(ftsql.OutcomeUnknown):
+        db.execute("SELECT upload_file(?)", (str(train),)).fetchall()
+    db.ftsql.store.db.execute("UPDATE writes SET at = at - 60")
+    one = {"filename": "train.jsonl", "bytes": len(LINES), "purpose": "fine-tune", "created_at": int(time.time())}
+    stored += [{**one, "id": "file-1"}, {**one, "id": "file-2"}, {**one, "id": "file-3", "bytes": 1}]
+    (said,) = db.ftsql.settle()
+    assert "is unknown: these may be it: file-1, file-2. Look again" in said
+    assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("unknown",)]
+    del stored[1]
+    (said,) = db.ftsql.settle()
+    assert said.endswith("made the file file-1, which stays")
+    assert db.execute("SELECT state, job_id FROM ftsql_writes").fetchall() == [("committed", "file-1")]
+
+
 def test_a_rate_limited_upload_is_sent_again_and_whole(sandbox: Sandbox, db: ftsql.Connection, train: Path) -> None:
     sandbox.fault(Fault(method="POST", path=UPLOAD, status=429, headers={"Retry-After": "0.1"}))
     ((id,),) = db.execute("SELECT upload_file(?)", (str(train),)).fetchall()
@@ -191,6 +236,25 @@ def test_an_interrupt_breaks_an_upload_off_and_nothing_is_stored(
     assert time.monotonic() - began < 3
     assert kept(db) == []
     assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("refused",)]
+
+
+def test_an_interrupt_waits_for_the_answer_to_what_has_left_whole(
+    at: At, train: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ftsql.write.sender.STOP_SECONDS", 0.01)
+    connections: list[ftsql.Connection] = []
+
+    def answering(asked: Asked) -> Any:
+        connections[0].interrupt()
+        time.sleep(0.3)
+        return {"id": "file-1", "filename": "train.jsonl", "bytes": len(LINES), "purpose": "fine-tune"}
+
+    server, db = at(answering)
+    connections.append(db)
+    with pytest.raises(apsw.InterruptError, match="interrupt"):
+        db.execute("SELECT upload_file(?)", (str(train),)).fetchall()
+    assert server.requests == ["POST /files"]
+    assert db.execute("SELECT state, job_id FROM ftsql_writes").fetchall() == [("committed", "file-1")]
 
 
 @pytest.mark.parametrize("answer", ["none", "early", "closed"])
