@@ -1,52 +1,145 @@
-"""What a delete, a grant or an upload does at the API, and how it is found out when the answer was lost.
+"""What each kind of write sends, and how its result is found.
 
-A delete may be repeated. What makes something new is sent once: where its answer is lost, it is the one object
-that is like it and was not there before, or nobody knows.
+What makes something new (a create, a grant, an upload) is sent once. A delete, cancel, pause or resume may be repeated.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-import apsw
-
-from ftsql.api.account import in_url
-from ftsql.api.calls import Call
-from ftsql.api.client import Client
-from ftsql.api.request_log import Asker
 from ftsql.api.responses import GONE, words
-from ftsql.errors import APIError, DataError, OperationalError, OutcomeUnknown, warn
-from ftsql.read.other_resources import OtherResources
+from ftsql.errors import APIError, DataError, OutcomeUnknown, warn
 from ftsql.read.statement_cache import StatementCache
-from ftsql.resources.definitions import FILES, JOBS, MODELS, PERMISSIONS
-from ftsql.resources.resource import Resource, Row
-from ftsql.settings import Settings
-from ftsql.store.journal import Journal
-from ftsql.write.write import Write
+from ftsql.resources.definitions import JOBS, PERMISSIONS, is_finished
+from ftsql.resources.resource import Row
+from ftsql.write import lookup
+from ftsql.write.create_body import unlike
+from ftsql.write.fingerprint import carries, condition
+from ftsql.write.write import Write, leads_to, leaves, undisturbed
 
-SKEW = 60  # seconds by which the provider's clock may be behind ours: what is older was there before
-OF = (PERMISSIONS, FILES, MODELS)
-
-T = TypeVar("T")
-
-
-class Waiter(Protocol):
-    """What sending needs besides the write; see ``Sender``."""
-
-    @property
-    def journal(self) -> Journal: ...
-    @property
-    def settings(self) -> Settings: ...
-    @property
-    def interrupted(self) -> Callable[[], bool]: ...
-    def wait(self, write: Write, call: Call[T]) -> T:
-        """Wait for the answer; after an interrupt for a while longer."""
+if TYPE_CHECKING:
+    from ftsql.write.sender import Sender
 
 
-def delete(sender: Waiter, write: Write) -> Row:
-    """Delete what ``write`` is about. Raises APIError where the API refused it, or there is no such thing."""
+def create(sender: Sender, write: Write) -> Row:
+    """Create a job: send the request once, and look for the job if the response is lost.
+
+    Raises APIError if the API refused it, OutcomeUnknown if nothing proves what became of it.
+    """
+    body = write.body
+    assert body is not None
+    sent_at = time.time()
+    try:
+        write.reply = sender.wait(write, write.client.create(body, write))
+        return undisturbed(write, lambda: _created(sender, write, sent_at))
+    except DataError as error:
+        reason = str(error)
+    except APIError as error:
+        if not error.ambiguous or isinstance(error, OutcomeUnknown):
+            raise
+        reason = error.message
+    found, message = lookup.seek(sender, write, sent_at)
+    if len(found.carriers) == 1:
+        return found.carriers[0]
+    raise unknown(write, reason, found.candidates, message)
+
+
+def _created(sender: Sender, write: Write, sent_at: float) -> Row:
+    """Return the job in the response to a create. Raises DataError if this create cannot have made it."""
+    assert write.reply is not None
+    body = write.reply.body
+    if isinstance(body, dict) and not body.get("id") and (text := words(body)[0]):
+        raise DataError(f"it was answered with an error: {text}")
+    row = JOBS.rows(write.provider, [body], tell=warn)[0]
+    if not _is_new(sender, write, row, sent_at):
+        raise DataError(f"it was answered with another job, {row.id}")
+    sent = {name: value for name, value in (write.request or {}).items() if (name, value) != write.fingerprint}
+    for text in unlike(write.client.account, sent, row):
+        warn(f"{write.provider}: {row.id}: {text}")
+    return row
+
+
+def _is_new(sender: Sender, write: Write, row: Row, sent_at: float) -> bool:
+    """Whether ``write`` can have created the job: it is not older than the write, and no other write made it.
+
+    The file's name proves nothing, because gateways change it. The age does, unless the job carries the fingerprint:
+    then the server's clock is wrong.
+    """
+    older = row.created_at is not None and row.created_at < sent_at - lookup.LOOK_BACK
+    if older and not (write.fingerprint is not None and carries(write.fingerprint, row)):
+        return False
+    return not sender.journal.has_made(write.provider, row.id)
+
+
+def change(sender: Sender, write: Write) -> Row:
+    """Cancel, pause or resume a job and return it as it is afterwards.
+
+    A refusal is not an error if the job already has the status. Raises APIError.
+    """
+    refusal: APIError | None = None
+    answer: Any = None
+    try:
+        write.reply = sender.wait(write, write.client.act(f"/{write.job_id}/{write.action}", write))
+        answer = write.reply.body
+    except DataError:
+        pass  # not a body of the API: the job itself tells
+    except APIError as error:
+        if error.status in (401, 403, 429) or isinstance(error, OutcomeUnknown):
+            raise
+        refusal = error
+    with contextlib.suppress(DataError):
+        row = JOBS.one(write.provider, answer, str(write.job_id), warn)
+        if leads_to(write.action, row.status):
+            return row
+    if refusal is None and isinstance(answer, dict) and not answer.get("id") and (text := words(answer)[0]):
+        status = write.reply.status if write.reply else None
+        refusal = APIError(text, provider=write.provider, status=status)
+    # Another status, an unusable body, a refusal, a lost response: the job itself tells.
+    job = _job_after(sender, write, refusal)
+    if not leads_to(write.action, job.status):
+        warn(
+            f"{write.provider}: {write.action} of {job.id} was accepted, and the job is {job.state} all the same. "
+            f"See how it goes on: SELECT status FROM fine_tuning_jobs WHERE id = '{job.id}'"
+        )
+    return job
+
+
+def _job_after(sender: Sender, write: Write, refusal: APIError | None) -> Row:
+    """Return the job as it is after a write. Raises the refusal, unless the job already has the status."""
+    id = str(write.job_id)
+    try:
+        job = _job_now(sender, write, id)
+    except (APIError, DataError) as error:
+        write.unsure = refusal is None or refusal.ambiguous
+        raise refusal or error from None
+    if job is None:
+        refusal = refusal or APIError(f"there is no such job: {id}", provider=write.provider, status=404)
+        refusal.no_such, refusal.hint = True, ""
+        raise refusal
+    if refusal is not None and not leaves(write.action, job.status):
+        if is_finished(job.status):
+            refusal.hint = f"The job is {job.status} already"
+            write.row = job
+        raise refusal
+    return job
+
+
+def _job_now(sender: Sender, write: Write, id: str) -> Row | None:
+    """Return the job, by its id or from the list; None if it does not exist."""
+    account = write.client.account
+    if account.retrieves:
+        found = sender.wait(write, write.client.get(f"/{id}", None, write))
+        return None if found is None else JOBS.one(write.provider, found, id, warn)
+    cache = StatementCache({account: write.client}, sender.settings, sender.interrupted)
+    cache.statement = write.statement
+    return undisturbed(write, lambda: cache.get(account, id))
+
+
+def delete(sender: Sender, write: Write) -> Row:
+    """Delete a file, model or permission. Raises APIError if the API refused it, or if the object does not exist."""
     values = {"id": write.job_id, "status": "deleted"}
     gone = Row(write.provider, values, dict(values))
     refusal: APIError | None = None
@@ -58,20 +151,20 @@ def delete(sender: Waiter, write: Write) -> Row:
         text = words(answer)[0] if isinstance(answer, dict) else ""
         refusal = APIError(text or "it was not deleted", provider=write.provider, status=write.reply.status)
     except DataError:
-        pass  # a body that is none of the API's: what counts is whether it is still there
+        pass  # not a body of the API: whether the object still exists tells
     except APIError as error:
         if not error.ambiguous or isinstance(error, OutcomeUnknown):
             raise
         refusal = error
     try:
-        still = exists(write.client, sender, write, write.resource, write.parent, str(write.job_id))
+        still = lookup.exists(write.client, sender, write, write.resource, write.parent, str(write.job_id))
     except (APIError, DataError) as error:
         write.unsure = True
         lost = refusal or error
         if isinstance(lost, DataError):
             lost = APIError(str(lost).removeprefix(f"{write.provider}: "), provider=write.provider)
         lost.message = f"nobody can say whether the {write.target} was deleted: {lost.message}"
-        sql = query(write.resource, write.parent, write.job_id, None)
+        sql = lookup.query(write.resource, write.parent, write.job_id, None)
         lost.hint = f"See whether it is still there: {sql}"
         raise lost from None
     if not still:
@@ -80,15 +173,15 @@ def delete(sender: Waiter, write: Write) -> Row:
 
 
 def _is_deleted(write: Write, answer: Any, status: int) -> bool:
-    """Whether an answer says that it is gone: nothing but the object's own word, or no content, does."""
+    """Whether a response proves the deletion: its body says so about this object, or there is no content."""
     if status == 204 or status in GONE:
         return True
     said = isinstance(answer, dict) and answer.get("deleted") is True and not answer.get("error")
     return said and answer.get("id") in (None, write.job_id)
 
 
-def make(sender: Waiter, write: Write) -> Row:
-    """Send a grant or an upload once; gives what came of it. Raises APIError, OutcomeUnknown."""
+def make(sender: Sender, write: Write) -> Row:
+    """Send a grant or an upload once, and return the object. Raises APIError, OutcomeUnknown."""
     body = write.upload or write.body
     assert body is not None
     sent_at = time.time()
@@ -106,119 +199,52 @@ def make(sender: Waiter, write: Write) -> Row:
         if not error.ambiguous:
             raise
         reason = error.message
-    found, listed = _seek(sender, write, sent_at)
+    found, message = lookup.seek_other(sender, write, sent_at)
     if len(found) == 1:
         return found[0]
-    ids = tuple(row.id for row in found)
-    raise unknown(sender, write, reason, ids, listed)
+    raise unknown(write, reason, found, message)
 
 
-def unknown(sender: Waiter, write: Write, reason: str, ids: Sequence[str] = (), listed: str = "") -> OutcomeUnknown:
-    """The error of a write of which nobody knows what became."""
-    which = f"These may be it: {', '.join(ids[:10])}. " if ids else listed
-    once = "Nothing was sent again. " if write.makes else ""
-    what = f"the {write.action} of {write.target}"
-    sql = query(write.resource, write.parent, write.job_id, write.request)
-    return OutcomeUnknown(
-        f"nobody can say what became of {what} that was sent: {reason.rstrip('.')}",
-        provider=write.provider,
-        candidates=tuple(ids),
-        hint=f"{which}{once}Look before you repeat it: {sql}",
-    )
-
-
-def query(resource: Resource, parent: str, id: str | None, request: Mapping[str, Any] | None) -> str:
-    """The SQL that shows what a write is about."""
-    wanted: dict[str, Any] = {resource.parent: parent} if parent else {}
-    if id is not None:
-        wanted["id"] = id
-    elif request is not None:
-        wanted |= _likeness(resource, request)
-    condition = " AND ".join(f"{name} = {apsw.format_sql_value(value)}" for name, value in wanted.items())
-    return f"SELECT id, * FROM {resource.table} WHERE {condition}"
-
-
-def about(path: str) -> tuple[Resource, str]:
-    """The resource and parent that a write's path is about."""
-    for resource in OF:
-        before, _, after = resource.path.partition("{}")
-        if not resource.parent and (path == before or path.startswith(before + "/")):
-            return resource, ""
-        if resource.parent and path.startswith(before) and after in path[len(before) :]:
-            return resource, path[len(before) :].partition(after)[0]
-    return JOBS, ""
-
-
-def exists(client: Client, sender: Waiter, asker: Asker, resource: Resource, parent: str, id: str) -> bool:
-    """Whether it is there now: asked for by itself, or in its parent's list."""
-    if not in_url(client.account, id):
-        return False
-    if resource.parent:
-        return any(row.id == id for row in listed(client, sender, asker, resource, parent))
-    call: Call[Any] = client.get(f"{resource.path}/{id}", None, asker, resource=resource)
-    return call.wait(sender.interrupted) is not None
-
-
-def listed(client: Client, sender: Waiter, asker: Asker, resource: Resource, parent: str) -> list[Row]:
-    """The whole list, as it is now. Raises what a listing raises."""
-    cache = StatementCache({client.account: client}, sender.settings, sender.interrupted)
-    cache.statement = asker.statement
-    return list(OtherResources(cache, resource).rows([(client.account, parent)]))
-
-
-def alike(resource: Resource, request: Mapping[str, Any], rows: Sequence[Row]) -> list[Row]:
-    """Those of ``rows`` that the write which sent ``request`` may have made."""
-    wanted = _likeness(resource, request)
-    return [row for row in rows if all(row.values.get(name) == value for name, value in wanted.items())]
-
-
-def since(rows: Sequence[Row], sent_at: float) -> list[Row]:
-    """Those of ``rows`` that may not have been there when the write was sent."""
-    return [row for row in rows if row.created_at is None or row.created_at >= int(sent_at) - SKEW]
-
-
-def _likeness(resource: Resource, request: Mapping[str, Any]) -> dict[str, Any]:
-    if resource is PERMISSIONS:
-        projects = request.get("project_ids") or [None]
-        return {"project_id": projects[0]}
-    return {name: request.get(name) for name in ("filename", "bytes", "purpose")}
-
-
-def _made(sender: Waiter, write: Write, answer: Any, sent_at: float) -> Row:
-    """The object out of the answer to a POST. Raises DataError where it shows none that can be it."""
+def _made(sender: Sender, write: Write, answer: Any, sent_at: float) -> Row:
+    """Return the object in a response. Raises DataError if this write can have made none of those in it."""
     if write.resource is not PERMISSIONS:
         return write.resource.rows(write.provider, [answer], tell=warn)[0]
     data = answer.get("data") if isinstance(answer, dict) else None
     rows = write.resource.rows(write.provider, data if isinstance(data, list) else [answer], write.parent, warn)
-    rows = alike(write.resource, write.request or {}, rows)
+    rows = lookup.alike(write.resource, write.request or {}, rows)
     if not rows:
         raise DataError(f"the answer shows no {write.resource.noun} for that project")
     row = max(rows, key=lambda row: row.created_at or 0)
-    # One that was there before must stay, whatever becomes of the transaction.
-    write.was_there = not since([row], sent_at) or sender.journal.has_made(write.provider, row.id)
+    # An object that existed before must stay even if the transaction is rolled back.
+    write.was_there = not lookup.since([row], sent_at) or sender.journal.has_made(write.provider, row.id)
     return row
 
 
-def _seek(sender: Waiter, write: Write, sent_at: float) -> tuple[list[Row], str]:
-    """Look again and again for ``settle_seconds``, since lists lag; an interrupt ends it early."""
-    end = time.monotonic() + sender.settings.settle_seconds
-    pause, words = 0.5, ""
-    while True:
-        try:
-            rows = listed(write.client, sender, write, write.resource, write.parent)
-            found = since(alike(write.resource, write.request or {}, rows), sent_at)
-            found = [row for row in found if not sender.journal.has_made(write.provider, row.id)]
-            if found:
-                return found, ""
-            words = f"No {write.resource.noun} like it is in the list so far. "
-        except (KeyboardInterrupt, apsw.InterruptError):
-            return [], words
-        except (DataError, OperationalError) as error:  # perhaps for the write's own reason: ask again
-            words = words or f"The list could not be read either ({error}). "
-        if time.monotonic() + pause > end:
-            return [], words
-        try:
-            time.sleep(pause)
-        except KeyboardInterrupt:
-            return [], words
-        pause = min(pause * 1.5, 3.0)
+def unknown(write: Write, reason: str, candidates: Sequence[Row] = (), message: str = "") -> OutcomeUnknown:
+    """Return the error of a write whose outcome is unknown; ``message`` says what the look-up found."""
+    ids = tuple(row.id for row in candidates)
+    if write.resource is not JOBS:
+        what, hint = f"the {write.action} of {write.target}", _advice(write, ids, message)
+    elif write.action == "create":
+        which = f"These may be it: {lookup.listed_ids(ids)}" if ids else message or "The list was not looked at"
+        what = "a job"
+        hint = (
+            f"{which.rstrip('.')}. Nothing was sent again. Look before you repeat it: ftsql writes settle, or "
+            f"SELECT id, status FROM fine_tuning_jobs WHERE {condition(write.fingerprint, time.time())}"
+        )
+    else:
+        what = f"{write.action} of {write.job_id}"
+        hint = f"See how it is: SELECT status FROM fine_tuning_jobs WHERE id = '{write.job_id}'"
+    return OutcomeUnknown(
+        f"nobody can say what became of {what} that was sent: {reason.rstrip('.')}",
+        provider=write.provider,
+        candidates=ids,
+        hint=hint,
+    )
+
+
+def _advice(write: Write, ids: Sequence[str], message: str) -> str:
+    which = f"These may be it: {', '.join(ids[:10])}. " if ids else f"{message}. " if message else ""
+    once = "Nothing was sent again. " if write.makes else ""
+    sql = lookup.query(write.resource, write.parent, write.job_id, write.request)
+    return f"{which}{once}Look before you repeat it: {sql}"

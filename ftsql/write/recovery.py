@@ -22,8 +22,9 @@ from ftsql.resources.resource import Row
 from ftsql.settings import Settings
 from ftsql.sqlite.session import Session
 from ftsql.store.journal import Entry, Journal, State
-from ftsql.write import actions as effects
-from ftsql.write.fingerprint import Fingerprint, carries, condition, keeps, listed_ids, look_up
+from ftsql.write import lookup
+from ftsql.write.fingerprint import Fingerprint, carries, condition
+from ftsql.write.lookup import keeps, listed_ids, look_up
 from ftsql.write.sender import Sender
 from ftsql.write.write import CANCELLED, MAKES, Write, leads_to
 
@@ -98,7 +99,7 @@ def decide(session: Session, write_id: int, decision: Decision, job_id: str = ""
         fits, known = ("none", "job"), "say --none or --job ID"
     if decision not in fits:
         raise ProgrammingError(f"write {write_id} is {entry.state}: {known}")
-    resource, parent = effects.about(entry.path)
+    resource, parent = lookup.about(entry.path)
     noun = "job" if resource is JOBS else resource.noun
     if decision == "none":
         _close(session, entry, "refused", error=f"no {noun} came of it, by the user's word")
@@ -113,7 +114,7 @@ def decide(session: Session, write_id: int, decision: Decision, job_id: str = ""
             "address again"
         )
     if decision == "job" and resource is not JOBS:
-        if not effects.exists(client, session.sender, entry, resource, parent, job_id):
+        if not lookup.exists(client, session.sender, entry, resource, parent, job_id):
             raise ProgrammingError(f"{entry.provider}: no such {noun}: {job_id!r:.80}")
         _close(session, entry, "committed", job_id=job_id)
         return f"write {write_id} is committed: it made {job_id}"
@@ -273,8 +274,8 @@ def _sent(session: Opened, entry: Entry, cache: StatementCache, exact: bool) -> 
 
 def _deleted(sender: Sender, session: Opened, entry: Entry, client: Client, exact: bool) -> str:
     """A delete: what counts is whether it is still there."""
-    resource, parent = effects.about(entry.path)
-    if effects.exists(client, sender, entry, resource, parent, str(entry.job_id)):
+    resource, parent = lookup.about(entry.path)
+    if lookup.exists(client, sender, entry, resource, parent, str(entry.job_id)):
         _close(session, entry, "refused", error=f"the {resource.noun} is still there")
         return f"did not take effect: the {resource.noun} is still there"
     if not exact:
@@ -285,17 +286,17 @@ def _deleted(sender: Sender, session: Opened, entry: Entry, client: Client, exac
 
 def _made(sender: Sender, session: Opened, entry: Entry, client: Client, exact: bool) -> str:
     """A grant or an upload: the one like it that was not there before is it."""
-    resource, parent = effects.about(entry.path)
+    resource, parent = lookup.about(entry.path)
     request: dict[str, Any] = from_json(entry.body or "{}")
-    rows = effects.listed(client, sender, entry, resource, parent)
+    rows = lookup.listed(client, sender, entry, resource, parent)
     if entry.state == "created":
         if not any(row.id == entry.job_id for row in rows):
             _close(session, entry, "cancelled")
             return f"is closed: {entry.job_id} is gone"
         _close(session, entry, "created")
         return _to_keep(entry, resource.noun, str(entry.job_id))
-    like = effects.alike(resource, request, rows)
-    found = [row for row in effects.since(like, entry.at) if not session.journal.has_made(entry.provider, row.id)]
+    like = lookup.alike(resource, request, rows)
+    found = [row for row in lookup.since(like, entry.at) if not session.journal.has_made(entry.provider, row.id)]
     if len(found) == 1 and exact:
         stands = entry.action == "upload"  # which acts at once, whatever became of its transaction
         _close(session, entry, "committed" if stands else "created", job_id=found[0].id)
@@ -308,7 +309,7 @@ def _made(sender: Sender, session: Opened, entry: Entry, client: Client, exact: 
     where = f"these may be it: {listed_ids([row.id for row in found])}" if found else "nothing like it is in the list"
     return (
         f"is unknown: {where}. Look again (ftsql writes settle), or say what it is: ftsql writes settle "
-        f"{entry.write_id} --job ID, or --none. {effects.query(resource, parent, None, request)}"
+        f"{entry.write_id} --job ID, or --none. {lookup.query(resource, parent, None, request)}"
     )
 
 

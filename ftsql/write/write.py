@@ -5,8 +5,9 @@ It is checked when it is made, so that what cannot be sent is never queued.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import apsw
 from pydantic_core import to_json
@@ -22,6 +23,8 @@ from ftsql.store.journal import State
 from ftsql.write import create_body as checks
 from ftsql.write import fingerprint
 from ftsql.write.fingerprint import Fingerprint
+
+T = TypeVar("T")
 
 Action = Literal["create", "cancel", "pause", "resume", "delete", "grant", "upload"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
@@ -137,3 +140,12 @@ class Write:
         request = checks.body(client.account, values)
         chosen = fingerprint.choose(client.account, request)
         return cls(client, "create", statement, request=request, fingerprint=chosen)
+
+
+def undisturbed(write: Write, work: Callable[[], T]) -> T:
+    """Do ``work`` with a response that has arrived; after a Ctrl-C meanwhile do it again, and send nothing more."""
+    try:
+        return work()
+    except KeyboardInterrupt as interrupt:
+        write.stopped = type(interrupt)
+    return work()

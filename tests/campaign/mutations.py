@@ -15,8 +15,8 @@ from ftsql.api.retry import RetriedRequest
 from ftsql.read.listing import Listing
 from ftsql.resources.resource import Row
 from ftsql.sqlite.statements import Statements
-from ftsql.write import fingerprint, recovery
-from ftsql.write.fingerprint import Found
+from ftsql.write import actions, lookup, recovery
+from ftsql.write.lookup import Found
 from ftsql.write.queue import Queue
 from ftsql.write.sender import Sender
 from ftsql.write.write import Write
@@ -45,7 +45,7 @@ def no_compensation() -> list[Patch]:
 
 def journal_after() -> list[Patch]:
     """The intent is written when the answer is there."""
-    enlist, create = Sender.enlist, Sender._create
+    enlist, create = Sender.enlist, actions.create
 
     def after(self: Sender, write: Write) -> Row:
         try:
@@ -56,18 +56,18 @@ def journal_after() -> list[Patch]:
     def nothing(self: Sender, writes: Sequence[Write]) -> None:
         pass
 
-    return [(Sender, "_create", after), (Sender, "enlist", nothing)]
+    return [(actions, "create", after), (Sender, "enlist", nothing)]
 
 
 def no_fingerprint() -> list[Patch]:
     """A look-up takes the newest job of the same model and file."""
-    original = fingerprint.look_up
+    original = lookup.look_up
 
     def look_up(*arguments: Any, **named: Any) -> Found:
         alike = original(*arguments, **named).alike
         return Found(alike[:1], alike)
 
-    return [(fingerprint, "look_up", look_up), (recovery, "look_up", look_up)]
+    return [(lookup, "look_up", look_up), (recovery, "look_up", look_up)]
 
 
 def keep_failed() -> list[Patch]:

@@ -15,7 +15,7 @@ import pytest
 
 import ftsql
 from ftsql.sandbox import Fault, Sandbox
-from ftsql.write.fingerprint import listed_ids
+from ftsql.write.lookup import listed_ids
 from tests.answering import Asked, Response, api, job
 from tests.conftest import At, Connect, fill
 from tests.write.fixtures import CREATE, INSERT, ONE, alive, posts

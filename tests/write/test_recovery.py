@@ -41,9 +41,10 @@ def told() -> Iterator[list[str]]:
 def _die(store: Path, sql: str, where: str, after: int, options: dict[str, Any]) -> None:
     """Runs ``sql`` in a process that dies ``where``, at the ``after``-th time that it comes there."""
     from ftsql.store.journal import Journal
+    from ftsql.write import actions
     from ftsql.write.sender import Sender
 
-    holder: Any = Sender if where in ("_create", "_act", "undo") else Journal
+    holder: Any = {"create": actions, "change": actions, "undo": Sender}.get(where, Journal)
     honest = getattr(holder, where)
     left = [after]
 
@@ -79,7 +80,7 @@ THREE = INSERT + "('gpt-4o-mini', 'file-a'), ('gpt-4o-mini', 'file-b'), ('gpt-4o
 DEATHS = {
     "before anything is sent": ("record", 1, ["refused 0 0"] * 3),
     "before the second is sent": ("record", 3, ["created 1 1", "refused 0 0", "refused 0 0"]),
-    "as the first is to be sent": ("_create", 1, ["unknown 0 1", "refused 0 0", "refused 0 0"]),
+    "as the first is to be sent": ("create", 1, ["unknown 0 1", "refused 0 0", "refused 0 0"]),
     "before the first answer is recorded": ("record", 2, ["created 1 1", "refused 0 0", "refused 0 0"]),
     "before the last answer is recorded": ("record", 6, ["created 1 1"] * 3),
     "before the commit is recorded": ("record", 7, ["created 1 1"] * 3),
@@ -146,7 +147,7 @@ def test_a_cancel_that_was_under_way_is_looked_at(sandbox: Sandbox, connect: Con
     store = tmp_path / "store.db"
     for name in ("one", "two"):
         sandbox.add_job(id=f"ftjob-{name}", status="running")
-    killed(store, "SELECT cancel_job('ftjob-one')", "_act")
+    killed(store, "SELECT cancel_job('ftjob-one')", "change")
     killed(store, "SELECT cancel_job('ftjob-two')", "record", 3)  # the first is that its opening settles ftjob-one
     with told() as lines:
         db = connect(store=store)
@@ -416,7 +417,7 @@ def test_a_long_history_costs_an_opening_nothing(sandbox: Sandbox, connect: Conn
     assert len(sandbox.requests) == before
 
 
-@pytest.mark.parametrize("where", ["record", "_create"])
+@pytest.mark.parametrize("where", ["record", "create"])
 def test_two_processes_that_find_the_same_open_write_settle_it_once(
     sandbox: Sandbox, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:

@@ -1,0 +1,220 @@
+"""Look-ups: what became of a write, found in the provider's lists.
+
+A create, a grant or an upload whose response is lost is never sent again. Lists lag behind writes, so a look-up repeats
+for ``settle_seconds``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import apsw
+
+from ftsql.api.account import Account, in_url
+from ftsql.api.calls import Call
+from ftsql.api.client import Client
+from ftsql.api.request_log import Asker
+from ftsql.errors import DataError, OperationalError
+from ftsql.read.other_resources import OtherResources
+from ftsql.read.statement_cache import StatementCache
+from ftsql.resources.definitions import FILES, JOBS, MODELS, PERMISSIONS
+from ftsql.resources.resource import Resource, Row
+from ftsql.write.fingerprint import Fingerprint, carries
+from ftsql.write.write import Write
+
+if TYPE_CHECKING:
+    from ftsql.write.sender import Sender
+
+LOOK_BACK = 3600  # seconds before the write that a look-up reads back to, because clocks differ
+CLOCK_SKEW = 60  # seconds by which the provider's clock may be behind ours: an older object was there before
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 3.0  # seconds between two looks
+SHOWN_IDS = 10  # ids that a message shows
+WRITTEN = (PERMISSIONS, FILES, MODELS)  # the resources beside jobs that can be written
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The jobs that a look-up saw.
+
+    ``carriers`` carry the fingerprint; ``alike`` have the same model and file; ``strange`` carry the fingerprint but
+    have another model or file; ``seen`` are all of them.
+    """
+
+    carriers: tuple[Row, ...] = ()
+    alike: tuple[Row, ...] = ()
+    strange: tuple[Row, ...] = ()
+    seen: tuple[Row, ...] = ()
+
+    @property
+    def candidates(self) -> tuple[Row, ...]:
+        """The jobs that may be the one, the likeliest first."""
+        return self.carriers or (*self.strange, *self.alike)
+
+
+def look_up(
+    cache: StatementCache,
+    account: Account,
+    request: Mapping[str, Any],
+    fingerprint: Fingerprint | None,
+    sent_at: float,
+    *,
+    whole: bool = False,
+) -> Found:
+    """Search the jobs created since ``LOOK_BACK`` seconds before ``sent_at``, or the ``whole`` list.
+
+    Raises the errors of a listing; if it returns, the list was read that far.
+    """
+    since = sent_at - LOOK_BACK
+    listing = cache.listing(account)
+    while not listing.done and (whole or not listing.older_than(since, inclusive=False)):
+        listing.read()
+    rows = [cache.got[account].get(row.id) or row for row in listing.rows]
+    carriers = [row for row in rows if fingerprint is not None and carries(fingerprint, row)]
+    return Found(
+        tuple(row for row in carriers if _alike(request, row)),
+        tuple(row for row in rows if (row.created_at or sent_at) >= since and _alike(request, row)),
+        tuple(row for row in carriers if not _alike(request, row)),
+        tuple(rows),
+    )
+
+
+def keeps(made: Mapping[str, Fingerprint], kind: str, rows: Sequence[Row]) -> bool:
+    """Whether the list shows fingerprints of that kind as they were sent; jobs with a known fingerprint tell."""
+    shown = [carries(made[row.id], row) for row in rows if row.id in made and made[row.id][0] == kind]
+    return bool(shown) and all(shown)
+
+
+def seek(sender: Sender, write: Write, sent_at: float) -> tuple[Found, str]:
+    """Look for the job of a create until one carries its fingerprint; return what the last look saw, and a message.
+
+    Without a fingerprint it looks only once, because no match would be certain.
+    """
+    found = Found()
+
+    def look() -> bool:
+        nonlocal found
+        cache = _cache(write.client, sender, write)
+        found = look_up(cache, write.client.account, write.request or {}, write.fingerprint, sent_at)
+        return write.fingerprint is None or bool(found.carriers or found.strange)
+
+    message = _poll(look, "job", sender.settings.settle_seconds)
+    return found, message
+
+
+def seek_other(sender: Sender, write: Write, sent_at: float) -> tuple[list[Row], str]:
+    """Look for what a grant or an upload made; return the objects that may be it, and a message."""
+    found: list[Row] = []
+
+    def look() -> bool:
+        nonlocal found
+        rows = listed(write.client, sender, write, write.resource, write.parent)
+        rows = since(alike(write.resource, write.request or {}, rows), sent_at)
+        found = [row for row in rows if not sender.journal.has_made(write.provider, row.id)]
+        return bool(found)
+
+    message = _poll(look, write.resource.noun, sender.settings.settle_seconds)
+    return found, message
+
+
+def _poll(look: Callable[[], bool], noun: str, seconds: float) -> str:
+    """Call ``look`` until it returns True or ``seconds`` are over; return what to say if nothing was found.
+
+    Ctrl-C ends it early. A list that cannot be read is read again: it may fail for the reason that the write did.
+    """
+    end = time.monotonic() + seconds
+    pause, message = FIRST_PAUSE, ""
+    while True:
+        try:
+            done = look()
+            message = f"No {noun} like it is in the list so far"
+            if done:
+                return message
+        except (KeyboardInterrupt, apsw.InterruptError):
+            return message
+        except (DataError, OperationalError) as error:
+            message = message or f"The list could not be read either ({error})"
+        if time.monotonic() + pause > end:
+            return message
+        try:
+            time.sleep(pause)
+        except KeyboardInterrupt:
+            return message
+        pause = min(pause * 1.5, LONGEST_PAUSE)
+
+
+def _cache(client: Client, sender: Sender, asker: Asker) -> StatementCache:
+    cache = StatementCache({client.account: client}, sender.settings, sender.interrupted)
+    cache.statement = asker.statement
+    return cache
+
+
+def exists(client: Client, sender: Sender, asker: Asker, resource: Resource, parent: str, id: str) -> bool:
+    """Whether the object exists now: get it by its id, or search its parent's list."""
+    if not in_url(client.account, id):
+        return False
+    if resource.parent:
+        return any(row.id == id for row in listed(client, sender, asker, resource, parent))
+    call: Call[Any] = client.get(f"{resource.path}/{id}", None, asker, resource=resource)
+    return call.wait(sender.interrupted) is not None
+
+
+def listed(client: Client, sender: Sender, asker: Asker, resource: Resource, parent: str) -> list[Row]:
+    """Read the whole list. Raises the errors of a listing."""
+    cache = _cache(client, sender, asker)
+    return list(OtherResources(cache, resource).rows([(client.account, parent)]))
+
+
+def alike(resource: Resource, request: Mapping[str, Any], rows: Sequence[Row]) -> list[Row]:
+    """Return the rows that a write with this ``request`` may have made."""
+    wanted = _likeness(resource, request)
+    return [row for row in rows if all(row.values.get(name) == value for name, value in wanted.items())]
+
+
+def since(rows: Sequence[Row], sent_at: float) -> list[Row]:
+    """Return the rows that may be newer than the write."""
+    return [row for row in rows if row.created_at is None or row.created_at >= int(sent_at) - CLOCK_SKEW]
+
+
+def about(path: str) -> tuple[Resource, str]:
+    """The resource and parent that a write's path is about."""
+    for resource in WRITTEN:
+        before, _, after = resource.path.partition("{}")
+        if not resource.parent and (path == before or path.startswith(before + "/")):
+            return resource, ""
+        if resource.parent and path.startswith(before) and after in path[len(before) :]:
+            return resource, path[len(before) :].partition(after)[0]
+    return JOBS, ""
+
+
+def query(resource: Resource, parent: str, id: str | None, request: Mapping[str, Any] | None) -> str:
+    """Return the SQL that shows the objects of a write."""
+    wanted: dict[str, Any] = {resource.parent: parent} if parent else {}
+    if id is not None:
+        wanted["id"] = id
+    elif request is not None:
+        wanted |= _likeness(resource, request)
+    condition = " AND ".join(f"{name} = {apsw.format_sql_value(value)}" for name, value in wanted.items())
+    return f"SELECT id, * FROM {resource.table} WHERE {condition}"
+
+
+def listed_ids(ids: Sequence[str]) -> str:
+    """Join ids for a message: the first ten, and how many more there are."""
+    more = f" and {len(ids) - SHOWN_IDS} more" if len(ids) > SHOWN_IDS else ""
+    return ", ".join(ids[:SHOWN_IDS]) + more
+
+
+def _alike(request: Mapping[str, Any], row: Row) -> bool:
+    """Whether a job has the same training file, and the model or a dated version of it."""
+    model, asked = row.values.get("model"), str(request.get("model"))
+    file = row.values.get("training_file")
+    return (model is None or str(model).startswith(asked)) and (file is None or file == request.get("training_file"))
+
+
+def _likeness(resource: Resource, request: Mapping[str, Any]) -> dict[str, Any]:
+    if resource is PERMISSIONS:
+        projects = request.get("project_ids") or [None]
+        return {"project_id": projects[0]}
+    return {name: request.get(name) for name in ("filename", "bytes", "purpose")}
