@@ -53,6 +53,10 @@ def test_a_retrieve_costs_one_request(sandbox: Sandbox, db: ftsql.Connection) ->
         ("SELECT * FROM openai.fine_tuning.jobs ORDER BY created_at DESC LIMIT 5", "list newest-first provider limit"),
         ("SELECT count(*) FROM openai.fine_tuning.jobs j WHERE j.created_at >= 5", "list provider since"),
         ("SELECT 1 FROM mine LEFT JOIN openai.fine_tuning.jobs j ON j.id = mine.job", "get provider id"),
+        (
+            "SELECT DISTINCT j.status FROM mine LEFT JOIN openai.fine_tuning.jobs j ON j.id = mine.job",
+            "get provider id",
+        ),
         ("SELECT 1 FROM mine, openai.fine_tuning.jobs j WHERE j.id = mine.job", "get provider id"),
         ("SELECT (SELECT status FROM openai.fine_tuning.jobs WHERE id = job) FROM mine", "get provider id"),
     ],
@@ -62,6 +66,20 @@ def test_what_an_api_answers_by_itself_is_still_pushed_down(db: ftsql.Connection
     plan = " ".join(str(line[3]) for line in run(db, f"EXPLAIN QUERY PLAN {sql}"))
     assert words.split()[0] in plan
     assert set(words.split()) <= set(plan.replace(":", " ").split()), plan
+
+
+def test_a_distinct_left_join_still_reads_the_events_of_each_job(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    fill(sandbox, 2)
+    sql = """SELECT DISTINCT j.id, e.level FROM openai.fine_tuning.jobs j
+        LEFT JOIN openai.fine_tuning.events e ON e.fine_tuning_job_id = j.id ORDER BY 1"""
+    assert run(db, sql) == [("ftjob-00000", "info"), ("ftjob-00001", "info")]
+
+
+def test_a_star_shows_no_hidden_column_that_the_statement_names(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    fill(sandbox, 2)
+    plain = db.execute("SELECT * FROM fine_tuning_jobs WHERE id = 'ftjob-00001'").fetchall()
+    sql = "SELECT * FROM openai.fine_tuning.jobs WHERE fine_tuning_job_id = 'ftjob-00001' AND suffix IS NULL"
+    assert run(db, sql) == plain
 
 
 JOINS = [
@@ -137,6 +155,22 @@ def test_returning_leaves_out_what_was_skipped_or_not_created(sandbox: Sandbox, 
         run(db, insert.format("", "('gpt-4o-mini', 'file-none')"))
     assert db.execute("SELECT last_jobs()").get == "[]"
     assert [job["status"] for job in sandbox.jobs()] == ["cancelled", "validating_files"]
+
+
+def test_two_providers_resources_of_one_name_are_told_apart(
+    sandbox: Sandbox, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORTKEY_API_KEY", "k" * 12)
+    monkeypatch.setenv("PORTKEY_VIRTUAL_KEY", "v" * 12)
+    monkeypatch.setenv("PORTKEY_BASE_URL", sandbox.base_url("portkey"))
+    fill(sandbox, 1)
+    db = connect(providers=["openai", "portkey"])
+    both = """SELECT openai.fine_tuning.jobs.provider, portkey.fine_tuning.jobs.provider
+        FROM openai.fine_tuning.jobs, portkey.fine_tuning.jobs"""
+    assert run(db, both) == [("openai", "portkey")]
+    nested = """SELECT jobs.provider FROM openai.fine_tuning.jobs
+        WHERE id IN (SELECT jobs.id FROM portkey.fine_tuning.jobs)"""
+    assert run(db, nested) == [("openai",)]
 
 
 def test_a_view_in_a_file_keeps_the_provider(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:

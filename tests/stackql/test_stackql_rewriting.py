@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import ftsql
 from ftsql.errors import ProgrammingError
 from ftsql.stackql import translate
-from ftsql.stackql.tokens import statements as split
+from ftsql.stackql.tokens import split_statements
 from tests.read.statements import Statement, World, is_right_to_refuse, statements
 from tests.read.test_differential import Bench, bench
 from tests.stackql import cases
@@ -61,7 +61,7 @@ def test_stackql_s_text_inside_quotes_and_comments_stays(sql: str) -> None:
 @given(st.lists(st.sampled_from(PIECES), max_size=25), st.sampled_from(["", " "]))
 def test_any_text_is_translated_or_refused_and_never_breaks(pieces: list[str], between: str) -> None:
     text = between.join(pieces)
-    assert "".join(part for part, _ in split(text)) == text
+    assert "".join(part for part, _ in split_statements(text)) == text
     try:
         translate(text)
     except ProgrammingError as error:
