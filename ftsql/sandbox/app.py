@@ -15,12 +15,12 @@ from urllib.parse import parse_qsl
 
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException
-from starlette.requests import Request
+from starlette.requests import Request as StarletteRequest
 
 from ftsql.sandbox.books.books import Books
-from ftsql.sandbox.control import control
-from ftsql.sandbox.faces.face import Call, Face, Refusal, Response, Route, Upload, answer
-from ftsql.sandbox.faults import Fault, Faults, tell
+from ftsql.sandbox.control import handle_control
+from ftsql.sandbox.faces.face import Face, Refusal, Request, Response, Route, Upload, json_response
+from ftsql.sandbox.faults import Fault, Faults, apply_lie
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -67,7 +67,7 @@ class App:
             headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
         )
         if record.path.startswith("/_sandbox/"):
-            await _send(control(self._books(), self._faults, self.records, record), send)
+            await _send(handle_control(self._books(), self._faults, self.records, record), send)
             return
         self.records.append(record)
         face = next((face for face in self._faces if record.path.startswith(face.prefix + "/")), self._fallback)
@@ -84,10 +84,10 @@ class App:
         sent: Response | None = None
         if decisive is None or decisive.handles:
             if route is None:
-                sent = face.refused(refused)
+                sent = face.error_response(refused)
             else:
                 form = await _form(scope, record)
-                sent = self._handled(face, route, _call(record, params, form, hits), hits)
+                sent = self._handled(face, route, _request(record, params, form, hits), hits)
         if decisive is not None and decisive.replaces:
             sent = _replacement(face, decisive)
         if sent is None or (decisive is not None and (decisive.drop or decisive.hang)):
@@ -103,27 +103,27 @@ class App:
         else:
             await _send(sent, send)
 
-    def _handled(self, face: Face, route: Route, call: Call, hits: Sequence[Fault]) -> Response:
+    def _handled(self, face: Face, route: Route, request: Request, hits: Sequence[Fault]) -> Response:
         """The handler's answer, with the lies of the faults."""
         try:
-            face.admit(call.headers)
+            face.authenticate(request.headers)
             with self._books().transaction() as books:
-                handled = route.handler(books, call)
+                handled = route.handler(books, request)
         except Refusal as refusal:
-            return face.refused(refusal)
+            return face.error_response(refusal)
         transforms = [fault.transform for fault in hits if fault.transform is not None]
-        if not 200 <= handled.status < 300 or not (call.lie or transforms):
+        if not 200 <= handled.status < 300 or not (request.lie or transforms):
             return handled
         try:
             value = json.loads(handled.body)
         except ValueError:
             return handled  # a file's content
-        if call.lie:
-            limit = call.query.get("limit", "")
-            tell(call.lie, value, int(limit) if limit.isdecimal() else 20)
+        if request.lie:
+            limit = request.query.get("limit", "")
+            apply_lie(request.lie, value, int(limit) if limit.isdecimal() else 20)
         for transform in transforms:
             value = transform(value)
-        return replace(handled, body=answer(value).body)
+        return replace(handled, body=json_response(value).body)
 
     async def _wait(self, seconds: float) -> None:
         if seconds > 0:
@@ -138,14 +138,14 @@ class App:
         await _disconnect(receive)
 
 
-def _call(
+def _request(
     record: RequestRecord,
     params: Mapping[str, str],
     form: Mapping[str, str | Upload] | None,
     hits: Sequence[Fault],
-) -> Call:
+) -> Request:
     lags = [fault.lag for fault in hits if fault.lag is not None]
-    return Call(
+    return Request(
         method=record.method,
         path=record.path,
         query=record.query,
@@ -168,9 +168,9 @@ def _replacement(face: Face, fault: Fault) -> Response:
     if status in (204, 304):
         sent = Response(status, b"")  # HTTP allows no body here
     elif body is None:
-        sent = face.refused(face.failure(status))
+        sent = face.error_response(face.usual_error(status))
     elif isinstance(body, (dict, list)):
-        sent = answer(body, status)
+        sent = json_response(body, status)
     else:
         sent = Response(status, body.encode() if isinstance(body, str) else body)
     return replace(sent, headers=headers, content_type=fault.content_type or sent.content_type)
@@ -197,7 +197,7 @@ async def _form(scope: Message, record: RequestRecord) -> dict[str, str | Upload
         return {"type": "http.request", "body": record.body, "more_body": False}
 
     try:
-        async with Request(scope, replay).form() as form:
+        async with StarletteRequest(scope, replay).form() as form:
             return {
                 name: Upload(value.filename or "", await value.read()) if isinstance(value, UploadFile) else value
                 for name, value in form.multi_items()

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ftsql.sandbox.books.books import Books
-from ftsql.sandbox.faces.face import Response, answer
-from ftsql.sandbox.faults import Faults, fault_of
+from ftsql.sandbox.faces.face import Response, json_response
+from ftsql.sandbox.faults import Faults, fault_from_json
 
 
 class Recorded(Protocol):
@@ -25,35 +25,35 @@ class Recorded(Protocol):
     status: int | None
 
 
-def control(books: Books, faults: Faults, records: Sequence[Recorded], request: Recorded) -> Response:
+def handle_control(books: Books, faults: Faults, records: Sequence[Recorded], request: Recorded) -> Response:
     """Answers a request to the sandbox itself."""
     match request.method, request.path:
         case "POST", "/_sandbox/faults":
-            return _arm(faults, request.body)
+            return _arm_fault(faults, request.body)
         case "DELETE", "/_sandbox/faults":
             faults.clear()
-            return answer({"armed": 0})
+            return json_response({"armed": 0})
         case "GET", "/_sandbox/jobs":
             with books.transaction():
                 texts, _ = books.jobs.page()
-            return answer([json.loads(text) for text in texts])
+            return json_response([json.loads(text) for text in texts])
         case "GET", "/_sandbox/requests":
-            return answer([_shown(record) for record in list(records)])
-    return answer({"error": f"the sandbox has no {request.method} {request.path}"}, 404)
+            return json_response([_record_as_json(record) for record in list(records)])
+    return json_response({"error": f"the sandbox has no {request.method} {request.path}"}, 404)
 
 
-def _arm(faults: Faults, body: bytes) -> Response:
+def _arm_fault(faults: Faults, body: bytes) -> Response:
     try:
         value = json.loads(body)
         if not isinstance(value, dict):
             raise ValueError("expected a JSON object with a fault's fields")
-        faults.arm(fault_of(value))
+        faults.arm(fault_from_json(value))
     except (ValueError, TypeError) as error:
-        return answer({"error": str(error)}, 400)
-    return answer(value)
+        return json_response({"error": str(error)}, 400)
+    return json_response(value)
 
 
-def _shown(record: Recorded) -> dict[str, Any]:
+def _record_as_json(record: Recorded) -> dict[str, Any]:
     hidden = {"authorization", "api-key", "x-api-key", "x-portkey-api-key", "x-portkey-virtual-key", "x-portkey-config"}
     return {
         "method": record.method,

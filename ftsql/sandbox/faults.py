@@ -148,7 +148,7 @@ class Faults:
         return hits
 
 
-def fault_of(values: Mapping[str, Any]) -> Fault:
+def fault_from_json(values: Mapping[str, Any]) -> Fault:
     """A fault from decoded JSON. Raises ValueError for names or values that it cannot have."""
     known = {field.name for field in fields(Fault)} - {"transform"}
     unknown = [name for name in values if name not in known]
@@ -190,7 +190,7 @@ def _unchanged(page: Page) -> None:
     """For lies that the list's handler tells itself."""
 
 
-def tell(lie: str, page: Page, limit: int) -> None:
+def apply_lie(lie: str, page: Page, limit: int) -> None:
     """Makes an honest page of a job list a lie; a list that never says ``has_more`` does not say it then either."""
     if lie == "full_page_has_more" and "has_more" in page:
         page["has_more"] = len(page["data"]) == limit

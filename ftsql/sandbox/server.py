@@ -12,7 +12,7 @@ from typing import Any
 
 from ftsql.sandbox.app import App, RequestRecord
 from ftsql.sandbox.books.books import Books
-from ftsql.sandbox.books.dataset import made_up
+from ftsql.sandbox.books.dataset import make_examples
 from ftsql.sandbox.faces.table import FACES
 from ftsql.sandbox.faults import Fault, Faults
 from ftsql.sandbox.listener import Listener
@@ -119,7 +119,7 @@ class Sandbox:
         with self._open().transaction() as books:
             if id is not None and books.files.get(id):
                 raise ValueError(f"the books already have a file {id}")
-            content = made_up(100, "supervised") if content is None else content
+            content = make_examples(100, "supervised") if content is None else content
             return books.files.upload(filename, content, purpose, file_id=id)
 
     def remove_job(self, job_id: str) -> None:

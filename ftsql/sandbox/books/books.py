@@ -18,7 +18,7 @@ from ftsql.sandbox.books.files import Files
 from ftsql.sandbox.books.jobs import Jobs
 from ftsql.sandbox.books.models import Models
 from ftsql.sandbox.books.permissions import Permissions
-from ftsql.sandbox.books.seeded import fill
+from ftsql.sandbox.books.seeded import fill_books
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS settings(name TEXT PRIMARY KEY, value ANY);
@@ -75,15 +75,15 @@ class Books:
             self.jobs = Jobs(self._db, self.files, seed, speed)
             self.models = Models(self._db)
             self.permissions = Permissions(self._db)
-            self._open(jobs, seed, speed)
+            self._prepare(jobs, seed, speed)
 
-    def _open(self, jobs: int, seed: int, speed: float) -> None:
+    def _prepare(self, jobs: int, seed: int, speed: float) -> None:
         now = time.time()
         before = self._db.execute("SELECT value FROM settings WHERE name = 'speed'").get
         if before is None:
-            fill(self.jobs, self.files, random.Random(f"{seed}/{jobs}"), jobs, now, speed)
+            fill_books(self.jobs, self.files, random.Random(f"{seed}/{jobs}"), jobs, now, speed)
         elif before != speed:
-            self.jobs.change_pace(speed, now)
+            self.jobs.change_speed(speed, now)
         self._db.execute("INSERT OR REPLACE INTO settings VALUES ('speed', ?)", (speed,))
 
     @contextmanager

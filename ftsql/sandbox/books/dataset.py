@@ -16,7 +16,7 @@ KEYS = {  # the keys of one example, by what the job trains
 }
 
 
-def made_up(examples: int, method: str, broken: int = 0) -> bytes:
+def make_examples(examples: int, method: str, broken: int = 0) -> bytes:
     """So many examples (fewer than 100,000) for a method, as JSONL: the same for the same arguments.
 
     All lines are equally long. In the line number ``broken``, counted from 1, a key is misspelt.
@@ -35,7 +35,7 @@ def made_up(examples: int, method: str, broken: int = 0) -> bytes:
     return "".join(lines).encode()
 
 
-def inspect(content: bytes, method: str, param: str) -> tuple[int, dict[str, Any] | None]:
+def inspect_examples(content: bytes, method: str, param: str) -> tuple[int, dict[str, Any] | None]:
     """How many examples the file holds, and the error that a job on it fails with (None: it is fine)."""
     examples = 0
     for number, line in enumerate(content.splitlines(), 1):

@@ -9,9 +9,9 @@ from typing import Any
 
 import apsw
 
-from ftsql.sandbox.books.dataset import made_up
+from ftsql.sandbox.books.dataset import make_examples
 from ftsql.sandbox.books.lifecycle import Job, Life
-from ftsql.sandbox.books.training import identifier, result_file, result_file_size
+from ftsql.sandbox.books.training import result_file, result_file_size, stable_id
 
 COLUMNS = "id, bytes, created_at, filename, purpose, expires_at"
 
@@ -28,7 +28,7 @@ class Files:
         """Keeps an uploaded file, for ``expires_in`` seconds where given, and returns it."""
         now = int(time.time())
         number = self._db.execute("SELECT coalesce(max(seq), 0) + 1 FROM files").get
-        file_id = file_id or identifier("file-", number, now, random.random())
+        file_id = file_id or stable_id("file-", number, now, random.random())
         self._db.execute(
             "INSERT INTO files(id, created_at, filename, purpose, expires_at, bytes, content) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -42,7 +42,7 @@ class Files:
         self, file_id: str, created_at: int, filename: str, examples: int, method: str, broken: int = 0
     ) -> None:
         """Enters a training file with made-up examples (see ``made_up``), unless there is a file of that id."""
-        size = examples * len(made_up(1, method))
+        size = examples * len(make_examples(1, method))
         recipe = {"examples": examples, "method": method, "broken": broken}
         self._add(file_id, created_at, filename, "fine-tune", size, recipe)
 
@@ -69,7 +69,7 @@ class Files:
     def get(self, file_id: str) -> dict[str, Any] | None:
         """The file as the API shows it, None when there is no such file."""
         row: Any = self._db.execute(f"SELECT {COLUMNS} FROM files WHERE id = ?", (file_id,)).fetchone()
-        return None if row is None else _shown(*row)
+        return None if row is None else _file_object(*row)
 
     def page(
         self, after: str | None = None, limit: int = 10_000, purpose: str | None = None, *, oldest_first: bool = False
@@ -89,14 +89,14 @@ class Files:
         rows: list[Any] = self._db.execute(
             f"SELECT {COLUMNS} FROM files WHERE {where} ORDER BY {order} LIMIT ?", (*bindings, limit + 1)
         ).fetchall()
-        return [_shown(*row) for row in rows[:limit]], len(rows) > limit
+        return [_file_object(*row) for row in rows[:limit]], len(rows) > limit
 
     def content(self, file_id: str) -> bytes | None:
         """The file's bytes, None when there is no such file."""
         row = self._db.execute("SELECT content, recipe FROM files WHERE id = ?", (file_id,)).fetchone()
         if row is None:
             return None
-        return _made(json.loads(row[1])) if row[0] is None else bytes(row[0])
+        return _generated(json.loads(row[1])) if row[0] is None else bytes(row[0])
 
     def remove(self, file_id: str) -> bool:
         """Deletes a file; False when there is no such file."""
@@ -104,7 +104,7 @@ class Files:
         return bool(self._db.changes())
 
 
-def _shown(
+def _file_object(
     file_id: str, size: int, created_at: int, filename: str, purpose: str, expires_at: int | None
 ) -> dict[str, Any]:
     shown = {
@@ -119,7 +119,7 @@ def _shown(
     return shown if expires_at is None else {**shown, "expires_at": expires_at}
 
 
-def _made(recipe: dict[str, Any]) -> bytes:
+def _generated(recipe: dict[str, Any]) -> bytes:
     if "job" in recipe:
         return result_file(recipe["job"], recipe["steps"], recipe["validation"])
-    return made_up(recipe["examples"], recipe["method"], recipe["broken"])
+    return make_examples(recipe["examples"], recipe["method"], recipe["broken"])

@@ -64,12 +64,12 @@ class Life:
 
     def work(self, age: float) -> float:
         """Seconds of work done at that age."""
-        return sum(max(0.0, end - start) for start, end in self._working(age))
+        return sum(max(0.0, end - start) for start, end in self._working_intervals(age))
 
     def age_at(self, work: float) -> float:
         """The age at which so much work is done; infinite while paused or after a cancel."""
         done = 0.0
-        for start, end in self._working(math.inf):
+        for start, end in self._working_intervals(math.inf):
             if done + end - start >= work:
                 return start + work - done
             done += max(0.0, end - start)
@@ -99,15 +99,15 @@ class Life:
             return None
         return self.anchor + (age - self.age0) / self.speed
 
-    def decided(self, what: str, now: float) -> Life:
+    def with_decision(self, what: str, now: float) -> Life:
         """This life with one more decision, taken now."""
         return replace(self, decisions=[*self.decisions, (what, self.age(now))])
 
-    def at_pace(self, speed: float, now: float) -> Life:
+    def with_speed(self, speed: float, now: float) -> Life:
         """This life, ageing by another speed from now on."""
         return replace(self, anchor=now, age0=self.age(now), speed=speed)
 
-    def _working(self, age: float) -> Iterator[tuple[float, float]]:
+    def _working_intervals(self, age: float) -> Iterator[tuple[float, float]]:
         """The stretches of age, up to ``age``, in which work was done."""
         mode, since = "", 0.0
         for what, at in (*self.decisions, ("", age)):
@@ -124,7 +124,7 @@ def render(job: Job, life: Life, now: float) -> Job:
     status = life.status(age)
     shown = {**job, "status": status}
     if life.work(age) >= plan["validated"] and plan["ended"] > plan["validated"]:
-        _choose(shown, plan["chosen"])
+        _resolve_auto(shown, plan["chosen"])
     if status == "running":
         shown["estimated_finish"] = life.when(life.age_at(plan["ended"]))
     if status not in FINAL:
@@ -142,17 +142,17 @@ def render(job: Job, life: Life, now: float) -> Job:
     return shown
 
 
-def _choose(job: Job, chosen: dict[str, float]) -> None:
+def _resolve_auto(job: Job, chosen: dict[str, float]) -> None:
     """Puts what was chosen in the place of every "auto"."""
     if job.get("hyperparameters"):
-        job["hyperparameters"] = _chosen(job["hyperparameters"], chosen)
+        job["hyperparameters"] = _resolved(job["hyperparameters"], chosen)
     method = job.get("method")
     if method:
         kind = method["type"]
         inner = method.get(kind) or {}
-        hyperparameters = _chosen(inner.get("hyperparameters") or {}, chosen)
+        hyperparameters = _resolved(inner.get("hyperparameters") or {}, chosen)
         job["method"] = {**method, kind: {**inner, "hyperparameters": hyperparameters}}
 
 
-def _chosen(hyperparameters: dict[str, Any], chosen: dict[str, float]) -> dict[str, Any]:
+def _resolved(hyperparameters: dict[str, Any], chosen: dict[str, float]) -> dict[str, Any]:
     return {name: chosen.get(name, value) if value == "auto" else value for name, value in hyperparameters.items()}

@@ -9,7 +9,7 @@ from typing import Any
 
 import apsw
 
-from ftsql.sandbox.books.training import identifier
+from ftsql.sandbox.books.training import stable_id
 
 
 class Permissions:
@@ -23,12 +23,12 @@ class Permissions:
         now = int(time.time())
         granted = []
         for project in projects:
-            name = identifier("cp_", checkpoint, project, now, random.random())
+            name = stable_id("cp_", checkpoint, project, now, random.random())
             self._db.execute(
                 "INSERT INTO permissions(id, checkpoint, created_at, project_id) VALUES (?, ?, ?, ?)",
                 (name, checkpoint, now, project),
             )
-            granted.append(_shown(name, now, project))
+            granted.append(_permission_object(name, now, project))
         return granted
 
     def page(
@@ -45,7 +45,7 @@ class Permissions:
             if after not in names:
                 return None
             rows = rows[names.index(after) + 1 :]
-        return [_shown(*row) for row in rows[:limit]], len(rows) > limit
+        return [_permission_object(*row) for row in rows[:limit]], len(rows) > limit
 
     def revoke(self, checkpoint: str, name: str) -> bool:
         """Takes a permission back; False when the checkpoint has none of that id."""
@@ -53,5 +53,5 @@ class Permissions:
         return bool(self._db.changes())
 
 
-def _shown(name: str, created_at: int, project: str) -> dict[str, Any]:
+def _permission_object(name: str, created_at: int, project: str) -> dict[str, Any]:
     return {"object": "checkpoint.permission", "id": name, "created_at": created_at, "project_id": project}

@@ -33,7 +33,7 @@ SHUTDOWN_DATES = {
 }
 
 
-def token(rng: random.Random, length: int = 24) -> str:
+def random_token(rng: random.Random, length: int = 24) -> str:
     """Random letters and digits, as in the API's identifiers."""
     return "".join(rng.choices(ALPHABET, k=length))
 
@@ -45,7 +45,7 @@ def hyperparameters(job: Job) -> dict[str, Any]:
     return inner.get("hyperparameters") or job.get("hyperparameters") or {}
 
 
-def draw(
+def draw_plan(
     rng: random.Random,
     job: Job,
     moments: tuple[float, float, float],
@@ -79,23 +79,25 @@ def draw(
             "eval_interval": max(1, steps // 10),
             "eval_samples": 2,
         },
-        "fine_tuned_model": f"ft:{family}:{ORGANIZATION}:{suffix}:{token(rng, 8)}",
-        "result_file": f"file-{token(rng, 22)}",
+        "fine_tuned_model": f"ft:{family}:{ORGANIZATION}:{suffix}:{random_token(rng, 8)}",
+        "result_file": f"file-{random_token(rng, 22)}",
     }
 
 
-def brief(rng: random.Random, job: Job, examples: int, error: dict[str, Any] | None, now: float, speed: float) -> Life:
+def new_life(
+    rng: random.Random, job: Job, examples: int, error: dict[str, Any] | None, now: float, speed: float
+) -> Life:
     """The life of a job that was created just now: at speed 1 it is over within a minute."""
     validated = rng.uniform(2.0, 4.0)
     started = validated + rng.uniform(2.0, 5.0)
     ended = started + rng.uniform(25.0, 45.0)
     if error and error["param"]:
         ended = validated
-    plan = draw(rng, job, (validated, started, ended), examples, error)
+    plan = draw_plan(rng, job, (validated, started, ended), examples, error)
     return Life(plan, job["created_at"], now, 0.0, speed)
 
 
-def lived(
+def past_life(
     rng: random.Random,
     job: Job,
     status: str,
@@ -128,5 +130,5 @@ def lived(
         ended = started + max(600.0, (span - started) / rng.uniform(0.1, 0.9))
         if status in ("cancelled", "paused"):
             decisions = [("cancel" if status == "cancelled" else "pause", span * rng.uniform(0.3, 0.95))]
-    plan = draw(rng, job, (validated, started, ended), examples, error)
+    plan = draw_plan(rng, job, (validated, started, ended), examples, error)
     return Life(plan, job["created_at"], job["created_at"] + age, age, speed, decisions)

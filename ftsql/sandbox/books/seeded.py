@@ -8,11 +8,11 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from ftsql.sandbox.books.dataset import inspect, made_up
+from ftsql.sandbox.books.dataset import inspect_examples, make_examples
 from ftsql.sandbox.books.files import Files
-from ftsql.sandbox.books.jobs import SERVER_ERROR, Jobs, blank
+from ftsql.sandbox.books.jobs import SERVER_ERROR, Jobs, new_job
 from ftsql.sandbox.books.lifecycle import FINAL, Job, render
-from ftsql.sandbox.books.plans import lived, token
+from ftsql.sandbox.books.plans import past_life, random_token
 
 DAYS = 90
 MAX_ACTIVE = 40
@@ -50,23 +50,23 @@ FLAWS = ("broken", "few", "validation", "unsafe", "quota", "server")
 NO_ERROR: tuple[Any, ...] = (None, None, {}, {"code": None, "message": None, "param": None})
 
 
-def fill(jobs: Jobs, files: Files, rng: random.Random, count: int, now: float, speed: float) -> None:
+def fill_books(jobs: Jobs, files: Files, rng: random.Random, count: int, now: float, speed: float) -> None:
     """Enters ``count`` jobs, oldest first, with their files; running ones go on by ``speed``."""
     shared: list[tuple[str, str, int, str]] = []
-    for newest, created_at in _moments(rng, count, int(now)):
+    for newest, created_at in _creation_times(rng, count, int(now)):
         status = NEWEST[newest] if newest < len(NEWEST) else rng.choices(OLDER, OLDER_WEIGHTS)[0]
         if status not in FINAL and newest >= MAX_ACTIVE:
             status = "succeeded"
-        job = blank(f"ftjob-{token(rng)}", created_at, rng.randrange(2**31))
+        job = new_job(f"ftjob-{random_token(rng)}", created_at, rng.randrange(2**31))
         model, method, _ = rng.choices(MODELS, [weight for *_, weight in MODELS])[0]
         job["model"] = model
         flaw = rng.choice(FLAWS) if status == "failed" else ""
-        training, validation, examples, task = _dataset(files, rng, shared, method, created_at, flaw)
+        training, validation, examples, task = _pick_dataset(files, rng, shared, method, created_at, flaw)
         job["training_file"], job["validation_file"] = training, validation or None
-        _configure(rng, job, method)
-        _describe(rng, job, task)
-        error = _error(flaw, method)
-        life = lived(rng, job, status, now, speed, examples, error)
+        _add_method(rng, job, method)
+        _add_labels(rng, job, task)
+        error = _flaw_error(flaw, method)
+        life = past_life(rng, job, status, now, speed, examples, error)
         if status not in FINAL:
             jobs.put(job, life, accepted=created_at)
             continue
@@ -79,7 +79,7 @@ def fill(jobs: Jobs, files: Files, rng: random.Random, count: int, now: float, s
         jobs.put(shown, life, accepted=created_at, active=False)
 
 
-def _moments(rng: random.Random, count: int, now: int) -> list[tuple[int, int]]:
+def _creation_times(rng: random.Random, count: int, now: int) -> list[tuple[int, int]]:
     """Oldest first: each job's place counted from the newest, and its time; a sweep's share one second."""
     ages = sorted(rng.uniform(3600.0, DAYS * 86400.0) for _ in range(max(0, count - len(NEWEST))))
     recent = min(count, len(NEWEST))
@@ -93,7 +93,7 @@ def _moments(rng: random.Random, count: int, now: int) -> list[tuple[int, int]]:
     return list(enumerate(moments))[::-1]
 
 
-def _dataset(
+def _pick_dataset(
     files: Files,
     rng: random.Random,
     shared: list[tuple[str, str, int, str]],
@@ -106,7 +106,7 @@ def _dataset(
     if fitting and flaw not in FLAWS[:4] and rng.random() < 0.5:
         training, validation, examples, name = rng.choice(fitting)
         return training, validation, examples, name.partition("/")[2]
-    training, validation, task = f"file-{token(rng, 22)}", f"file-{token(rng, 22)}", rng.choice(TASKS)
+    training, validation, task = f"file-{random_token(rng, 22)}", f"file-{random_token(rng, 22)}", rng.choice(TASKS)
     examples = 6 if flaw == "few" else rng.randrange(20, 600)
     stem = f"{task}_v{rng.randrange(1, 9)}"
     made_at = created_at - rng.randrange(30, 3600)
@@ -121,7 +121,7 @@ def _dataset(
     return training, validation, examples, task
 
 
-def _error(flaw: str, method: str) -> dict[str, Any] | None:
+def _flaw_error(flaw: str, method: str) -> dict[str, Any] | None:
     """What a job of that flaw says; of a file's form, what a job created on the file would say too."""
     found: dict[str, tuple[int, int, str]] = {
         "broken": (20, 14, "training_file"),
@@ -130,11 +130,11 @@ def _error(flaw: str, method: str) -> dict[str, Any] | None:
     }
     if flaw in found:
         examples, broken, param = found[flaw]
-        return inspect(made_up(examples, method, broken), method, param)[1]
+        return inspect_examples(make_examples(examples, method, broken), method, param)[1]
     return {"": None, "unsafe": UNSAFE, "quota": QUOTA, "server": SERVER_ERROR}[flaw]
 
 
-def _configure(rng: random.Random, job: Job, method: str) -> None:
+def _add_method(rng: random.Random, job: Job, method: str) -> None:
     """The method and its hyperparameters; which of them a job shows at its top depends on the method."""
     hyperparameters: dict[str, Any] = {
         "n_epochs": rng.choice(("auto", "auto", 1, 2, 3, 4)),
@@ -160,7 +160,7 @@ def _configure(rng: random.Random, job: Job, method: str) -> None:
     job["method"] = {"type": method, method: inner}
 
 
-def _describe(rng: random.Random, job: Job, task: str) -> None:
+def _add_labels(rng: random.Random, job: Job, task: str) -> None:
     """Suffix, metadata and integrations, as people give them: often, not always."""
     team = rng.choice(TEAMS)
     if rng.random() < 0.7:

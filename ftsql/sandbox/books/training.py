@@ -28,19 +28,19 @@ def metrics(key: int, step: int, steps: int) -> Metrics:
     return train_loss, round(math.exp(-0.6 * train_loss), 5), valid_loss, round(math.exp(-0.6 * valid_loss), 5)
 
 
-def key_of(job_id: str) -> int:
+def curve_key(job_id: str) -> int:
     """The number that makes a job's curve its own."""
     return zlib.crc32(job_id.encode())
 
 
-def identifier(prefix: str, *parts: object) -> str:
+def stable_id(prefix: str, *parts: object) -> str:
     """A stable identifier for a thing that is computed and not stored."""
     return f"{prefix}{hashlib.blake2b(repr(parts).encode(), digest_size=12).hexdigest()}"
 
 
 def result_file(job_id: str, steps: int, validation: bool) -> bytes:
     """The job's result file: CSV in base64, which is how the API serves it."""
-    key, lines = key_of(job_id), [HEADER]
+    key, lines = curve_key(job_id), [HEADER]
     for step in range(1, steps + 1):
         loss, accuracy, valid_loss, valid_accuracy = metrics(key, step, steps)
         tail = f"{valid_loss:.5f},{valid_accuracy:.5f}" if validation else ","
@@ -73,9 +73,9 @@ def events(job: Job, life: Life, now: float) -> list[dict[str, Any]]:
     if ended > validated:
         past.append((life.age_at(validated), "Files validated, moving job to queued state", {}))
         past.append((life.age_at(plan["started"]), "Fine-tuning job started", {}))
-        past += [(life.age_at(_work(life, step)), *_step(job, life, step)) for step in _steps(life)]
+        past += [(life.age_at(_work_at(life, step)), *_metric_event(job, life, step)) for step in _metric_steps(life)]
         past += [
-            (life.age_at(_work(life, step)), f"Checkpoint created at step {step}", {})
+            (life.age_at(_work_at(life, step)), f"Checkpoint created at step {step}", {})
             for step in _checkpoint_steps(life)[:-1]
         ]
     end = life.age_at(ended)
@@ -90,7 +90,7 @@ def events(job: Job, life: Life, now: float) -> list[dict[str, Any]]:
     shown = [
         {
             "object": "fine_tuning.job.event",
-            "id": identifier("ftevent-", job["id"], number),
+            "id": stable_id("ftevent-", job["id"], number),
             "created_at": life.when(at),
             "level": "error" if "error_code" in data else "info",
             "message": message,
@@ -104,12 +104,12 @@ def events(job: Job, life: Life, now: float) -> list[dict[str, Any]]:
 
 def checkpoints(job: Job, life: Life, now: float) -> list[dict[str, Any]]:
     """One checkpoint for each epoch that was done at Unix time ``now``, newest first."""
-    plan, age, key = life.plan, life.age(now), key_of(job["id"])
+    plan, age, key = life.plan, life.age(now), curve_key(job["id"])
     if plan["ended"] <= plan["validated"]:
         return []
     shown = []
     for step in _checkpoint_steps(life):
-        at = life.age_at(_work(life, step))
+        at = life.age_at(_work_at(life, step))
         if step > plan["reached"] or at > age:
             break
         loss, accuracy, valid_loss, valid_accuracy = metrics(key, step, plan["steps"])
@@ -125,7 +125,7 @@ def checkpoints(job: Job, life: Life, now: float) -> list[dict[str, Any]]:
         shown.append(
             {
                 "object": "fine_tuning.job.checkpoint",
-                "id": identifier("ftckpt_", job["id"], step),
+                "id": stable_id("ftckpt_", job["id"], step),
                 "created_at": life.when(at),
                 "fine_tuned_model_checkpoint": plan["fine_tuned_model"] + ("" if last else f":ckpt-step-{step}"),
                 "fine_tuning_job_id": job["id"],
@@ -136,13 +136,13 @@ def checkpoints(job: Job, life: Life, now: float) -> list[dict[str, Any]]:
     return shown[::-1]
 
 
-def _work(life: Life, step: int) -> float:
+def _work_at(life: Life, step: int) -> float:
     """Seconds of work after which a step is done; the last one that is reached ends the job."""
     plan = life.plan
     return plan["started"] + (plan["ended"] - plan["started"]) * step / max(1, plan["reached"])
 
 
-def _steps(life: Life) -> range:
+def _metric_steps(life: Life) -> range:
     stride = max(1, math.ceil(life.plan["steps"] / MAX_METRICS))
     return range(stride, life.plan["reached"] + 1, stride)
 
@@ -153,9 +153,9 @@ def _checkpoint_steps(life: Life) -> list[int]:
     return [step for step in ends if step <= plan["reached"]] if plan["error"] else ends
 
 
-def _step(job: Job, life: Life, step: int) -> tuple[str, dict[str, Any]]:
+def _metric_event(job: Job, life: Life, step: int) -> tuple[str, dict[str, Any]]:
     steps = life.plan["steps"]
-    loss, accuracy, valid_loss, valid_accuracy = metrics(key_of(job["id"]), step, steps)
+    loss, accuracy, valid_loss, valid_accuracy = metrics(curve_key(job["id"]), step, steps)
     data = {"step": step, "total_steps": steps, "train_loss": loss, "train_mean_token_accuracy": accuracy}
     message = f"Step {step}/{steps}: training loss={loss:.2f}"
     if job.get("validation_file"):

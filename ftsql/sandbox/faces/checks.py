@@ -28,7 +28,7 @@ def check(value: object, rule: Rule, path: str = "") -> None:
     ``auto`` allows the word besides a number; ``nullable`` allows null; ``extra`` allows unknown keys;
     ``variants`` picks the rule of an object by its ``type``.
     """
-    kind = _kind(value)
+    kind = _json_type(value)
     if kind == "null" and rule.get("nullable"):
         return
     if rule.get("auto") and value == "auto":
@@ -36,7 +36,7 @@ def check(value: object, rule: Rule, path: str = "") -> None:
     wanted = rule["type"]
     if kind != wanted and not (wanted == "number" and kind == "integer"):
         expected = f"one of {NOUNS[wanted]} or 'auto'" if rule.get("auto") else NOUNS[wanted]
-        raise _wrong(path, "type", f"expected {expected}, but got {NOUNS[kind]} instead.", "invalid_type")
+        raise _invalid(path, "type", f"expected {expected}, but got {NOUNS[kind]} instead.", "invalid_type")
     if isinstance(value, dict):
         _check_object(value, rule, path)
     elif isinstance(value, list):
@@ -110,7 +110,7 @@ def _check_range(value: float, rule: Rule, path: str) -> None:
     raise Refusal(400, f"Invalid '{path}': {kind} {words}. {detail}", param=path, code=f"{kind}_{side}_value")
 
 
-def whole(query: Mapping[str, str], name: str, default: int, most: int) -> int:
+def query_integer(query: Mapping[str, str], name: str, default: int, most: int) -> int:
     """A query's number between 1 and ``most``. Raises Refusal."""
     text = query.get(name)
     if text is None:
@@ -118,19 +118,19 @@ def whole(query: Mapping[str, str], name: str, default: int, most: int) -> int:
     try:
         value = int(text)
     except ValueError:
-        raise _wrong(name, "type", "expected an integer, but got a string instead.", "invalid_type") from None
+        raise _invalid(name, "type", "expected an integer, but got a string instead.", "invalid_type") from None
     check(value, {"type": "integer", "minimum": 1, "maximum": most}, name)
     return value
 
 
-def one_of(query: Mapping[str, str], name: str, values: Sequence[str]) -> str:
+def query_choice(query: Mapping[str, str], name: str, values: Sequence[str]) -> str:
     """A query's word out of ``values``, the first when it is absent. Raises Refusal."""
     value = query.get(name, values[0])
     check(value, {"type": "string", "enum": values}, name)
     return value
 
 
-def _kind(value: object) -> str:
+def _json_type(value: object) -> str:
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -140,7 +140,7 @@ def _kind(value: object) -> str:
     return {float: "number", str: "string", list: "array", dict: "object"}[type(value)]
 
 
-def _wrong(path: str, what: str, detail: str, code: str) -> Refusal:
+def _invalid(path: str, what: str, detail: str, code: str) -> Refusal:
     where = f" for '{path}'" if path else ""
     return Refusal(400, f"Invalid {what}{where}: {detail}", param=path or None, code=code)
 

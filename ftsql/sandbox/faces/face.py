@@ -24,7 +24,7 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class Request:
     """One request, as a handler sees it. ``lie`` and ``accepted_by`` come from faults, for job lists only."""
 
     method: str
@@ -70,7 +70,7 @@ class Refusal(Exception):
         self.headers = headers or {}
 
 
-Handler = Callable[[Books, Call], Response]
+Handler = Callable[[Books, Request], Response]
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,10 @@ class Face:
     name: str
     prefix: str
     routes: tuple[Route, ...]
-    admit: Callable[[Mapping[str, str]], None]
+    authenticate: Callable[[Mapping[str, str]], None]
     headers: Callable[[float], dict[str, str]]  # of every answer, from the milliseconds that it took
-    error: Callable[[Refusal], object]  # the body of an error answer
-    failure: Callable[[int], Refusal]  # the usual error of an HTTP status
+    error_body: Callable[[Refusal], object]  # the body of an error answer
+    usual_error: Callable[[int], Refusal]  # the usual error of an HTTP status
     no_route: Callable[[str, str], Refusal]  # from method and path
     wrong_method: Callable[[str, str], Refusal]
 
@@ -116,11 +116,11 @@ class Face:
                 known = True
         raise (self.wrong_method if known else self.no_route)(method, path)
 
-    def refused(self, refusal: Refusal) -> Response:
+    def error_response(self, refusal: Refusal) -> Response:
         """A refusal in the face's form."""
-        return answer(self.error(refusal), refusal.status, refusal.headers)
+        return json_response(self.error_body(refusal), refusal.status, refusal.headers)
 
 
-def answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def json_response(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """An answer with a JSON body."""
     return Response(status, dumps(value).encode(), headers or {})

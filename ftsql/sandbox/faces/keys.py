@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-WRONG = "wrong"
+WRONG_KEY = "wrong"
 
 
-def bearer(headers: Mapping[str, str]) -> str:
+def bearer_key(headers: Mapping[str, str]) -> str:
     """The key after ``Bearer``; "" when there is none."""
     scheme, _, key = headers.get("authorization", "").partition(" ")
     return key.strip() if scheme.lower() == "bearer" else ""

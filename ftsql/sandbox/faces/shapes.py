@@ -12,12 +12,12 @@ from ftsql.sandbox.books.lifecycle import Job
 from ftsql.sandbox.books.plans import hyperparameters
 
 
-def only(job: Job, fields: Iterable[str]) -> Job:
+def pick(job: Job, fields: Iterable[str]) -> Job:
     """Those of the fields that the job has."""
     return {name: job[name] for name in fields if name in job}
 
 
-def renamed(job: Job, names: Mapping[str, str]) -> Job:
+def rename(job: Job, names: Mapping[str, str]) -> Job:
     """The job with some fields under other names."""
     return {names.get(name, name): value for name, value in job.items()}
 
@@ -28,30 +28,30 @@ def with_status(job: Job, statuses: Mapping[str, str]) -> Job:
     return {**job, "status": statuses[status]} if isinstance(status, str) and status in statuses else job
 
 
-def milliseconds(seconds: object) -> int | None:
+def to_milliseconds(seconds: object) -> int | None:
     """A Unix time in milliseconds; None for what is no time."""
     return int(seconds * 1000) if isinstance(seconds, (int, float)) else None
 
 
-def chosen(job: Job, name: str) -> Any:
+def hyperparameter(job: Job, name: str) -> Any:
     """A hyperparameter, None where it is absent or "auto"."""
-    value = given(job).get(name)
+    value = _hyperparameters(job).get(name)
     return None if value == "auto" else value
 
 
-def given(job: Job) -> dict[str, Any]:
+def _hyperparameters(job: Job) -> dict[str, Any]:
     """The hyperparameters, wherever the job has them; empty where a job was put into the books without any."""
     method = job.get("method")
     found = hyperparameters(job if isinstance(method, dict) else {**job, "method": None})
     return found if isinstance(found, dict) else {}
 
 
-def present(values: Mapping[str, Any]) -> Job:
+def without_nulls(values: Mapping[str, Any]) -> Job:
     """The values without those that are null."""
     return {name: value for name, value in values.items() if value is not None}
 
 
-def reason(job: Job) -> str | None:
+def failure_message(job: Job) -> str | None:
     """Why the job failed; None when no reason is known."""
     error = job.get("error")
     return error.get("message") if isinstance(error, dict) else None
