@@ -1,6 +1,6 @@
-"""The sandbox's own endpoints under /_sandbox: faults, books and requests for clients in other processes.
+"""The sandbox's own endpoints under /_sandbox, with which other processes arm faults and read jobs and requests.
 
-They need no key, are not recorded, and no fault hits them.
+Requests to them need no key and are not recorded, and no fault hits them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ftsql.sandbox.faults import Faults, fault_from_json
 
 
 class Recorded(Protocol):
-    """A request as the application records it."""
+    """The fields of a recorded request that this module reads."""
 
     method: str
     path: str
@@ -26,7 +26,7 @@ class Recorded(Protocol):
 
 
 def handle_control(books: Books, faults: Faults, records: Sequence[Recorded], request: Recorded) -> Response:
-    """Answers a request to the sandbox itself."""
+    """Return the response to a request below /_sandbox."""
     match request.method, request.path:
         case "POST", "/_sandbox/faults":
             return _arm_fault(faults, request.body)
@@ -46,7 +46,7 @@ def _arm_fault(faults: Faults, body: bytes) -> Response:
     try:
         value = json.loads(body)
         if not isinstance(value, dict):
-            raise ValueError("expected a JSON object with a fault's fields")
+            raise ValueError("expected a JSON object with the fields of a fault")
         faults.arm(fault_from_json(value))
     except (ValueError, TypeError) as error:
         return json_response({"error": str(error)}, 400)
@@ -54,12 +54,12 @@ def _arm_fault(faults: Faults, body: bytes) -> Response:
 
 
 def _record_as_json(record: Recorded) -> dict[str, Any]:
-    hidden = {"authorization", "api-key", "x-api-key", "x-portkey-api-key", "x-portkey-virtual-key", "x-portkey-config"}
+    secret = {"authorization", "api-key", "x-api-key", "x-portkey-api-key", "x-portkey-virtual-key", "x-portkey-config"}
     return {
         "method": record.method,
         "path": record.path,
         "query": record.query,
         "body": record.body.decode("utf-8", "replace"),
         "status": record.status,
-        "headers": {name: "***" if name in hidden else value for name, value in record.headers.items()},
+        "headers": {name: "***" if name in secret else value for name, value in record.headers.items()},
     }
