@@ -1,7 +1,6 @@
-"""The jobs in the books: put, page, look up, decide.
+"""The jobs in the books: create, list, read, and decide about them.
 
-A job that is over is settled, that is written down as it then was, before anybody reads; so only what
-still changes is computed on reading.
+Each read first stores the final state of the jobs that have finished, so that only unfinished jobs are computed.
 """
 
 from __future__ import annotations
@@ -20,22 +19,22 @@ from ftsql.sandbox.books.files import Files
 from ftsql.sandbox.books.lifecycle import ALLOWED, DECIDED, FINAL, Job, Life, render
 from ftsql.sandbox.books.plans import ORGANIZATION, new_life, past_life, random_token
 
-FAILING = 0.04  # the share of created jobs that fail although their files are fine
+FAILING = 0.04  # the share of created jobs that fail although their files are valid
 SERVER_ERROR = {"code": "server_error", "message": "The job failed due to an internal error.", "param": None}
 NEWEST = "created_at DESC, seq DESC"
 OLDEST = "created_at, seq"
 
 
 class NotAllowed(Exception):
-    """The job's status does not allow the decision; holds the status."""
+    """The job's status, which is the error's message, does not allow the decision."""
 
 
 class UnknownCursor(Exception):
-    """``after`` names no job."""
+    """``after`` is not the id of a job."""
 
 
 class Jobs:
-    """All jobs of a sandbox. Times are Unix seconds; use it inside the books' transaction."""
+    """All jobs of a sandbox. Times are Unix seconds. Use it inside a transaction of the books."""
 
     def __init__(self, db: apsw.Connection, files: Files, seed: int, speed: float) -> None:
         self._db = db
@@ -43,15 +42,16 @@ class Jobs:
         self._seed = seed
         self._speed = speed
 
-    def create(self, request: Mapping[str, Any]) -> Job:
-        """Accepts a job that a face has checked and returns it.
+    def create(self, fields: Mapping[str, Any]) -> Job:
+        """Create a job from fields that a face has checked, and return it.
 
-        ``request``: the fields that the job shows; a seed of None is drawn, ``...`` leaves a field out.
+        ``fields``: the fields that the job shows. A seed of None is replaced by a random one; ``...`` leaves a field
+        out.
         """
         now = time.time()
         rng = self._random("created")
         job = new_job(f"ftjob-{random_token(rng)}", int(now), rng.randrange(2**31))
-        job |= {name: value for name, value in request.items() if name != "seed" or value is not None}
+        job |= {name: value for name, value in fields.items() if name != "seed" or value is not None}
         job = {name: value for name, value in job.items() if value is not ...}
         while self._db.execute("SELECT 1 FROM jobs WHERE id = ?", (job["id"],)).get:
             job["id"] = f"ftjob-{random_token(rng)}"
@@ -63,12 +63,12 @@ class Jobs:
         return render(job, life, now)
 
     def _random(self, what: str) -> random.Random:
-        """The generator of the next job."""
+        """Return the random generator of the next job."""
         last = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'jobs'").get
         return random.Random(f"{self._seed}/{what}/{last or 0}")
 
     def _inspect_files(self, job: Job) -> tuple[int, dict[str, Any] | None]:
-        """How many examples the job trains on, and why its files are refused, if they are."""
+        """Return the number of training examples, and the error if a file of the job is invalid."""
         kind = (job.get("method") or {}).get("type", "supervised")
         content = self._files.content(job["training_file"]) or b""
         examples, error = inspect_examples(content, kind, "training_file")
@@ -78,7 +78,7 @@ class Jobs:
         return examples, error
 
     def put(self, job: Job, life: Life, *, accepted: float, active: bool = True) -> None:
-        """Enters a job: as it was created when ``active``, else as it shows for ever."""
+        """Store a job. ``active``: ``job`` is the job as created, and changes with its life; else it stays as given."""
         ends = life.ends() if active else None
         self._db.execute(
             "INSERT INTO jobs(id, accepted, ends, active, life, job) VALUES (?, ?, ?, ?, ?, ?)",
@@ -86,9 +86,9 @@ class Jobs:
         )
 
     def add(self, fields: Mapping[str, Any]) -> Job:
-        """Enters a job that stays as it is, valid but for ``fields``; a field given as ``...`` is left out.
+        """Add a job that does not change by itself; ``fields`` override those of a valid job.
 
-        Raises ValueError when there is a job of that id.
+        The value ``...`` leaves a field out. Raises ValueError if there is a job with that id.
         """
         now = time.time()
         rng = self._random("added")
@@ -96,12 +96,12 @@ class Jobs:
         status = fields.get("status", "succeeded")
         job |= {name: fields[name] for name in ("id", "created_at", "model", "training_file") if name in fields}
         if self._db.execute("SELECT 1 FROM jobs WHERE id = ?", (job["id"],)).get:
-            raise ValueError(f"the books already have a job {job['id']}")
+            raise ValueError(f"there is a job {job['id']} already")
         base = {**job, "id": str(job["id"]), "created_at": _number(job["created_at"], int(now))}
         error = SERVER_ERROR if status == "failed" else None
         life = past_life(rng, {**base, "model": str(job["model"])}, str(status), now, 0.0, 100, error)
         if "training_file" not in fields:
-            self._files.add_made_up(base["training_file"], base["created_at"] - 60, "data.jsonl", 100, "supervised")
+            self._files.add_examples(base["training_file"], base["created_at"] - 60, "data.jsonl", 100, "supervised")
         shown = {**render(base, life, life.anchor), **fields}
         self._add_result_file(shown, life)
         shown = {name: value for name, value in shown.items() if value is not ...}
@@ -109,7 +109,7 @@ class Jobs:
         return shown
 
     def update(self, job_id: str, fields: Mapping[str, Any]) -> Job | None:
-        """Overrides what a job shows; it stays as it is from then on. None when there is no such job."""
+        """Override fields of a job, which then no longer changes by itself; None if there is no such job."""
         job = self.get(job_id)
         if job is None:
             return None
@@ -120,12 +120,12 @@ class Jobs:
         return job
 
     def remove(self, job_id: str) -> bool:
-        """Takes a job out of the books; False when there is no such job."""
+        """Remove a job and return True; False if there is no such job."""
         self._db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
         return bool(self._db.changes())
 
     def get(self, job_id: str) -> Job | None:
-        """The job as it is now, None when there is no such job."""
+        """Return the job as it is now; None if there is no such job."""
         self.store_finished()
         row: Any = self._db.execute("SELECT job, active, life FROM jobs WHERE id = ?", (job_id,)).fetchone()
         if row is None:
@@ -134,7 +134,7 @@ class Jobs:
         return render(job, _load_life(row[2]), time.time()) if row[1] else job
 
     def with_life(self, job_id: str) -> tuple[Job, Life] | None:
-        """The job and its life, for its events and checkpoints."""
+        """Return the job and its life, for its events and checkpoints; None if there is no such job."""
         job = self.get(job_id)
         if job is None:
             return None
@@ -150,19 +150,17 @@ class Jobs:
         oldest_first: bool = False,
         accepted_by: float | None = None,
     ) -> tuple[list[str], bool]:
-        """The jobs after a cursor as JSON texts, newest first, and whether there are more.
+        """Return the jobs after a cursor as JSON, newest first, and whether there are more.
 
-        Jobs of one second come last entered first. ``metadata``: only jobs with all these pairs.
-        ``accepted_by``: only jobs accepted until then (Unix time). Raises UnknownCursor.
+        Of jobs created in the same second, the one added last comes first. ``metadata``: only jobs with all these
+        pairs. ``without_metadata``: only jobs without any. ``accepted_by``: only jobs accepted by that Unix time.
+        Raises UnknownCursor if ``after`` is not the id of a job.
         """
         self.store_finished()
         where, bindings = ["true"], list[Any]()
         if after is not None:
-            cursor = self._db.execute("SELECT created_at, seq FROM jobs WHERE id = ?", (after,)).fetchone()
-            if cursor is None:
-                raise UnknownCursor(after)
             where.append(f"(created_at, seq) {'>' if oldest_first else '<'} (?, ?)")
-            bindings += cursor
+            bindings += self._cursor(after)
         for pair in (metadata or {}).items():
             where.append("EXISTS (SELECT 1 FROM json_each(metadata) WHERE (key, value) = (?, ?))")
             bindings += pair
@@ -185,10 +183,18 @@ class Jobs:
         ]
         return texts, more
 
-    def decide(self, job_id: str, what: str) -> Job | None:
-        """Cancels, pauses or resumes a job and returns it; None when there is no such job.
+    def _cursor(self, job_id: str) -> tuple[int, int]:
+        """Return the sort key of a job. Raises UnknownCursor if there is no such job."""
+        found: Any = self._db.execute("SELECT created_at, seq FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        if found is None:
+            raise UnknownCursor(job_id)
+        created_at, seq = found
+        return created_at, seq
 
-        Raises NotAllowed with the job's status when that forbids it.
+    def decide(self, job_id: str, what: str) -> Job | None:
+        """Cancel, pause or resume a job and return it; None if there is no such job.
+
+        Raises NotAllowed if the job's status forbids the decision.
         """
         job = self.get(job_id)
         if job is None:
@@ -206,13 +212,13 @@ class Jobs:
         return self.get(job_id)
 
     def store_finished(self) -> None:
-        """Writes down all jobs that are over by now, with the files that they leave."""
+        """Store the final state of the jobs that have finished, and their result files."""
         now = time.time()
         over: list[Any] = self._db.execute("SELECT job, life FROM jobs WHERE ends <= ?", (now,)).fetchall()
         for text, written in over:
             life = _load_life(written)
             job = render(json.loads(text), life, now)
-            if job["status"] not in FINAL:  # a rounding error away from its end
+            if job["status"] not in FINAL:  # a rounding error before its end
                 continue
             self._add_result_file(job, life)
             self._db.execute("UPDATE jobs SET job = ?, active = 0, ends = NULL WHERE id = ?", (dumps(job), job["id"]))
@@ -222,7 +228,7 @@ class Jobs:
             self._files.add_result(job, life)
 
     def change_speed(self, speed: float, now: float) -> None:
-        """Lets all active jobs age by another speed from now on."""
+        """Change how fast unfinished jobs progress from now on."""
         self.store_finished()
         active: list[Any] = self._db.execute("SELECT id, life FROM jobs WHERE active").fetchall()
         for job_id, text in active:
@@ -231,7 +237,7 @@ class Jobs:
 
 
 def new_job(job_id: str, created_at: int, seed: int) -> Job:
-    """A supervised job as it is when it was just created."""
+    """Return a supervised job as it is right after its creation."""
     auto = {"n_epochs": "auto", "batch_size": "auto", "learning_rate_multiplier": "auto"}
     return {
         "object": "fine_tuning.job",
@@ -264,7 +270,7 @@ def _number(value: object, default: int) -> int:
 
 
 def dumps(value: object) -> str:
-    """JSON as the books keep it and the faces send it."""
+    """Return JSON without spaces, as the books store it and the faces send it."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 

@@ -1,6 +1,7 @@
-"""The made-up past: jobs of ninety days, the same for the same seed and number but for the start's time.
+"""Fills new books with generated jobs of the last ninety days.
 
-Written for looks and speed: every state, every shape that the real API is known to answer with.
+The same seed and number yield the same jobs, apart from the time at which the sandbox starts. The jobs have every
+status and every shape that the real API is known to return.
 """
 
 from __future__ import annotations
@@ -45,13 +46,13 @@ QUOTA = {
     "details. Cost of this job: USD 41.30. Quota remaining: USD 12.84",
     "param": None,
 }
-# What a job fails of: the first four are the files' fault, so that no other job is on them.
+# Why a job fails. The first four are flaws of its files, which no other job uses.
 FLAWS = ("broken", "few", "validation", "unsafe", "quota", "server")
 NO_ERROR: tuple[Any, ...] = (None, None, {}, {"code": None, "message": None, "param": None})
 
 
 def fill_books(jobs: Jobs, files: Files, rng: random.Random, count: int, now: float, speed: float) -> None:
-    """Enters ``count`` jobs, oldest first, with their files; running ones go on by ``speed``."""
+    """Add ``count`` jobs, oldest first, with their files. Unfinished jobs progress with ``speed``."""
     shared: list[tuple[str, str, int, str]] = []
     for newest, created_at in _creation_times(rng, count, int(now)):
         status = NEWEST[newest] if newest < len(NEWEST) else rng.choices(OLDER, OLDER_WEIGHTS)[0]
@@ -80,7 +81,7 @@ def fill_books(jobs: Jobs, files: Files, rng: random.Random, count: int, now: fl
 
 
 def _creation_times(rng: random.Random, count: int, now: int) -> list[tuple[int, int]]:
-    """Oldest first: each job's place counted from the newest, and its time; a sweep's share one second."""
+    """Return each job's number, counted from the newest, and its time, oldest first. Jobs of a sweep share a second."""
     ages = sorted(rng.uniform(3600.0, DAYS * 86400.0) for _ in range(max(0, count - len(NEWEST))))
     recent = min(count, len(NEWEST))
     ages = [90.0 + 1000.0 * place + rng.uniform(0, 300) for place in range(recent)] + [
@@ -101,7 +102,7 @@ def _pick_dataset(
     created_at: int,
     flaw: str,
 ) -> tuple[str, str, int, str]:
-    """A training file, a validation file or "", the number of examples and the task: often known ones."""
+    """Return a training file, a validation file or "", the number of examples and the task; about half are shared."""
     fitting = [entry for entry in shared[-12:] if entry[3].startswith(method)]
     if fitting and flaw not in FLAWS[:4] and rng.random() < 0.5:
         training, validation, examples, name = rng.choice(fitting)
@@ -110,10 +111,10 @@ def _pick_dataset(
     examples = 6 if flaw == "few" else rng.randrange(20, 600)
     stem = f"{task}_v{rng.randrange(1, 9)}"
     made_at = created_at - rng.randrange(30, 3600)
-    files.add_made_up(training, made_at, f"{stem}_train.jsonl", examples, method, 14 if flaw == "broken" else 0)
+    files.add_examples(training, made_at, f"{stem}_train.jsonl", examples, method, 14 if flaw == "broken" else 0)
     if flaw == "validation" or rng.random() < 0.5:
         bad = 3 if flaw == "validation" else 0
-        files.add_made_up(validation, made_at + 2, f"{stem}_valid.jsonl", max(10, examples // 8), method, bad)
+        files.add_examples(validation, made_at + 2, f"{stem}_valid.jsonl", max(10, examples // 8), method, bad)
     else:
         validation = ""
     if flaw not in FLAWS[:4]:
@@ -122,7 +123,10 @@ def _pick_dataset(
 
 
 def _flaw_error(flaw: str, method: str) -> dict[str, Any] | None:
-    """What a job of that flaw says; of a file's form, what a job created on the file would say too."""
+    """Return the error of a job with that flaw; None if it has none.
+
+    For a flaw of a file's format it is the error that a new job on such a file has.
+    """
     found: dict[str, tuple[int, int, str]] = {
         "broken": (20, 14, "training_file"),
         "few": (6, 0, "training_file"),
@@ -135,7 +139,7 @@ def _flaw_error(flaw: str, method: str) -> dict[str, Any] | None:
 
 
 def _add_method(rng: random.Random, job: Job, method: str) -> None:
-    """The method and its hyperparameters; which of them a job shows at its top depends on the method."""
+    """Add the method and its hyperparameters, which only some methods also show at the job's top level."""
     hyperparameters: dict[str, Any] = {
         "n_epochs": rng.choice(("auto", "auto", 1, 2, 3, 4)),
         "batch_size": rng.choice(("auto", 1, 2, 4, 8, 16)),
@@ -161,7 +165,7 @@ def _add_method(rng: random.Random, job: Job, method: str) -> None:
 
 
 def _add_labels(rng: random.Random, job: Job, task: str) -> None:
-    """Suffix, metadata and integrations, as people give them: often, not always."""
+    """Add a suffix, metadata and integrations to some jobs, as people do."""
     team = rng.choice(TEAMS)
     if rng.random() < 0.7:
         job["user_provided_suffix"] = f"{team}-{task}"

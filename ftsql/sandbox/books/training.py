@@ -1,6 +1,6 @@
-"""What a training leaves behind: its metrics, events, checkpoints and result file.
+"""The output of a training: metrics, events, checkpoints and the result file.
 
-All are computed when they are asked for, from the job's life; nothing of them is stored.
+Each is computed from the job's life when it is read, and never stored.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from ftsql.sandbox.books.lifecycle import Job, Life
 
 Metrics = tuple[float, float, float, float]  # training loss and accuracy, validation loss and accuracy
 HEADER = "step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy\n"
-MAX_METRICS = 100  # metrics events of one job
+MAX_METRICS = 100  # the most metrics events of one job
 
 
 def metrics(key: int, step: int, steps: int) -> Metrics:
-    """The curve of one job: falling losses with noise, the same for the same key (any integer)."""
+    """Return the metrics of one step: falling losses with noise. ``key``: an integer that selects the curve."""
     noise = ((key + step * 7919) * 2654435761 % 4096) / 4096 - 0.5
     fall = math.exp(-4.0 * step / steps)
     train = 0.25 + (1.2 + key % 97 / 97) * fall
@@ -29,17 +29,17 @@ def metrics(key: int, step: int, steps: int) -> Metrics:
 
 
 def curve_key(job_id: str) -> int:
-    """The number that makes a job's curve its own."""
+    """Return the key of a job's curve."""
     return zlib.crc32(job_id.encode())
 
 
 def stable_id(prefix: str, *parts: object) -> str:
-    """A stable identifier for a thing that is computed and not stored."""
+    """Return an id that is always the same for the same arguments."""
     return f"{prefix}{hashlib.blake2b(repr(parts).encode(), digest_size=12).hexdigest()}"
 
 
 def result_file(job_id: str, steps: int, validation: bool) -> bytes:
-    """The job's result file: CSV in base64, which is how the API serves it."""
+    """Return the job's result file: CSV in base64, as the API serves it."""
     key, lines = curve_key(job_id), [HEADER]
     for step in range(1, steps + 1):
         loss, accuracy, valid_loss, valid_accuracy = metrics(key, step, steps)
@@ -49,7 +49,7 @@ def result_file(job_id: str, steps: int, validation: bool) -> bytes:
 
 
 def result_file_size(steps: int, validation: bool) -> int:
-    """The bytes of such a file, without making it: all its numbers but the step are equally long."""
+    """Return the size of a result file without generating it: all its numbers but the step have the same length."""
     digits = sum(steps - int(10**place) + 1 for place in range(len(str(steps))))
     size = (
         len(HEADER)
@@ -60,7 +60,7 @@ def result_file_size(steps: int, validation: bool) -> int:
 
 
 def events(job: Job, life: Life, now: float) -> list[dict[str, Any]]:
-    """The job's events up to Unix time ``now``, newest first."""
+    """Return the job's events up to Unix time ``now``, newest first."""
     plan, age = life.plan, life.age(now)
     validated, ended = plan["validated"], plan["ended"]
     files = f"training file: {job['training_file']}"
@@ -103,7 +103,7 @@ def events(job: Job, life: Life, now: float) -> list[dict[str, Any]]:
 
 
 def checkpoints(job: Job, life: Life, now: float) -> list[dict[str, Any]]:
-    """One checkpoint for each epoch that was done at Unix time ``now``, newest first."""
+    """Return one checkpoint for each epoch done by Unix time ``now``, newest first."""
     plan, age, key = life.plan, life.age(now), curve_key(job["id"])
     if plan["ended"] <= plan["validated"]:
         return []
@@ -137,7 +137,7 @@ def checkpoints(job: Job, life: Life, now: float) -> list[dict[str, Any]]:
 
 
 def _work_at(life: Life, step: int) -> float:
-    """Seconds of work after which a step is done; the last one that is reached ends the job."""
+    """Return the seconds of work after which a step is done; the last step that is reached ends the job."""
     plan = life.plan
     return plan["started"] + (plan["ended"] - plan["started"]) * step / max(1, plan["reached"])
 

@@ -1,4 +1,4 @@
-"""The AnyAPI face: list, create and cancel of jobs of seventeen fields, and errors with the status as their code."""
+"""The AnyAPI face: list, create and cancel, jobs with seventeen fields, and errors with the status as their code."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TYPES = {
 
 
 def show(job: Job) -> Job:
-    """A job as AnyAPI shows it."""
+    """Return a job as AnyAPI shows it."""
     return pick(job, FIELDS)
 
 

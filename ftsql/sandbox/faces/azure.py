@@ -1,4 +1,4 @@
-"""The two Azure OpenAI faces: the dated API with words of its own, and v1, which is OpenAI's but for the edges."""
+"""The two Azure OpenAI faces: the dated API, which has its own shapes and errors, and v1, which is almost OpenAI's."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FIELDS = (
         "seed",
     ),
 )
-# Azure keeps ``created`` for compatibility and never answers with it.
+# Azure's schema has the status ``created`` for compatibility; the service never returns it.
 STATUSES = {"validating_files": "pending", "queued": "pending", "paused": "pending"}
 CREATE: Rule = {
     "type": "object",
@@ -54,7 +54,7 @@ CREATE: Rule = {
 }
 CODES = {
     400: "invalidPayload",
-    401: "401",  # not the service's word: the gateway before it answers so
+    401: "401",  # not a code of the service: the gateway in front of it responds so
     403: "forbidden",
     404: "notFound",
     409: "conflict",
@@ -68,7 +68,7 @@ DENIED = (
 
 
 def show(job: Job) -> Job:
-    """A job as the dated API shows it: what is not there is absent, and -1 stands for "auto"."""
+    """Return a job as the dated API shows it: null fields are absent, and -1 stands for "auto"."""
     names = ("n_epochs", "batch_size", "learning_rate_multiplier")
     numbers = {"n_epochs": -1} | without_nulls({name: hyperparameter(job, name) for name in names})
     plain = rename(job, {"user_provided_suffix": "suffix"}) | {"hyperparameters": numbers}
@@ -79,7 +79,7 @@ def show(job: Job) -> Job:
 
 
 def _dated(handler: Handler) -> Handler:
-    """The handler behind the check of the api-version; a decision that a status forbids is a conflict."""
+    """Return the handler with a check of api-version; a decision that the job's status forbids becomes a 409."""
 
     def checked(books: Books, request: Request) -> Response:
         if not VERSION.fullmatch(request.query.get("api-version", "")):

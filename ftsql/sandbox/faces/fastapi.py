@@ -1,4 +1,4 @@
-"""FastAPI's way with bodies and queries: pydantic models, and 422 with every breach in ``detail``."""
+"""Reads bodies and queries as FastAPI does: with pydantic models, and a 422 that lists all errors in ``detail``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class DetailRefusal(Refusal):
-    """A refusal of the framework, which has nothing but ``detail`` in its body."""
+    """A refusal of the framework, whose body has only ``detail``."""
 
     def __init__(self, status: int, detail: object) -> None:
         super().__init__(status, str(detail))
@@ -21,7 +21,7 @@ class DetailRefusal(Refusal):
 
 
 def read_body(request: Request, model: type[Model]) -> Model:
-    """The request's body as a model. Raises DetailRefusal (422)."""
+    """Return the request's body as a model. Raises DetailRefusal (422)."""
     if not request.body:
         raise DetailRefusal(422, [{"type": "missing", "loc": ["body"], "msg": "Field required", "input": None}])
     try:
@@ -41,7 +41,7 @@ def read_body(request: Request, model: type[Model]) -> Model:
 
 
 def read_query(request: Request, model: type[Model]) -> Model:
-    """The request's query as a model. Raises DetailRefusal (422)."""
+    """Return the request's query as a model. Raises DetailRefusal (422)."""
     return _valid(dict(request.query), model, "query")
 
 
@@ -53,5 +53,5 @@ def _valid(value: object, model: type[Model], where: str) -> Model:
         for breach in shown:
             breach["loc"] = [where, *breach["loc"]]
             if where == "query" and breach["type"] == "missing":
-                breach["input"] = None  # the parameters of a query are checked one by one
+                breach["input"] = None  # FastAPI checks the parameters of a query one by one
         raise DetailRefusal(422, shown) from None

@@ -1,6 +1,7 @@
-"""The LiteLLM face, with OpenAI behind it: ``custom_llm_provider`` says so, at another place for each request.
+"""The LiteLLM face: a proxy with OpenAI behind it.
 
-Errors from behind come wrapped, with their status kept.
+Requests select the provider by ``custom_llm_provider``, in the query or in the body. The proxy wraps OpenAI's errors
+and keeps their status.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ NO_KEY = (
 
 
 class ProxyRefusal(Refusal):
-    """A refusal of the proxy itself."""
+    """A refusal by the proxy itself."""
 
 
 class CreateBody(BaseModel):
-    """What the proxy checks of a create; of all else, OpenAI gets the fields in BODY."""
+    """The fields of a create that the proxy checks; OpenAI receives the fields in BODY."""
 
     model_config = ConfigDict(extra="allow")
     model: str

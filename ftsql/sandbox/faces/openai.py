@@ -1,4 +1,4 @@
-"""The OpenAI face: its paths under /v1, its keys, headers and errors; the checkpoint permissions' handlers."""
+"""The OpenAI face: its routes below /v1, keys, headers and errors, and the handlers of checkpoint permissions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PERMISSIONS = "/fine_tuning/checkpoints/{checkpoint}/permissions"
 
 
 def _checkpoint(books: Books, request: Request) -> str:
-    """The path's checkpoint or fine-tuned model. Raises Refusal when no job has made it."""
+    """Return the path's checkpoint or fine-tuned model. Raises Refusal if no job has created it."""
     name = request.params["checkpoint"]
     books.jobs.store_finished()
     if books.models.get(name.partition(":ckpt-step-")[0]) is None:
@@ -60,7 +60,7 @@ def delete_permission(books: Books, request: Request) -> Response:
 
 
 def authenticate(headers: Mapping[str, str]) -> None:
-    """Lets any key in but ``wrong``. Raises Refusal (401)."""
+    """Raise Refusal (401) if there is no key, or the key is ``wrong``."""
     key = bearer_key(headers)
     if not key:
         message = "You didn't provide an API key. Provide it in an Authorization header: Bearer YOUR_KEY."
@@ -71,7 +71,7 @@ def authenticate(headers: Mapping[str, str]) -> None:
 
 
 def headers(milliseconds: float) -> dict[str, str]:
-    """What every answer of OpenAI carries."""
+    """Return the headers of each response of OpenAI."""
     return {
         "x-request-id": f"req_{uuid.uuid4().hex}",
         "openai-processing-ms": str(round(milliseconds)),
@@ -84,7 +84,7 @@ def headers(milliseconds: float) -> dict[str, str]:
 
 
 def usual_error(status: int) -> Refusal:
-    """The usual error of a status, in OpenAI's words."""
+    """Return OpenAI's usual error of a status."""
     known = {
         401: Refusal(401, "Incorrect API key provided: *****.", code="invalid_api_key"),
         429: Refusal(429, "Rate limit reached for requests.", code="rate_limit_exceeded", kind="requests"),
@@ -99,7 +99,7 @@ def usual_error(status: int) -> Refusal:
 
 
 def error_body(refusal: Refusal) -> dict[str, dict[str, object]]:
-    """An error body in OpenAI's form."""
+    """Return an error body as OpenAI's API has it."""
     shown: dict[str, object] = {
         "message": refusal.message,
         "type": refusal.kind,
@@ -110,12 +110,12 @@ def error_body(refusal: Refusal) -> dict[str, dict[str, object]]:
 
 
 def no_route(method: str, path: str) -> Refusal:
-    """The refusal of a path that the API does not have."""
+    """Return the refusal of a path that the API does not have."""
     return Refusal(404, f"Invalid URL ({method} {path})")
 
 
 def wrong_method(method: str, path: str) -> Refusal:
-    """The refusal of a method on a path that knows others."""
+    """Return the refusal of a method on a path that has other methods."""
     hint = "(HINT: Perhaps you meant to use a different HTTP method?)"
     return Refusal(405, f"Not allowed to {method} on {path} {hint}", code="method_not_supported")
 

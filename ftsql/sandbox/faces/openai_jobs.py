@@ -1,6 +1,6 @@
-"""The OpenAI face's handlers of fine-tuning jobs, and the steps of them that other faces take too.
+"""The OpenAI face's handlers of fine-tuning jobs, and the functions that they share with other faces.
 
-The books hold jobs in OpenAI's own shape, so these handlers send them as they are; refusals are in OpenAI's words.
+The books store jobs in OpenAI's shape, so these handlers send them unchanged; refusals have OpenAI's messages.
 """
 
 from __future__ import annotations
@@ -30,14 +30,16 @@ MAX_LIMIT = 100
 
 
 class WrongState(Refusal):
-    """A decision that the job's status does not allow."""
+    """The refusal of a decision that the job's status does not allow."""
 
 
 def read_json(request: Request) -> dict[str, Any]:
-    """The request's JSON object. Raises Refusal for anything else."""
+    """Return the request's JSON object. Raises Refusal if the body is anything else."""
     try:
         value = json.loads(request.body)
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()  # Python reads NaN and half a surrogate pair
+        json.dumps(
+            value, ensure_ascii=False, allow_nan=False
+        ).encode()  # json.loads accepts NaN and unpaired surrogates
     except (ValueError, RecursionError):
         raise Refusal(400, "We could not parse the JSON body of your request.") from None
     if not isinstance(value, dict):
@@ -46,7 +48,7 @@ def read_json(request: Request) -> dict[str, Any]:
 
 
 def create_from_body(books: Books, body: Mapping[str, Any], rule: Rule = CREATE_JOB) -> Job:
-    """Creates the job that a body asks for, on a known model and uploaded files. Raises Refusal."""
+    """Create the job that a body asks for, on a known model and uploaded files. Raises Refusal."""
     check(body, rule)
     model = books.models.trainable(body["model"])
     if model is None:
@@ -69,21 +71,21 @@ def create_from_body(books: Books, body: Mapping[str, Any], rule: Rule = CREATE_
 
 
 def create_on_storage(books: Books, body: Mapping[str, Any], **shown: Any) -> Job:
-    """Creates a job on any model and on files by any name: the user's own storage holds good examples there.
+    """Create a job on any model and on files with any name, which stand for valid examples in the user's own storage.
 
-    ``shown``: fields besides OpenAI's that the job keeps.
+    ``shown``: further fields that the job keeps.
     """
     kind = (body.get("method") or {}).get("type", "supervised")
     for name in ("training_file", "validation_file"):
         if body.get(name):
             filename = body[name].rpartition("/")[2]
-            books.files.add_made_up(body[name], int(time.time()), filename, 100, kind)
+            books.files.add_examples(body[name], int(time.time()), filename, 100, kind)
     model = books.models.trainable(body["model"]) or body["model"]
     return books.jobs.create({**_job_fields(body), **shown, "model": model})
 
 
 def _job_fields(body: Mapping[str, Any]) -> Job:
-    """What the new job shows of the request; ``...`` stands for a field that it does not show."""
+    """Return the fields of the new job that the request determines; ``...`` stands for a field that is absent."""
     method = body.get("method") or {"type": "supervised"}
     kind = method["type"]
     inner = method.get(kind) or {}
@@ -104,9 +106,9 @@ def _job_fields(body: Mapping[str, Any]) -> Job:
 def job_page(
     books: Books, request: Request, limit: int | None, after: str | None, filters: Mapping[str, Any] | None = None
 ) -> tuple[list[str], bool]:
-    """The jobs of one page as JSON texts, and whether there are more, with the lies of faults.
+    """Return the jobs of one page as JSON, and whether there are more. The lies of faults apply.
 
-    ``filters``: what ``Jobs.page`` takes besides. Raises Refusal for an unknown cursor.
+    ``filters``: further arguments of ``Jobs.page``. Raises Refusal for an unknown cursor.
     """
     wanted = {**(filters or {}), "accepted_by": request.accepted_by}
     after = None if request.lie == "repeat_page" else after
@@ -121,12 +123,12 @@ def job_page(
 
 
 def show_jobs(texts: Iterable[str], show: Callable[[Job], Job]) -> list[Job]:
-    """The jobs of a page as another provider shows them."""
+    """Return the jobs of a page in another provider's shape."""
     return [show(json.loads(text)) for text in texts]
 
 
 def find_job(books: Books, job_id: str) -> Job:
-    """The job of that id. Raises Refusal (404)."""
+    """Return the job with that id. Raises Refusal (404) if there is none."""
     job = books.jobs.get(job_id)
     if job is None:
         raise _unknown_job(job_id)
@@ -154,12 +156,12 @@ def _unknown_job(job_id: str) -> Refusal:
 
 
 def unknown_cursor(noun: str, after: str | None) -> Refusal:
-    """The refusal of an ``after`` that names nothing."""
+    """Return the refusal of an unknown ``after``."""
     return Refusal(404, f"Could not find {noun} for cursor: {after}", param="after")
 
 
 def list_response(things: list[dict[str, Any]], more: bool, *, ids: bool) -> Response:
-    """A list in OpenAI's form; ``ids`` adds the first and the last."""
+    """Return a list as OpenAI's API has it; ``ids`` adds the first and the last id."""
     ends = {"first_id": things[0]["id"], "last_id": things[-1]["id"]} if things else {"first_id": None, "last_id": None}
     return json_response({"object": "list", "data": things, **(ends if ids else {}), "has_more": more})
 
@@ -183,14 +185,14 @@ def list_jobs(books: Books, request: Request) -> Response:
 
 
 def list_jobs_unfiltered(books: Books, request: Request) -> Response:
-    """The job list of the APIs that know ``after`` and ``limit`` alone, in OpenAI's form."""
+    """Return OpenAI's job list for the APIs that take only ``after`` and ``limit``."""
     return job_list_response(
         *job_page(books, request, query_integer(request.query, "limit", 20, MAX_LIMIT), request.query.get("after"))
     )
 
 
 def job_list_response(texts: list[str], more: bool) -> Response:
-    """A job list in OpenAI's form, from the jobs' JSON texts."""
+    """Return a job list as OpenAI's API has it, from the JSON of each job."""
     body = f'{{"object":"list","data":[{",".join(texts)}],"has_more":{"true" if more else "false"}}}'
     return Response(200, body.encode())
 
@@ -200,7 +202,7 @@ def retrieve_job(books: Books, request: Request) -> Response:
 
 
 def decision_handler(what: str) -> Handler:
-    """The handler of a decision."""
+    """Return the handler of a decision."""
     return lambda books, request: json_response(decide_job(books, request.params["job_id"], what))
 
 
@@ -228,7 +230,7 @@ def _list_of_job(books: Books, request: Request, things: Any, limit: int, *, ids
     return list_response(shown[:limit], len(shown) > limit, ids=ids)
 
 
-# What can be done with one job, by anybody who knows its id.
+# The routes of one job, for all faces that have them as OpenAI does.
 JOB_ROUTES = (
     Route("GET", JOB, retrieve_job),
     *(Route("POST", f"{JOB}/{what}", decision_handler(what)) for what in ("cancel", "pause", "resume")),

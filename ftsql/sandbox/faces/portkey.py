@@ -1,6 +1,6 @@
-"""The Portkey face with OpenAI behind it, and the gateway's own part: its credentials, headers and errors.
+"""The Portkey face with OpenAI behind it, and the gateway's own credentials, headers and errors.
 
-The gateway passes requests through but for the fields of a create that it does not know, which it drops silently.
+The gateway passes requests on, but silently drops the fields of a create that it does not know.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ BODY = (*("model", "suffix", "hyperparameters", "training_file", "validation_fil
 
 
 class GatewayRefusal(Refusal):
-    """A refusal of the gateway itself, before any provider is asked."""
+    """A refusal by the gateway itself, before it sends the request to a provider."""
 
 
 def authenticate(headers: Mapping[str, str]) -> None:
-    """Lets in who names a provider with the gateway's key. Raises GatewayRefusal."""
+    """Raise GatewayRefusal if the headers lack the gateway's key or a provider."""
     if headers.get("x-portkey-api-key", "") in ("", WRONG_KEY):
         raise GatewayRefusal(401, "Unauthorized: a valid x-portkey-api-key header is required")
     config = headers.get("x-portkey-config", "")
@@ -39,7 +39,7 @@ def authenticate(headers: Mapping[str, str]) -> None:
 
 
 def headers(provider: str) -> Callable[[float], dict[str, str]]:
-    """What the gateway adds to every answer."""
+    """Return the function for the headers that the gateway adds to each response."""
     return lambda _: {
         "x-portkey-last-used-option-index": "config",
         "x-portkey-trace-id": str(uuid.uuid4()),
@@ -50,7 +50,7 @@ def headers(provider: str) -> Callable[[float], dict[str, str]]:
 
 
 def with_gateway_errors(form: Callable[[Refusal], object]) -> Callable[[Refusal], object]:
-    """The gateway's own errors in its form, and the provider's in theirs."""
+    """Return a function for error bodies: the gateway's own errors have its form, all others use ``form``."""
 
     def formed(refusal: Refusal) -> object:
         if isinstance(refusal, GatewayRefusal):

@@ -1,6 +1,6 @@
-"""The Portkey faces with Bedrock, Vertex AI and Fireworks behind them: what the open-source gateway makes of them.
+"""The Portkey faces with Bedrock, Vertex AI and Fireworks behind them, as the open-source gateway presents them.
 
-It rebuilds a job's path from its id, so that a POST below a job cancels it, whatever is asked for.
+The gateway rebuilds a job's path from its id, so that each POST below a job cancels it, whatever the path.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ADAPTERS = {1: "ONE", 2: "TWO", 4: "FOUR", 8: "EIGHT", 16: "SIXTEEN", 32: "THIRT
 
 
 def encoded(text: str) -> str:
-    """The text as JavaScript's encodeURIComponent leaves it."""
+    """Return the string encoded as JavaScript's encodeURIComponent does."""
     return quote(text, safe="-_.!~*'()")
 
 
@@ -49,7 +49,7 @@ def _uri(storage: str, name: object) -> str:
 
 
 def bedrock(job: Job) -> Job:
-    """A job as Bedrock's comes through; its model's name is the suffix until there is a model."""
+    """Return a job of Bedrock as the gateway shows it; until there is a model, its name is the suffix."""
     succeeded = job.get("status") == "succeeded"
     suffix = job.get("user_provided_suffix")
     shown: Job = {
@@ -76,7 +76,7 @@ def bedrock(job: Job) -> Job:
 
 
 def bedrock_summary(job: Job) -> Job:
-    """A job in a list: Bedrock's summaries have no files, hyperparameters and failure messages."""
+    """Return a job in a list: Bedrock's summaries lack files, hyperparameters and failure messages."""
     shown = bedrock(job)
     nothing = dict.fromkeys(shown["hyperparameters"])
     shown |= {"training_file": "", "validation_file": "", "hyperparameters": nothing, "error": {}}
@@ -86,7 +86,7 @@ def bedrock_summary(job: Job) -> Job:
 
 
 def vertex(job: Job) -> Job:
-    """A job as Vertex AI's comes through; Google writes its 64-bit integers as strings."""
+    """Return a job of Vertex AI as the gateway shows it; Google writes 64-bit integers as strings."""
     epochs, tokens = hyperparameter(job, "n_epochs"), job.get("trained_tokens")
     given = {
         "batch_size": f"ADAPTER_SIZE_{ADAPTERS.get(hyperparameter(job, 'batch_size'), 'FOUR')}",
@@ -112,7 +112,10 @@ def vertex(job: Job) -> Job:
 
 
 def fireworks(job: Job) -> Job:
-    """A job as Fireworks' comes through: the output model, named before it exists, is suffix and model at once."""
+    """Return a job of Fireworks as the gateway shows it.
+
+    Its output model, which has a name before it exists, is both the suffix and the fine-tuned model.
+    """
     output = f"accounts/sandbox/models/{job.get('user_provided_suffix') or job['id']}"
     given = {
         "n_epochs": hyperparameter(job, "n_epochs"),
@@ -151,25 +154,25 @@ GOOGLE = {
 class Backend:
     """One provider behind the gateway, as data.
 
-    Files that the books know by a bare name are below ``storage``; "" where the provider's files have bare names too.
+    ``storage``: the prefix of the provider's file names, which the books lack; "" if the provider has none either.
     """
 
     name: str  # of the face
-    provider: str  # as the gateway calls it
+    provider: str  # the name that the gateway has for it
     storage: str
-    fields: tuple[str, ...]  # of a create; all others are dropped
+    fields: tuple[str, ...]  # of a create; the gateway drops all others
     required: tuple[str, ...]
     show: Callable[[Job], Job]
     created: Callable[[Job], Job]
     list: Callable[[Books, Request], Job]
     cancelled: Callable[[Job], Response]
     error_body: Callable[[Refusal], object]
-    book_id: Callable[[str], str] = str  # from the id in a path
-    cancel_failure: int | None = None  # the status of every cancel that fails
+    book_id: Callable[[str], str] = str  # the id in the books, from the id in a path
+    cancel_failure: int | None = None  # the status of each cancel that fails
 
 
 def _bedrock_list(books: Books, request: Request) -> Job:
-    """The first page, always: neither ``after`` nor ``limit`` reaches Bedrock."""
+    """Return the first page, always: neither ``after`` nor ``limit`` reaches Bedrock."""
     texts, more = openai_jobs.job_page(books, request, BEDROCK_PAGE, None)
     jobs = openai_jobs.show_jobs(texts, bedrock_summary)
     shown: Job = {"data": jobs, "object": "list", "total_count": len(jobs)}
@@ -192,13 +195,16 @@ def _vertex_error_body(refusal: Refusal) -> object:
 
 
 def _fireworks_error_body(refusal: Refusal) -> object:
-    """Failed cancels alone say who the provider is."""
+    """Return the error body, which names the provider only if a cancel failed."""
     shown: Job = {"error": {"message": refusal.message}}
     return {**shown, "provider": "fireworks-ai"} if refusal.status == 500 else shown
 
 
 def _first_page(show: Callable[[Job], Job]) -> Callable[[Books, Request], Job]:
-    """A list by page tokens, of which none ever gets out: ``after`` goes in as one, and is never one."""
+    """Return the handler of a list with page tokens.
+
+    The gateway sends ``after`` as a page token but never returns one, so only the first page can be read.
+    """
 
     def list_jobs(books: Books, request: Request) -> Job:
         after = request.query.get("after")
@@ -215,7 +221,7 @@ def _first_page(show: Callable[[Job], Job]) -> Callable[[Books, Request], Job]:
 
 
 def _face(backend: Backend) -> Face:
-    """The face of a backend."""
+    """Return the face of a backend."""
     rule: Rule = {
         "type": "object",
         "extra": True,
@@ -253,7 +259,9 @@ def _face(backend: Backend) -> Face:
             Route("GET", JOBS, list_jobs, lists_jobs=True),
             Route("POST", JOBS, create_job),
             Route("GET", JOB, retrieve_job),
-            Route("GET", f"{JOBS}/{{ignored}}/{{job_id}}", retrieve_job),  # /events reads the job named events
+            Route(
+                "GET", f"{JOBS}/{{ignored}}/{{job_id}}", retrieve_job
+            ),  # so that /events reads the job with the id events
             Route("POST", JOB, cancel_job),
             Route("POST", f"{JOB}/{{ignored}}", cancel_job),
         ),

@@ -1,4 +1,4 @@
-"""The Telnyx face: a job of nine fields, the whole list at once, and two forms of errors."""
+"""The Telnyx face: jobs with nine fields, a list without pages, and two forms of errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FIELDS = (
 STATUSES = {"validating_files": "queued", "paused": "queued"}
 EPOCHS = 3
 MAX_EPOCHS = 10
-# What an error of a status says; the detail is the refusal's own where there is none here.
+# Code, title and detail of the error of each status; without a detail here, the refusal's message is used.
 ERRORS: dict[int, tuple[str, str, str | None]] = {
     401: ("10009", "Authentication failed", "Could not find any usable credentials in the request."),
     403: ("10010", "Authorization failed", "You do not have permission to perform the requested action."),
@@ -34,13 +34,13 @@ ERRORS: dict[int, tuple[str, str, str | None]] = {
 
 
 class Hyperparameters(BaseModel):
-    """Of a create."""
+    """The hyperparameters of a create."""
 
     n_epochs: Annotated[int, Field(ge=1, le=MAX_EPOCHS)] = EPOCHS
 
 
 class CreateFineTuningJobRequest(BaseModel):
-    """The body of a create; what else stands in it is ignored."""
+    """The body of a create; other fields are ignored."""
 
     model: str
     training_file: str
@@ -49,7 +49,7 @@ class CreateFineTuningJobRequest(BaseModel):
 
 
 def show(job: Job) -> Job:
-    """A job as Telnyx shows it. The limits of its epochs hold also for jobs that other faces created."""
+    """Return a job as Telnyx shows it. Its limits of epochs also apply to jobs that other faces created."""
     epochs = hyperparameter(job, "n_epochs")
     epochs = min(MAX_EPOCHS, max(1, epochs)) if isinstance(epochs, int) else EPOCHS
     return pick(with_status({**job, "hyperparameters": {"n_epochs": epochs}}, STATUSES), FIELDS)
