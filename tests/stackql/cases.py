@@ -1,4 +1,4 @@
-"""StackQL's statements for openai, as its pages of 2024 and of 2026 show them, and what becomes of them."""
+"""StackQL's statements for openai, as its pages of 2024 and 2026 show them, and their translations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TYPES_2024 = (
 ).split()
 NEWER = [("metadata", "object"), ("method", "object"), ("provider", "string")]
 
-# The page's method table: name, required parameters, SQL verb.
+# The method table of StackQL's page: name, required parameters, SQL verb.
 METHODS_2024 = [
     ("list_paginated_fine_tuning_jobs", "", "SELECT"),
     ("retrieve_fine_tuning_job", "fine_tuning_job_id", "SELECT"),
@@ -96,7 +96,7 @@ EXEC openai.fine_tuning.jobs.{method}
 JOBS = "live.fine_tuning_jobs"
 OPENAI = "\"jobs\".provider = 'openai'"
 
-# StackQL's text, and ours.
+# A StackQL statement, and its translation.
 TEXTS = [
     ("SELECT 1 FROM openai.fine_tuning.jobs", f'SELECT 1 FROM {JOBS} AS "jobs" WHERE {OPENAI}'),
     ("SELECT 1 FROM openai.fine_tuning.jobs j", f"SELECT 1 FROM {JOBS} j WHERE \"j\".provider = 'openai'"),
@@ -164,7 +164,7 @@ TEXTS = [
     ("EXEC openai.files.files.delete @file_id = ?", "DELETE FROM live.files WHERE provider = 'openai' AND id = ?"),
 ]  # fmt: skip
 
-# What StackQL or its users may say and ftsql cannot do, and words of the refusal.
+# Statements that ftsql refuses, and a part of the error message.
 REFUSED = [
     ("UPDATE openai.fine_tuning.jobs SET status = 'cancelled' WHERE id = 'x'", "EXEC openai.fine_tuning.jobs.cancel"),
     ("DELETE FROM openai.fine_tuning.jobs WHERE id = 'x'", "EXEC openai.fine_tuning.jobs.cancel"),
@@ -206,7 +206,7 @@ REFUSED = [
     ("DESCRIBE METHOD openai.fine_tuning.jobs.create", "ftsql_methods"),
 ]  # fmt: skip
 
-# Plain SQLite, or nothing that is StackQL's to know: given back byte for byte.
+# Plain SQLite, or text that StackQL does not know either: returned byte for byte.
 UNTOUCHED = [
     "",
     ";;  -- nothing\n",

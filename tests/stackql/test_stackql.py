@@ -21,14 +21,14 @@ def run(db: ftsql.Connection, sql: str, bindings: Any = None) -> list[tuple[Any,
     return db.execute(translate(sql), bindings).fetchall()
 
 
-@pytest.mark.parametrize(("sql", "ours"), cases.TEXTS, ids=[sql[:60] for sql, _ in cases.TEXTS])
-def test_a_statement_of_stackql_s_becomes_ours(sql: str, ours: str) -> None:
-    assert translate(sql) == ours
-    assert translate(f"SELECT 1; {sql}") == f"SELECT 1; {ours}"
+@pytest.mark.parametrize(("sql", "translated"), cases.TEXTS, ids=[sql[:60] for sql, _ in cases.TEXTS])
+def test_a_stackql_statement_is_translated(sql: str, translated: str) -> None:
+    assert translate(sql) == translated
+    assert translate(f"SELECT 1; {sql}") == f"SELECT 1; {translated}"
 
 
 @pytest.mark.parametrize(("sql", "words"), cases.REFUSED, ids=[sql[:70] for sql, _ in cases.REFUSED])
-def test_what_ftsql_cannot_do_is_refused_in_words(sql: str, words: str) -> None:
+def test_a_statement_that_ftsql_cannot_run_is_refused_with_a_reason(sql: str, words: str) -> None:
     with pytest.raises(ProgrammingError) as caught:
         translate(sql)
     assert words in str(caught.value)
@@ -61,7 +61,7 @@ def test_a_retrieve_costs_one_request(sandbox: Sandbox, db: ftsql.Connection) ->
         ("SELECT (SELECT status FROM openai.fine_tuning.jobs WHERE id = job) FROM mine", "get provider id"),
     ],
 )
-def test_what_an_api_answers_by_itself_is_still_pushed_down(db: ftsql.Connection, sql: str, words: str) -> None:
+def test_conditions_are_still_pushed_down(db: ftsql.Connection, sql: str, words: str) -> None:
     db.execute("CREATE TABLE mine (job)")
     plan = " ".join(str(line[3]) for line in run(db, f"EXPLAIN QUERY PLAN {sql}"))
     assert words.split()[0] in plan
@@ -180,7 +180,7 @@ def test_a_view_in_a_file_keeps_the_provider(sandbox: Sandbox, connect: Connect,
     assert connect(tmp_path / "own.db").execute("SELECT count(*) FROM mine").get == 3
 
 
-def test_a_schema_of_the_user_s_own_named_like_a_provider_is_theirs(db: ftsql.Connection) -> None:
+def test_a_schema_of_the_user_named_like_a_provider_stays_theirs(db: ftsql.Connection) -> None:
     db.execute(
         "ATTACH ':memory:' AS openai; CREATE TABLE openai.fine_tuning (jobs); INSERT INTO openai.fine_tuning VALUES (7)"
     )
@@ -263,7 +263,7 @@ def test_a_provider_of_the_user_s_own_may_stand_first(
     assert run(db, 'SELECT count(*) FROM "second-one".fine_tuning.jobs') == [(0,)]
 
 
-def test_plain_sql_never_imports_sqlglot_and_stackql_s_says_what_it_needs() -> None:
+def test_plain_sql_never_imports_sqlglot_and_stackql_names_the_missing_extra() -> None:
     program = """
 import sys
 sys.modules["sqlglot"] = None
