@@ -1,9 +1,14 @@
-"""A local server that speaks the fine-tuning APIs; what it needs beyond ftsql is the extra ``sandbox``."""
+"""A local server that speaks the fine-tuning APIs, for trying ftsql out and for tests.
+
+The package imports nothing else of ftsql, so that client and server cannot share a mistake. It exports ``Sandbox``,
+its ``Fault`` and ``RequestRecord``, and one ready-made fault. ``connect(sandbox=True)``, the command line,
+``ftsql serve`` and the tests use it. Importing it raises ImportError if the extra ``sandbox`` is not installed.
+"""
 
 from __future__ import annotations
 
 try:
-    import python_multipart  # noqa: F401 - starlette asks for it only at the first upload
+    import python_multipart  # noqa: F401 - starlette imports it only at the first upload
     import starlette  # noqa: F401
     import uvicorn  # noqa: F401
 except ImportError as error:

@@ -1,6 +1,6 @@
-"""The ASGI application: a request goes through the record, the faults and a face to its answer.
+"""The ASGI application: it records a request, applies the faults and lets a face answer.
 
-Handlers run one at a time on the event loop; what waits (latency, a hang) waits beside them.
+Handlers run one at a time on the event loop. Waiting (latency, a hang) does not block other requests.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from urllib.parse import parse_qsl
 
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException
-from starlette.requests import Request
+from starlette.requests import Request as StarletteRequest
 
 from ftsql.sandbox.books.books import Books
-from ftsql.sandbox.control import control
-from ftsql.sandbox.faces.face import Call, Face, Refusal, Response, Route, Upload, answer
-from ftsql.sandbox.faults import Fault, Faults, tell
+from ftsql.sandbox.control import handle_control
+from ftsql.sandbox.faces.face import Face, Refusal, Request, Response, Route, Upload, json_response
+from ftsql.sandbox.faults import Fault, Faults, apply_lie
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -29,10 +29,10 @@ Send = Callable[[Message], Awaitable[None]]
 
 @dataclass
 class RequestRecord:
-    """One request as it arrived. ``status`` is None until it is answered, and stays so if it never is."""
+    """One request as it arrived. ``status`` is the response's, and None as long as there is none."""
 
     method: str
-    path: str  # as it was sent, without the query
+    path: str  # as sent, without the query
     query: dict[str, str]
     body: bytes
     headers: dict[str, str] = field(repr=False)  # names in lower case
@@ -40,9 +40,9 @@ class RequestRecord:
 
 
 class App:
-    """Serves the faces over one set of books; the first also answers what is below no face's prefix.
+    """Serves all faces from the same books. The first face also serves the paths below no face's prefix.
 
-    ``latency``: seconds before every answer.
+    ``books``: returns the books of a request. ``latency``: seconds before each response.
     """
 
     def __init__(self, books: Callable[[], Books], faces: Sequence[Face], faults: Faults, latency: float) -> None:
@@ -56,74 +56,74 @@ class App:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
-        body = await _body(receive)
+        body = await _read_body(receive)
         if body is None:
             return
-        record = RequestRecord(
-            method=scope["method"],
-            path=scope["raw_path"].decode("ascii"),
-            query=dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
-            body=body,
-            headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
-        )
+        record = _record(scope, body)
         if record.path.startswith("/_sandbox/"):
-            await _send(control(self._books(), self._faults, self.records, record), send)
+            await _send(handle_control(self._books(), self._faults, self.records, record), send)
             return
         self.records.append(record)
-        face = next((face for face in self._faces if record.path.startswith(face.prefix + "/")), self._fallback)
-        try:
-            route, params = face.route(record.method, record.path)
-        except Refusal as refusal:
-            route, params, refused = None, {}, refusal
-        hits = self._faults.hit(record.method, record.path, lists_jobs=route is not None and route.lists_jobs)
+        face = self._face(record.path)
+        found = _find_route(face, record)
+        lists_jobs = not isinstance(found, Refusal) and found[0].lists_jobs
+        hits = self._faults.hit(record.method, record.path, lists_jobs=lists_jobs)
         await self._wait(self._latency + sum(fault.latency for fault in hits))
         if self.stopping.is_set():
-            await _disconnect(receive)
+            await _wait_for_disconnect(receive)
             return
         decisive = next((fault for fault in hits if fault.answers), None)
-        sent: Response | None = None
-        if decisive is None or decisive.handles:
-            if route is None:
-                sent = face.refused(refused)
-            else:
-                form = await _form(scope, record)
-                sent = self._handled(face, route, _call(record, params, form, hits), hits)
-        if decisive is not None and decisive.replaces:
-            sent = _replacement(face, decisive)
-        if sent is None or (decisive is not None and (decisive.drop or decisive.hang)):
-            await self._unanswered(scope, receive, drop=decisive is not None and decisive.drop)
+        response = await self._respond(scope, record, face, found, hits, decisive)
+        if response is None:
+            if decisive is not None and decisive.drop:
+                scope["transport"].abort()
+            await _wait_for_disconnect(receive)
             return
-        record.status = sent.status
+        record.status = response.status
         headers = face.headers((time.perf_counter() - began) * 1000)
-        sent = replace(sent, headers={**headers, **sent.headers})
-        if decisive is not None and decisive.truncate is not None:
-            await _send(sent, send, decisive.truncate)
-            scope["transport"].close()
-            await _disconnect(receive)
-        else:
-            await _send(sent, send)
+        response = replace(response, headers={**headers, **response.headers})
+        if decisive is None or decisive.truncate is None:
+            await _send(response, send)
+            return
+        await _send(response, send, decisive.truncate)
+        scope["transport"].close()
+        await _wait_for_disconnect(receive)
 
-    def _handled(self, face: Face, route: Route, call: Call, hits: Sequence[Fault]) -> Response:
-        """The handler's answer, with the lies of the faults."""
+    def _face(self, path: str) -> Face:
+        """Return the face whose prefix the path has; the first of all faces if there is none."""
+        return next((face for face in self._faces if path.startswith(face.prefix + "/")), self._fallback)
+
+    async def _respond(
+        self,
+        scope: Message,
+        record: RequestRecord,
+        face: Face,
+        found: tuple[Route, dict[str, str]] | Refusal,
+        hits: Sequence[Fault],
+        decisive: Fault | None,
+    ) -> Response | None:
+        """Handle the request unless a fault prevents it, and return the response to send; None for no response."""
+        response: Response | None = None
+        if decisive is None or decisive.handles:
+            if isinstance(found, Refusal):
+                response = face.error_response(found)
+            else:
+                route, params = found
+                form = await _read_form(scope, record)
+                response = self._handle(face, route, _request(record, params, form, hits), hits)
+        if decisive is not None and decisive.replaces:
+            response = _replacement(face, decisive)
+        return None if decisive is not None and (decisive.drop or decisive.hang) else response
+
+    def _handle(self, face: Face, route: Route, request: Request, hits: Sequence[Fault]) -> Response:
+        """Return the handler's response, changed by the lies and transforms of the faults."""
         try:
-            face.admit(call.headers)
+            face.authenticate(request.headers)
             with self._books().transaction() as books:
-                handled = route.handler(books, call)
+                response = route.handler(books, request)
         except Refusal as refusal:
-            return face.refused(refusal)
-        transforms = [fault.transform for fault in hits if fault.transform is not None]
-        if not 200 <= handled.status < 300 or not (call.lie or transforms):
-            return handled
-        try:
-            value = json.loads(handled.body)
-        except ValueError:
-            return handled  # a file's content
-        if call.lie:
-            limit = call.query.get("limit", "")
-            tell(call.lie, value, int(limit) if limit.isdecimal() else 20)
-        for transform in transforms:
-            value = transform(value)
-        return replace(handled, body=answer(value).body)
+            return face.error_response(refusal)
+        return _changed(response, request, hits)
 
     async def _wait(self, seconds: float) -> None:
         if seconds > 0:
@@ -132,20 +132,33 @@ class App:
             except TimeoutError:
                 return
 
-    async def _unanswered(self, scope: Message, receive: Receive, *, drop: bool) -> None:
-        if drop:
-            scope["transport"].abort()
-        await _disconnect(receive)
+
+def _record(scope: Message, body: bytes) -> RequestRecord:
+    return RequestRecord(
+        method=scope["method"],
+        path=scope["raw_path"].decode("ascii"),
+        query=dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
+        body=body,
+        headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
+    )
 
 
-def _call(
+def _find_route(face: Face, record: RequestRecord) -> tuple[Route, dict[str, str]] | Refusal:
+    """Return the request's route and path parameters, or the refusal if there is no such route."""
+    try:
+        return face.route(record.method, record.path)
+    except Refusal as refusal:
+        return refusal
+
+
+def _request(
     record: RequestRecord,
     params: Mapping[str, str],
     form: Mapping[str, str | Upload] | None,
     hits: Sequence[Fault],
-) -> Call:
+) -> Request:
     lags = [fault.lag for fault in hits if fault.lag is not None]
-    return Call(
+    return Request(
         method=record.method,
         path=record.path,
         query=record.query,
@@ -158,26 +171,43 @@ def _call(
     )
 
 
+def _changed(response: Response, request: Request, hits: Sequence[Fault]) -> Response:
+    """Return a 2xx JSON response with the lie and the transforms applied; any other response as it is."""
+    transforms = [fault.transform for fault in hits if fault.transform is not None]
+    if not 200 <= response.status < 300 or not (request.lie or transforms):
+        return response
+    try:
+        value = json.loads(response.body)
+    except ValueError:
+        return response  # the content of a file
+    if request.lie:
+        limit = request.query.get("limit", "")
+        apply_lie(request.lie, value, int(limit) if limit.isdecimal() else 20)
+    for transform in transforms:
+        value = transform(value)
+    return replace(response, body=json_response(value).body)
+
+
 def _replacement(face: Face, fault: Fault) -> Response:
-    """What a fault sends in the place of the real answer."""
+    """Return the response that a fault sends instead of the real one."""
     headers = {name.lower(): value for name, value in (fault.headers or {}).items()}
     if fault.redirect is not None:
         return Response(fault.status or 307, b"", {"location": fault.redirect, **headers})
     status = 200 if fault.status is None else fault.status
     body = fault.body
     if status in (204, 304):
-        sent = Response(status, b"")  # HTTP allows no body here
+        response = Response(status, b"")  # HTTP allows no body here
     elif body is None:
-        sent = face.refused(face.failure(status))
+        response = face.error_response(face.usual_error(status))
     elif isinstance(body, (dict, list)):
-        sent = answer(body, status)
+        response = json_response(body, status)
     else:
-        sent = Response(status, body.encode() if isinstance(body, str) else body)
-    return replace(sent, headers=headers, content_type=fault.content_type or sent.content_type)
+        response = Response(status, body.encode() if isinstance(body, str) else body)
+    return replace(response, headers=headers, content_type=fault.content_type or response.content_type)
 
 
-async def _body(receive: Receive) -> bytes | None:
-    """The whole request body; None when the client left before its end."""
+async def _read_body(receive: Receive) -> bytes | None:
+    """Return the whole request body; None if the client disconnected before its end."""
     parts = []
     while True:
         message = await receive()
@@ -188,8 +218,8 @@ async def _body(receive: Receive) -> bytes | None:
             return b"".join(parts)
 
 
-async def _form(scope: Message, record: RequestRecord) -> dict[str, str | Upload] | None:
-    """The fields of a multipart body; None where there is none that can be read."""
+async def _read_form(scope: Message, record: RequestRecord) -> dict[str, str | Upload] | None:
+    """Return the fields of a multipart body; None if the body is not multipart or cannot be parsed."""
     if not record.headers.get("content-type", "").startswith("multipart/form-data"):
         return None
 
@@ -197,7 +227,7 @@ async def _form(scope: Message, record: RequestRecord) -> dict[str, str | Upload
         return {"type": "http.request", "body": record.body, "more_body": False}
 
     try:
-        async with Request(scope, replay).form() as form:
+        async with StarletteRequest(scope, replay).form() as form:
             return {
                 name: Upload(value.filename or "", await value.read()) if isinstance(value, UploadFile) else value
                 for name, value in form.multi_items()
@@ -206,18 +236,18 @@ async def _form(scope: Message, record: RequestRecord) -> dict[str, str | Upload
         return None
 
 
-async def _disconnect(receive: Receive) -> None:
-    """Waits for the connection's end: uvicorn complains about a request that ends earlier unanswered."""
+async def _wait_for_disconnect(receive: Receive) -> None:
+    """Wait until the connection ends: uvicorn logs an error if a request ends earlier without a response."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-async def _send(sent: Response, send: Send, only: int | None = None) -> None:
-    """Sends an answer, or its head and so many bytes of its body."""
-    headers = {"content-type": sent.content_type, "content-length": str(len(sent.body)), **sent.headers}
+async def _send(response: Response, send: Send, only: int | None = None) -> None:
+    """Send a response, or its head and only the first ``only`` bytes of its body."""
+    headers = {"content-type": response.content_type, "content-length": str(len(response.body)), **response.headers}
     raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": sent.status, "headers": raw})
+    await send({"type": "http.response.start", "status": response.status, "headers": raw})
     if only is None:
-        await send({"type": "http.response.body", "body": sent.body})
+        await send({"type": "http.response.body", "body": response.body})
     else:
-        await send({"type": "http.response.body", "body": sent.body[:only], "more_body": True})
+        await send({"type": "http.response.body", "body": response.body[:only], "more_body": True})

@@ -1,6 +1,6 @@
-"""Faults: what goes wrong on demand, and which of the armed ones hit a request.
+"""Faults: errors that the sandbox makes on demand, and which of the armed faults hit a request.
 
-One fault at most answers a request; those that only delay, lie or transform come on top of it.
+At most one fault decides about a response; faults that only delay, lie or transform apply in addition.
 """
 
 from __future__ import annotations
@@ -17,22 +17,29 @@ Page = dict[str, Any]
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that goes wrong. First which requests it hits, then what happens to them.
+    """One thing that goes wrong: which requests it hits, and what happens to them.
 
-    ``method`` and ``path`` (a regex searched in the path as it was sent) select requests, None selects
-    all. Of those the first ``after`` are spared, then ``times`` are hit (None: for ever), each with
-    ``probability``, drawn from the sandbox's seed.
+    Which requests: ``method`` and ``path`` select them; None selects all. ``path`` is a regular expression that is
+    searched for in the path as sent, without the query. The first ``after`` selected requests are spared, then
+    ``times`` are hit (None: all), each with ``probability``, drawn from the sandbox's seed.
 
-    ``latency``: seconds to wait before the request is handled; it is handled even if the client gave up.
-    ``status`` (with ``headers``, ``body``, ``content_type``): sent instead of handling the request.
-    ``body`` alone is a 200; a ``status`` alone has the provider's usual error body.
-    ``redirect``: a 307 to that URL. ``drop``: the connection is closed without an answer. ``hang``: no
-    answer until the sandbox stops. ``accept``: the request is handled first, and only then one of these.
-    ``truncate``: the answer breaks off after so many bytes of its body, though its Content-Length
-    promises all; the request is handled.
-    ``lie``: a name out of ``LIES``; for job lists only, and without ``has_more`` where a face's list never
-    says it. ``lag``: job lists, and only they, hide jobs that were accepted less than so many real seconds ago.
-    ``transform``: gets the decoded body of a 2xx answer and returns the one to send.
+    What happens to them:
+    ``latency``: seconds to wait before the request is handled. It is handled even if the client gives up.
+    ``status``: this status is sent, and the request is not handled. ``headers``, ``body`` and ``content_type`` go
+    with it. ``body`` alone has the status 200; ``status`` alone has the provider's usual error body.
+    ``redirect``: a 307 to this URL. ``drop``: the connection is closed without a response. ``hang``: no response
+    until the sandbox stops. ``accept``: the request is handled first, and then one of these happens.
+    ``truncate``: the request is handled; the response ends after this many bytes of its body, although its
+    Content-Length announces all of them.
+    ``lie``: one of the names in ``LIES``. It changes job lists only; ``has_more`` is not added to the list of a
+    face that never has it. ``lag``: job lists, and nothing else, hide jobs that were accepted less than this many
+    real seconds ago.
+    ``transform``: takes the decoded JSON body of a 2xx response and returns the body to send.
+
+    Raises ValueError if the fault would do nothing, or if ``lie`` or ``path`` is invalid.
+
+    >>> Fault(method="POST", status=503, times=2).answers
+    True
     """
 
     method: str | None = None
@@ -55,33 +62,40 @@ class Fault:
     redirect: str | None = None
 
     def __post_init__(self) -> None:
-        """Raises ValueError for what would never do anything, or is misspelt."""
         if self.lie is not None and self.lie not in LIES:
             raise ValueError(f"unknown lie {self.lie!r}; known are {', '.join(LIES)}")
         try:
             re.compile(self.path or "")
         except re.error as error:
-            raise ValueError(f"path {self.path!r} is no regex: {error}") from None
+            raise ValueError(f"path {self.path!r} is not a regular expression: {error}") from None
         if not (self.answers or self.latency or self.lie or self.lag is not None or self.transform):
-            raise ValueError("the fault does nothing: give it a status, body, drop, latency, lie or the like")
+            raise ValueError("the fault does nothing: set status, body, drop, latency, lie or another effect")
+
+    def selects(self, method: str, path: str, *, lists_jobs: bool) -> bool:
+        """Whether the fault is for this request, before ``after``, ``times`` and ``probability`` are looked at."""
+        if self.method is not None and self.method != method:
+            return False
+        if self.path is not None and not re.search(self.path, path):
+            return False
+        return lists_jobs or not (self.lie or self.lag is not None)
 
     @property
     def replaces(self) -> bool:
-        """Whether it stands in the place of the real answer."""
+        """Whether the fault sends a response instead of the real one."""
         return self.status is not None or self.body is not None or self.redirect is not None
 
     @property
     def answers(self) -> bool:
-        """Whether it decides what the client gets, so that no second such fault can hit the request."""
+        """Whether the fault decides what the client receives; only one such fault can hit a request."""
         return self.replaces or self.drop or self.hang or self.truncate is not None
 
     @property
     def handles(self) -> bool:
-        """Whether the request is handled all the same."""
+        """Whether the request is handled, although the fault decides about its response."""
         return self.accept or not (self.replaces or self.drop or self.hang)
 
 
-# What OpenAI answers to a create of an organisation that may not make jobs any more.
+# The response of OpenAI to a create from an organisation that may no longer create jobs.
 TRAINING_NOT_AVAILABLE = Fault(
     method="POST",
     path="/fine_tuning/jobs/?$",
@@ -102,12 +116,16 @@ TRAINING_NOT_AVAILABLE = Fault(
 @dataclass(slots=True)
 class _Armed:
     fault: Fault
-    seen: int = 0
-    fired: int = 0
+    seen: int = 0  # the requests that the fault selects
+    fired: int = 0  # those of them that it hit
+
+    @property
+    def is_used_up(self) -> bool:
+        return self.fault.times is not None and self.fired >= self.fault.times
 
 
 class Faults:
-    """The armed faults of a sandbox; safe to use from several threads."""
+    """The armed faults of a sandbox. Several threads may use them."""
 
     def __init__(self, seed: int) -> None:
         self._lock = threading.Lock()
@@ -115,30 +133,25 @@ class Faults:
         self._armed: list[_Armed] = []
 
     def arm(self, fault: Fault) -> None:
-        """Adds a fault; those armed earlier hit earlier."""
+        """Add a fault; faults hit in the order in which they were armed."""
         with self._lock:
             self._armed.append(_Armed(fault))
 
     def clear(self) -> None:
-        """Disarms all faults."""
+        """Disarm all faults."""
         with self._lock:
             self._armed.clear()
 
     def hit(self, method: str, path: str, *, lists_jobs: bool) -> list[Fault]:
-        """The faults that hit a request, counted as having done so."""
+        """Return the faults that hit a request, and count the hits."""
         hits: list[Fault] = []
         with self._lock:
             for armed in self._armed:
                 fault = armed.fault
-                if fault.method is not None and fault.method != method:
-                    continue
-                if fault.path is not None and not re.search(fault.path, path):
-                    continue
-                if (fault.lie or fault.lag is not None) and not lists_jobs:
-                    continue
-                if fault.times is not None and armed.fired >= fault.times:
+                if not fault.selects(method, path, lists_jobs=lists_jobs) or armed.is_used_up:
                     continue
                 armed.seen += 1
+                # Only one fault answers: a second one waits for a later request.
                 if armed.seen <= fault.after or (fault.answers and any(other.answers for other in hits)):
                     continue
                 if self._rng.random() >= fault.probability:
@@ -148,21 +161,31 @@ class Faults:
         return hits
 
 
-def fault_of(values: Mapping[str, Any]) -> Fault:
-    """A fault from decoded JSON. Raises ValueError for names or values that it cannot have."""
+INTEGERS = ("times", "after", "status", "truncate")
+NUMBERS = ("probability", "latency", "lag")
+FLAGS = ("accept", "drop", "hang")
+
+
+def fault_from_json(values: Mapping[str, Any]) -> Fault:
+    """Return the fault that decoded JSON describes. Raises ValueError for an unknown field or a wrong value."""
     known = {field.name for field in fields(Fault)} - {"transform"}
     unknown = [name for name in values if name not in known]
     if unknown:
         raise ValueError(f"unknown field {unknown[0]!r}; known are {', '.join(sorted(known))}")
-    numbers: dict[str, Any] = {"times": int, "after": int, "status": int, "truncate": int}
-    numbers |= dict.fromkeys(("probability", "latency", "lag"), (int, float))
     for name, value in values.items():
-        kind = numbers.get(name, bool if name in ("accept", "drop", "hang") else str)
-        if name in ("body", "headers") or value is None:
-            continue
-        if not isinstance(value, kind) or (name in numbers and isinstance(value, bool)):
-            raise ValueError(f"{name}: {value!r} is of the wrong type")
+        if name not in ("body", "headers") and value is not None and not _has_type(name, value):
+            raise ValueError(f"{name}: {value!r} has the wrong type")
     return Fault(**values)
+
+
+def _has_type(name: str, value: object) -> bool:
+    """Whether a JSON value has the type of the fault's field ``name``."""
+    if name in FLAGS:
+        return isinstance(value, bool)
+    if name in INTEGERS or name in NUMBERS:
+        # In Python a boolean is an integer too.
+        return isinstance(value, int if name in INTEGERS else (int, float)) and not isinstance(value, bool)
+    return isinstance(value, str)
 
 
 def _no_has_more(page: Page) -> None:
@@ -180,31 +203,31 @@ def _empty_page(page: Page) -> None:
 
 
 def _shuffled(page: Page) -> None:
-    """Out of order; the last one stays last where it can, so that the cursor still loses no job."""
+    """Shuffle the page. Of three or more jobs the last stays last, so that its cursor skips no job."""
     *head, last = page["data"] or [None]
     if last is not None:
         page["data"] = [last, *head] if len(head) == 1 else [*head[1::2], *head[::2], last]
 
 
 def _unchanged(page: Page) -> None:
-    """For lies that the list's handler tells itself."""
+    """Leave the page as it is: the list's handler tells these lies itself."""
 
 
-def tell(lie: str, page: Page, limit: int) -> None:
-    """Makes an honest page of a job list a lie; a list that never says ``has_more`` does not say it then either."""
+def apply_lie(lie: str, page: Page, limit: int) -> None:
+    """Make a page of a job list lie. A page without ``has_more`` stays without it."""
     if lie == "full_page_has_more" and "has_more" in page:
         page["has_more"] = len(page["data"]) == limit
     LIES[lie](page)
 
 
 LIES: dict[str, Callable[[Page], None]] = {
-    "no_has_more": _no_has_more,  # the key is absent
-    "has_more_forever": _has_more,  # after the end, empty pages that promise more
-    "repeat_page": _has_more,  # always the first page, whatever the cursor
-    "empty_page": _empty_page,  # no jobs, but more are promised
+    "no_has_more": _no_has_more,  # has_more is missing
+    "has_more_forever": _has_more,  # has_more is true on every page, also on empty ones after the end
+    "repeat_page": _has_more,  # every cursor returns the first page, and has_more is true
+    "empty_page": _empty_page,  # no jobs, but has_more is true
     "shuffled": _shuffled,
     "oldest_first": _unchanged,
-    "silent_unknown_after": _unchanged,  # an unknown cursor gives an empty last page
-    "restart_unknown_after": _unchanged,  # an unknown cursor gives the first page
-    "full_page_has_more": _unchanged,  # more is promised when the page is full
+    "silent_unknown_after": _unchanged,  # an unknown cursor returns an empty last page
+    "restart_unknown_after": _unchanged,  # an unknown cursor returns the first page
+    "full_page_has_more": _unchanged,  # has_more is true if the page is full
 }

@@ -1,6 +1,6 @@
-"""The listener: uvicorn on a real port, in a thread of its own, that ends at once when told to.
+"""The listener: uvicorn on a real port, in its own thread, which stops at once on request.
 
-The only module that knows uvicorn.
+Only this module imports uvicorn.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ftsql.sandbox.app import App, Message, Receive, Send
 
-KEEP_ALIVE = 3600  # seconds: a server that closes idle connections early makes its clients' tests flaky
+KEEP_ALIVE = 3600  # seconds; tests would be flaky if the server closed idle connections
 
 
 class _Protocol(H11Protocol):
-    """HTTP/1.1 that lets the application reach the connection, to break it."""
+    """HTTP/1.1 that passes the connection to the application, so that a fault can break it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -33,7 +33,7 @@ class _Protocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its ticks: it sleeps until it is told to stop, then breaks all connections."""
+    """uvicorn without its periodic tick: it sleeps until the application stops, then breaks all connections."""
 
     def __init__(self, app: App) -> None:
         super().__init__(
@@ -73,15 +73,15 @@ class _Server(uvicorn.Server):
 
 
 class Listener:
-    """Serves an application on ``host`` and ``port`` (0 takes a free one) from its creation to ``stop``.
+    """Serves an application on ``host`` and ``port``, from its creation until ``stop``; port 0 takes a free one.
 
-    Raises OSError when the port cannot be had.
+    Raises OSError if it cannot listen on the port.
     """
 
     def __init__(self, app: App, host: str, port: int) -> None:
         self._app = app
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        # asyncio sets TCP_NODELAY only on sockets that say they are TCP; without it small answers take 40 ms.
+        # asyncio sets TCP_NODELAY only on sockets created as TCP; without it, small responses take 40 ms.
         self._socket = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -105,7 +105,7 @@ class Listener:
             self._server.ready.set()
 
     def stop(self) -> None:
-        """Breaks all connections, frees the port and waits for the thread's end."""
+        """Break all connections, free the port and wait for the thread to end."""
         if self._server.loop is not None and not self._server.loop.is_closed():
             self._server.loop.call_soon_threadsafe(self._app.stopping.set)
         self._thread.join(5)

@@ -1,6 +1,6 @@
-"""The sandbox as its users hold it: start, stop, its addresses, its books and its faults.
+"""The class ``Sandbox``: start and stop the server, its URLs, its jobs and files, and its faults.
 
-What it does on the wire is the faces' business; what it knows is the books'.
+The faces define the protocols, and the books hold the state.
 """
 
 from __future__ import annotations
@@ -12,20 +12,27 @@ from typing import Any
 
 from ftsql.sandbox.app import App, RequestRecord
 from ftsql.sandbox.books.books import Books
-from ftsql.sandbox.books.dataset import made_up
+from ftsql.sandbox.books.dataset import make_examples
 from ftsql.sandbox.faces.table import FACES
 from ftsql.sandbox.faults import Fault, Faults
 from ftsql.sandbox.listener import Listener
 
 
 class Sandbox:
-    """A local server that speaks the fine-tuning APIs, for trying things out and for tests.
+    """A local server that speaks the fine-tuning APIs, for trying ftsql out and for tests.
 
-    ``jobs``: how many made-up jobs it starts with; the same ``seed`` gives the same ones. ``speed``:
-    simulated seconds a real second for jobs that are not over; 0 freezes them. ``state``: a SQLite file
-    that outlives the sandbox (it is filled only when new), or ``:memory:``. ``port`` 0 takes a free one.
-    ``latency``: seconds before every answer. Use it in ``with``, or call ``start`` and ``stop``; after a
-    ``stop`` it can start again, on the same port and with the same jobs.
+    ``jobs``: the number of generated jobs to start with; the same ``seed`` generates the same jobs.
+    ``speed``: the simulated seconds in a real second, for unfinished jobs; 0 freezes them.
+    ``state``: a SQLite file that outlives the sandbox and is filled only if it is new, or ``:memory:``.
+    ``host`` and ``port``: the address to serve on; port 0 takes a free one.
+    ``latency``: seconds before each response.
+
+    Use it in ``with``, or call ``start`` and ``stop``. After a ``stop`` it can start again, on the same port and with
+    the same jobs.
+
+    >>> with Sandbox(jobs=3) as sandbox:
+    ...     len(sandbox.jobs()), sandbox.base_url().endswith("/v1")
+    (3, True)
     """
 
     def __init__(
@@ -38,16 +45,16 @@ class Sandbox:
         port: int = 0,
         latency: float = 0.0,
     ) -> None:
-        self._filling = (str(state), jobs, seed, speed)
+        self._books_arguments = (str(state), jobs, seed, speed)
         self._host = host
         self._port = port
         self._faults = Faults(seed)
-        self._books: Books | None = Books(*self._filling)
+        self._books: Books | None = Books(*self._books_arguments)
         self._app = App(self._open, FACES, self._faults, latency)
         self._listener: Listener | None = None
 
     def start(self) -> Sandbox:
-        """Starts to serve; does nothing when it does already. Raises OSError when the port is taken."""
+        """Start to serve, unless the sandbox serves already, and return it. Raises OSError if the port is taken."""
         if self._listener is None:
             self._open()
             self._listener = Listener(self._app, self._host, self._port)
@@ -55,11 +62,11 @@ class Sandbox:
         return self
 
     def stop(self) -> None:
-        """Stops to serve, at once: open connections break. Jobs in memory stay with the object."""
+        """Stop serving at once and break open connections. Jobs in memory stay with this object."""
         if self._listener is not None:
             self._listener.stop()
             self._listener = None
-        if self._books is not None and self._filling[0] != ":memory:":
+        if self._books is not None and self._books_arguments[0] != ":memory:":
             self._books.close()
             self._books = None
 
@@ -73,33 +80,36 @@ class Sandbox:
 
     @property
     def port(self) -> int:
-        """The port it serves on; 0 before the first start when none was given."""
+        """The port; 0 before the first start if none was given."""
         return self._port
 
     def base_url(self, face: str = "openai") -> str:
-        """What a client of that provider takes as its base URL. Raises KeyError for an unknown face."""
+        """Return the base URL for a client of the provider ``face``. Raises KeyError if the face is unknown."""
         return self.faces()[face]
 
     def faces(self) -> dict[str, str]:
-        """Each provider that it speaks like, with the base URL."""
+        """Return the base URL of each face, by the name of the provider that it imitates."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return {face.name: f"http://{host}:{self._port}{face.prefix}" for face in FACES}
 
     @property
     def requests(self) -> list[RequestRecord]:
-        """All requests in the order of arrival, also those hit by faults. ``clear()`` empties it."""
+        """All requests in the order of arrival, also those hit by faults; ``clear()`` empties the list."""
         return self._app.records
 
     def jobs(self) -> list[dict[str, Any]]:
-        """Every job in the books, newest first, as the OpenAI face shows it."""
+        """Return all jobs as OpenAI's API shows them, newest first."""
         with self._open().transaction() as books:
             return [json.loads(text) for text in books.jobs.page()[0]]
 
     def add_job(self, **fields: Any) -> dict[str, Any]:
-        """Puts a job into the books and returns it; it stays as it is unless decided about.
+        """Add a job and return it. It keeps its status until it is cancelled, paused, resumed or updated.
 
-        ``fields`` override those of a valid job of that status (succeeded, created now); ``...`` leaves a
-        field out. Raises ValueError when there is a job of that id.
+        ``fields`` override those of a valid job of that status, by default of one that succeeded and was created
+        now. The value ``...`` leaves a field out. Raises ValueError if there is a job with that id.
+
+        >>> Sandbox(jobs=0).add_job(id="ftjob-1", status="running")["status"]
+        'running'
         """
         with self._open().transaction() as books:
             return books.jobs.add(fields)
@@ -112,26 +122,34 @@ class Sandbox:
         purpose: str = "fine-tune",
         content: bytes | None = None,
     ) -> dict[str, Any]:
-        """Puts a file into the books and returns it; without ``content`` it holds 100 good examples.
+        """Add a file and return it; without ``content`` it holds 100 valid training examples.
 
-        Raises ValueError when there is a file of that id.
+        Raises ValueError if there is a file with that id.
+
+        >>> Sandbox(jobs=0).add_file("file-1", content=b"{}")["bytes"]
+        2
         """
         with self._open().transaction() as books:
             if id is not None and books.files.get(id):
-                raise ValueError(f"the books already have a file {id}")
-            content = made_up(100, "supervised") if content is None else content
+                raise ValueError(f"there is a file {id} already")
+            content = make_examples(100, "supervised") if content is None else content
             return books.files.upload(filename, content, purpose, file_id=id)
 
     def remove_job(self, job_id: str) -> None:
-        """Takes a job out of the books. Raises KeyError when there is none of that id."""
+        """Remove a job. Raises KeyError if there is no job with that id."""
         with self._open().transaction() as books:
             if not books.jobs.remove(job_id):
                 raise KeyError(job_id)
 
     def update_job(self, job_id: str, /, **fields: Any) -> dict[str, Any]:
-        """Overrides what a job shows, which then stays so, and returns it.
+        """Override fields of a job and return the job, which no longer changes by itself.
 
-        Raises KeyError when there is no job of that id.
+        The value ``...`` removes a field. Raises KeyError if there is no job with that id.
+
+        >>> sandbox = Sandbox(jobs=0)
+        >>> id = sandbox.add_job()["id"]
+        >>> sandbox.update_job(id, status="failed")["status"]
+        'failed'
         """
         with self._open().transaction() as books:
             job = books.jobs.update(job_id, fields)
@@ -140,14 +158,18 @@ class Sandbox:
         return job
 
     def fault(self, fault: Fault) -> None:
-        """Arms a fault."""
+        """Arm a fault; faults hit in the order in which they were armed.
+
+        >>> Sandbox(jobs=0).fault(Fault(status=429, headers={"retry-after": "1"}, times=2))
+        """
         self._faults.arm(fault)
 
     def clear_faults(self) -> None:
-        """Disarms all faults."""
+        """Disarm all faults."""
         self._faults.clear()
 
     def _open(self) -> Books:
+        """Return the books, and open them if they are closed."""
         if self._books is None:
-            self._books = Books(*self._filling)
+            self._books = Books(*self._books_arguments)
         return self._books

@@ -1,7 +1,8 @@
-"""StackQL's statements as SQL that any ftsql connection runs: ``translate``.
+"""StackQL support: translate StackQL statements into SQL that any ftsql connection runs.
 
-Only a statement that is StackQL's changes, and of it only what StackQL says in its own way: everything
-else of a text stays as it is, byte for byte.
+The package exports ``translate``. It may import ``api``, ``resources`` and ``errors``; the command line and the
+shell use it. A statement that is not StackQL is returned byte for byte. In a StackQL statement only the parts
+that SQLite or ftsql would not understand change.
 """
 
 from __future__ import annotations
@@ -13,19 +14,30 @@ from ftsql.api.provider import Provider
 
 __all__ = ["translate"]
 
-# A command's word, or a name after a dot and another dot: anything else is not even looked at.
+# A StackQL command, or a name followed by two dots. Text without either cannot be StackQL and is not tokenized.
 LIKELY = re.compile(r"\b(?:EXEC|SHOW|DESC|DESCRIBE)\b|\.\s*(?:/\*|--|[\"`\[]|[^\W\d])[^.]*\.", re.IGNORECASE)
 
 
-def translate(sql: str, known: Mapping[str, Provider] | None = None, active: Collection[str] | None = None) -> str:
-    """``sql`` with StackQL's statements in ftsql's words; it may have more statements than before.
+def translate(sql: str, providers: Mapping[str, Provider] | None = None, active: Collection[str] | None = None) -> str:
+    """Return ``sql`` with its StackQL statements translated; the result may have more statements than ``sql``.
 
-    ``known``: the providers whose names may stand first; else those of the package and of the user's file.
-    ``active``: those that the connection asks, where others are to be refused; else they have no rows.
-    Raises ProgrammingError for a statement of StackQL's that says what ftsql cannot do, before anything runs.
+    ``providers``: the providers, by name, that a StackQL name may start with. The default is the providers that
+    ship with ftsql and those in the user's provider file.
+    ``active``: the names of the providers that the connection sends requests to. If it is given, a statement on
+    another provider is refused; otherwise such a statement returns no rows.
+
+    Raises ProgrammingError if a StackQL statement asks for something that ftsql cannot do. No statement has run by
+    then. Raises ImportError if a SELECT, INSERT or DELETE is translated without the extra ``stackql``.
+
+    >>> translate("SHOW PROVIDERS")
+    'SELECT provider AS name, active, base_url FROM live.ftsql_providers'
+    >>> print(translate("SELECT id FROM openai.fine_tuning.jobs"))
+    SELECT id FROM live.fine_tuning_jobs AS "jobs" WHERE "jobs".provider = 'openai'
+    >>> translate("SELECT 1")
+    'SELECT 1'
     """
     if not LIKELY.search(sql):
         return sql
-    from ftsql.stackql.texts import translated  # only now: most texts are none of StackQL's
+    from ftsql.stackql.statements import translate_statements  # imported late: most SQL is not StackQL
 
-    return translated(sql, known, active)
+    return translate_statements(sql, providers, active)

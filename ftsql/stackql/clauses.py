@@ -1,6 +1,6 @@
-"""Where a WHERE or an ON stands among a statement's tokens, and how it is narrowed.
+"""Finds the WHERE or ON of a table among a statement's tokens, and adds conditions to it.
 
-A clause ends at the keyword that begins the next one, outside of all parentheses that open in it.
+A clause ends at the keyword that begins the next one, outside of all parentheses that the clause opens.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from ftsql.stackql.tokens import Token
 
+Edit = tuple[int, int, str]  # start, end, and the text that replaces what stands between them
+
 AFTER_FROM = ("WHERE", "GROUP", "HAVING", "WINDOW", "ORDER", "LIMIT", "UNION", "EXCEPT", "INTERSECT", "RETURNING", ";")
 SIDES = ("LEFT", "RIGHT", "FULL", "INNER", "CROSS", "NATURAL")
 AFTER_ON = (*AFTER_FROM, *SIDES, ",", "JOIN")
@@ -17,62 +19,62 @@ AFTER_ON = (*AFTER_FROM, *SIDES, ",", "JOIN")
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """A clause: the place after its keyword (where there is none yet, after what it follows), and its end."""
+    """A clause, from after its keyword to its end; if ``exists`` is false, the position at which to insert one."""
 
     keyword: str
-    begin: int
+    start: int
     end: int
     exists: bool
 
-    def narrowed(self, conditions: Sequence[str]) -> list[tuple[int, int, str]]:
-        """The edits that have ``conditions`` hold too."""
-        both = " AND ".join(conditions)
+    def edits(self, conditions: Sequence[str]) -> list[Edit]:
+        """Return the edits that add ``conditions`` to this clause with AND."""
+        added = " AND ".join(conditions)
         if not self.exists:
-            return [(self.begin, self.begin, f" {self.keyword} {both}")]
-        return [(self.begin, self.begin, f" {both} AND ("), (self.end, self.end, ")")]
+            return [(self.start, self.start, f" {self.keyword} {added}")]
+        return [(self.start, self.start, f" {added} AND ("), (self.end, self.end, ")")]
 
 
-def where(mine: Sequence[Token], index: int) -> Clause:
-    """The WHERE that follows the FROM in which the token ``index`` stands."""
-    begin = end_of(mine, index, AFTER_FROM)
-    if begin < len(mine) and mine[begin].says("WHERE"):
-        last = end_of(mine, begin + 1, (*AFTER_FROM, "ON")) - 1  # ON CONFLICT
-        return Clause("WHERE", mine[begin].end, mine[last].end, True)
-    place = mine[begin - 1].end
-    return Clause("WHERE", place, place, False)
+def find_where(tokens: Sequence[Token], index: int) -> Clause:
+    """Return the WHERE that follows the FROM, or the DELETE FROM, that contains the token at ``index``."""
+    begin = find_end(tokens, index, AFTER_FROM)
+    if begin < len(tokens) and tokens[begin].matches("WHERE"):
+        last = find_end(tokens, begin + 1, (*AFTER_FROM, "ON")) - 1  # ON CONFLICT
+        return Clause("WHERE", tokens[begin].end, tokens[last].end, True)
+    position = tokens[begin - 1].end
+    return Clause("WHERE", position, position, False)
 
 
-def on(mine: Sequence[Token], index: int) -> Clause | None:
-    """The ON of the join whose table ends before the token ``index``."""
-    begin = end_of(mine, index, ("ON", *AFTER_ON))
-    if begin == len(mine) or not mine[begin].says("ON"):
+def find_on(tokens: Sequence[Token], index: int) -> Clause | None:
+    """Return the ON of the join whose table ends before the token at ``index``; None if the join has no ON."""
+    begin = find_end(tokens, index, ("ON", *AFTER_ON))
+    if begin == len(tokens) or not tokens[begin].matches("ON"):
         return None
-    last = end_of(mine, begin + 1, AFTER_ON) - 1
-    return Clause("ON", mine[begin].end, mine[last].end, True)
+    last = find_end(tokens, begin + 1, AFTER_ON) - 1
+    return Clause("ON", tokens[begin].end, tokens[last].end, True)
 
 
-def end_of(mine: Sequence[Token], index: int, ends: Sequence[str]) -> int:
-    """The first token from ``index`` on that ends a clause, or closes the parenthesis around it."""
+def find_end(tokens: Sequence[Token], index: int, ends: Sequence[str]) -> int:
+    """Return the index of the first token, from ``index`` on, that is in ``ends`` or closes an outer parenthesis."""
     depth = 0
-    while index < len(mine):
-        token = mine[index]
-        if token.says("("):
+    while index < len(tokens):
+        token = tokens[index]
+        if token.matches("("):
             depth += 1
-        elif token.says(")"):
+        elif token.matches(")"):
             depth -= 1
             if depth < 0:
                 return index
-        elif depth == 0 and token.says(*ends) and not _is_name(mine, index):
+        elif depth == 0 and token.matches(*ends) and not _is_name(tokens, index):
             return index
         index += 1
     return index
 
 
-def _is_name(mine: Sequence[Token], index: int) -> bool:
-    """Whether a keyword is a name here: LEFT(…) is a function, and WINDOW is no reserved word."""
-    after = mine[index + 1 : index + 3]
-    if mine[index].says(*SIDES):
-        return bool(after) and after[0].says("(")
-    if mine[index].says("WINDOW"):
-        return not (len(after) == 2 and after[0].name and after[1].says("AS"))
-    return index > 0 and mine[index - 1].says(".")
+def _is_name(tokens: Sequence[Token], index: int) -> bool:
+    """Whether a keyword is a name here: LEFT(…) calls a function, and WINDOW is not reserved."""
+    following = tokens[index + 1 : index + 3]
+    if tokens[index].matches(*SIDES):
+        return bool(following) and following[0].matches("(")
+    if tokens[index].matches("WINDOW"):
+        return not (len(following) == 2 and following[0].name and following[1].matches("AS"))
+    return index > 0 and tokens[index - 1].matches(".")

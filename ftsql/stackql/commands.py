@@ -1,6 +1,6 @@
-"""StackQL's EXEC, SHOW and DESCRIBE, which SQLite does not have, as SQL.
+"""Translates StackQL's EXEC, SHOW and DESCRIBE, which SQLite does not have, into SQL.
 
-A value of an EXEC is copied as the SQL literal that it is; it never becomes anything else.
+A value of an EXEC is copied as the SQL literal or bound parameter that it is, and nothing else is accepted.
 """
 
 from __future__ import annotations
@@ -10,200 +10,249 @@ from collections.abc import Iterable, Mapping, Sequence
 from ftsql.api.methods import SERVICES, Entry, Method, entry, served
 from ftsql.api.provider import Provider
 from ftsql.errors import ProgrammingError
-from ftsql.stackql.names import check_active, provider_of, unknown_provider
-from ftsql.stackql.parameters import check_columns, columns, condition, refuse_parameter
-from ftsql.stackql.tokens import Token, quoted
+from ftsql.stackql.names import check_active, check_columns, check_supported, find_provider, unknown_provider_message
+from ftsql.stackql.tokens import Token, sql_string
 
-Cache = Mapping[str, Provider]
+Providers = Mapping[str, Provider]
 
-SHOWN = (
+EXEC_USAGE = "EXEC provider.service.resource.method @parameter = 'value', …"
+SHOW_USAGE = (
     "SHOW PROVIDERS, SHOW SERVICES IN provider, SHOW RESOURCES IN provider.service, "
     "SHOW METHODS IN provider.service.resource"
 )
+DESCRIBE_USAGE = "DESCRIBE [EXTENDED] provider.service.resource"
+
+
+def translate_command(tokens: Sequence[Token], providers: Providers, active: Iterable[str] | None) -> str:
+    """Return the SQL of an EXEC, SHOW or DESCRIBE. Raises ProgrammingError if the command is wrong."""
+    reader = _Reader(tokens)
+    if tokens[0].matches("EXEC"):
+        return _translate_exec(reader, providers, active)
+    return _translate_show(reader, providers) if tokens[0].matches("SHOW") else _translate_describe(reader, providers)
 
 
 class _Reader:
-    """Reads a command's tokens one after another."""
+    """Reads a command's tokens one after another, from after the first."""
 
-    def __init__(self, mine: Sequence[Token]) -> None:
-        self._mine = mine
+    def __init__(self, tokens: Sequence[Token]) -> None:
+        self._tokens = tokens
         self._next = 1
 
     def take(self) -> Token | None:
+        """Return the next token and advance; None at the end."""
         self._next += 1
-        return self._mine[self._next - 1] if self._next <= len(self._mine) else None
+        return self._tokens[self._next - 1] if self._next <= len(self._tokens) else None
 
     def peek(self) -> Token | None:
-        return self._mine[self._next] if self._next < len(self._mine) else None
+        """Return the next token without advancing; None at the end."""
+        return self._tokens[self._next] if self._next < len(self._tokens) else None
 
-    def skip(self, *words: str) -> bool:
-        """Whether the next token is one of these; it is left behind then."""
+    def accept(self, *words: str) -> bool:
+        """Return whether the next token is one of ``words``, and advance if it is."""
         token = self.peek()
-        if token is None or not token.says(*words):
+        if token is None or not token.matches(*words):
             return False
         self._next += 1
         return True
 
     def names(self) -> list[str]:
-        """A name of one or more parts."""
-        found = []
+        """Read a dotted name and return its parts."""
+        parts = []
         while (token := self.peek()) and token.name:
-            found.append(token.name)
+            parts.append(token.name)
             self._next += 1
-            if not self.skip("."):
+            if not self.accept("."):
                 break
-        return found
+        return parts
 
-    def end(self, usage: str) -> None:
-        """Raises ProgrammingError where something is left."""
+    def expect_end(self, usage: str) -> None:
+        """Raise ProgrammingError if tokens are left."""
         if token := self.peek():
-            raise ProgrammingError(f"{token.text!r} was not expected here: {usage}")
+            raise ProgrammingError(f"unexpected {token.text!r}: {usage}")
 
-    def variable(self) -> str:
-        """A parameter's name after its @, which may have hyphens."""
+    def parameter(self) -> str:
+        """Read a parameter and return its name without the @. A name may contain hyphens."""
         token = self.take()
         if token is None or token.kind != "variable" or not token.text.startswith("@") or len(token.text) < 2:
-            got = repr(token.text) if token else "nothing"
-            raise ProgrammingError(f"EXEC: expected a parameter such as @fine_tuning_job_id = '…', got {got}")
+            found = repr(token.text) if token else "nothing"
+            raise ProgrammingError(f"EXEC: expected a parameter such as @fine_tuning_job_id = '…', got {found}")
         name = token.text[1:]
-        while self.skip("-"):
+        while self.accept("-"):
             part = self.take()
             name += f"-{part.text if part else ''}"
         return name
 
-    def value(self, name: str) -> str:
-        """A literal or a bound parameter, as written."""
+    def value(self, parameter: str) -> str:
+        """Read a literal or a bound parameter and return it as SQL."""
         token = self.take()
-        if token is not None and token.kind == "quoted" and (text := _text(token)):
-            return text
+        if token is not None and token.kind == "quoted" and (string := _string_literal(token)):
+            return string
         sign = ""
-        if token is not None and token.says("-"):
+        if token is not None and token.matches("-"):
             sign, token = "-", self.take()
-        if token is None or not (token.kind in ("string", "number", "variable") or token.says("NULL", "TRUE", "FALSE")):
-            raise ProgrammingError(f"EXEC: the value of @{name} is a text in quotes, a number or a bound parameter")
+        if token is None or not _is_value(token):
+            raise ProgrammingError(
+                f"EXEC: the value of @{parameter} must be a quoted string, a number or a bound parameter"
+            )
         if token.kind == "string" and token.text.endswith("\\'"):
-            raise ProgrammingError(f"EXEC: the value of @{name} ends with a backslash, which quotes nothing: write ''")
+            raise ProgrammingError(
+                f"EXEC: the value of @{parameter} ends with a backslash, which escapes nothing: write ''"
+            )
         return sign + token.text
 
 
-def _text(token: Token | None) -> str | None:
-    """A text as an SQL literal; StackQL takes double quotes too, which SQLite has for names."""
+def _is_value(token: Token) -> bool:
+    """Whether the token may be a value of EXEC: a literal or a bound parameter."""
+    return token.kind in ("string", "number", "variable") or token.matches("NULL", "TRUE", "FALSE")
+
+
+def _string_literal(token: Token | None) -> str | None:
+    """Return a string as an SQL literal, else None. StackQL also takes double quotes, which SQLite has for names."""
     if token is not None and token.kind == "quoted" and token.text.startswith('"'):
-        return quoted(token.name)
+        return sql_string(token.name)
     return token.text if token is not None and token.kind == "string" else None
 
 
-def command(mine: Sequence[Token], known: Cache, active: Iterable[str] | None) -> str:
-    """The SQL of an EXEC, SHOW or DESCRIBE. Raises ProgrammingError."""
-    reader = _Reader(mine)
-    if mine[0].says("EXEC"):
-        return _exec(reader, known, active)
-    return _show(reader, known) if mine[0].says("SHOW") else _describe(reader, known)
-
-
-def _resource(names: Sequence[str], known: Cache, usage: str) -> tuple[Provider, Entry]:
+def _find_resource(names: Sequence[str], providers: Providers, usage: str) -> tuple[Provider, Entry]:
+    """Return the provider and the resource that ``names`` names. Raises ProgrammingError if there is none."""
+    name = ".".join(names)
     if len(names) != 3:
-        raise ProgrammingError(f"expected provider.service.resource, got {'.'.join(names) or 'nothing'}: {usage}")
-    found = entry(*names[1:])
-    if found is None:
+        raise ProgrammingError(f"expected provider.service.resource, got {name or 'nothing'}: {usage}")
+    resource = entry(*names[1:])
+    if resource is None:
         listed = ", ".join(f"{each.service}.{each.name}" for each in served())
-        raise ProgrammingError(f"there is no resource {'.'.join(names)}: a provider here has {listed}")
-    return _provider(names[0], known), found
+        raise ProgrammingError(f"unknown resource {name}; a provider has {listed}")
+    return _find_provider(names[0], providers), resource
 
 
-def _provider(name: str, known: Cache) -> Provider:
-    provider = provider_of(name, known)
+def _find_provider(name: str, providers: Providers) -> Provider:
+    provider = find_provider(name, providers)
     if provider is None:
-        raise ProgrammingError(unknown_provider(name, known))
-    return known[provider]
+        raise ProgrammingError(unknown_provider_message(name, providers))
+    return providers[provider]
 
 
-def _exec(reader: _Reader, known: Cache, active: Iterable[str] | None) -> str:
-    usage = "EXEC provider.service.resource.method @parameter = 'value', …"
+def _translate_exec(reader: _Reader, providers: Providers, active: Iterable[str] | None) -> str:
     names = reader.names()
-    provider, resource = _resource(names[:-1], known, usage)
+    provider, resource = _find_resource(names[:-1], providers, EXEC_USAGE)
     check_active(provider.name, active)
     method = resource.method(names[-1])
     if method is None:
         listed = ", ".join(each.name for each in resource.methods)
         raise ProgrammingError(f"{'.'.join(names[:-1])} has no method {names[-1]}: it has {listed}")
+    values = _read_values(reader)
+    _check_values(values, method, ".".join(names))
+    return _call_method(provider, resource, method, values)
+
+
+def _read_values(reader: _Reader) -> dict[str, str]:
+    """Read the parameters of an EXEC and return the SQL of each value."""
     values: dict[str, str] = {}
     while reader.peek():
-        name = reader.variable()
-        if not reader.skip("="):
-            raise ProgrammingError(f"EXEC: expected = after @{name}: {usage}")
-        plain = name.lower().removeprefix("data__")
-        if plain in values:
-            raise ProgrammingError(f"EXEC: @{name} is given twice")
-        values[plain] = reader.value(name)
-        reader.skip(",")  # StackQL's own pages have it inside a comment, so it may be missing
-    for name in values:
-        if name not in (*method.required, *method.optional):
-            refuse_parameter(name)
-            listed = ", ".join(f"@{each}" for each in (*method.required, *method.optional)) or "none"
-            raise ProgrammingError(f"{method.name} has no parameter @{name}: it takes {listed}")
-    missing = [name for name in method.required if name not in values]
-    if missing:
-        raise ProgrammingError(f"{'.'.join(names)}: @{missing[0]} is missing")
-    return _call(provider, resource, method, values)
+        written = reader.parameter()
+        if not reader.accept("="):
+            raise ProgrammingError(f"EXEC: expected = after @{written}: {EXEC_USAGE}")
+        name = written.lower().removeprefix("data__")
+        if name in values:
+            raise ProgrammingError(f"EXEC: @{written} occurs twice")
+        values[name] = reader.value(written)
+        reader.accept(",")  # optional: on StackQL's own pages the comma is inside a comment
+    return values
 
 
-def _call(provider: Provider, resource: Entry, method: Method, values: Mapping[str, str]) -> str:
-    at = quoted(provider.name)
-    if method.verb == "EXEC":
-        # The status that the act gives, and no row that would have to be asked for again.
-        id = values[method.required[0]]
-        return f"SELECT id, {method.name}_job(id, {at}) AS status, {at} AS provider FROM (SELECT {id} AS id)"
+def _check_values(values: Mapping[str, str], method: Method, name: str) -> None:
+    """Raise ProgrammingError if the method does not take a parameter, or a required parameter is missing."""
+    taken = (*method.required, *method.optional)
+    for parameter in values:
+        if parameter not in taken:
+            check_supported(parameter)
+            listed = ", ".join(f"@{each}" for each in taken) or "none"
+            raise ProgrammingError(f"{method.name} has no parameter @{parameter}: it takes {listed}")
+    missing = next((parameter for parameter in method.required if parameter not in values), None)
+    if missing is not None:
+        raise ProgrammingError(f"{name}: @{missing} is missing")
+
+
+def _call_method(provider: Provider, resource: Entry, method: Method, values: Mapping[str, str]) -> str:
+    """Return the SQL that does what the method does."""
+    provider_name = sql_string(provider.name)
     target = f"live.{resource.table}"
+    if method.verb == "EXEC":
+        # The status is the one that the API responded with: the job's row would cost another request.
+        id = values[method.required[0]]
+        return (
+            f"SELECT id, {method.name}_job(id, {provider_name}) AS status, {provider_name} AS provider "
+            f"FROM (SELECT {id} AS id)"
+        )
     if method.verb == "INSERT":
         check_columns(resource, values)
-        listed = ", ".join(["provider", *values])
-        return f"INSERT INTO {target} ({listed}) VALUES ({', '.join([at, *values.values()])})"
-    for name in values:
-        if name != "limit":
-            refuse_parameter(name)
-    wanted = {name: value for name, value in values.items() if name != "limit"}
-    terms = [f"provider = {at}", *(condition(resource, name, value) for name, value in wanted.items())]
+        columns = ", ".join(["provider", *values])
+        return f"INSERT INTO {target} ({columns}) VALUES ({', '.join([provider_name, *values.values()])})"
+    conditions = [f"provider = {provider_name}"]
+    for parameter, value in values.items():
+        if parameter != "limit":
+            check_supported(parameter)
+            conditions.append(_condition(resource, parameter, value))
+    where = " AND ".join(conditions)
     if method.verb == "DELETE":
-        return f"DELETE FROM {target} WHERE {' AND '.join(terms)}"
+        return f"DELETE FROM {target} WHERE {where}"
     limit = f" LIMIT CAST({values['limit']} AS INTEGER)" if "limit" in values else ""
-    return f"SELECT * FROM {target} WHERE {' AND '.join(terms)}{limit}"
+    return f"SELECT * FROM {target} WHERE {where}{limit}"
 
 
-def _show(reader: _Reader, known: Cache) -> str:
-    extended = reader.skip("EXTENDED")
+def _condition(resource: Entry, parameter: str, value: str) -> str:
+    """Return the condition on the table that a parameter and its value mean."""
+    if parameter == "metadata":
+        return f"metadata_has(metadata, {value})"
+    return f"{resource.parameters.get(parameter, parameter)} = {value}"
+
+
+def _translate_show(reader: _Reader, providers: Providers) -> str:
+    extended = reader.accept("EXTENDED")
     token = reader.take()
     what = token.text.upper() if token is not None else ""
-    names = reader.names() if reader.skip("IN", "FROM") else []
-    pattern = None
-    if reader.skip("LIKE"):
-        pattern = _text(reader.take())
-        if pattern is None:
-            raise ProgrammingError("SHOW … LIKE takes a text in quotes")
-    reader.end(SHOWN)
-    if what == "PROVIDERS" and not names:
-        rest = "" if pattern is None else f" WHERE provider LIKE {pattern}"
-        return f"SELECT provider AS name, active, base_url FROM live.ftsql_providers{rest}"
-    if what == "SERVICES" and len(names) == 1:
-        provider = _provider(names[0], known).name
-        services = [each for each in SERVICES if any(each == one.service for one in served())]
-        rows = [(f"{provider}.{service}", service, service.replace("_", " ").capitalize()) for service in services]
-        return _rows(("id", "name", "title"), rows, pattern)
-    if what == "RESOURCES" and len(names) == 2:
-        provider = _provider(names[0], known).name
-        entries = [each for each in served() if each.service == names[1].lower()]
-        if not entries:
-            raise ProgrammingError(f"{provider} has no service {names[1]}: it has {', '.join(SERVICES)}")
-        return _rows(
-            ("name", "id", "title"), [(e.name, f"{provider}.{e.service}.{e.name}", e.title) for e in entries], pattern
-        )
+    names = reader.names() if reader.accept("IN", "FROM") else []
+    pattern = _read_pattern(reader)
+    reader.expect_end(SHOW_USAGE)
     if what == "METHODS":
-        return _methods(*_resource(names, known, SHOWN), extended=extended, pattern=pattern)
-    raise ProgrammingError(f"SHOW takes one of: {SHOWN}")
+        return _show_methods(*_find_resource(names, providers, SHOW_USAGE), extended=extended, pattern=pattern)
+    match what, names:
+        case "PROVIDERS", []:
+            where = "" if pattern is None else f" WHERE provider LIKE {pattern}"
+            return f"SELECT provider AS name, active, base_url FROM live.ftsql_providers{where}"
+        case "SERVICES", [provider]:
+            return _show_services(_find_provider(provider, providers), pattern)
+        case "RESOURCES", [provider, service]:
+            return _show_resources(_find_provider(provider, providers), service, pattern)
+    raise ProgrammingError(f"SHOW takes one of: {SHOW_USAGE}")
 
 
-def _methods(provider: Provider, resource: Entry, *, extended: bool, pattern: str | None) -> str:
-    """The methods by their names of 2024, as StackQL's page lists them, then by today's."""
+def _read_pattern(reader: _Reader) -> str | None:
+    """Read LIKE and its pattern, if they follow, and return the pattern as SQL."""
+    if not reader.accept("LIKE"):
+        return None
+    pattern = _string_literal(reader.take())
+    if pattern is None:
+        raise ProgrammingError("SHOW … LIKE takes a quoted string")
+    return pattern
+
+
+def _show_services(provider: Provider, pattern: str | None) -> str:
+    services = [service for service in SERVICES if any(service == each.service for each in served())]
+    rows = [(f"{provider.name}.{service}", service, service.replace("_", " ").capitalize()) for service in services]
+    return _select_rows(("id", "name", "title"), rows, pattern)
+
+
+def _show_resources(provider: Provider, service: str, pattern: str | None) -> str:
+    resources = [each for each in served() if each.service == service.lower()]
+    if not resources:
+        raise ProgrammingError(f"{provider.name} has no service {service}: it has {', '.join(SERVICES)}")
+    rows = [(each.name, f"{provider.name}.{each.service}.{each.name}", each.title) for each in resources]
+    return _select_rows(("name", "id", "title"), rows, pattern)
+
+
+def _show_methods(provider: Provider, resource: Entry, *, extended: bool, pattern: str | None) -> str:
+    """Return the methods under their names of 2024, in the order of StackQL's page, then under today's names."""
     methods = [method for method in resource.methods if not method.is_lacked_by(provider)]
     rows = [
         (method.former, ", ".join(method.former_required), method.verb, f"{method.http} {method.path}")
@@ -212,13 +261,13 @@ def _methods(provider: Provider, resource: Entry, *, extended: bool, pattern: st
     ]
     rows += [(each.name, ", ".join(each.required), each.verb, f"{each.http} {each.path}") for each in methods]
     names = ("MethodName", "RequiredParams", "SQLVerb", "description")
-    return _rows(names if extended else names[:3], [row if extended else row[:3] for row in rows], pattern)
+    return _select_rows(names if extended else names[:3], [row if extended else row[:3] for row in rows], pattern)
 
 
-def _rows(names: Sequence[str], rows: Sequence[Sequence[str]], pattern: str | None) -> str:
-    """A SELECT that gives ``rows``; ``pattern`` is LIKE's for the column that holds the name."""
+def _select_rows(names: Sequence[str], rows: Sequence[Sequence[str]], pattern: str | None) -> str:
+    """Return a SELECT of ``rows``, if ``pattern`` is given only of those whose name is LIKE it."""
     nothing = f"SELECT {', '.join(f'NULL AS column{number}' for number, _ in enumerate(names, 1))} WHERE 0"
-    values = "VALUES " + ", ".join(f"({', '.join(map(quoted, row))})" for row in rows) if rows else nothing
+    values = "VALUES " + ", ".join(f"({', '.join(map(sql_string, row))})" for row in rows) if rows else nothing
     shown = ", ".join(f"column{number} AS {name}" for number, name in enumerate(names, 1))
     if pattern is None:
         return f"SELECT {shown} FROM ({values})"
@@ -226,11 +275,24 @@ def _rows(names: Sequence[str], rows: Sequence[Sequence[str]], pattern: str | No
     return f"SELECT {shown} FROM ({values}) WHERE column{key} LIKE {pattern}"
 
 
-def _describe(reader: _Reader, known: Cache) -> str:
-    usage = "DESCRIBE [EXTENDED] provider.service.resource"
-    if reader.skip("METHOD"):
-        raise ProgrammingError("DESCRIBE METHOD is not here: SELECT * FROM ftsql_methods says what each method takes")
-    extended = reader.skip("EXTENDED")
-    _, resource = _resource(reader.names(), known, usage)
-    reader.end(usage)
-    return columns(resource, extended=extended)
+def _translate_describe(reader: _Reader, providers: Providers) -> str:
+    if reader.accept("METHOD"):
+        raise ProgrammingError(
+            "DESCRIBE METHOD is not supported: SELECT * FROM ftsql_methods shows what each method takes"
+        )
+    extended = reader.accept("EXTENDED")
+    _, resource = _find_resource(reader.names(), providers, DESCRIBE_USAGE)
+    reader.expect_end(DESCRIBE_USAGE)
+    return _describe_columns(resource, extended=extended)
+
+
+def _describe_columns(resource: Entry, *, extended: bool) -> str:
+    """Return the SELECT of DESCRIBE: the fields that StackQL's page of 2024 lists, then the newer ones."""
+    arrays = ", ".join(map(sql_string, resource.arrays)) or "NULL"
+    newer = ", ".join(map(sql_string, resource.newer)) or "NULL"
+    return (
+        "SELECT column_name AS name, CASE type WHEN 'TEXT' THEN 'string' WHEN 'JSON' THEN "
+        f"iif(column_name IN ({arrays}), 'array', 'object') ELSE lower(type) END AS type"
+        f"{', description' if extended else ''} FROM live.ftsql_columns "
+        f"WHERE table_name = {sql_string(resource.table)} AND NOT hidden ORDER BY column_name IN ({newer}), position"
+    )

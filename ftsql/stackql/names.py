@@ -1,6 +1,7 @@
-"""What StackQL's names mean here: provider.service.resource as a provider and a table.
+"""Maps StackQL's names to ftsql's: provider.service.resource to a provider and a table, parameters to columns.
 
-A name is StackQL's only where it cannot be SQLite's, which has names of three parts for columns alone.
+A dotted name counts as StackQL only if it cannot be SQLite's, in which names of three parts are columns. ftsql
+refuses, with a reason, the parameters that StackQL passes to the API and ftsql decides about itself.
 """
 
 from __future__ import annotations
@@ -11,59 +12,113 @@ from dataclasses import dataclass
 from ftsql.api.methods import ENTRIES, SERVICES, Entry, entry
 from ftsql.api.provider import Provider
 from ftsql.errors import ProgrammingError
-from ftsql.stackql.tokens import Chain, Token
+from ftsql.stackql.tokens import DottedName, Token
 
 BEFORE_TABLES = ("FROM", "JOIN", "INTO", "UPDATE")
+PAGING = "ftsql reads the pages that a statement needs: use LIMIT, and ORDER BY, instead"
+ACCOUNT = (
+    "the account belongs to the provider's entry (OPENAI_ORG_ID, OPENAI_PROJECT_ID, or a second entry in your provider "
+    "file): leave it out"
+)
+UNSUPPORTED = {
+    "after": PAGING,
+    "limit": PAGING,
+    "order": PAGING,
+    "openai_organization": ACCOUNT,
+    "openai_project": ACCOUNT,
+}
+FTSQL_COLUMNS = ("extra_body",)  # ftsql's own column of the jobs, which StackQL's INSERT may set too
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A resource in a statement, and where it is named. ``sure``: nothing but a table may stand there."""
+class Reference:
+    """A dotted name that may name a resource. ``certain``: only a table can stand at its position."""
 
     provider: str
     entry: Entry | None
-    chain: Chain
-    sure: bool
+    name: DottedName
+    certain: bool
 
     @property
     def resource(self) -> Entry:
-        """The resource. Raises ProgrammingError where StackQL's name is none of ours."""
+        """The resource. Raises ProgrammingError if StackQL's name matches none."""
         if self.entry is None:
             names = ", ".join(f"{each.service}.{each.name}" for each in ENTRIES)
-            raise ProgrammingError(f"there is no resource {'.'.join(self.chain.names)}: a provider here has {names}")
+            raise ProgrammingError(f"unknown resource {self.name}; a provider has {names}")
         return self.entry
 
 
-def resources(mine: Sequence[Token], found: Iterable[Chain], known: Mapping[str, Provider]) -> list[Found]:
-    """The chains that may name resources. Raises ProgrammingError for a provider that nobody knows."""
-    ours = []
-    for chain in found:
-        before = mine[max(chain.first - 2, 0) : chain.first]
-        sure = bool(before) and before[-1].says(*BEFORE_TABLES) and len(chain.names) == 3
-        sure = sure and not before[0].says("DISTINCT")  # IS DISTINCT FROM has a column after it
-        provider = provider_of(chain.names[0], known)
-        if provider is None and chain.names[1].lower() in SERVICES and sure:
-            raise ProgrammingError(unknown_provider(chain.names[0], known))
+def find_references(
+    tokens: Sequence[Token], names: Iterable[DottedName], providers: Mapping[str, Provider]
+) -> list[Reference]:
+    """Return the references among ``names``. Raises ProgrammingError if one names an unknown provider."""
+    references = []
+    for name in names:
+        certain = _is_certain(tokens, name)
+        provider = find_provider(name.names[0], providers)
+        if provider is None and name.names[1].lower() in SERVICES and certain:
+            raise ProgrammingError(unknown_provider_message(name.names[0], providers))
         if provider is not None:
-            ours.append(Found(provider, entry(*chain.names[1:3]), chain, sure))
-    return ours
+            references.append(Reference(provider, entry(*name.names[1:3]), name, certain))
+    return references
 
 
-def provider_of(name: str, known: Iterable[str]) -> str | None:
-    """The known provider of that name, in any case."""
-    return next((each for each in known if each.lower() == name.lower()), None)
+def _is_certain(tokens: Sequence[Token], name: DottedName) -> bool:
+    """Whether only a table can stand at the position of ``name``."""
+    before = tokens[max(name.first - 2, 0) : name.first]
+    if not before or not before[-1].matches(*BEFORE_TABLES):
+        return False
+    # After IS DISTINCT FROM stands a column.
+    return len(name.names) == 3 and not before[0].matches("DISTINCT")
 
 
-def unknown_provider(name: str, known: Iterable[str]) -> str:
-    """What to say of a provider that nobody knows."""
-    return f"unknown provider {name!r}; known are {', '.join(sorted(known))}"
+def find_provider(name: str, providers: Iterable[str]) -> str | None:
+    """Return the provider with that name, compared without case."""
+    return next((each for each in providers if each.lower() == name.lower()), None)
+
+
+def unknown_provider_message(name: str, providers: Iterable[str]) -> str:
+    """Return the error message for an unknown provider."""
+    return f"unknown provider {name!r}; known are {', '.join(sorted(providers))}"
 
 
 def check_active(provider: str, active: Iterable[str] | None) -> None:
-    """Raises ProgrammingError for a provider that is not asked, whose rows would seem to be none."""
+    """Raise ProgrammingError if the provider is not active: the statement would seem to find no rows."""
     if active is not None and provider not in active:
         listed = ", ".join(active) or "none"
         raise ProgrammingError(
             f"provider {provider!r} is not active: active are {listed}. "
-            f"SELECT missing FROM ftsql_providers WHERE provider = '{provider}' says what it waits for"
+            f"SELECT missing FROM ftsql_providers WHERE provider = '{provider}' shows what its configuration lacks"
         )
+
+
+def is_unsupported(parameter: str) -> bool:
+    """Whether ftsql refuses this StackQL parameter."""
+    return parameter.lower().replace("-", "_") in UNSUPPORTED
+
+
+def check_supported(parameter: str) -> None:
+    """Raise ProgrammingError if ftsql refuses this StackQL parameter."""
+    if is_unsupported(parameter):
+        reason = UNSUPPORTED[parameter.lower().replace("-", "_")]
+        raise ProgrammingError(f"the StackQL parameter {parameter} is not supported: {reason}")
+
+
+def without_prefix(name: str) -> str:
+    """Return the body field that a name means, in lower case: in 2024 StackQL wrote a prefix, as in data__model."""
+    return name.lower().removeprefix("data__")
+
+
+def check_columns(resource: Entry, names: Iterable[str]) -> None:
+    """Raise ProgrammingError if the resource's create does not take one of these columns."""
+    create = resource.by_verb("INSERT")
+    assert create is not None
+    allowed = (*create.required, *create.optional)
+    if resource.table == "fine_tuning_jobs":
+        allowed = (*allowed, *FTSQL_COLUMNS)
+    for name in names:
+        if name not in allowed:
+            check_supported(name)
+            raise ProgrammingError(
+                f"{resource.service}.{resource.name} takes no column {name}: it takes {', '.join(allowed)}"
+            )

@@ -1,6 +1,6 @@
-"""A statement's structure, as sqlglot reads it: which names are tables, and how they are joined.
+"""Reads a statement's structure with sqlglot: which names are tables, and how the tables are joined.
 
-sqlglot writes no SQL here. It reads a text of the same length, so that its places are the statement's own.
+sqlglot writes no SQL here. It parses a text of the same length, so that its positions are the statement's own.
 """
 
 from __future__ import annotations
@@ -17,60 +17,71 @@ try:
 except ImportError as error:
     raise ImportError("StackQL's statements need: pip install 'ftsql[stackql]'", name=error.name) from error
 
-__all__ = ["exp", "owner", "parse", "tables"]
+__all__ = ["enclosing_statement", "exp", "find_tables", "parse"]
 
 
-def parse(text: str, mine: Sequence[Token]) -> exp.Expr | None:
-    """The statement, or None where sqlglot cannot read it."""
+def parse(text: str, tokens: Sequence[Token]) -> exp.Expr | None:
+    """Return the parsed statement, or None if sqlglot cannot parse it."""
     try:
-        with _quiet():
-            found = sqlglot.parse_one(_readable(text, mine), dialect="sqlite")
+        with _without_warnings():
+            root = sqlglot.parse_one(_masked(text, tokens), dialect="sqlite")
     except (sqlglot.ParseError, sqlglot.errors.TokenError, RecursionError):
         return None
-    return None if isinstance(found, exp.Command) else found
+    return None if isinstance(root, exp.Command) else root
 
 
-def tables(root: exp.Expr) -> dict[int, exp.Table]:
-    """The tables named in three parts, by the place where the name begins."""
-    found = {}
+def find_tables(root: exp.Expr) -> dict[int, exp.Table]:
+    """Return the tables whose names have three parts, by the position at which the name starts."""
+    tables = {}
     for table in root.find_all(exp.Table):
         parts = table.parts
         if len(parts) == 3 and all(isinstance(part, exp.Identifier) and "start" in part.meta for part in parts):
-            found[int(parts[0].meta["start"])] = table
-    return found
+            tables[int(parts[0].meta["start"])] = table
+    return tables
 
 
-def owner(table: exp.Table) -> exp.Select | exp.Update | None:
-    """The SELECT or UPDATE in whose FROM ``table`` stands by itself, and not in parentheses."""
+def enclosing_statement(table: exp.Table) -> exp.Select | exp.Update | None:
+    """Return the SELECT or UPDATE whose FROM lists ``table``; None if parentheses stand around the table."""
     clause = table.parent
-    above = clause.parent if isinstance(clause, (exp.From, exp.Join)) else None
-    return above if isinstance(above, (exp.Select, exp.Update)) else None
+    statement = clause.parent if isinstance(clause, (exp.From, exp.Join)) else None
+    return statement if isinstance(statement, (exp.Select, exp.Update)) else None
 
 
-def _readable(text: str, mine: Sequence[Token]) -> str:
-    """``text`` with spaces for what sqlglot does not know and no table's name depends on."""
-    shown = [" "] * len(text)
-    index = 0
-    if mine[0].says("EXPLAIN"):
-        index = 3 if len(mine) > 1 and mine[1].says("QUERY") else 1
-    while index < len(mine):
-        token = mine[index]
-        following = mine[index + 1] if index + 1 < len(mine) else None
-        if token.says("INDEXED") and following is not None and following.says("BY"):
-            index += 3
+def _masked(text: str, tokens: Sequence[Token]) -> str:
+    """Return ``text`` with spaces for comments and for syntax that sqlglot does not know and no table name needs."""
+    masked = [" "] * len(text)
+    index = _explain_length(tokens)
+    while index < len(tokens):
+        if skipped := _index_hint_length(tokens, index):
+            index += skipped
             continue
-        if token.says("NOT") and following is not None and following.says("INDEXED"):
-            index += 2
-            continue
+        token = tokens[index]
         written = "?" if token.kind == "variable" else token.text
-        shown[token.start : token.start + len(written)] = written
+        masked[token.start : token.start + len(written)] = written
         index += 1
-    return "".join(shown)
+    return "".join(masked)
+
+
+def _explain_length(tokens: Sequence[Token]) -> int:
+    """Return how many tokens EXPLAIN or EXPLAIN QUERY PLAN takes; 0 if the statement has neither."""
+    if not tokens[0].matches("EXPLAIN"):
+        return 0
+    return 3 if len(tokens) > 1 and tokens[1].matches("QUERY") else 1
+
+
+def _index_hint_length(tokens: Sequence[Token], index: int) -> int:
+    """Return how many tokens INDEXED BY name or NOT INDEXED takes at ``index``; 0 if neither is there."""
+    first, second = tokens[index], tokens[index + 1] if index + 1 < len(tokens) else None
+    if second is None:
+        return 0
+    if first.matches("INDEXED") and second.matches("BY"):
+        return 3
+    return 2 if first.matches("NOT") and second.matches("INDEXED") else 0
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """sqlglot warns on stderr of what it does not know; here that is no news."""
+def _without_warnings() -> Iterator[None]:
+    """Silence sqlglot, which warns on stderr about syntax that it does not know."""
     logger = logging.getLogger("sqlglot")
     before = logger.disabled
     logger.disabled = True

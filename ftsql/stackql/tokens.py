@@ -1,13 +1,13 @@
-"""SQLite's tokens with their places in a text, and the statements that they make.
+"""SQLite's tokens with their positions, and the statements and dotted names that the tokens form.
 
-Comments and white space are no tokens; whatever SQLite itself could not read is one of kind "other".
+Comments and white space yield no tokens. Text that SQLite cannot tokenize has the kind "other".
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import apsw
@@ -22,7 +22,7 @@ TOKEN = re.compile(
     | (?P<number>  0[xX][0-9A-Fa-f_]+ | (?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9_]+)? )
     | (?P<variable>\?[0-9]* | [@\#:$][\w$]+(?:::[\w$]+)*(?:\([^)\s]*\))? )
     | (?P<word>    [^\W\d][\w$]* )
-    | (?P<other>   ['"`\[].* | . )  # what opens and never closes reaches to the end
+    | (?P<other>   ['"`\[].* | . )  # an unterminated quote reaches to the end
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -31,7 +31,7 @@ CLOSING = {'"': '"', "`": "`", "[": "]"}
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """``text`` as written, from ``start`` to ``end``."""
+    """One token: ``text`` as written, which spans ``start`` to ``end`` in its statement."""
 
     kind: Kind
     text: str
@@ -40,81 +40,91 @@ class Token:
 
     @property
     def name(self) -> str:
-        """The name that a word or a quoted identifier stands for, else nothing."""
+        """The name that a word or a quoted identifier stands for; "" for other kinds."""
         if self.kind == "quoted":
             closing = CLOSING[self.text[0]]
             inner = self.text[1:-1]
             return inner if closing == "]" else inner.replace(closing * 2, closing)
         return self.text if self.kind == "word" else ""
 
-    def says(self, *words: str) -> bool:
-        """Whether it is one of these keywords or signs."""
+    def matches(self, *words: str) -> bool:
+        """Whether the token is one of these keywords (in upper case) or signs."""
         return self.kind in ("word", "other") and self.text.upper() in words
 
 
-def tokens(sql: str) -> list[Token]:
-    """The tokens of ``sql``."""
-    found = []
+def tokenize(sql: str) -> list[Token]:
+    """Return the tokens of ``sql``."""
+    tokens = []
     for match in TOKEN.finditer(sql):
         kind = match.lastgroup
         if kind != "space":
-            found.append(Token(kind, match.group(), match.start(), match.end()))  # type: ignore[arg-type]
-    return found
+            tokens.append(Token(kind, match.group(), match.start(), match.end()))  # type: ignore[arg-type]
+    return tokens
 
 
-def statements(sql: str) -> Iterator[tuple[str, list[Token]]]:
-    """Each statement's text and its tokens, the last one's semicolon left out; the texts joined are ``sql``."""
-    start, mine = 0, list[Token]()
-    for token in tokens(sql):
-        ends = token.says(";")
-        # A trigger's body has semicolons of its own.
-        if ends and (not is_trigger(mine) or apsw.complete(sql[start : token.end])):
-            yield sql[start : token.end], _moved(mine, start)
-            start, mine = token.end, []
+def split_statements(sql: str) -> Iterator[tuple[str, list[Token]]]:
+    """Yield each statement's text and its tokens, without the final semicolon. The texts joined are ``sql``."""
+    start, tokens = 0, list[Token]()
+    for token in tokenize(sql):
+        # A trigger's body contains semicolons.
+        if token.matches(";") and (not is_trigger(tokens) or apsw.complete(sql[start : token.end])):
+            yield sql[start : token.end], _shifted(tokens, start)
+            start, tokens = token.end, []
         else:
-            mine.append(token)
+            tokens.append(token)
     if start < len(sql):
-        yield sql[start:], _moved(mine, start)
+        yield sql[start:], _shifted(tokens, start)
 
 
-def is_trigger(mine: Sequence[Token]) -> bool:
-    """Whether they begin a CREATE TRIGGER."""
-    return bool(mine) and mine[0].says("CREATE") and any(token.says("TRIGGER") for token in mine[1:5])
+def is_trigger(tokens: Sequence[Token]) -> bool:
+    """Whether the tokens begin a CREATE TRIGGER."""
+    return bool(tokens) and tokens[0].matches("CREATE") and any(token.matches("TRIGGER") for token in tokens[1:5])
 
 
-def _moved(mine: Sequence[Token], by: int) -> list[Token]:
-    return [Token(token.kind, token.text, token.start - by, token.end - by) for token in mine]
+def _shifted(tokens: Sequence[Token], offset: int) -> list[Token]:
+    return [replace(token, start=token.start - offset, end=token.end - offset) for token in tokens]
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
-    """Names joined by dots: where they stand among the tokens, from ``first`` to ``last``."""
+class DottedName:
+    """Names joined by dots, from the token with the index ``first`` to the one with the index ``last``."""
 
     names: tuple[str, ...]
     first: int
     last: int
 
+    def __str__(self) -> str:
+        return ".".join(self.names)
 
-def chains(mine: Sequence[Token]) -> list[Chain]:
-    """The chains of three names and more."""
+
+def find_dotted_names(tokens: Sequence[Token]) -> list[DottedName]:
+    """Return the dotted names of three or more parts."""
     found = []
     index = 0
-    while index < len(mine):
+    while index < len(tokens):
         last = index
-        if mine[index].name:
-            while last + 2 < len(mine) and mine[last + 1].says(".") and mine[last + 2].name:
+        if tokens[index].name:
+            while last + 2 < len(tokens) and tokens[last + 1].matches(".") and tokens[last + 2].name:
                 last += 2
         if last - index >= 4:
-            found.append(Chain(tuple(token.name for token in mine[index : last + 1 : 2]), index, last))
+            found.append(DottedName(tuple(token.name for token in tokens[index : last + 1 : 2]), index, last))
         index = last + 1
     return found
 
 
-def quoted(text: str) -> str:
-    """``text`` as an SQL string."""
+def hyphenated(tokens: Sequence[Token], index: int) -> tuple[str, int]:
+    """Return the name at ``index`` and the index of its last token; StackQL writes some names with hyphens."""
+    name, last = tokens[index].name, index
+    while last + 2 < len(tokens) and tokens[last + 1].matches("-") and tokens[last + 2].name:
+        name, last = f"{name}-{tokens[last + 2].name}", last + 2
+    return name, last
+
+
+def sql_string(text: str) -> str:
+    """Return ``text`` as an SQL string literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
-def identifier(name: str) -> str:
-    """``name`` as an SQL identifier."""
+def sql_identifier(name: str) -> str:
+    """Return ``name`` as a quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'

@@ -20,14 +20,14 @@ from typing import Any, Protocol
 import ftsql
 from ftsql.sandbox import Fault, Sandbox
 from ftsql.sandbox.app import RequestRecord
-from ftsql.sandbox.books.dataset import made_up
+from ftsql.sandbox.books.dataset import make_examples
 
 KEY = "sk-canary-7f3a9b52c4d1e860"
 CREATE = r"/fine_tuning/jobs$"
 CANCEL = r"/cancel$"
 MODELS = ("gpt-4o-mini", "gpt-4.1-mini")
 FILES = ("file-a", "file-b")
-CONTENT = made_up(10, "supervised")
+CONTENT = make_examples(10, "supervised")
 CLEANED = ("OPENAI_", "FTSQL_", "PORTKEY_", "TELNYX_", "ANYAPI_", "AZURE_", "LITELLM_")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 TIMEOUT = 0.6

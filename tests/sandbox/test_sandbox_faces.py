@@ -1,4 +1,4 @@
-"""The sandbox's faces beside OpenAI's over real sockets: what each shows, takes and drops."""
+"""The sandbox's faces beside OpenAI's over real sockets: the fields that each shows, accepts and drops."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from ftsql.sandbox import Sandbox
 from tests.sandbox.schemas import face_cases as cases
 from tests.sandbox.schemas.asking import Ask, public
-from tests.sandbox.schemas.openai import until
+from tests.sandbox.schemas.openai import wait_until
 
 FACES = list(cases.ACCESS)
 
@@ -80,7 +80,7 @@ def test_a_job_is_shown_in_the_providers_words(sandbox: Sandbox, ask: Ask, face:
 
 
 @pytest.mark.parametrize("face", cases.BARE)
-def test_what_is_not_known_yet_is_absent(sandbox: Sandbox, ask: Ask, face: str) -> None:
+def test_fields_without_a_value_are_absent(sandbox: Sandbox, ask: Ask, face: str) -> None:
     job_id = public(face, sandbox.add_job(status="validating_files")["id"])
     job = ask(face, below=f"/{job_id}").json()
     assert job.keys() == cases.BARE[face]
@@ -170,7 +170,7 @@ def test_files_in_the_users_own_storage_need_no_upload(face: str) -> None:
     with Sandbox(jobs=0, speed=1000) as sandbox:
         url = sandbox.base_url(face) + cases.JOBS[face]
         job_id = httpx.post(url, headers=headers, json=body).json()["id"]
-        until(lambda: sandbox.jobs()[0]["status"] == "succeeded")
+        wait_until(lambda: sandbox.jobs()[0]["status"] == "succeeded")
         assert httpx.get(f"{url}/{job_id}", headers=headers).json()["training_file"] == uri
         assert sandbox.jobs()[0]["model"] == "amazon.nova-lite-v1:0"
 
@@ -189,7 +189,7 @@ def test_azures_minus_one_is_auto(sandbox: Sandbox, ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("version", ["", "2024", "v1", "latest"])
-def test_the_dated_azure_wants_its_version(sandbox: Sandbox, version: str) -> None:
+def test_the_dated_azure_requires_its_version(sandbox: Sandbox, version: str) -> None:
     url = f"{sandbox.base_url('azure')}/fine_tuning/jobs"
     answer = httpx.get(url, headers={"api-key": "test"}, params={"api-version": version} if version else {})
     assert (answer.status_code, answer.json()) == (404, {"error": {"code": "404", "message": "Resource not found"}})
@@ -209,7 +209,7 @@ def test_azures_v1_takes_either_key(ask: Ask, header: dict[str, str]) -> None:
     assert re.fullmatch(r"[0-9a-f-]{36}", answer.headers["apim-request-id"])
 
 
-def test_litellm_wants_the_provider_in_another_place_each_time(sandbox: Sandbox) -> None:
+def test_litellm_requires_the_provider_in_the_query_or_the_body(sandbox: Sandbox) -> None:
     job_id = sandbox.add_job(status="running")["id"]
     url = f"{sandbox.base_url('litellm')}/fine_tuning/jobs"
     with httpx.Client(headers=cases.BEARER, verify=False) as http:

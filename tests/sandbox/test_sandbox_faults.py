@@ -1,4 +1,4 @@
-"""The sandbox's faults, each over a real socket, and its own controls: books, clock, state, start and stop."""
+"""The sandbox's faults, each over a real socket, and its controls: jobs, clock, state, start and stop."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pytest
 
 from ftsql.sandbox import Fault, Sandbox
 from tests.sandbox.schemas import fault_cases as cases
-from tests.sandbox.schemas.openai import driven, until
+from tests.sandbox.schemas.openai import checked_client, wait_until
 from tests.sandbox.schemas.openai_cases import ERRORS
 
 JOBS = "/fine_tuning/jobs"
@@ -40,14 +40,14 @@ def test_a_status_comes_out_as_the_vendors_own_error(
     sandbox: Sandbox, status: int, kind: type[openai.APIStatusError]
 ) -> None:
     sandbox.fault(Fault(status=status))
-    with driven(sandbox) as client:
+    with checked_client(sandbox) as client:
         with pytest.raises(kind):
             client.models.list()
         assert client.models.list().data
 
 
 @pytest.mark.parametrize(("fault", "status", "content", "headers"), cases.ANSWERS, ids=itertools.count())
-def test_what_is_sent_instead_is_sent_as_it_was_given(
+def test_a_fault_s_response_is_sent_unchanged(
     sandbox: Sandbox, http: httpx.Client, fault: Fault, status: int, content: bytes, headers: dict[str, str]
 ) -> None:
     sandbox.fault(fault)
@@ -94,19 +94,19 @@ def test_latency_delays_one_request_and_no_other(sandbox: Sandbox, http: httpx.C
     began = time.monotonic()
     with ThreadPoolExecutor() as pool:
         slow = pool.submit(http.post, JOBS, json=BODY)
-        until(lambda: len(sandbox.requests) == 1)
+        wait_until(lambda: len(sandbox.requests) == 1)
         assert http.get(JOBS).json()["data"] == []
         assert time.monotonic() - began < 0.4
         assert slow.result().status_code == 200
     assert time.monotonic() - began > 0.5
 
 
-def test_a_request_whose_client_gave_up_is_handled_all_the_same(sandbox: Sandbox, http: httpx.Client) -> None:
+def test_a_request_is_handled_even_if_its_client_gives_up(sandbox: Sandbox, http: httpx.Client) -> None:
     sandbox.fault(Fault(latency=0.3))
     with pytest.raises(httpx.ReadTimeout):
         http.post(JOBS, json=BODY, timeout=0.1)
     assert sandbox.jobs() == []
-    until(lambda: len(sandbox.jobs()) == 1)
+    wait_until(lambda: len(sandbox.jobs()) == 1)
 
 
 @pytest.mark.parametrize("lie", cases.PAGES)
@@ -146,7 +146,7 @@ def test_a_lag_hides_a_young_job_from_lists_only(sandbox: Sandbox, http: httpx.C
     job = http.post(JOBS, json=BODY).json()
     assert [entry["id"] for entry in http.get(JOBS).json()["data"]] == ["ftjob-old"]
     assert http.get(f"{JOBS}/{job['id']}").json() == job
-    until(lambda: len(http.get(JOBS).json()["data"]) == 2)
+    wait_until(lambda: len(http.get(JOBS).json()["data"]) == 2)
 
 
 def test_a_transform_changes_one_answer(sandbox: Sandbox, http: httpx.Client) -> None:
@@ -195,7 +195,7 @@ def test_faults_books_and_requests_are_served_to_other_processes(sandbox: Sandbo
 
 
 @pytest.mark.parametrize("fields", cases.WRONG, ids=str)
-def test_a_fault_that_cannot_be_is_refused(sandbox: Sandbox, http: httpx.Client, fields: Any) -> None:
+def test_an_invalid_fault_is_refused(sandbox: Sandbox, http: httpx.Client, fields: Any) -> None:
     answer = http.post(f"http://127.0.0.1:{sandbox.port}/_sandbox/faults", json=fields)
     assert answer.status_code == 400
     assert answer.json()["error"]
@@ -212,7 +212,7 @@ def test_the_same_seed_gives_the_same_jobs_and_another_others() -> None:
     assert {job["id"] for job in first.jobs()}.isdisjoint(job["id"] for job in third.jobs())
 
 
-def test_a_frozen_sandbox_answers_twice_alike_and_another_at_once() -> None:
+def test_a_frozen_sandbox_repeats_its_response_and_a_running_one_moves_on() -> None:
     with (
         Sandbox(speed=0) as frozen,
         Sandbox(jobs=5) as other,
@@ -229,12 +229,12 @@ def test_state_in_a_file_outlives_the_sandbox(tmp_path: Path) -> None:
         sandbox.add_job(id="ftjob-mine")
         sandbox.add_file(id="file-a", content=b"{}")
         jobs = sandbox.jobs()
-    with Sandbox(jobs=99, state=tmp_path / "state", speed=0) as sandbox, driven(sandbox) as client:
+    with Sandbox(jobs=99, state=tmp_path / "state", speed=0) as sandbox, checked_client(sandbox) as client:
         assert sandbox.jobs() == jobs
         assert client.files.content("file-a").read() == b"{}"
     with Sandbox(state=tmp_path / "state", speed=100_000) as sandbox:
         assert sum(job != before for job, before in zip(sandbox.jobs(), jobs, strict=True)) < len(jobs)
-        until(lambda: {job["status"] for job in sandbox.jobs()} <= {"succeeded", "cancelled", "failed", "paused"})
+        wait_until(lambda: {job["status"] for job in sandbox.jobs()} <= {"succeeded", "cancelled", "failed", "paused"})
         assert all((job["finished_at"] or 0) <= time.time() for job in sandbox.jobs())
 
 
@@ -258,7 +258,7 @@ def test_stopping_breaks_open_connections_at_once_and_leaves_no_thread() -> None
         sandbox.fault(Fault(path="hang", hang=True))
         sandbox.fault(Fault(path="late", latency=20))
         stuck = [pool.submit(httpx.get, f"{sandbox.base_url()}/{name}", timeout=20) for name in ("hang", "late")]
-        until(lambda: len(sandbox.requests) == 3)
+        wait_until(lambda: len(sandbox.requests) == 3)
         began = time.monotonic()
         sandbox.stop()
         assert time.monotonic() - began < 1
@@ -269,7 +269,7 @@ def test_stopping_breaks_open_connections_at_once_and_leaves_no_thread() -> None
     assert [record.status for record in sandbox.requests] == [401, None, None]
 
 
-def test_the_books_can_be_written_by_hand(sandbox: Sandbox, http: httpx.Client) -> None:
+def test_jobs_and_files_can_be_added_changed_and_removed(sandbox: Sandbox, http: httpx.Client) -> None:
     job = sandbox.add_job(id="ftjob-1", status="running", created_at=1000, metadata=..., odd=[1])
     assert (job["status"], job["created_at"], job["odd"], "metadata" in job) == ("running", 1000, [1], False)
     assert http.get(f"{JOBS}/ftjob-1").json() == job == sandbox.jobs()[0]
@@ -283,7 +283,7 @@ def test_the_books_can_be_written_by_hand(sandbox: Sandbox, http: httpx.Client) 
         sandbox.remove_job("ftjob-1")
 
 
-def test_requests_are_recorded_as_they_came(sandbox: Sandbox, http: httpx.Client) -> None:
+def test_requests_are_recorded_as_they_arrived(sandbox: Sandbox, http: httpx.Client) -> None:
     http.get(f"{JOBS}/a%2Fb", params={"metadata[a b]": "c&d", "after": ""}, headers={"X-Odd": "Yes"})
     (record,) = sandbox.requests
     assert (record.method, record.path, record.status, record.body) == ("GET", f"/v1{JOBS}/a%2Fb", 404, b"")

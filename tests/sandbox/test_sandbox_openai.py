@@ -1,4 +1,4 @@
-"""The sandbox against OpenAI: its own client drives it, and every answer follows the published schemas."""
+"""The sandbox against OpenAI: its own client uses it, and each response follows the published schemas."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from openai.types.fine_tuning import FineTuningJob
 
 from ftsql.sandbox import Sandbox
 from tests.sandbox.schemas import openai_cases as cases
-from tests.sandbox.schemas.openai import breaches, driven, until
+from tests.sandbox.schemas.openai import breaches, checked_client, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def seeded() -> Iterator[Sandbox]:
 def client(sandbox: Sandbox) -> Iterator[openai.OpenAI]:
     sandbox.add_file(id="file-a")
     sandbox.add_file(id="file-b")
-    with driven(sandbox) as client:
+    with checked_client(sandbox) as client:
         yield client
 
 
@@ -54,7 +55,7 @@ def test_a_create_that_breaks_a_rule_is_refused_by_its_name(
     sandbox.add_file(id="file-image", purpose="vision")
     body = {"model": "gpt-4o", "training_file": "file-a", **change}
     body = {name: value for name, value in body.items() if value is not ...}
-    with driven(sandbox) as client, pytest.raises(openai.BadRequestError) as caught:
+    with checked_client(sandbox) as client, pytest.raises(openai.BadRequestError) as caught:
         client.post("/fine_tuning/jobs", body=body, cast_to=object)
     assert (caught.value.param, caught.value.type) == (param, "invalid_request_error")
     assert message in caught.value.message
@@ -65,13 +66,13 @@ def test_a_create_that_breaks_a_rule_is_refused_by_its_name(
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b"null", b"\xff", b'{"seed": NaN}', b'{"suffix": "\\ud800"}', b"[" * 99999]
 )
-def test_a_body_that_is_no_json_object_is_refused(sandbox: Sandbox, body: bytes) -> None:
-    with driven(sandbox) as client, pytest.raises(openai.BadRequestError):
+def test_a_body_that_is_not_a_json_object_is_refused(sandbox: Sandbox, body: bytes) -> None:
+    with checked_client(sandbox) as client, pytest.raises(openai.BadRequestError):
         client.post("/fine_tuning/jobs", content=body, cast_to=object)
 
 
 def test_every_seeded_job_is_listed_once_newest_first_and_valid(seeded: Sandbox) -> None:
-    with driven(seeded) as client:
+    with checked_client(seeded) as client:
         listed = [job.to_dict() for job in client.fine_tuning.jobs.list(limit=37)]
     assert listed == seeded.jobs()
     times = [int(job["created_at"]) for job in seeded.jobs()]
@@ -86,7 +87,7 @@ def test_seeded_jobs_have_every_shape_and_are_consistent(seeded: Sandbox) -> Non
     assert len({job["model"] for job in jobs}) >= 5
     assert len({job["error"]["message"] for job in jobs if job["status"] == "failed"}) >= 5
     assert len({job["training_file"] for job in jobs}) < len(jobs)
-    with driven(seeded) as client:
+    with checked_client(seeded) as client:
         files = {file.id: file for file in client.files.list()}
         models = {model.id for model in client.models.list()}
     for job in jobs:
@@ -102,14 +103,14 @@ def test_seeded_jobs_have_every_shape_and_are_consistent(seeded: Sandbox) -> Non
 
 
 def test_every_files_size_is_that_of_its_content(seeded: Sandbox) -> None:
-    with driven(seeded) as client:
+    with checked_client(seeded) as client:
         for file in client.files.list():
             assert len(client.files.content(file.id).read()) == file.bytes, file
 
 
 def test_a_result_file_is_base64_of_the_metrics(seeded: Sandbox) -> None:
     job = next(job for job in seeded.jobs() if job["result_files"] and job["validation_file"])
-    with driven(seeded) as client:
+    with checked_client(seeded) as client:
         lines = base64.b64decode(client.files.content(job["result_files"][0]).read()).decode().splitlines()
     assert lines[0] == "step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy"
     first, last = ([float(cell) for cell in line.split(",")] for line in (lines[1], lines[-1]))
@@ -118,7 +119,7 @@ def test_a_result_file_is_base64_of_the_metrics(seeded: Sandbox) -> None:
 
 
 def test_a_job_runs_to_its_end_with_events_checkpoints_and_a_model() -> None:
-    with Sandbox(jobs=0, speed=100) as sandbox, driven(sandbox) as client:
+    with Sandbox(jobs=0, speed=100) as sandbox, checked_client(sandbox) as client:
         jobs, seen = client.fine_tuning.jobs, list[str]()
         sandbox.add_file(id="file-a")
         job = jobs.create(model="gpt-4o", training_file="file-a", validation_file="file-a", suffix="mine")
@@ -136,27 +137,35 @@ def test_a_job_runs_to_its_end_with_events_checkpoints_and_a_model() -> None:
         assert isinstance(job.hyperparameters.n_epochs, int)
         assert client.models.retrieve(job.fine_tuned_model).owned_by == "org-sandbox"
         assert client.files.retrieve(job.result_files[0]).purpose == "fine-tune-results"
-        checkpoints = list(jobs.checkpoints.list(job.id, limit=1))
-        assert [point.step_number for point in checkpoints] == sorted(
-            {point.step_number for point in checkpoints}, reverse=True
-        )
-        assert len(checkpoints) == job.hyperparameters.n_epochs
-        assert checkpoints[0].fine_tuned_model_checkpoint == job.fine_tuned_model
-        assert checkpoints[0].metrics.valid_loss
-        events = list(jobs.list_events(job.id, limit=7))
-        assert len({event.id for event in events}) == len(events) > 20
-        assert [event.created_at for event in events] == sorted((event.created_at for event in events), reverse=True)
-        assert events[0].message == "The job has successfully completed"
-        assert events[-1].message == f"Created fine-tuning job: {job.id}"
-        assert {event.type for event in events} == {"message", "metrics"}
+        _check_checkpoints(client, job)
+        _check_events(client, job)
+
+
+def _check_checkpoints(client: openai.OpenAI, job: FineTuningJob) -> None:
+    checkpoints = list(client.fine_tuning.jobs.checkpoints.list(job.id, limit=1))
+    assert [point.step_number for point in checkpoints] == sorted(
+        {point.step_number for point in checkpoints}, reverse=True
+    )
+    assert len(checkpoints) == job.hyperparameters.n_epochs
+    assert checkpoints[0].fine_tuned_model_checkpoint == job.fine_tuned_model
+    assert checkpoints[0].metrics.valid_loss
+
+
+def _check_events(client: openai.OpenAI, job: FineTuningJob) -> None:
+    events = list(client.fine_tuning.jobs.list_events(job.id, limit=7))
+    assert len({event.id for event in events}) == len(events) > 20
+    assert [event.created_at for event in events] == sorted((event.created_at for event in events), reverse=True)
+    assert events[0].message == "The job has successfully completed"
+    assert events[-1].message == f"Created fine-tuning job: {job.id}"
+    assert {event.type for event in events} == {"message", "metrics"}
 
 
 @pytest.mark.parametrize(("content", "code", "message"), cases.BAD_FILES, ids=lambda value: str(value)[-20:])
 def test_a_job_on_a_bad_file_fails_and_says_why(content: bytes, code: str, message: str) -> None:
-    with Sandbox(jobs=0, speed=1000) as sandbox, driven(sandbox) as client:
+    with Sandbox(jobs=0, speed=1000) as sandbox, checked_client(sandbox) as client:
         file = client.files.create(file=("bad.jsonl", content), purpose="fine-tune")
         job = client.fine_tuning.jobs.create(model="gpt-4o", training_file=file.id)
-        until(lambda: client.fine_tuning.jobs.retrieve(job.id).status == "failed")
+        wait_until(lambda: client.fine_tuning.jobs.retrieve(job.id).status == "failed")
         job = client.fine_tuning.jobs.retrieve(job.id)
         assert job.error
         assert (job.error.code, job.error.param) == (code, "training_file")
@@ -167,8 +176,8 @@ def test_a_job_on_a_bad_file_fails_and_says_why(content: bytes, code: str, messa
 
 @pytest.mark.parametrize("added", [False, True], ids=["seeded", "added"])
 @pytest.mark.parametrize(("what", "before", "after"), cases.DECISIONS)
-def test_a_decision_is_obeyed_or_refused(added: bool, what: str, before: str, after: str | None) -> None:
-    with Sandbox(jobs=0 if added else 7, speed=0) as sandbox, driven(sandbox) as client:
+def test_a_decision_is_applied_or_refused(added: bool, what: str, before: str, after: str | None) -> None:
+    with Sandbox(jobs=0 if added else 7, speed=0) as sandbox, checked_client(sandbox) as client:
         if added:
             sandbox.add_job(status=before)
         job_id = next(job["id"] for job in sandbox.jobs() if job["status"] == before)
@@ -183,8 +192,8 @@ def test_a_decision_is_obeyed_or_refused(added: bool, what: str, before: str, af
         assert client.fine_tuning.jobs.retrieve(job_id).status == (after or before)
 
 
-def test_a_paused_job_stands_still_and_a_resumed_one_goes_on() -> None:
-    with Sandbox(jobs=0, speed=100) as sandbox, driven(sandbox) as client:
+def test_a_paused_job_stops_and_a_resumed_one_continues() -> None:
+    with Sandbox(jobs=0, speed=100) as sandbox, checked_client(sandbox) as client:
         jobs = client.fine_tuning.jobs
         sandbox.add_file(id="file-a")
         job_id = jobs.create(model="gpt-4o", training_file="file-a").id
@@ -192,14 +201,14 @@ def test_a_paused_job_stands_still_and_a_resumed_one_goes_on() -> None:
         def status() -> str:
             return jobs.retrieve(job_id).status
 
-        until(lambda: status() == "running")
+        wait_until(lambda: status() == "running")
         assert str(jobs.pause(job_id).status) == "paused"
         events = [event.id for event in jobs.list_events(job_id)]
         time.sleep(0.7)
         assert status() == "paused"
         assert [event.id for event in jobs.list_events(job_id)] == events
         assert jobs.resume(job_id).status == "queued"
-        until(lambda: status() == "succeeded")
+        wait_until(lambda: status() == "succeeded")
         assert [event.id for event in jobs.list_events(job_id)][-len(events) :] == events
 
 
@@ -224,7 +233,7 @@ def test_jobs_are_filtered_by_metadata(
 
 
 @pytest.mark.parametrize(("path", "query", "status"), cases.BAD_QUERIES)
-def test_a_query_that_cannot_be_answered_is_refused_by_its_name(
+def test_an_invalid_query_is_refused_by_its_name(
     client: openai.OpenAI, sandbox: Sandbox, path: str, query: dict[str, str], status: int
 ) -> None:
     sandbox.add_job(id="ftjob-1")
@@ -235,7 +244,7 @@ def test_a_query_that_cannot_be_answered_is_refused_by_its_name(
 
 
 @pytest.mark.parametrize(("method", "path", "status", "error"), cases.REFUSALS)
-def test_what_is_not_there_is_refused_in_the_apis_words(
+def test_an_unknown_object_is_refused_with_the_apis_message(
     sandbox: Sandbox, method: str, path: str, status: int, error: dict[str, Any]
 ) -> None:
     answer = httpx.request(method, sandbox.base_url() + path, headers={"Authorization": "Bearer test"})

@@ -1,4 +1,4 @@
-"""The sandbox against Portkey: its own client drives it, and every answer follows the published schemas."""
+"""The sandbox against Portkey: its own client uses it, and each response follows the published schemas."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ def test_every_seeded_job_is_valid() -> None:
         assert client.fine_tuning.jobs.checkpoints.list(done).data
 
 
-def test_a_cancel_is_obeyed_once(client: Portkey) -> None:
+def test_a_job_is_cancelled_once(client: Portkey) -> None:
     job = client.fine_tuning.jobs.create(**BODY)
     assert client.fine_tuning.jobs.cancel(str(job.id)).status == "cancelled"
     with pytest.raises(vendored.BadRequestError, match=f"openai error: Job has already completed: {job.id}"):
         client.fine_tuning.jobs.cancel(str(job.id))
 
 
-def test_pause_and_resume_reach_openai_though_portkey_has_no_such_words(client: Portkey, sandbox: Sandbox) -> None:
+def test_pause_and_resume_reach_openai_though_portkey_does_not_have_them(client: Portkey, sandbox: Sandbox) -> None:
     job_id = sandbox.add_job(status="running")["id"]
     jobs = client.openai_client.fine_tuning.jobs
     assert str(jobs.pause(job_id).status) == "paused"
@@ -114,7 +114,7 @@ def test_an_unknown_job_is_openais_404(client: Portkey) -> None:
 
 
 @pytest.mark.parametrize("given", CREDENTIALS, ids=lambda given: "+".join(given))
-def test_each_way_to_name_a_provider_is_let_in(sandbox: Sandbox, given: dict[str, Any]) -> None:
+def test_each_way_to_name_a_provider_is_accepted(sandbox: Sandbox, given: dict[str, Any]) -> None:
     with on_portkey(sandbox, **{**GATEWAY, **given}) as client:
         assert client.fine_tuning.jobs.list().data == []
 
@@ -131,7 +131,7 @@ def test_credentials_that_do_not_suffice_are_refused(
     assert ("status" in shown) == ("error" not in shown)
 
 
-def test_the_schemas_find_what_is_wrong() -> None:
+def test_the_schemas_find_errors() -> None:
     job = {"$ref": "#/components/schemas/FineTuningJob"}
     with Sandbox(jobs=7, speed=0) as seeded:
         shown = seeded.jobs()[0]

@@ -1,4 +1,4 @@
-"""The sandbox's faces beside OpenAI's over real sockets: what each refuses and does oddly, and faults on all of them."""
+"""The sandbox's faces beside OpenAI's over real sockets: refusals, oddities, and faults on all of them."""
 
 from __future__ import annotations
 

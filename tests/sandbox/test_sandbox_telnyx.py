@@ -1,4 +1,4 @@
-"""The sandbox against Telnyx: its own client drives it, and every answer follows the published schemas."""
+"""The sandbox against Telnyx: its own client uses it, and each response follows the published schemas."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_status_is_one_of_telnyx_five(sandbox: Sandbox, client: telnyx.Telnyx,
     assert client.ai.fine_tuning.jobs.retrieve(job_id).status == shown
 
 
-def test_the_list_is_everything_at_once_and_nothing_besides() -> None:
+def test_the_list_has_all_jobs_on_one_page() -> None:
     with Sandbox(speed=0) as seeded, on_telnyx(seeded) as client:
         listed = client.ai.fine_tuning.jobs.list(extra_query={"limit": 2, "after": "ftjob-none"})
         assert listed.to_dict().keys() == {"data"}
@@ -61,7 +61,7 @@ def test_the_list_is_everything_at_once_and_nothing_besides() -> None:
         assert {job.status for job in listed.data} == {"queued", "running", "succeeded", "failed", "cancelled"}
 
 
-def test_a_cancel_is_obeyed_once(client: telnyx.Telnyx) -> None:
+def test_a_job_is_cancelled_once(client: telnyx.Telnyx) -> None:
     job = client.ai.fine_tuning.jobs.create(model=MODEL, training_file="bucket/a.jsonl")
     cancelled = client.ai.fine_tuning.jobs.cancel(job.id)
     assert (cancelled.status, cancelled.finished_at is None) == ("cancelled", False)
@@ -93,7 +93,7 @@ def test_a_create_that_breaks_a_rule_is_a_422_with_its_place(
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"[" * 99999])
-def test_a_body_that_is_no_json_object_is_a_422(client: telnyx.Telnyx, body: bytes) -> None:
+def test_a_body_that_is_not_a_json_object_is_a_422(client: telnyx.Telnyx, body: bytes) -> None:
     with pytest.raises(telnyx.UnprocessableEntityError):
         client.post("/ai/fine_tuning/jobs", content=body, cast_to=object)
 
@@ -116,7 +116,7 @@ def test_unknown_fields_of_a_create_are_ignored(sandbox: Sandbox, client: telnyx
         ("DELETE", "/ai/fine_tuning/jobs", 405, "10015", "Bad Request"),
     ],
 )
-def test_what_is_not_there_is_refused_in_telnyx_words(
+def test_an_unknown_object_is_refused_with_telnyx_message(
     sandbox: Sandbox, method: str, path: str, status: int, code: str, title: str
 ) -> None:
     answer = httpx.request(method, sandbox.base_url("telnyx") + path, headers={"Authorization": "Bearer test"})

@@ -1,4 +1,4 @@
-"""StackQL's statements for openai, as its pages of 2024 and of 2026 show them, and what becomes of them."""
+"""StackQL's statements for openai, as its pages of 2024 and 2026 show them, and their translations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TYPES_2024 = (
 ).split()
 NEWER = [("metadata", "object"), ("method", "object"), ("provider", "string")]
 
-# The page's method table: name, required parameters, SQL verb.
+# The method table of StackQL's page: name, required parameters, SQL verb.
 METHODS_2024 = [
     ("list_paginated_fine_tuning_jobs", "", "SELECT"),
     ("retrieve_fine_tuning_job", "fine_tuning_job_id", "SELECT"),
@@ -96,7 +96,7 @@ EXEC openai.fine_tuning.jobs.{method}
 JOBS = "live.fine_tuning_jobs"
 OPENAI = "\"jobs\".provider = 'openai'"
 
-# StackQL's text, and ours.
+# A StackQL statement, and its translation.
 TEXTS = [
     ("SELECT 1 FROM openai.fine_tuning.jobs", f'SELECT 1 FROM {JOBS} AS "jobs" WHERE {OPENAI}'),
     ("SELECT 1 FROM openai.fine_tuning.jobs j", f"SELECT 1 FROM {JOBS} j WHERE \"j\".provider = 'openai'"),
@@ -164,14 +164,14 @@ TEXTS = [
     ("EXEC openai.files.files.delete @file_id = ?", "DELETE FROM live.files WHERE provider = 'openai' AND id = ?"),
 ]  # fmt: skip
 
-# What StackQL or its users may say and ftsql cannot do, and words of the refusal.
+# Statements that ftsql refuses, and a part of the error message.
 REFUSED = [
     ("UPDATE openai.fine_tuning.jobs SET status = 'cancelled' WHERE id = 'x'", "EXEC openai.fine_tuning.jobs.cancel"),
     ("DELETE FROM openai.fine_tuning.jobs WHERE id = 'x'", "EXEC openai.fine_tuning.jobs.cancel"),
     ("DELETE FROM openai.files.files", "without WHERE would delete everything"),
     ("SELECT * FROM nobody.fine_tuning.jobs", "unknown provider 'nobody'; known are anyapi"),
-    ("SELECT * FROM openai.chat.completions", "there is no resource openai.chat.completions"),
-    ("SELECT * FROM openai.fine_tuning.jobs WHERE after = 'x' AND limit = '3'", "after is a parameter of StackQL's"),
+    ("SELECT * FROM openai.chat.completions", "unknown resource openai.chat.completions"),
+    ("SELECT * FROM openai.fine_tuning.jobs WHERE after = 'x' AND limit = '3'", "StackQL parameter after is not supported"),
     ("SELECT * FROM openai.fine_tuning.jobs WHERE limit = '3'", "use LIMIT"),
     ("SELECT * FROM openai.fine_tuning.jobs WHERE OpenAI-Organization = 'x'", "OPENAI_ORG_ID"),
     ("SELECT * FROM openai.fine_tuning.jobs WHERE \"openai-project\" = 'x'", "OPENAI_PROJECT_ID"),
@@ -183,30 +183,30 @@ REFUSED = [
     ("INSERT INTO openai.fine_tuning.jobs (model) DEFAULT VALUES", "needs its values"),
     ("INSERT INTO openai.fine_tuning.jobs (model) SELECT 1 WHERE 1 ON CONFLICT DO NOTHING", "INSERT OR IGNORE"),
     ("INSERT INTO openai.fine_tuning.events (id) SELECT 1", "has no INSERT into openai.fine_tuning.events"),
-    ("REPLACE INTO openai.fine_tuning.jobs (model) SELECT 1", "cannot be read"),
+    ("REPLACE INTO openai.fine_tuning.jobs (model) SELECT 1", "cannot parse this StackQL statement"),
     ("BEGIN; INSERT INTO openai.fine_tuning.jobs (model) SELECT 1 RETURNING id", "RETURNING inside a transaction"),
     ("SAVEPOINT a; ROLLBACK TO a; INSERT INTO openai.fine_tuning.jobs (model) SELECT 1 RETURNING id", "RETURNING inside a transaction"),
-    ("CREATE TRIGGER t AFTER INSERT ON q BEGIN INSERT INTO openai.fine_tuning.jobs (model) SELECT 1; END", "cannot be read"),
+    ("CREATE TRIGGER t AFTER INSERT ON q BEGIN INSERT INTO openai.fine_tuning.jobs (model) SELECT 1; END", "cannot parse this StackQL statement"),
     ("SELECT * FROM openai.fine_tuning.jobs('x')", "in plain SQL on fine_tuning_jobs"),
     ("EXEC openai.fine_tuning.jobs.cancel", "@fine_tuning_job_id is missing"),
     ("EXEC openai.fine_tuning.jobs.cancel @id = 'x'", "has no parameter @id: it takes @fine_tuning_job_id"),
-    ("EXEC openai.fine_tuning.jobs.cancel @fine_tuning_job_id = 'x', @fine_tuning_job_id = 'y'", "is given twice"),
-    ("EXEC openai.fine_tuning.jobs.cancel @fine_tuning_job_id = (SELECT 1)", "a text in quotes, a number or a bound parameter"),
+    ("EXEC openai.fine_tuning.jobs.cancel @fine_tuning_job_id = 'x', @fine_tuning_job_id = 'y'", "occurs twice"),
+    ("EXEC openai.fine_tuning.jobs.cancel @fine_tuning_job_id = (SELECT 1)", "a quoted string, a number or a bound parameter"),
     ("EXEC openai.fine_tuning.jobs.cancel @fine_tuning_job_id = 'it\\'s'", "ends with a backslash"),
     ("EXEC openai.fine_tuning.jobs.cancel @fine_tuning_job_id = 'x' OR 1", "expected a parameter such as"),
     ("EXEC openai.fine_tuning.jobs.cancel @fine_tuning_job_id = 'x', @OpenAI-Organization = 'y'", "OPENAI_ORG_ID"),
     ("EXEC openai.fine_tuning.jobs.nope @fine_tuning_job_id = 'x'", "has no method nope: it has list, get, create"),
-    ("EXEC openai.fine_tuning.jobs.list @after = 'x'", "after is a parameter of StackQL's"),
+    ("EXEC openai.fine_tuning.jobs.list @after = 'x'", "StackQL parameter after is not supported"),
     ("EXEC nobody.fine_tuning.jobs.cancel @fine_tuning_job_id = 'x'", "unknown provider 'nobody'"),
     ("EXEC cancel @x = 1", "expected provider.service.resource"),
     ("SHOW TABLES", "SHOW takes one of: SHOW PROVIDERS"),
     ("SHOW RESOURCES IN openai.chat", "openai has no service chat"),
     ("SHOW METHODS IN openai.fine_tuning", "expected provider.service.resource"),
-    ("DESCRIBE openai.fine_tuning.jobs x", "'x' was not expected here"),
+    ("DESCRIBE openai.fine_tuning.jobs x", "unexpected 'x'"),
     ("DESCRIBE METHOD openai.fine_tuning.jobs.create", "ftsql_methods"),
 ]  # fmt: skip
 
-# Plain SQLite, or nothing that is StackQL's to know: given back byte for byte.
+# Plain SQLite, or text that StackQL does not know either: returned byte for byte.
 UNTOUCHED = [
     "",
     ";;  -- nothing\n",

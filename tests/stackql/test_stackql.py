@@ -21,14 +21,14 @@ def run(db: ftsql.Connection, sql: str, bindings: Any = None) -> list[tuple[Any,
     return db.execute(translate(sql), bindings).fetchall()
 
 
-@pytest.mark.parametrize(("sql", "ours"), cases.TEXTS, ids=[sql[:60] for sql, _ in cases.TEXTS])
-def test_a_statement_of_stackql_s_becomes_ours(sql: str, ours: str) -> None:
-    assert translate(sql) == ours
-    assert translate(f"SELECT 1; {sql}") == f"SELECT 1; {ours}"
+@pytest.mark.parametrize(("sql", "translated"), cases.TEXTS, ids=[sql[:60] for sql, _ in cases.TEXTS])
+def test_a_stackql_statement_is_translated(sql: str, translated: str) -> None:
+    assert translate(sql) == translated
+    assert translate(f"SELECT 1; {sql}") == f"SELECT 1; {translated}"
 
 
 @pytest.mark.parametrize(("sql", "words"), cases.REFUSED, ids=[sql[:70] for sql, _ in cases.REFUSED])
-def test_what_ftsql_cannot_do_is_refused_in_words(sql: str, words: str) -> None:
+def test_a_statement_that_ftsql_cannot_run_is_refused_with_a_reason(sql: str, words: str) -> None:
     with pytest.raises(ProgrammingError) as caught:
         translate(sql)
     assert words in str(caught.value)
@@ -53,15 +53,33 @@ def test_a_retrieve_costs_one_request(sandbox: Sandbox, db: ftsql.Connection) ->
         ("SELECT * FROM openai.fine_tuning.jobs ORDER BY created_at DESC LIMIT 5", "list newest-first provider limit"),
         ("SELECT count(*) FROM openai.fine_tuning.jobs j WHERE j.created_at >= 5", "list provider since"),
         ("SELECT 1 FROM mine LEFT JOIN openai.fine_tuning.jobs j ON j.id = mine.job", "get provider id"),
+        (
+            "SELECT DISTINCT j.status FROM mine LEFT JOIN openai.fine_tuning.jobs j ON j.id = mine.job",
+            "get provider id",
+        ),
         ("SELECT 1 FROM mine, openai.fine_tuning.jobs j WHERE j.id = mine.job", "get provider id"),
         ("SELECT (SELECT status FROM openai.fine_tuning.jobs WHERE id = job) FROM mine", "get provider id"),
     ],
 )
-def test_what_an_api_answers_by_itself_is_still_pushed_down(db: ftsql.Connection, sql: str, words: str) -> None:
+def test_conditions_are_still_pushed_down(db: ftsql.Connection, sql: str, words: str) -> None:
     db.execute("CREATE TABLE mine (job)")
     plan = " ".join(str(line[3]) for line in run(db, f"EXPLAIN QUERY PLAN {sql}"))
     assert words.split()[0] in plan
     assert set(words.split()) <= set(plan.replace(":", " ").split()), plan
+
+
+def test_a_distinct_left_join_still_reads_the_events_of_each_job(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    fill(sandbox, 2)
+    sql = """SELECT DISTINCT j.id, e.level FROM openai.fine_tuning.jobs j
+        LEFT JOIN openai.fine_tuning.events e ON e.fine_tuning_job_id = j.id ORDER BY 1"""
+    assert run(db, sql) == [("ftjob-00000", "info"), ("ftjob-00001", "info")]
+
+
+def test_a_star_shows_no_hidden_column_that_the_statement_names(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    fill(sandbox, 2)
+    plain = db.execute("SELECT * FROM fine_tuning_jobs WHERE id = 'ftjob-00001'").fetchall()
+    sql = "SELECT * FROM openai.fine_tuning.jobs WHERE fine_tuning_job_id = 'ftjob-00001' AND suffix IS NULL"
+    assert run(db, sql) == plain
 
 
 JOINS = [
@@ -139,6 +157,22 @@ def test_returning_leaves_out_what_was_skipped_or_not_created(sandbox: Sandbox, 
     assert [job["status"] for job in sandbox.jobs()] == ["cancelled", "validating_files"]
 
 
+def test_two_providers_resources_of_one_name_are_told_apart(
+    sandbox: Sandbox, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORTKEY_API_KEY", "k" * 12)
+    monkeypatch.setenv("PORTKEY_VIRTUAL_KEY", "v" * 12)
+    monkeypatch.setenv("PORTKEY_BASE_URL", sandbox.base_url("portkey"))
+    fill(sandbox, 1)
+    db = connect(providers=["openai", "portkey"])
+    both = """SELECT openai.fine_tuning.jobs.provider, portkey.fine_tuning.jobs.provider
+        FROM openai.fine_tuning.jobs, portkey.fine_tuning.jobs"""
+    assert run(db, both) == [("openai", "portkey")]
+    nested = """SELECT jobs.provider FROM openai.fine_tuning.jobs
+        WHERE id IN (SELECT jobs.id FROM portkey.fine_tuning.jobs)"""
+    assert run(db, nested) == [("openai",)]
+
+
 def test_a_view_in_a_file_keeps_the_provider(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
     fill(sandbox, 3)
     db = connect(tmp_path / "own.db")
@@ -146,7 +180,7 @@ def test_a_view_in_a_file_keeps_the_provider(sandbox: Sandbox, connect: Connect,
     assert connect(tmp_path / "own.db").execute("SELECT count(*) FROM mine").get == 3
 
 
-def test_a_schema_of_the_user_s_own_named_like_a_provider_is_theirs(db: ftsql.Connection) -> None:
+def test_a_schema_of_the_user_named_like_a_provider_stays_theirs(db: ftsql.Connection) -> None:
     db.execute(
         "ATTACH ':memory:' AS openai; CREATE TABLE openai.fine_tuning (jobs); INSERT INTO openai.fine_tuning VALUES (7)"
     )
@@ -229,7 +263,7 @@ def test_a_provider_of_the_user_s_own_may_stand_first(
     assert run(db, 'SELECT count(*) FROM "second-one".fine_tuning.jobs') == [(0,)]
 
 
-def test_plain_sql_never_imports_sqlglot_and_stackql_s_says_what_it_needs() -> None:
+def test_plain_sql_never_imports_sqlglot_and_stackql_names_the_missing_extra() -> None:
     program = """
 import sys
 sys.modules["sqlglot"] = None

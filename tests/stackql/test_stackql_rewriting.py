@@ -1,4 +1,4 @@
-"""Generated statements: StackQL's form gives one provider's rows, and SQL that is not StackQL's stays as it is."""
+"""Generated statements: StackQL's form returns one provider's rows, and other SQL stays unchanged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import ftsql
 from ftsql.errors import ProgrammingError
 from ftsql.stackql import translate
-from ftsql.stackql.tokens import statements as split
+from ftsql.stackql.tokens import split_statements
 from tests.read.statements import Statement, World, is_right_to_refuse, statements
 from tests.read.test_differential import Bench, bench
 from tests.stackql import cases
@@ -30,7 +30,7 @@ PIECES = [
 
 
 @pytest.mark.parametrize("sql", cases.UNTOUCHED)
-def test_what_is_not_stackql_s_stays_byte_for_byte(sql: str) -> None:
+def test_sql_that_is_not_stackql_stays_byte_for_byte(sql: str) -> None:
     assert translate(sql) == sql
 
 
@@ -61,11 +61,11 @@ def test_stackql_s_text_inside_quotes_and_comments_stays(sql: str) -> None:
 @given(st.lists(st.sampled_from(PIECES), max_size=25), st.sampled_from(["", " "]))
 def test_any_text_is_translated_or_refused_and_never_breaks(pieces: list[str], between: str) -> None:
     text = between.join(pieces)
-    assert "".join(part for part, _ in split(text)) == text
+    assert "".join(part for part, _ in split_statements(text)) == text
     try:
         translate(text)
     except ProgrammingError as error:
-        assert str(error)  # noqa: PT017 - what is refused is refused in words
+        assert str(error)  # noqa: PT017 - a refusal has a message
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_stackql_statement_gives_the_rows_of_its_provider_alone(two: Bench) -> None:
+def test_a_stackql_statement_returns_the_rows_of_its_provider_alone(two: Bench) -> None:
     failed = []
     drawn = list(statements(two.world, 500, 20261121))
     random.Random(1).shuffle(drawn)

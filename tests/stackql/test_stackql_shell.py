@@ -33,7 +33,7 @@ def test_an_argument_a_file_and_a_pipe_run_them(
         assert (done.returncode, done.stdout, done.stderr) == (0, expected, "")
 
 
-def test_the_output_modes_hold(sandbox: Sandbox, environment: dict[str, str]) -> None:
+def test_the_output_modes_apply(sandbox: Sandbox, environment: dict[str, str]) -> None:
     fill(sandbox, 3)
     done = run("--mode", "json", "SELECT count(*) AS n FROM openai.fine_tuning.jobs", environment=environment)
     assert done.stdout.replace(" ", "") == '[{"n":3}]\n'
@@ -41,7 +41,7 @@ def test_the_output_modes_hold(sandbox: Sandbox, environment: dict[str, str]) ->
     assert done.stdout == "[]\n"
 
 
-def test_an_insert_prints_the_new_job_and_gives_what_it_returns(
+def test_an_insert_prints_the_new_job_and_its_returned_columns(
     sandbox: Sandbox,
     environment: dict[str, str],
 ) -> None:
@@ -56,7 +56,7 @@ def test_an_insert_prints_the_new_job_and_gives_what_it_returns(
     assert done.stderr.startswith(f"created {newest} ")
 
 
-def test_exec_acts_and_says_so(sandbox: Sandbox, environment: dict[str, str]) -> None:
+def test_exec_acts_and_prints_the_new_status(sandbox: Sandbox, environment: dict[str, str]) -> None:
     sandbox.add_job(id="ftjob-1", status="running")
     done = run(environment=environment, stdin=EXEC_2026.format(method="cancel", id="ftjob-1"))
     assert done.stdout == "id,status,provider\nftjob-1,cancelled,openai\n"

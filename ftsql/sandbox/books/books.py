@@ -1,7 +1,7 @@
-"""The books: all state of a sandbox, in one SQLite database, under names that no provider owns.
+"""The database of a sandbox: its schema, its transactions and its first jobs.
 
-Objects are kept as the JSON that OpenAI shows, the richest of the shapes. Whoever touches the books, from
-whichever thread, does it inside ``transaction()``.
+Objects are stored as the JSON of OpenAI's API, which has the most fields. All access, from any thread, is inside
+``transaction()``.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from ftsql.sandbox.books.files import Files
 from ftsql.sandbox.books.jobs import Jobs
 from ftsql.sandbox.books.models import Models
 from ftsql.sandbox.books.permissions import Permissions
-from ftsql.sandbox.books.seeded import fill
+from ftsql.sandbox.books.seeded import fill_books
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS settings(name TEXT PRIMARY KEY, value ANY);
 CREATE TABLE IF NOT EXISTS jobs(
-  seq INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used twice: a job's random numbers come from it
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,  -- never reused, because it seeds a job's random numbers
   id TEXT NOT NULL UNIQUE,
-  accepted REAL NOT NULL,   -- Unix time; lists that lag go by it
-  ends REAL,                -- Unix time at which it is over if nothing is decided; NULL for never
-  active INTEGER NOT NULL,  -- 1: the life says what the job shows; 0: job is what it shows
+  accepted REAL NOT NULL,   -- Unix time; lists that lag compare it
+  ends REAL,                -- Unix time at which the job ends without another decision; NULL: never
+  active INTEGER NOT NULL,  -- 1: life and job together yield what the job shows; 0: job alone does
   life TEXT NOT NULL,
   job TEXT NOT NULL,
   created_at INTEGER AS (coalesce(job ->> '$.created_at', 0)) STORED,
@@ -45,7 +45,7 @@ CREATE TABLE IF NOT EXISTS files(
   purpose TEXT NOT NULL,
   expires_at INTEGER,
   bytes INTEGER NOT NULL,
-  content BLOB,             -- NULL: made from the recipe when it is downloaded
+  content BLOB,             -- NULL: generated from the recipe when it is downloaded
   recipe TEXT
 );
 CREATE INDEX IF NOT EXISTS files_newest ON files(created_at, seq);
@@ -60,39 +60,39 @@ CREATE TABLE IF NOT EXISTS permissions(
 class Books:
     """The jobs, files, models and permissions of one sandbox.
 
-    ``state`` is a SQLite file or ``:memory:``; ``jobs`` and ``seed`` fill it where it is still empty;
-    ``speed`` is the simulated seconds that a running job lives in a real second.
+    ``state``: a SQLite file or ``:memory:``. ``jobs`` and ``seed``: how many jobs fill it if it is new, and the seed
+    that generates them. ``speed``: the simulated seconds of an unfinished job in a real second.
     """
 
     def __init__(self, state: str, jobs: int, seed: int, speed: float) -> None:
         self._lock = threading.RLock()
         self._db = apsw.Connection(state)
         self._db.set_busy_timeout(5000)
-        self._db.execute("PRAGMA synchronous = OFF")  # a crash of the machine may cost made-up jobs
+        self._db.execute("PRAGMA synchronous = OFF")  # a crash of the machine may only lose generated jobs
         with self.transaction():
             self._db.execute(SCHEMA)
             self.files = Files(self._db)
             self.jobs = Jobs(self._db, self.files, seed, speed)
             self.models = Models(self._db)
             self.permissions = Permissions(self._db)
-            self._open(jobs, seed, speed)
+            self._prepare(jobs, seed, speed)
 
-    def _open(self, jobs: int, seed: int, speed: float) -> None:
+    def _prepare(self, jobs: int, seed: int, speed: float) -> None:
         now = time.time()
         before = self._db.execute("SELECT value FROM settings WHERE name = 'speed'").get
         if before is None:
-            fill(self.jobs, self.files, random.Random(f"{seed}/{jobs}"), jobs, now, speed)
+            fill_books(self.jobs, self.files, random.Random(f"{seed}/{jobs}"), jobs, now, speed)
         elif before != speed:
-            self.jobs.change_pace(speed, now)
+            self.jobs.change_speed(speed, now)
         self._db.execute("INSERT OR REPLACE INTO settings VALUES ('speed', ?)", (speed,))
 
     @contextmanager
     def transaction(self) -> Iterator[Books]:
-        """The books for this thread alone; what it wrote is undone when it raises."""
+        """Lock the books for this thread, and yield them. An exception rolls back what the thread wrote."""
         with self._lock, self._db:
             yield self
 
     def close(self) -> None:
-        """Close the database. State in memory is gone then."""
+        """Close the database, which discards a state in memory."""
         with self._lock:
             self._db.close()

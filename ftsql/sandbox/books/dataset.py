@@ -1,7 +1,4 @@
-"""Training data: what makes a JSONL file one that can be trained on.
-
-Seeded files hold made-up examples that are written out only when somebody downloads them.
-"""
+"""Training data: generates example files, and checks whether a job can train on a JSONL file."""
 
 from __future__ import annotations
 
@@ -9,24 +6,25 @@ import json
 from typing import Any
 
 MIN_EXAMPLES = 10
-KEYS = {  # the keys of one example, by what the job trains
+KEYS = {  # by method: the alternative sets of keys that an example may have
     "supervised": (("messages",), ("prompt", "completion")),
     "dpo": (("input", "preferred_output", "non_preferred_output"),),
     "reinforcement": (("messages",),),
 }
 
 
-def made_up(examples: int, method: str, broken: int = 0) -> bytes:
-    """So many examples (fewer than 100,000) for a method, as JSONL: the same for the same arguments.
+def make_examples(examples: int, method: str, broken: int = 0) -> bytes:
+    """Return JSONL with that many examples (fewer than 100,000) for a method; equal arguments return equal files.
 
-    All lines are equally long. In the line number ``broken``, counted from 1, a key is misspelt.
+    All lines have the same length. In the line number ``broken``, counted from 1, a key is misspelt; 0: in none.
     """
-    ask = '{"role": "user", "content": "question %05d"}'
-    say = '{"role": "assistant", "content": "answer %05d"}'
+    question = '{"role": "user", "content": "question %05d"}'
+    answer = '{"role": "assistant", "content": "answer %05d"}'
     if method == "dpo":
-        line = f'{{"input": {{"messages": [{ask}]}}, "preferred_output": [{say}], "non_preferred_output": [{say}]}}\n'
+        outputs = f'"preferred_output": [{answer}], "non_preferred_output": [{answer}]'
+        line = f'{{"input": {{"messages": [{question}]}}, {outputs}}}\n'
     else:
-        line = f'{{"messages": [{ask}, {say}]}}\n'
+        line = f'{{"messages": [{question}, {answer}]}}\n'
     places = line.count("%05d")
     lines = [line % ((number,) * places) for number in range(1, examples + 1)]
     if broken:
@@ -35,8 +33,8 @@ def made_up(examples: int, method: str, broken: int = 0) -> bytes:
     return "".join(lines).encode()
 
 
-def inspect(content: bytes, method: str, param: str) -> tuple[int, dict[str, Any] | None]:
-    """How many examples the file holds, and the error that a job on it fails with (None: it is fine)."""
+def inspect_examples(content: bytes, method: str, param: str) -> tuple[int, dict[str, Any] | None]:
+    """Return the number of examples, and the error with which a job on the file fails (None: it does not)."""
     examples = 0
     for number, line in enumerate(content.splitlines(), 1):
         if not line.strip():

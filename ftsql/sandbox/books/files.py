@@ -1,4 +1,7 @@
-"""The files in the books: uploads as they came, and made-up ones that exist as a recipe until downloaded."""
+"""The files in the books: uploads, stored as received, and generated files, stored as a recipe.
+
+A recipe is turned into content at each download.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,15 @@ from typing import Any
 
 import apsw
 
-from ftsql.sandbox.books.dataset import made_up
+from ftsql.sandbox.books.dataset import make_examples
 from ftsql.sandbox.books.lifecycle import Job, Life
-from ftsql.sandbox.books.training import identifier, result_file, result_file_size
+from ftsql.sandbox.books.training import result_file, result_file_size, stable_id
 
 COLUMNS = "id, bytes, created_at, filename, purpose, expires_at"
 
 
 class Files:
-    """All files of a sandbox. Times are Unix seconds; use it inside the books' transaction."""
+    """All files of a sandbox. Times are Unix seconds. Use it inside a transaction of the books."""
 
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db
@@ -25,10 +28,10 @@ class Files:
     def upload(
         self, filename: str, content: bytes, purpose: str, expires_in: int | None = None, file_id: str | None = None
     ) -> dict[str, Any]:
-        """Keeps an uploaded file, for ``expires_in`` seconds where given, and returns it."""
+        """Store an uploaded file and return it. It expires after ``expires_in`` seconds; None: never."""
         now = int(time.time())
         number = self._db.execute("SELECT coalesce(max(seq), 0) + 1 FROM files").get
-        file_id = file_id or identifier("file-", number, now, random.random())
+        file_id = file_id or stable_id("file-", number, now, random.random())
         self._db.execute(
             "INSERT INTO files(id, created_at, filename, purpose, expires_at, bytes, content) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -38,16 +41,16 @@ class Files:
         assert found is not None
         return found
 
-    def add_made_up(
+    def add_examples(
         self, file_id: str, created_at: int, filename: str, examples: int, method: str, broken: int = 0
     ) -> None:
-        """Enters a training file with made-up examples (see ``made_up``), unless there is a file of that id."""
-        size = examples * len(made_up(1, method))
+        """Add a training file of generated examples (see ``make_examples``), unless there is a file with that id."""
+        size = examples * len(make_examples(1, method))
         recipe = {"examples": examples, "method": method, "broken": broken}
         self._add(file_id, created_at, filename, "fine-tune", size, recipe)
 
     def add_result(self, job: Job, life: Life) -> None:
-        """Enters the result file of a job that succeeded."""
+        """Add the result file of a job that succeeded."""
         steps, validation = life.plan["steps"], bool(job.get("validation_file"))
         self._add(
             life.plan["result_file"],
@@ -67,14 +70,14 @@ class Files:
         )
 
     def get(self, file_id: str) -> dict[str, Any] | None:
-        """The file as the API shows it, None when there is no such file."""
+        """Return the file as the API shows it; None if there is no such file."""
         row: Any = self._db.execute(f"SELECT {COLUMNS} FROM files WHERE id = ?", (file_id,)).fetchone()
-        return None if row is None else _shown(*row)
+        return None if row is None else _file_object(*row)
 
     def page(
         self, after: str | None = None, limit: int = 10_000, purpose: str | None = None, *, oldest_first: bool = False
     ) -> tuple[list[dict[str, Any]], bool] | None:
-        """The files after a cursor, and whether there are more; None when ``after`` names no file."""
+        """Return the files after a cursor, and whether there are more; None if ``after`` is not the id of a file."""
         where, bindings = "true", list[Any]()
         if after is not None:
             cursor = self._db.execute("SELECT created_at, seq FROM files WHERE id = ?", (after,)).fetchone()
@@ -89,22 +92,22 @@ class Files:
         rows: list[Any] = self._db.execute(
             f"SELECT {COLUMNS} FROM files WHERE {where} ORDER BY {order} LIMIT ?", (*bindings, limit + 1)
         ).fetchall()
-        return [_shown(*row) for row in rows[:limit]], len(rows) > limit
+        return [_file_object(*row) for row in rows[:limit]], len(rows) > limit
 
     def content(self, file_id: str) -> bytes | None:
-        """The file's bytes, None when there is no such file."""
+        """Return the file's content; None if there is no such file."""
         row = self._db.execute("SELECT content, recipe FROM files WHERE id = ?", (file_id,)).fetchone()
         if row is None:
             return None
-        return _made(json.loads(row[1])) if row[0] is None else bytes(row[0])
+        return _generated(json.loads(row[1])) if row[0] is None else bytes(row[0])
 
     def remove(self, file_id: str) -> bool:
-        """Deletes a file; False when there is no such file."""
+        """Delete a file and return True; False if there is no such file."""
         self._db.execute("DELETE FROM files WHERE id = ?", (file_id,))
         return bool(self._db.changes())
 
 
-def _shown(
+def _file_object(
     file_id: str, size: int, created_at: int, filename: str, purpose: str, expires_at: int | None
 ) -> dict[str, Any]:
     shown = {
@@ -119,7 +122,7 @@ def _shown(
     return shown if expires_at is None else {**shown, "expires_at": expires_at}
 
 
-def _made(recipe: dict[str, Any]) -> bytes:
+def _generated(recipe: dict[str, Any]) -> bytes:
     if "job" in recipe:
         return result_file(recipe["job"], recipe["steps"], recipe["validation"])
-    return made_up(recipe["examples"], recipe["method"], recipe["broken"])
+    return make_examples(recipe["examples"], recipe["method"], recipe["broken"])

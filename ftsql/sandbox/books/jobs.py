@@ -1,7 +1,6 @@
-"""The jobs in the books: put, page, look up, decide.
+"""The jobs in the books: create, list, read, and decide about them.
 
-A job that is over is settled, that is written down as it then was, before anybody reads; so only what
-still changes is computed on reading.
+Each read first stores the final state of the jobs that have finished, so that only unfinished jobs are computed.
 """
 
 from __future__ import annotations
@@ -15,27 +14,27 @@ from typing import Any
 
 import apsw
 
-from ftsql.sandbox.books.dataset import inspect
+from ftsql.sandbox.books.dataset import inspect_examples
 from ftsql.sandbox.books.files import Files
 from ftsql.sandbox.books.lifecycle import ALLOWED, DECIDED, FINAL, Job, Life, render
-from ftsql.sandbox.books.plans import ORGANIZATION, brief, lived, token
+from ftsql.sandbox.books.plans import ORGANIZATION, new_life, past_life, random_token
 
-FAILING = 0.04  # the share of created jobs that fail although their files are fine
+FAILING = 0.04  # the share of created jobs that fail although their files are valid
 SERVER_ERROR = {"code": "server_error", "message": "The job failed due to an internal error.", "param": None}
 NEWEST = "created_at DESC, seq DESC"
 OLDEST = "created_at, seq"
 
 
 class NotAllowed(Exception):
-    """The job's status does not allow the decision; holds the status."""
+    """The job's status, which is the error's message, does not allow the decision."""
 
 
 class UnknownCursor(Exception):
-    """``after`` names no job."""
+    """``after`` is not the id of a job."""
 
 
 class Jobs:
-    """All jobs of a sandbox. Times are Unix seconds; use it inside the books' transaction."""
+    """All jobs of a sandbox. Times are Unix seconds. Use it inside a transaction of the books."""
 
     def __init__(self, db: apsw.Connection, files: Files, seed: int, speed: float) -> None:
         self._db = db
@@ -43,73 +42,74 @@ class Jobs:
         self._seed = seed
         self._speed = speed
 
-    def create(self, request: Mapping[str, Any]) -> Job:
-        """Accepts a job that a face has checked and returns it.
+    def create(self, fields: Mapping[str, Any]) -> Job:
+        """Create a job from fields that a face has checked, and return it.
 
-        ``request``: the fields that the job shows; a seed of None is drawn, ``...`` leaves a field out.
+        ``fields``: the fields that the job shows. A seed of None is replaced by a random one; ``...`` leaves a field
+        out.
         """
         now = time.time()
         rng = self._random("created")
-        job = blank(f"ftjob-{token(rng)}", int(now), rng.randrange(2**31))
-        job |= {name: value for name, value in request.items() if name != "seed" or value is not None}
+        job = new_job(f"ftjob-{random_token(rng)}", int(now), rng.randrange(2**31))
+        job |= {name: value for name, value in fields.items() if name != "seed" or value is not None}
         job = {name: value for name, value in job.items() if value is not ...}
         while self._db.execute("SELECT 1 FROM jobs WHERE id = ?", (job["id"],)).get:
-            job["id"] = f"ftjob-{token(rng)}"
-        examples, error = self._inspected(job)
+            job["id"] = f"ftjob-{random_token(rng)}"
+        examples, error = self._inspect_files(job)
         if error is None and rng.random() < FAILING:
             error = SERVER_ERROR
-        life = brief(rng, job, examples, error, now, self._speed)
+        life = new_life(rng, job, examples, error, now, self._speed)
         self.put(job, life, accepted=now)
         return render(job, life, now)
 
     def _random(self, what: str) -> random.Random:
-        """The generator of the next job."""
+        """Return the random generator of the next job."""
         last = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'jobs'").get
         return random.Random(f"{self._seed}/{what}/{last or 0}")
 
-    def _inspected(self, job: Job) -> tuple[int, dict[str, Any] | None]:
-        """How many examples the job trains on, and why its files are refused, if they are."""
+    def _inspect_files(self, job: Job) -> tuple[int, dict[str, Any] | None]:
+        """Return the number of training examples, and the error if a file of the job is invalid."""
         kind = (job.get("method") or {}).get("type", "supervised")
         content = self._files.content(job["training_file"]) or b""
-        examples, error = inspect(content, kind, "training_file")
+        examples, error = inspect_examples(content, kind, "training_file")
         if error is None and job.get("validation_file"):
             validation = self._files.content(job["validation_file"]) or b""
-            _, error = inspect(validation, kind, "validation_file")
+            _, error = inspect_examples(validation, kind, "validation_file")
         return examples, error
 
     def put(self, job: Job, life: Life, *, accepted: float, active: bool = True) -> None:
-        """Enters a job: as it was created when ``active``, else as it shows for ever."""
+        """Store a job. ``active``: ``job`` is the job as created, and changes with its life; else it stays as given."""
         ends = life.ends() if active else None
         self._db.execute(
             "INSERT INTO jobs(id, accepted, ends, active, life, job) VALUES (?, ?, ?, ?, ?, ?)",
-            (job["id"], accepted, ends, active, _written(life), dumps(job)),
+            (job["id"], accepted, ends, active, _dump_life(life), dumps(job)),
         )
 
     def add(self, fields: Mapping[str, Any]) -> Job:
-        """Enters a job that stays as it is, valid but for ``fields``; a field given as ``...`` is left out.
+        """Add a job that does not change by itself; ``fields`` override those of a valid job.
 
-        Raises ValueError when there is a job of that id.
+        The value ``...`` leaves a field out. Raises ValueError if there is a job with that id.
         """
         now = time.time()
         rng = self._random("added")
-        job = blank(f"ftjob-{token(rng)}", int(now), rng.randrange(2**31))
+        job = new_job(f"ftjob-{random_token(rng)}", int(now), rng.randrange(2**31))
         status = fields.get("status", "succeeded")
         job |= {name: fields[name] for name in ("id", "created_at", "model", "training_file") if name in fields}
         if self._db.execute("SELECT 1 FROM jobs WHERE id = ?", (job["id"],)).get:
-            raise ValueError(f"the books already have a job {job['id']}")
+            raise ValueError(f"there is a job {job['id']} already")
         base = {**job, "id": str(job["id"]), "created_at": _number(job["created_at"], int(now))}
         error = SERVER_ERROR if status == "failed" else None
-        life = lived(rng, {**base, "model": str(job["model"])}, str(status), now, 0.0, 100, error)
+        life = past_life(rng, {**base, "model": str(job["model"])}, str(status), now, 0.0, 100, error)
         if "training_file" not in fields:
-            self._files.add_made_up(base["training_file"], base["created_at"] - 60, "data.jsonl", 100, "supervised")
+            self._files.add_examples(base["training_file"], base["created_at"] - 60, "data.jsonl", 100, "supervised")
         shown = {**render(base, life, life.anchor), **fields}
-        self._settle_files(shown, life)
+        self._add_result_file(shown, life)
         shown = {name: value for name, value in shown.items() if value is not ...}
         self.put(shown, life, accepted=min(now, base["created_at"]), active=False)
         return shown
 
     def update(self, job_id: str, fields: Mapping[str, Any]) -> Job | None:
-        """Overrides what a job shows; it stays as it is from then on. None when there is no such job."""
+        """Override fields of a job, which then no longer changes by itself; None if there is no such job."""
         job = self.get(job_id)
         if job is None:
             return None
@@ -120,25 +120,25 @@ class Jobs:
         return job
 
     def remove(self, job_id: str) -> bool:
-        """Takes a job out of the books; False when there is no such job."""
+        """Remove a job and return True; False if there is no such job."""
         self._db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
         return bool(self._db.changes())
 
     def get(self, job_id: str) -> Job | None:
-        """The job as it is now, None when there is no such job."""
-        self.settle()
+        """Return the job as it is now; None if there is no such job."""
+        self.store_finished()
         row: Any = self._db.execute("SELECT job, active, life FROM jobs WHERE id = ?", (job_id,)).fetchone()
         if row is None:
             return None
         job: Job = json.loads(row[0])
-        return render(job, _read(row[2]), time.time()) if row[1] else job
+        return render(job, _load_life(row[2]), time.time()) if row[1] else job
 
-    def lived(self, job_id: str) -> tuple[Job, Life] | None:
-        """The job and its life, for its events and checkpoints."""
+    def with_life(self, job_id: str) -> tuple[Job, Life] | None:
+        """Return the job and its life, for its events and checkpoints; None if there is no such job."""
         job = self.get(job_id)
         if job is None:
             return None
-        return job, _read(self._db.execute("SELECT life FROM jobs WHERE id = ?", (job_id,)).get)
+        return job, _load_life(self._db.execute("SELECT life FROM jobs WHERE id = ?", (job_id,)).get)
 
     def page(
         self,
@@ -150,19 +150,17 @@ class Jobs:
         oldest_first: bool = False,
         accepted_by: float | None = None,
     ) -> tuple[list[str], bool]:
-        """The jobs after a cursor as JSON texts, newest first, and whether there are more.
+        """Return the jobs after a cursor as JSON, newest first, and whether there are more.
 
-        Jobs of one second come last entered first. ``metadata``: only jobs with all these pairs.
-        ``accepted_by``: only jobs accepted until then (Unix time). Raises UnknownCursor.
+        Of jobs created in the same second, the one added last comes first. ``metadata``: only jobs with all these
+        pairs. ``without_metadata``: only jobs without any. ``accepted_by``: only jobs accepted by that Unix time.
+        Raises UnknownCursor if ``after`` is not the id of a job.
         """
-        self.settle()
+        self.store_finished()
         where, bindings = ["true"], list[Any]()
         if after is not None:
-            cursor = self._db.execute("SELECT created_at, seq FROM jobs WHERE id = ?", (after,)).fetchone()
-            if cursor is None:
-                raise UnknownCursor(after)
             where.append(f"(created_at, seq) {'>' if oldest_first else '<'} (?, ?)")
-            bindings += cursor
+            bindings += self._cursor(after)
         for pair in (metadata or {}).items():
             where.append("EXISTS (SELECT 1 FROM json_each(metadata) WHERE (key, value) = (?, ?))")
             bindings += pair
@@ -180,14 +178,23 @@ class Jobs:
         more = limit is not None and len(rows) > limit
         now = time.time()
         texts = [
-            dumps(render(json.loads(job), _read(life), now)) if active else job for job, active, life in rows[:limit]
+            dumps(render(json.loads(job), _load_life(life), now)) if active else job
+            for job, active, life in rows[:limit]
         ]
         return texts, more
 
-    def decide(self, job_id: str, what: str) -> Job | None:
-        """Cancels, pauses or resumes a job and returns it; None when there is no such job.
+    def _cursor(self, job_id: str) -> tuple[int, int]:
+        """Return the sort key of a job. Raises UnknownCursor if there is no such job."""
+        found: Any = self._db.execute("SELECT created_at, seq FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        if found is None:
+            raise UnknownCursor(job_id)
+        created_at, seq = found
+        return created_at, seq
 
-        Raises NotAllowed with the job's status when that forbids it.
+    def decide(self, job_id: str, what: str) -> Job | None:
+        """Cancel, pause or resume a job and return it; None if there is no such job.
+
+        Raises NotAllowed if the job's status forbids the decision.
         """
         job = self.get(job_id)
         if job is None:
@@ -196,41 +203,41 @@ class Jobs:
             raise NotAllowed(job["status"])
         now = time.time()
         row: Any = self._db.execute("SELECT life, active FROM jobs WHERE id = ?", (job_id,)).fetchone()
-        life, active = _read(row[0]).decided(what, now), row[1]
+        life, active = _load_life(row[0]).with_decision(what, now), row[1]
         if not active:
             changes = {"status": DECIDED[what], "finished_at": int(now) if what == "cancel" else job.get("finished_at")}
-            self._db.execute("UPDATE jobs SET life = ? WHERE id = ?", (_written(life), job_id))
+            self._db.execute("UPDATE jobs SET life = ? WHERE id = ?", (_dump_life(life), job_id))
             return self.update(job_id, changes)
-        self._db.execute("UPDATE jobs SET life = ?, ends = ? WHERE id = ?", (_written(life), life.ends(), job_id))
+        self._db.execute("UPDATE jobs SET life = ?, ends = ? WHERE id = ?", (_dump_life(life), life.ends(), job_id))
         return self.get(job_id)
 
-    def settle(self) -> None:
-        """Writes down all jobs that are over by now, with the files that they leave."""
+    def store_finished(self) -> None:
+        """Store the final state of the jobs that have finished, and their result files."""
         now = time.time()
         over: list[Any] = self._db.execute("SELECT job, life FROM jobs WHERE ends <= ?", (now,)).fetchall()
         for text, written in over:
-            life = _read(written)
+            life = _load_life(written)
             job = render(json.loads(text), life, now)
-            if job["status"] not in FINAL:  # a rounding error away from its end
+            if job["status"] not in FINAL:  # a rounding error before its end
                 continue
-            self._settle_files(job, life)
+            self._add_result_file(job, life)
             self._db.execute("UPDATE jobs SET job = ?, active = 0, ends = NULL WHERE id = ?", (dumps(job), job["id"]))
 
-    def _settle_files(self, job: Job, life: Life) -> None:
+    def _add_result_file(self, job: Job, life: Life) -> None:
         if job["status"] == "succeeded" and life.plan["result_file"] in (job.get("result_files") or ()):
             self._files.add_result(job, life)
 
-    def change_pace(self, speed: float, now: float) -> None:
-        """Lets all active jobs age by another speed from now on."""
-        self.settle()
+    def change_speed(self, speed: float, now: float) -> None:
+        """Change how fast unfinished jobs progress from now on."""
+        self.store_finished()
         active: list[Any] = self._db.execute("SELECT id, life FROM jobs WHERE active").fetchall()
         for job_id, text in active:
-            life = _read(text).at_pace(speed, now)
-            self._db.execute("UPDATE jobs SET life = ?, ends = ? WHERE id = ?", (_written(life), life.ends(), job_id))
+            life = _load_life(text).with_speed(speed, now)
+            self._db.execute("UPDATE jobs SET life = ?, ends = ? WHERE id = ?", (_dump_life(life), life.ends(), job_id))
 
 
-def blank(job_id: str, created_at: int, seed: int) -> Job:
-    """A supervised job as it is when it was just created."""
+def new_job(job_id: str, created_at: int, seed: int) -> Job:
+    """Return a supervised job as it is right after its creation."""
     auto = {"n_epochs": "auto", "batch_size": "auto", "learning_rate_multiplier": "auto"}
     return {
         "object": "fine_tuning.job",
@@ -263,13 +270,13 @@ def _number(value: object, default: int) -> int:
 
 
 def dumps(value: object) -> str:
-    """JSON as the books keep it and the faces send it."""
+    """Return JSON without spaces, as the books store it and the faces send it."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
-def _written(life: Life) -> str:
+def _dump_life(life: Life) -> str:
     return dumps(asdict(life))
 
 
-def _read(text: str) -> Life:
+def _load_life(text: str) -> Life:
     return Life(**json.loads(text))

@@ -1,7 +1,7 @@
-"""A job's life: the status and the fields that its plan, the decisions about it and its age give it.
+"""A job's life: computes its status and fields from its plan, the decisions about it and its age.
 
-Everything here is pure. An age is in simulated seconds since the job was created; work is the part of
-the age that was not spent paused.
+All functions are pure. An age counts simulated seconds since the job was created. Work is the part of the age that
+the job did not spend paused.
 """
 
 from __future__ import annotations
@@ -15,35 +15,36 @@ Job = dict[str, Any]
 
 FINAL = frozenset({"succeeded", "failed", "cancelled"})
 REQUEUED = 2.0  # simulated seconds that a resumed job stays queued
-ALLOWED = {  # what may be decided about a job, and in which status
+ALLOWED = {  # each decision, and the statuses in which it is allowed
     "cancel": frozenset({"validating_files", "queued", "running", "paused"}),
     "pause": frozenset({"queued", "running"}),
     "resume": frozenset({"paused"}),
 }
-DECIDED = {"cancel": "cancelled", "pause": "paused", "resume": "queued"}  # the status right afterwards
+DECIDED = {"cancel": "cancelled", "pause": "paused", "resume": "queued"}  # the status right after the decision
 
 
 class Plan(TypedDict):
-    """What happens to a job if nobody interferes; the three moments are in simulated seconds of work."""
+    """What happens to a job without decisions. The first three values are in simulated seconds of work."""
 
     validated: float
     started: float
-    ended: float  # equal to validated when the files are refused
-    error: dict[str, Any] | None  # why it fails; None when it succeeds
+    ended: float  # equal to validated if the files are refused
+    error: dict[str, Any] | None  # why the job fails; None if it succeeds
     steps: int
-    reached: int  # the last step done when it ends; below steps for a job that fails on its way
+    reached: int  # the last step done when the job ends; less than steps if it fails during training
     epochs: int
     tokens: int
-    chosen: dict[str, float]  # what "auto" hyperparameters become once the files are validated
+    chosen: dict[str, float]  # what replaces "auto" in hyperparameters once the files are validated
     fine_tuned_model: str
     result_file: str
 
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """A plan, the decisions taken since, and the clock that both run on.
+    """A plan, the decisions since, and the clock for both.
 
-    ``anchor`` is the Unix time at which the job's age was ``age0``; from then on it ages by ``speed``.
+    ``anchor``: the Unix time at which the job's age was ``age0``. ``speed``: the simulated seconds that it ages in
+    each real second from then on. ``decisions``: each decision and the age at which it was taken.
     """
 
     plan: Plan
@@ -54,29 +55,29 @@ class Life:
     decisions: list[tuple[str, float]] = field(default_factory=list)
 
     def age(self, now: float) -> float:
-        """Simulated seconds since creation at Unix time ``now``."""
+        """Return the age at Unix time ``now``."""
         return self.age0 + max(0.0, now - self.anchor) * self.speed
 
     def when(self, age: float) -> int:
-        """The Unix time at which the job had, or will have, that age. Never before its creation."""
+        """Return the Unix time at which the job had, or will have, that age; never a time before its creation."""
         pace = self.speed if age > self.age0 and self.speed > 0 else 1.0
         return max(self.created_at, int(self.anchor + (age - self.age0) / pace + 1e-6))
 
     def work(self, age: float) -> float:
-        """Seconds of work done at that age."""
-        return sum(max(0.0, end - start) for start, end in self._working(age))
+        """Return the seconds of work done at that age."""
+        return sum(max(0.0, end - start) for start, end in self._working_intervals(age))
 
     def age_at(self, work: float) -> float:
-        """The age at which so much work is done; infinite while paused or after a cancel."""
+        """Return the age at which that much work is done; infinite while paused or after a cancel."""
         done = 0.0
-        for start, end in self._working(math.inf):
+        for start, end in self._working_intervals(math.inf):
             if done + end - start >= work:
                 return start + work - done
             done += max(0.0, end - start)
         return math.inf
 
     def status(self, age: float) -> str:
-        """The status at that age."""
+        """Return the status at that age."""
         if self.decisions:
             what, at = self.decisions[-1]
             if what != "resume" or age - at < REQUEUED:
@@ -89,7 +90,7 @@ class Life:
         return "queued" if work >= plan["validated"] else "validating_files"
 
     def ends(self) -> float | None:
-        """The Unix time at which the job is over if nothing more is decided; None for never."""
+        """Return the Unix time at which the job ends without another decision; None for never."""
         if self.decisions and self.decisions[-1][0] == "cancel":
             return self.anchor
         age = self.age_at(self.plan["ended"])
@@ -99,16 +100,16 @@ class Life:
             return None
         return self.anchor + (age - self.age0) / self.speed
 
-    def decided(self, what: str, now: float) -> Life:
-        """This life with one more decision, taken now."""
+    def with_decision(self, what: str, now: float) -> Life:
+        """Return this life with one more decision, taken now."""
         return replace(self, decisions=[*self.decisions, (what, self.age(now))])
 
-    def at_pace(self, speed: float, now: float) -> Life:
-        """This life, ageing by another speed from now on."""
+    def with_speed(self, speed: float, now: float) -> Life:
+        """Return this life with another speed from now on."""
         return replace(self, anchor=now, age0=self.age(now), speed=speed)
 
-    def _working(self, age: float) -> Iterator[tuple[float, float]]:
-        """The stretches of age, up to ``age``, in which work was done."""
+    def _working_intervals(self, age: float) -> Iterator[tuple[float, float]]:
+        """Yield the intervals of age, up to ``age``, in which work was done."""
         mode, since = "", 0.0
         for what, at in (*self.decisions, ("", age)):
             if mode == "":
@@ -119,12 +120,12 @@ class Life:
 
 
 def render(job: Job, life: Life, now: float) -> Job:
-    """The job as it is at Unix time ``now``, from the job as it was created."""
+    """Return the job as it is at Unix time ``now``. ``job``: the job as it was created."""
     age, plan = life.age(now), life.plan
     status = life.status(age)
     shown = {**job, "status": status}
     if life.work(age) >= plan["validated"] and plan["ended"] > plan["validated"]:
-        _choose(shown, plan["chosen"])
+        _resolve_auto(shown, plan["chosen"])
     if status == "running":
         shown["estimated_finish"] = life.when(life.age_at(plan["ended"]))
     if status not in FINAL:
@@ -142,17 +143,17 @@ def render(job: Job, life: Life, now: float) -> Job:
     return shown
 
 
-def _choose(job: Job, chosen: dict[str, float]) -> None:
-    """Puts what was chosen in the place of every "auto"."""
+def _resolve_auto(job: Job, chosen: dict[str, float]) -> None:
+    """Replace each "auto" in the hyperparameters by the chosen value."""
     if job.get("hyperparameters"):
-        job["hyperparameters"] = _chosen(job["hyperparameters"], chosen)
+        job["hyperparameters"] = _resolved(job["hyperparameters"], chosen)
     method = job.get("method")
     if method:
         kind = method["type"]
         inner = method.get(kind) or {}
-        hyperparameters = _chosen(inner.get("hyperparameters") or {}, chosen)
+        hyperparameters = _resolved(inner.get("hyperparameters") or {}, chosen)
         job["method"] = {**method, kind: {**inner, "hyperparameters": hyperparameters}}
 
 
-def _chosen(hyperparameters: dict[str, Any], chosen: dict[str, float]) -> dict[str, Any]:
+def _resolved(hyperparameters: dict[str, Any], chosen: dict[str, float]) -> dict[str, Any]:
     return {name: chosen.get(name, value) if value == "auto" else value for name, value in hyperparameters.items()}

@@ -1,4 +1,4 @@
-"""The models in the books: the base models, and what the jobs that succeeded have made."""
+"""The models in the books: the base models, and the fine-tuned models of the jobs that succeeded."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ RELEASED = 1721172741  # Unix time shown for the base models
 
 
 class Models:
-    """All models of a sandbox; use it inside the books' transaction, with the jobs settled."""
+    """All models of a sandbox. Use it inside a transaction of the books, after ``Jobs.store_finished``."""
 
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db
 
     def all(self) -> list[dict[str, Any]]:
-        """Every model as the API shows it: base models, then fine-tuned ones, newest first."""
+        """Return all models as the API shows them: base models, then fine-tuned ones, newest first."""
         names = [name for pair in BASE_MODELS.items() for name in pair if name]
-        return [_shown(name, RELEASED, "system") for name in names] + self._made("true", ())
+        return [_model_object(name, RELEASED, "system") for name in names] + self._fine_tuned("true", ())
 
     def get(self, name: str) -> dict[str, Any] | None:
-        """The model of that name, None when there is none."""
+        """Return the model with that name; None if there is none."""
         if name in BASE_MODELS or name in BASE_MODELS.values():
-            return _shown(name, RELEASED, "system") if name else None
-        found = self._made("fine_tuned_model = ?", (name,))
+            return _model_object(name, RELEASED, "system") if name else None
+        found = self._fine_tuned("fine_tuned_model = ?", (name,))
         return found[0] if found else None
 
     def trainable(self, name: str) -> str | None:
-        """The full name of a model that can be fine-tuned (a fine-tuned one too), None for any other."""
+        """Return the full name of a model that can be trained, fine-tuned ones included; None for any other name."""
         if name in BASE_MODELS:
             return name
         for full, short in BASE_MODELS.items():
@@ -39,23 +39,23 @@ class Models:
         return name if self.get(name) else None
 
     def remove(self, name: str) -> bool:
-        """Deletes a fine-tuned model; False when there is none of that name."""
-        if not self._made("fine_tuned_model = ?", (name,)):
+        """Delete a fine-tuned model and return True; False if there is no fine-tuned model with that name."""
+        if not self._fine_tuned("fine_tuned_model = ?", (name,)):
             return False
         self._db.execute("INSERT INTO deleted_models VALUES (?)", (name,))
         return True
 
-    def _made(self, where: str, bindings: tuple[str, ...]) -> list[dict[str, Any]]:
+    def _fine_tuned(self, where: str, bindings: tuple[str, ...]) -> list[dict[str, Any]]:
         rows: list[Any] = self._db.execute(
             "SELECT fine_tuned_model, coalesce(job ->> '$.finished_at', created_at) FROM jobs "
             f"WHERE fine_tuned_model IS NOT NULL AND {where} "
             "AND fine_tuned_model NOT IN (SELECT id FROM deleted_models) ORDER BY created_at DESC, seq DESC",
             bindings,
         ).fetchall()
-        return [_shown(name, created, ORGANIZATION) for name, created in rows]
+        return [_model_object(name, created, ORGANIZATION) for name, created in rows]
 
 
-def _shown(name: str, created: int, owner: str) -> dict[str, Any]:
+def _model_object(name: str, created: int, owner: str) -> dict[str, Any]:
     full = {short: full for full, short in BASE_MODELS.items()}.get(name, name)
-    ends = SHUTDOWN_DATES.get(full)  # of a fine-tuned model the API has none of its own: it ends with its base model
+    ends = SHUTDOWN_DATES.get(full)  # a fine-tuned model has no date: in the API it ends with its base model
     return {"id": name, "object": "model", "created": created, "owned_by": owner, "shutdown_date": ends}

@@ -1,4 +1,4 @@
-"""The checkpoint permissions in the books: which project may use which fine-tuned model or checkpoint."""
+"""The checkpoint permissions in the books: the fine-tuned models and checkpoints that each project may use."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from typing import Any
 
 import apsw
 
-from ftsql.sandbox.books.training import identifier
+from ftsql.sandbox.books.training import stable_id
 
 
 class Permissions:
-    """All checkpoint permissions of a sandbox; use it inside the books' transaction."""
+    """All checkpoint permissions of a sandbox. Use it inside a transaction of the books."""
 
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db
 
     def grant(self, checkpoint: str, projects: Sequence[str]) -> list[dict[str, Any]]:
-        """Lets projects use a checkpoint; returns the new permissions in the same order."""
+        """Let projects use a checkpoint, and return the new permissions in the same order."""
         now = int(time.time())
         granted = []
         for project in projects:
-            name = identifier("cp_", checkpoint, project, now, random.random())
+            name = stable_id("cp_", checkpoint, project, now, random.random())
             self._db.execute(
                 "INSERT INTO permissions(id, checkpoint, created_at, project_id) VALUES (?, ?, ?, ?)",
                 (name, checkpoint, now, project),
             )
-            granted.append(_shown(name, now, project))
+            granted.append(_permission_object(name, now, project))
         return granted
 
     def page(
         self, checkpoint: str, project: str | None, after: str | None, limit: int, *, oldest_first: bool
     ) -> tuple[list[dict[str, Any]], bool] | None:
-        """The checkpoint's permissions after a cursor, and whether there are more; None: unknown cursor."""
+        """Return the checkpoint's permissions after a cursor, and whether there are more; None: unknown cursor."""
         rows: list[Any] = self._db.execute(
             "SELECT id, created_at, project_id FROM permissions WHERE checkpoint = ?1 "
             f"AND (?2 IS NULL OR project_id = ?2) ORDER BY seq {'' if oldest_first else 'DESC'}",
@@ -45,13 +45,13 @@ class Permissions:
             if after not in names:
                 return None
             rows = rows[names.index(after) + 1 :]
-        return [_shown(*row) for row in rows[:limit]], len(rows) > limit
+        return [_permission_object(*row) for row in rows[:limit]], len(rows) > limit
 
     def revoke(self, checkpoint: str, name: str) -> bool:
-        """Takes a permission back; False when the checkpoint has none of that id."""
+        """Remove a permission and return True; False if the checkpoint has no permission with that id."""
         self._db.execute("DELETE FROM permissions WHERE checkpoint = ? AND id = ?", (checkpoint, name))
         return bool(self._db.changes())
 
 
-def _shown(name: str, created_at: int, project: str) -> dict[str, Any]:
+def _permission_object(name: str, created_at: int, project: str) -> dict[str, Any]:
     return {"object": "checkpoint.permission", "id": name, "created_at": created_at, "project_id": project}

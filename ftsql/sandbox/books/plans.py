@@ -1,6 +1,6 @@
-"""Plans: how long a job takes and how it ends, drawn from a seeded generator.
+"""Plans: draws how long a job takes and how it ends from a seeded random generator.
 
-The same generator and job give the same plan; nothing here looks at a clock.
+The same generator and job yield the same plan; nothing here reads a clock.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ftsql.sandbox.books.lifecycle import Job, Life, Plan
 ORGANIZATION = "org-sandbox"
 ALPHABET = string.ascii_letters + string.digits
 MAX_STEPS = 2000
-BASE_MODELS = {  # fine-tunable models, each with its short name where it has one
+BASE_MODELS = {  # the models that can be trained, each with its short name, or "" if it has none
     "gpt-4.1-2025-04-14": "gpt-4.1",
     "gpt-4.1-mini-2025-04-14": "gpt-4.1-mini",
     "gpt-4o-2024-08-06": "gpt-4o",
@@ -23,7 +23,7 @@ BASE_MODELS = {  # fine-tunable models, each with its short name where it has on
     "o4-mini-2025-04-16": "o4-mini",
 }
 
-# The days on which they end, as OpenAI's deprecations page has them; o4-mini has, and jobs on it are history.
+# The shutdown dates on OpenAI's deprecations page. o4-mini is shut down already; the books have only past jobs on it.
 SHUTDOWN_DATES = {
     "gpt-4.1-2025-04-14": "2027-01-14",
     "gpt-4.1-mini-2025-04-14": "2027-01-14",
@@ -33,26 +33,26 @@ SHUTDOWN_DATES = {
 }
 
 
-def token(rng: random.Random, length: int = 24) -> str:
-    """Random letters and digits, as in the API's identifiers."""
+def random_token(rng: random.Random, length: int = 24) -> str:
+    """Return random letters and digits, as in the API's ids."""
     return "".join(rng.choices(ALPHABET, k=length))
 
 
 def hyperparameters(job: Job) -> dict[str, Any]:
-    """The hyperparameters that a job was created with, wherever they stand."""
+    """Return the hyperparameters of a job: those in its method, else those at its top level."""
     method = job.get("method") or {}
     inner = method.get(method.get("type", "")) or {}
     return inner.get("hyperparameters") or job.get("hyperparameters") or {}
 
 
-def draw(
+def draw_plan(
     rng: random.Random,
     job: Job,
     moments: tuple[float, float, float],
     examples: int,
     error: dict[str, Any] | None = None,
 ) -> Plan:
-    """A plan whose files are validated, which starts, and which ends after those seconds of work."""
+    """Return a plan. ``moments``: the seconds of work until the files are validated, the job starts, and it ends."""
     validated, started, ended = moments
     given = hyperparameters(job)
     epochs, batch = given.get("n_epochs"), given.get("batch_size")
@@ -79,23 +79,25 @@ def draw(
             "eval_interval": max(1, steps // 10),
             "eval_samples": 2,
         },
-        "fine_tuned_model": f"ft:{family}:{ORGANIZATION}:{suffix}:{token(rng, 8)}",
-        "result_file": f"file-{token(rng, 22)}",
+        "fine_tuned_model": f"ft:{family}:{ORGANIZATION}:{suffix}:{random_token(rng, 8)}",
+        "result_file": f"file-{random_token(rng, 22)}",
     }
 
 
-def brief(rng: random.Random, job: Job, examples: int, error: dict[str, Any] | None, now: float, speed: float) -> Life:
-    """The life of a job that was created just now: at speed 1 it is over within a minute."""
+def new_life(
+    rng: random.Random, job: Job, examples: int, error: dict[str, Any] | None, now: float, speed: float
+) -> Life:
+    """Return the life of a job that was created just now; at speed 1 the job ends within a minute."""
     validated = rng.uniform(2.0, 4.0)
     started = validated + rng.uniform(2.0, 5.0)
     ended = started + rng.uniform(25.0, 45.0)
     if error and error["param"]:
         ended = validated
-    plan = draw(rng, job, (validated, started, ended), examples, error)
+    plan = draw_plan(rng, job, (validated, started, ended), examples, error)
     return Life(plan, job["created_at"], now, 0.0, speed)
 
 
-def lived(
+def past_life(
     rng: random.Random,
     job: Job,
     status: str,
@@ -104,9 +106,9 @@ def lived(
     examples: int,
     error: dict[str, Any] | None = None,
 ) -> Life:
-    """The life of a job that has that status now; it goes on by ``speed``.
+    """Return the life of a job that has ``status`` now and continues with ``speed``.
 
-    A status that no plan leads to is taken as running.
+    An unknown status counts as running.
     """
     age = max(1.0, now - job["created_at"])
     decisions: list[tuple[str, float]] = []
@@ -128,5 +130,5 @@ def lived(
         ended = started + max(600.0, (span - started) / rng.uniform(0.1, 0.9))
         if status in ("cancelled", "paused"):
             decisions = [("cancel" if status == "cancelled" else "pause", span * rng.uniform(0.3, 0.95))]
-    plan = draw(rng, job, (validated, started, ended), examples, error)
+    plan = draw_plan(rng, job, (validated, started, ended), examples, error)
     return Life(plan, job["created_at"], job["created_at"] + age, age, speed, decisions)

@@ -1,6 +1,7 @@
-"""The made-up past: jobs of ninety days, the same for the same seed and number but for the start's time.
+"""Fills new books with generated jobs of the last ninety days.
 
-Written for looks and speed: every state, every shape that the real API is known to answer with.
+The same seed and number yield the same jobs, apart from the time at which the sandbox starts. The jobs have every
+status and every shape that the real API is known to return.
 """
 
 from __future__ import annotations
@@ -8,11 +9,11 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from ftsql.sandbox.books.dataset import inspect, made_up
+from ftsql.sandbox.books.dataset import inspect_examples, make_examples
 from ftsql.sandbox.books.files import Files
-from ftsql.sandbox.books.jobs import SERVER_ERROR, Jobs, blank
+from ftsql.sandbox.books.jobs import SERVER_ERROR, Jobs, new_job
 from ftsql.sandbox.books.lifecycle import FINAL, Job, render
-from ftsql.sandbox.books.plans import lived, token
+from ftsql.sandbox.books.plans import past_life, random_token
 
 DAYS = 90
 MAX_ACTIVE = 40
@@ -45,28 +46,28 @@ QUOTA = {
     "details. Cost of this job: USD 41.30. Quota remaining: USD 12.84",
     "param": None,
 }
-# What a job fails of: the first four are the files' fault, so that no other job is on them.
+# Why a job fails. The first four are flaws of its files, which no other job uses.
 FLAWS = ("broken", "few", "validation", "unsafe", "quota", "server")
 NO_ERROR: tuple[Any, ...] = (None, None, {}, {"code": None, "message": None, "param": None})
 
 
-def fill(jobs: Jobs, files: Files, rng: random.Random, count: int, now: float, speed: float) -> None:
-    """Enters ``count`` jobs, oldest first, with their files; running ones go on by ``speed``."""
+def fill_books(jobs: Jobs, files: Files, rng: random.Random, count: int, now: float, speed: float) -> None:
+    """Add ``count`` jobs, oldest first, with their files. Unfinished jobs progress with ``speed``."""
     shared: list[tuple[str, str, int, str]] = []
-    for newest, created_at in _moments(rng, count, int(now)):
+    for newest, created_at in _creation_times(rng, count, int(now)):
         status = NEWEST[newest] if newest < len(NEWEST) else rng.choices(OLDER, OLDER_WEIGHTS)[0]
         if status not in FINAL and newest >= MAX_ACTIVE:
             status = "succeeded"
-        job = blank(f"ftjob-{token(rng)}", created_at, rng.randrange(2**31))
+        job = new_job(f"ftjob-{random_token(rng)}", created_at, rng.randrange(2**31))
         model, method, _ = rng.choices(MODELS, [weight for *_, weight in MODELS])[0]
         job["model"] = model
         flaw = rng.choice(FLAWS) if status == "failed" else ""
-        training, validation, examples, task = _dataset(files, rng, shared, method, created_at, flaw)
+        training, validation, examples, task = _pick_dataset(files, rng, shared, method, created_at, flaw)
         job["training_file"], job["validation_file"] = training, validation or None
-        _configure(rng, job, method)
-        _describe(rng, job, task)
-        error = _error(flaw, method)
-        life = lived(rng, job, status, now, speed, examples, error)
+        _add_method(rng, job, method)
+        _add_labels(rng, job, task)
+        error = _flaw_error(flaw, method)
+        life = past_life(rng, job, status, now, speed, examples, error)
         if status not in FINAL:
             jobs.put(job, life, accepted=created_at)
             continue
@@ -79,8 +80,8 @@ def fill(jobs: Jobs, files: Files, rng: random.Random, count: int, now: float, s
         jobs.put(shown, life, accepted=created_at, active=False)
 
 
-def _moments(rng: random.Random, count: int, now: int) -> list[tuple[int, int]]:
-    """Oldest first: each job's place counted from the newest, and its time; a sweep's share one second."""
+def _creation_times(rng: random.Random, count: int, now: int) -> list[tuple[int, int]]:
+    """Return each job's number, counted from the newest, and its time, oldest first. Jobs of a sweep share a second."""
     ages = sorted(rng.uniform(3600.0, DAYS * 86400.0) for _ in range(max(0, count - len(NEWEST))))
     recent = min(count, len(NEWEST))
     ages = [90.0 + 1000.0 * place + rng.uniform(0, 300) for place in range(recent)] + [
@@ -93,7 +94,7 @@ def _moments(rng: random.Random, count: int, now: int) -> list[tuple[int, int]]:
     return list(enumerate(moments))[::-1]
 
 
-def _dataset(
+def _pick_dataset(
     files: Files,
     rng: random.Random,
     shared: list[tuple[str, str, int, str]],
@@ -101,19 +102,19 @@ def _dataset(
     created_at: int,
     flaw: str,
 ) -> tuple[str, str, int, str]:
-    """A training file, a validation file or "", the number of examples and the task: often known ones."""
+    """Return a training file, a validation file or "", the number of examples and the task; about half are shared."""
     fitting = [entry for entry in shared[-12:] if entry[3].startswith(method)]
     if fitting and flaw not in FLAWS[:4] and rng.random() < 0.5:
         training, validation, examples, name = rng.choice(fitting)
         return training, validation, examples, name.partition("/")[2]
-    training, validation, task = f"file-{token(rng, 22)}", f"file-{token(rng, 22)}", rng.choice(TASKS)
+    training, validation, task = f"file-{random_token(rng, 22)}", f"file-{random_token(rng, 22)}", rng.choice(TASKS)
     examples = 6 if flaw == "few" else rng.randrange(20, 600)
     stem = f"{task}_v{rng.randrange(1, 9)}"
     made_at = created_at - rng.randrange(30, 3600)
-    files.add_made_up(training, made_at, f"{stem}_train.jsonl", examples, method, 14 if flaw == "broken" else 0)
+    files.add_examples(training, made_at, f"{stem}_train.jsonl", examples, method, 14 if flaw == "broken" else 0)
     if flaw == "validation" or rng.random() < 0.5:
         bad = 3 if flaw == "validation" else 0
-        files.add_made_up(validation, made_at + 2, f"{stem}_valid.jsonl", max(10, examples // 8), method, bad)
+        files.add_examples(validation, made_at + 2, f"{stem}_valid.jsonl", max(10, examples // 8), method, bad)
     else:
         validation = ""
     if flaw not in FLAWS[:4]:
@@ -121,8 +122,11 @@ def _dataset(
     return training, validation, examples, task
 
 
-def _error(flaw: str, method: str) -> dict[str, Any] | None:
-    """What a job of that flaw says; of a file's form, what a job created on the file would say too."""
+def _flaw_error(flaw: str, method: str) -> dict[str, Any] | None:
+    """Return the error of a job with that flaw; None if it has none.
+
+    For a flaw of a file's format it is the error that a new job on such a file has.
+    """
     found: dict[str, tuple[int, int, str]] = {
         "broken": (20, 14, "training_file"),
         "few": (6, 0, "training_file"),
@@ -130,12 +134,12 @@ def _error(flaw: str, method: str) -> dict[str, Any] | None:
     }
     if flaw in found:
         examples, broken, param = found[flaw]
-        return inspect(made_up(examples, method, broken), method, param)[1]
+        return inspect_examples(make_examples(examples, method, broken), method, param)[1]
     return {"": None, "unsafe": UNSAFE, "quota": QUOTA, "server": SERVER_ERROR}[flaw]
 
 
-def _configure(rng: random.Random, job: Job, method: str) -> None:
-    """The method and its hyperparameters; which of them a job shows at its top depends on the method."""
+def _add_method(rng: random.Random, job: Job, method: str) -> None:
+    """Add the method and its hyperparameters, which only some methods also show at the job's top level."""
     hyperparameters: dict[str, Any] = {
         "n_epochs": rng.choice(("auto", "auto", 1, 2, 3, 4)),
         "batch_size": rng.choice(("auto", 1, 2, 4, 8, 16)),
@@ -160,8 +164,8 @@ def _configure(rng: random.Random, job: Job, method: str) -> None:
     job["method"] = {"type": method, method: inner}
 
 
-def _describe(rng: random.Random, job: Job, task: str) -> None:
-    """Suffix, metadata and integrations, as people give them: often, not always."""
+def _add_labels(rng: random.Random, job: Job, task: str) -> None:
+    """Add a suffix, metadata and integrations to some jobs, as people do."""
     team = rng.choice(TEAMS)
     if rng.random() < 0.7:
         job["user_provided_suffix"] = f"{team}-{task}"

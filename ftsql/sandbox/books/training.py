@@ -1,6 +1,6 @@
-"""What a training leaves behind: its metrics, events, checkpoints and result file.
+"""The output of a training: metrics, events, checkpoints and the result file.
 
-All are computed when they are asked for, from the job's life; nothing of them is stored.
+Each is computed from the job's life when it is read, and never stored.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from ftsql.sandbox.books.lifecycle import Job, Life
 
 Metrics = tuple[float, float, float, float]  # training loss and accuracy, validation loss and accuracy
 HEADER = "step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy\n"
-MAX_METRICS = 100  # metrics events of one job
+MAX_METRICS = 100  # the most metrics events of one job
 
 
 def metrics(key: int, step: int, steps: int) -> Metrics:
-    """The curve of one job: falling losses with noise, the same for the same key (any integer)."""
+    """Return the metrics of one step: falling losses with noise. ``key``: an integer that selects the curve."""
     noise = ((key + step * 7919) * 2654435761 % 4096) / 4096 - 0.5
     fall = math.exp(-4.0 * step / steps)
     train = 0.25 + (1.2 + key % 97 / 97) * fall
@@ -28,19 +28,19 @@ def metrics(key: int, step: int, steps: int) -> Metrics:
     return train_loss, round(math.exp(-0.6 * train_loss), 5), valid_loss, round(math.exp(-0.6 * valid_loss), 5)
 
 
-def key_of(job_id: str) -> int:
-    """The number that makes a job's curve its own."""
+def curve_key(job_id: str) -> int:
+    """Return the key of a job's curve."""
     return zlib.crc32(job_id.encode())
 
 
-def identifier(prefix: str, *parts: object) -> str:
-    """A stable identifier for a thing that is computed and not stored."""
+def stable_id(prefix: str, *parts: object) -> str:
+    """Return an id that is always the same for the same arguments."""
     return f"{prefix}{hashlib.blake2b(repr(parts).encode(), digest_size=12).hexdigest()}"
 
 
 def result_file(job_id: str, steps: int, validation: bool) -> bytes:
-    """The job's result file: CSV in base64, which is how the API serves it."""
-    key, lines = key_of(job_id), [HEADER]
+    """Return the job's result file: CSV in base64, as the API serves it."""
+    key, lines = curve_key(job_id), [HEADER]
     for step in range(1, steps + 1):
         loss, accuracy, valid_loss, valid_accuracy = metrics(key, step, steps)
         tail = f"{valid_loss:.5f},{valid_accuracy:.5f}" if validation else ","
@@ -49,7 +49,7 @@ def result_file(job_id: str, steps: int, validation: bool) -> bytes:
 
 
 def result_file_size(steps: int, validation: bool) -> int:
-    """The bytes of such a file, without making it: all its numbers but the step are equally long."""
+    """Return the size of a result file without generating it: all its numbers but the step have the same length."""
     digits = sum(steps - int(10**place) + 1 for place in range(len(str(steps))))
     size = (
         len(HEADER)
@@ -60,7 +60,7 @@ def result_file_size(steps: int, validation: bool) -> int:
 
 
 def events(job: Job, life: Life, now: float) -> list[dict[str, Any]]:
-    """The job's events up to Unix time ``now``, newest first."""
+    """Return the job's events up to Unix time ``now``, newest first."""
     plan, age = life.plan, life.age(now)
     validated, ended = plan["validated"], plan["ended"]
     files = f"training file: {job['training_file']}"
@@ -73,9 +73,9 @@ def events(job: Job, life: Life, now: float) -> list[dict[str, Any]]:
     if ended > validated:
         past.append((life.age_at(validated), "Files validated, moving job to queued state", {}))
         past.append((life.age_at(plan["started"]), "Fine-tuning job started", {}))
-        past += [(life.age_at(_work(life, step)), *_step(job, life, step)) for step in _steps(life)]
+        past += [(life.age_at(_work_at(life, step)), *_metric_event(job, life, step)) for step in _metric_steps(life)]
         past += [
-            (life.age_at(_work(life, step)), f"Checkpoint created at step {step}", {})
+            (life.age_at(_work_at(life, step)), f"Checkpoint created at step {step}", {})
             for step in _checkpoint_steps(life)[:-1]
         ]
     end = life.age_at(ended)
@@ -90,7 +90,7 @@ def events(job: Job, life: Life, now: float) -> list[dict[str, Any]]:
     shown = [
         {
             "object": "fine_tuning.job.event",
-            "id": identifier("ftevent-", job["id"], number),
+            "id": stable_id("ftevent-", job["id"], number),
             "created_at": life.when(at),
             "level": "error" if "error_code" in data else "info",
             "message": message,
@@ -103,13 +103,13 @@ def events(job: Job, life: Life, now: float) -> list[dict[str, Any]]:
 
 
 def checkpoints(job: Job, life: Life, now: float) -> list[dict[str, Any]]:
-    """One checkpoint for each epoch that was done at Unix time ``now``, newest first."""
-    plan, age, key = life.plan, life.age(now), key_of(job["id"])
+    """Return one checkpoint for each epoch done by Unix time ``now``, newest first."""
+    plan, age, key = life.plan, life.age(now), curve_key(job["id"])
     if plan["ended"] <= plan["validated"]:
         return []
     shown = []
     for step in _checkpoint_steps(life):
-        at = life.age_at(_work(life, step))
+        at = life.age_at(_work_at(life, step))
         if step > plan["reached"] or at > age:
             break
         loss, accuracy, valid_loss, valid_accuracy = metrics(key, step, plan["steps"])
@@ -125,7 +125,7 @@ def checkpoints(job: Job, life: Life, now: float) -> list[dict[str, Any]]:
         shown.append(
             {
                 "object": "fine_tuning.job.checkpoint",
-                "id": identifier("ftckpt_", job["id"], step),
+                "id": stable_id("ftckpt_", job["id"], step),
                 "created_at": life.when(at),
                 "fine_tuned_model_checkpoint": plan["fine_tuned_model"] + ("" if last else f":ckpt-step-{step}"),
                 "fine_tuning_job_id": job["id"],
@@ -136,13 +136,13 @@ def checkpoints(job: Job, life: Life, now: float) -> list[dict[str, Any]]:
     return shown[::-1]
 
 
-def _work(life: Life, step: int) -> float:
-    """Seconds of work after which a step is done; the last one that is reached ends the job."""
+def _work_at(life: Life, step: int) -> float:
+    """Return the seconds of work after which a step is done; the last step that is reached ends the job."""
     plan = life.plan
     return plan["started"] + (plan["ended"] - plan["started"]) * step / max(1, plan["reached"])
 
 
-def _steps(life: Life) -> range:
+def _metric_steps(life: Life) -> range:
     stride = max(1, math.ceil(life.plan["steps"] / MAX_METRICS))
     return range(stride, life.plan["reached"] + 1, stride)
 
@@ -153,9 +153,9 @@ def _checkpoint_steps(life: Life) -> list[int]:
     return [step for step in ends if step <= plan["reached"]] if plan["error"] else ends
 
 
-def _step(job: Job, life: Life, step: int) -> tuple[str, dict[str, Any]]:
+def _metric_event(job: Job, life: Life, step: int) -> tuple[str, dict[str, Any]]:
     steps = life.plan["steps"]
-    loss, accuracy, valid_loss, valid_accuracy = metrics(key_of(job["id"]), step, steps)
+    loss, accuracy, valid_loss, valid_accuracy = metrics(curve_key(job["id"]), step, steps)
     data = {"step": step, "total_steps": steps, "train_loss": loss, "train_mean_token_accuracy": accuracy}
     message = f"Step {step}/{steps}: training loss={loss:.2f}"
     if job.get("validation_file"):

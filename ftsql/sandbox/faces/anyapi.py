@@ -1,4 +1,4 @@
-"""The AnyAPI face: list, create and cancel of jobs of seventeen fields, and errors with the status as their code."""
+"""The AnyAPI face: list, create and cancel, jobs with seventeen fields, and errors with the status as their code."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from ftsql.sandbox.books.books import Books
 from ftsql.sandbox.books.lifecycle import Job
 from ftsql.sandbox.faces import openai_jobs
-from ftsql.sandbox.faces.checks import Rule, whole
-from ftsql.sandbox.faces.face import Call, Face, Refusal, Response, Route, answer
-from ftsql.sandbox.faces.keys import WRONG, bearer
+from ftsql.sandbox.faces.checks import Rule, query_integer
+from ftsql.sandbox.faces.face import Face, Refusal, Request, Response, Route, json_response
+from ftsql.sandbox.faces.keys import WRONG_KEY, bearer_key
 from ftsql.sandbox.faces.openai_bodies import CREATE_JOB
 from ftsql.sandbox.faces.openai_jobs import JOB, JOBS
-from ftsql.sandbox.faces.shapes import only
+from ftsql.sandbox.faces.shapes import pick
 
 FIELDS = (
     *("object", "id", "model", "created_at", "finished_at", "fine_tuned_model", "organization_id", "result_files"),
@@ -35,30 +35,30 @@ TYPES = {
 
 
 def show(job: Job) -> Job:
-    """A job as AnyAPI shows it."""
-    return only(job, FIELDS)
+    """Return a job as AnyAPI shows it."""
+    return pick(job, FIELDS)
 
 
-def list_jobs(books: Books, call: Call) -> Response:
-    limit = whole(call.query, "limit", 20, openai_jobs.MAX_LIMIT)
-    texts, more = openai_jobs.page(books, call, limit, call.query.get("after"))
-    return openai_jobs.listed(openai_jobs.shown(texts, show), more, ids=False)
+def list_jobs(books: Books, request: Request) -> Response:
+    limit = query_integer(request.query, "limit", 20, openai_jobs.MAX_LIMIT)
+    texts, more = openai_jobs.job_page(books, request, limit, request.query.get("after"))
+    return openai_jobs.list_response(openai_jobs.show_jobs(texts, show), more, ids=False)
 
 
-def create_job(books: Books, call: Call) -> Response:
-    return answer(show(openai_jobs.create(books, openai_jobs.read_json(call), CREATE)))
+def create_job(books: Books, request: Request) -> Response:
+    return json_response(show(openai_jobs.create_from_body(books, openai_jobs.read_json(request), CREATE)))
 
 
-def cancel_job(books: Books, call: Call) -> Response:
-    return answer(show(openai_jobs.decide(books, call.params["job_id"], "cancel")))
+def cancel_job(books: Books, request: Request) -> Response:
+    return json_response(show(openai_jobs.decide_job(books, request.params["job_id"], "cancel")))
 
 
-def _admit(headers: Mapping[str, str]) -> None:
-    if bearer(headers) in ("", WRONG):
+def _authenticate(headers: Mapping[str, str]) -> None:
+    if bearer_key(headers) in ("", WRONG_KEY):
         raise Refusal(401, "Invalid or missing API key.")
 
 
-def _error(refusal: Refusal) -> object:
+def _error_body(refusal: Refusal) -> object:
     kind = TYPES.get(refusal.status, "server_error" if refusal.status >= 500 else "bad_request")
     return {"error": {"code": refusal.status, "message": refusal.message, "type": kind, "metadata": {}}}
 
@@ -71,10 +71,10 @@ ANYAPI = Face(
         Route("POST", JOBS, create_job),
         Route("POST", f"{JOB}/cancel", cancel_job),
     ),
-    admit=_admit,
+    authenticate=_authenticate,
     headers=lambda _: {},
-    error=_error,
-    failure=lambda status: Refusal(status, f"The request failed with status {status}."),
+    error_body=_error_body,
+    usual_error=lambda status: Refusal(status, f"The request failed with status {status}."),
     no_route=lambda method, path: Refusal(404, f"There is no {method} {path}."),
     wrong_method=lambda method, path: Refusal(405, f"{method} is not allowed on {path}."),
 )

@@ -1,4 +1,4 @@
-"""The two Azure OpenAI faces: the dated API with words of its own, and v1, which is OpenAI's but for the edges."""
+"""The two Azure OpenAI faces: the dated API, which has its own shapes and errors, and v1, which is almost OpenAI's."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ftsql.sandbox.books.books import Books
 from ftsql.sandbox.books.lifecycle import Job
 from ftsql.sandbox.faces import openai as openai_face
 from ftsql.sandbox.faces import openai_files, openai_jobs
-from ftsql.sandbox.faces.checks import Rule, check, whole
-from ftsql.sandbox.faces.face import Call, Face, Handler, Refusal, Response, Route, answer
-from ftsql.sandbox.faces.keys import WRONG, bearer
+from ftsql.sandbox.faces.checks import Rule, check, query_integer
+from ftsql.sandbox.faces.face import Face, Handler, Refusal, Request, Response, Route, json_response
+from ftsql.sandbox.faces.keys import WRONG_KEY, bearer_key
 from ftsql.sandbox.faces.openai_bodies import CREATE_JOB, OPTIONAL_TEXT
 from ftsql.sandbox.faces.openai_jobs import JOB, JOB_ROUTES, JOBS
-from ftsql.sandbox.faces.shapes import chosen, only, present, reason, renamed, with_status
+from ftsql.sandbox.faces.shapes import failure_message, hyperparameter, pick, rename, with_status, without_nulls
 
 VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-preview)?")
 SUFFIX = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -33,7 +33,7 @@ FIELDS = (
         "seed",
     ),
 )
-# Azure keeps ``created`` for compatibility and never answers with it.
+# Azure's schema has the status ``created`` for compatibility; the service never returns it.
 STATUSES = {"validating_files": "pending", "queued": "pending", "paused": "pending"}
 CREATE: Rule = {
     "type": "object",
@@ -54,7 +54,7 @@ CREATE: Rule = {
 }
 CODES = {
     400: "invalidPayload",
-    401: "401",  # not the service's word: the gateway before it answers so
+    401: "401",  # not a code of the service: the gateway in front of it responds so
     403: "forbidden",
     404: "notFound",
     409: "conflict",
@@ -68,70 +68,72 @@ DENIED = (
 
 
 def show(job: Job) -> Job:
-    """A job as the dated API shows it: what is not there is absent, and -1 stands for "auto"."""
+    """Return a job as the dated API shows it: null fields are absent, and -1 stands for "auto"."""
     names = ("n_epochs", "batch_size", "learning_rate_multiplier")
-    numbers = {"n_epochs": -1} | present({name: chosen(job, name) for name in names})
-    plain = renamed(job, {"user_provided_suffix": "suffix"}) | {"hyperparameters": numbers}
-    plain["error"] = job.get("error") if reason(job) else None
-    return present(only(with_status({**plain, "result_files": plain.get("result_files") or None}, STATUSES), FIELDS))
+    numbers = {"n_epochs": -1} | without_nulls({name: hyperparameter(job, name) for name in names})
+    plain = rename(job, {"user_provided_suffix": "suffix"}) | {"hyperparameters": numbers}
+    plain["error"] = job.get("error") if failure_message(job) else None
+    return without_nulls(
+        pick(with_status({**plain, "result_files": plain.get("result_files") or None}, STATUSES), FIELDS)
+    )
 
 
 def _dated(handler: Handler) -> Handler:
-    """The handler behind the check of the api-version; a decision that a status forbids is a conflict."""
+    """Return the handler with a check of api-version; a decision that the job's status forbids becomes a 409."""
 
-    def checked(books: Books, call: Call) -> Response:
-        if not VERSION.fullmatch(call.query.get("api-version", "")):
+    def checked(books: Books, request: Request) -> Response:
+        if not VERSION.fullmatch(request.query.get("api-version", "")):
             raise Refusal(404, "Resource not found", code="404")
         try:
-            return handler(books, call)
+            return handler(books, request)
         except openai_jobs.WrongState as refusal:
             raise Refusal(409, refusal.message) from None
 
     return checked
 
 
-def list_jobs(books: Books, call: Call) -> Response:
-    limit = whole(call.query, "limit", 20, openai_jobs.MAX_LIMIT)
-    texts, more = openai_jobs.page(books, call, limit, call.query.get("after"))
-    return answer({"has_more": more, "data": openai_jobs.shown(texts, show), "object": "list"})
+def list_jobs(books: Books, request: Request) -> Response:
+    limit = query_integer(request.query, "limit", 20, openai_jobs.MAX_LIMIT)
+    texts, more = openai_jobs.job_page(books, request, limit, request.query.get("after"))
+    return json_response({"has_more": more, "data": openai_jobs.show_jobs(texts, show), "object": "list"})
 
 
-def create_job(books: Books, call: Call) -> Response:
-    body = openai_jobs.read_json(call)
+def create_job(books: Books, request: Request) -> Response:
+    body = openai_jobs.read_json(request)
     check(body, CREATE)
     if body.get("suffix") is not None and not SUFFIX.fullmatch(body["suffix"]):
         message = "The suffix can contain up to 40 characters (a-z, A-Z, 0-9, - and _)."
         raise Refusal(400, message, param="suffix")
     given: dict[str, Any] = body.get("hyperparameters") or {}
     given = {name: "auto" if value == -1 else value for name, value in given.items()}
-    job = openai_jobs.create(books, {**body, "hyperparameters": given})
-    location = f"http://{call.headers.get('host', '')}{call.path}/{job['id']}"
-    return answer(show(job), 201, {"location": location})
+    job = openai_jobs.create_from_body(books, {**body, "hyperparameters": given})
+    location = f"http://{request.headers.get('host', '')}{request.path}/{job['id']}"
+    return json_response(show(job), 201, {"location": location})
 
 
-def retrieve_job(books: Books, call: Call) -> Response:
-    return answer(show(openai_jobs.find(books, call.params["job_id"])))
+def retrieve_job(books: Books, request: Request) -> Response:
+    return json_response(show(openai_jobs.find_job(books, request.params["job_id"])))
 
 
-def cancel_job(books: Books, call: Call) -> Response:
-    return answer(show(openai_jobs.decide(books, call.params["job_id"], "cancel")))
+def cancel_job(books: Books, request: Request) -> Response:
+    return json_response(show(openai_jobs.decide_job(books, request.params["job_id"], "cancel")))
 
 
-def delete_job(books: Books, call: Call) -> Response:
-    openai_jobs.find(books, call.params["job_id"])
-    books.jobs.remove(call.params["job_id"])
+def delete_job(books: Books, request: Request) -> Response:
+    openai_jobs.find_job(books, request.params["job_id"])
+    books.jobs.remove(request.params["job_id"])
     return Response(204, b"")
 
 
-def _admit(find: Callable[[Mapping[str, str]], str]) -> Callable[[Mapping[str, str]], None]:
-    def admit(headers: Mapping[str, str]) -> None:
-        if find(headers) in ("", WRONG):
+def _authenticate(find: Callable[[Mapping[str, str]], str]) -> Callable[[Mapping[str, str]], None]:
+    def authenticate(headers: Mapping[str, str]) -> None:
+        if find(headers) in ("", WRONG_KEY):
             raise Refusal(401, DENIED)
 
-    return admit
+    return authenticate
 
 
-def _error(refusal: Refusal) -> object:
+def _error_body(refusal: Refusal) -> object:
     known = CODES.get(refusal.status, "internalFailure" if refusal.status >= 500 else "invalidPayload")
     code = "404" if refusal.code == "404" else known
     return {"error": {"code": code, "message": refusal.message}}
@@ -156,10 +158,10 @@ AZURE = Face(
             ("GET", f"{JOB}/checkpoints", openai_jobs.list_checkpoints),
         )
     ),
-    admit=_admit(lambda headers: headers.get("api-key", "")),
+    authenticate=_authenticate(lambda headers: headers.get("api-key", "")),
     headers=_headers,
-    error=_error,
-    failure=lambda status: Refusal(status, f"The request failed with status {status}."),
+    error_body=_error_body,
+    usual_error=lambda status: Refusal(status, f"The request failed with status {status}."),
     no_route=lambda method, path: Refusal(404, "Resource not found", code="404"),
     wrong_method=lambda method, path: Refusal(405, f"{method} is not allowed on {path}."),
 )
@@ -172,10 +174,10 @@ AZURE_V1 = Face(
         *JOB_ROUTES,
         *openai_files.ROUTES,
     ),
-    admit=_admit(lambda headers: headers.get("api-key", "") or bearer(headers)),
+    authenticate=_authenticate(lambda headers: headers.get("api-key", "") or bearer_key(headers)),
     headers=_headers,
-    error=openai_face.error,
-    failure=openai_face.failure,
+    error_body=openai_face.error_body,
+    usual_error=openai_face.usual_error,
     no_route=lambda method, path: Refusal(404, "Resource not found", code="404"),
     wrong_method=openai_face.wrong_method,
 )

@@ -1,6 +1,6 @@
-"""Checks of request bodies against rules that are data, with messages in the words of OpenAI's API.
+"""Checks request bodies and queries against rules, with the error messages of OpenAI's API.
 
-A rule is a dict in JSON Schema's vocabulary, narrowed to what these bodies need; the first breach ends it.
+A rule is a dict in the vocabulary of JSON Schema, reduced to what these bodies need. A check ends at the first error.
 """
 
 from __future__ import annotations
@@ -23,20 +23,17 @@ NOUNS = {
 
 
 def check(value: object, rule: Rule, path: str = "") -> None:
-    """Raises Refusal (400) at the first breach of ``rule``. ``path``: where ``value`` stands, as in a.b[0].
+    """Raise Refusal (400) if ``value`` violates ``rule``. ``path``: its position in the body, as in a.b[0].
 
-    ``auto`` allows the word besides a number; ``nullable`` allows null; ``extra`` allows unknown keys;
-    ``variants`` picks the rule of an object by its ``type``.
+    A rule may have keys that JSON Schema lacks: ``auto`` also allows "auto"; ``nullable`` allows null; ``extra``
+    allows unknown keys; ``variants`` has a rule for each ``type`` of an object; ``above`` is an exclusive minimum;
+    ``values`` is the rule of each value of an object, and ``maxKey`` the maximum length of its keys.
     """
-    kind = _kind(value)
-    if kind == "null" and rule.get("nullable"):
+    if value is None and rule.get("nullable"):
         return
-    if rule.get("auto") and value == "auto":
+    if value == "auto" and rule.get("auto"):
         return
-    wanted = rule["type"]
-    if kind != wanted and not (wanted == "number" and kind == "integer"):
-        expected = f"one of {NOUNS[wanted]} or 'auto'" if rule.get("auto") else NOUNS[wanted]
-        raise _wrong(path, "type", f"expected {expected}, but got {NOUNS[kind]} instead.", "invalid_type")
+    _check_type(value, rule, path)
     if isinstance(value, dict):
         _check_object(value, rule, path)
     elif isinstance(value, list):
@@ -44,13 +41,22 @@ def check(value: object, rule: Rule, path: str = "") -> None:
         for place, item in enumerate(value):
             check(item, rule["items"], f"{path}[{place}]")
     elif isinstance(value, str):
-        if "enum" in rule and value not in rule["enum"]:
-            raise Refusal(
-                400, f"Invalid value: '{value}'. {_supported(rule['enum'])}", param=path, code="invalid_value"
-            )
-        _check_size(len(value), rule.get("minLength"), rule.get("maxLength"), path, "string", "a string")
+        _check_string(value, rule, path)
     elif isinstance(value, (int, float)):
         _check_range(value, rule, path)
+
+
+def _check_type(value: object, rule: Rule, path: str) -> None:
+    kind, wanted = _json_type(value), rule["type"]
+    if kind != wanted and not (wanted == "number" and kind == "integer"):
+        expected = f"one of {NOUNS[wanted]} or 'auto'" if rule.get("auto") else NOUNS[wanted]
+        raise _invalid(path, "type", f"expected {expected}, but got {NOUNS[kind]} instead.", "invalid_type")
+
+
+def _check_string(value: str, rule: Rule, path: str) -> None:
+    if "enum" in rule and value not in rule["enum"]:
+        raise Refusal(400, f"Invalid value: '{value}'. {_supported(rule['enum'])}", param=path, code="invalid_value")
+    _check_size(len(value), rule.get("minLength"), rule.get("maxLength"), path, "string", "a string")
 
 
 def _check_object(value: dict[str, Any], rule: Rule, path: str) -> None:
@@ -110,27 +116,27 @@ def _check_range(value: float, rule: Rule, path: str) -> None:
     raise Refusal(400, f"Invalid '{path}': {kind} {words}. {detail}", param=path, code=f"{kind}_{side}_value")
 
 
-def whole(query: Mapping[str, str], name: str, default: int, most: int) -> int:
-    """A query's number between 1 and ``most``. Raises Refusal."""
+def query_integer(query: Mapping[str, str], name: str, default: int, most: int) -> int:
+    """Return the query's integer, which must be between 1 and ``most``. Raises Refusal."""
     text = query.get(name)
     if text is None:
         return default
     try:
         value = int(text)
     except ValueError:
-        raise _wrong(name, "type", "expected an integer, but got a string instead.", "invalid_type") from None
+        raise _invalid(name, "type", "expected an integer, but got a string instead.", "invalid_type") from None
     check(value, {"type": "integer", "minimum": 1, "maximum": most}, name)
     return value
 
 
-def one_of(query: Mapping[str, str], name: str, values: Sequence[str]) -> str:
-    """A query's word out of ``values``, the first when it is absent. Raises Refusal."""
+def query_choice(query: Mapping[str, str], name: str, values: Sequence[str]) -> str:
+    """Return the query's string, which must be one of ``values``; the first if it is absent. Raises Refusal."""
     value = query.get(name, values[0])
     check(value, {"type": "string", "enum": values}, name)
     return value
 
 
-def _kind(value: object) -> str:
+def _json_type(value: object) -> str:
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -140,7 +146,7 @@ def _kind(value: object) -> str:
     return {float: "number", str: "string", list: "array", dict: "object"}[type(value)]
 
 
-def _wrong(path: str, what: str, detail: str, code: str) -> Refusal:
+def _invalid(path: str, what: str, detail: str, code: str) -> Refusal:
     where = f" for '{path}'" if path else ""
     return Refusal(400, f"Invalid {what}{where}: {detail}", param=path or None, code=code)
 

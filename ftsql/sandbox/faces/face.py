@@ -1,6 +1,6 @@
-"""A face: one provider's paths, shapes and errors over the books, as data.
+"""The types of a face: one provider's routes, authentication, headers and errors, as data.
 
-A handler answers with something to send or raises Refusal; only the face knows how either looks.
+A handler returns a response or raises Refusal; the face turns a refusal into the provider's error response.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """One request, as a handler sees it. ``lie`` and ``accepted_by`` come from faults, for job lists only."""
+class Request:
+    """One request, as a handler sees it. Faults set ``lie`` and ``accepted_by``, for job lists only."""
 
     method: str
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]  # names in lower case
     body: bytes
-    params: Mapping[str, str] = field(default_factory=dict)  # what the path's {names} matched
+    params: Mapping[str, str] = field(default_factory=dict)  # the parts of the path that matched {names}
     form: Mapping[str, str | Upload] | None = None
     lie: str | None = None
-    accepted_by: float | None = None  # Unix time
+    accepted_by: float | None = None  # Unix time; a list hides the jobs accepted later
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One response, body and all."""
+    """One response with its whole body."""
 
     status: int
     body: bytes
@@ -49,7 +49,7 @@ class Response:
 
 
 class Refusal(Exception):
-    """An error answer, before the face gives it its form."""
+    """An error that a handler raises; the face turns it into a response."""
 
     def __init__(
         self,
@@ -70,14 +70,15 @@ class Refusal(Exception):
         self.headers = headers or {}
 
 
-Handler = Callable[[Books, Call], Response]
+Handler = Callable[[Books, Request], Response]
 
 
 @dataclass(frozen=True)
 class Route:
-    """A method and a path below the face's prefix, with its handler. ``lists_jobs``: lies and lag apply.
+    """A method and a path below the face's prefix, with its handler.
 
-    ``{name}`` in the path matches one segment, ``{name:path}`` any number of them; the first route that fits is taken.
+    ``{name}`` in the path matches one segment, ``{name:path}`` one or more; the first matching route is taken.
+    ``lists_jobs``: whether lies and lags of faults apply.
     """
 
     method: str
@@ -87,27 +88,27 @@ class Route:
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
-        """Matches a path as it was sent, still percent-encoded."""
+        """The pattern that matches a path as sent, still percent-encoded."""
         whole = re.sub(r"\{(\w+):path\}", r"(?P<\1>.+)", self.path)
         return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", whole) + r"\Z")
 
 
 @dataclass(frozen=True)
 class Face:
-    """One provider's API. ``admit`` raises Refusal for credentials that are not accepted."""
+    """One provider's API. ``authenticate`` takes the request's headers and raises Refusal if it rejects the key."""
 
     name: str
     prefix: str
     routes: tuple[Route, ...]
-    admit: Callable[[Mapping[str, str]], None]
-    headers: Callable[[float], dict[str, str]]  # of every answer, from the milliseconds that it took
-    error: Callable[[Refusal], object]  # the body of an error answer
-    failure: Callable[[int], Refusal]  # the usual error of an HTTP status
+    authenticate: Callable[[Mapping[str, str]], None]
+    headers: Callable[[float], dict[str, str]]  # of each response, from the milliseconds that it took
+    error_body: Callable[[Refusal], object]  # the body of an error response
+    usual_error: Callable[[int], Refusal]  # the usual error of an HTTP status
     no_route: Callable[[str, str], Refusal]  # from method and path
     wrong_method: Callable[[str, str], Refusal]
 
     def route(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
-        """The route of a path as it was sent, and its parameters decoded. Raises Refusal."""
+        """Return the route of a path as sent, and its decoded parameters. Raises Refusal if no route matches."""
         known = False
         for route in self.routes if path.startswith(f"{self.prefix}/") else ():
             if match := route.pattern.match(path, len(self.prefix)):
@@ -116,11 +117,11 @@ class Face:
                 known = True
         raise (self.wrong_method if known else self.no_route)(method, path)
 
-    def refused(self, refusal: Refusal) -> Response:
-        """A refusal in the face's form."""
-        return answer(self.error(refusal), refusal.status, refusal.headers)
+    def error_response(self, refusal: Refusal) -> Response:
+        """Return the provider's response for a refusal."""
+        return json_response(self.error_body(refusal), refusal.status, refusal.headers)
 
 
-def answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """An answer with a JSON body."""
+def json_response(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a response with a JSON body."""
     return Response(status, dumps(value).encode(), headers or {})

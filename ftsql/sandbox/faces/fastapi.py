@@ -1,4 +1,4 @@
-"""FastAPI's way with bodies and queries: pydantic models, and 422 with every breach in ``detail``."""
+"""Reads bodies and queries as FastAPI does: with pydantic models, and a 422 that lists all errors in ``detail``."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ftsql.sandbox.faces.face import Call, Refusal
+from ftsql.sandbox.faces.face import Refusal, Request
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class Detailed(Refusal):
-    """A refusal of the framework, which has nothing but ``detail`` in its body."""
+class DetailRefusal(Refusal):
+    """A refusal of the framework, whose body has only ``detail``."""
 
     def __init__(self, status: int, detail: object) -> None:
         super().__init__(status, str(detail))
         self.detail = detail
 
 
-def read_body(call: Call, model: type[Model]) -> Model:
-    """The request's body as a model. Raises Detailed (422)."""
-    if not call.body:
-        raise Detailed(422, [{"type": "missing", "loc": ["body"], "msg": "Field required", "input": None}])
+def read_body(request: Request, model: type[Model]) -> Model:
+    """Return the request's body as a model. Raises DetailRefusal (422)."""
+    if not request.body:
+        raise DetailRefusal(422, [{"type": "missing", "loc": ["body"], "msg": "Field required", "input": None}])
     try:
-        value = json.loads(call.body)
+        value = json.loads(request.body)
     except (ValueError, RecursionError) as error:
         place = getattr(error, "pos", 0)
         context = {"error": getattr(error, "msg", "Expecting value")}
@@ -36,13 +36,13 @@ def read_body(call: Call, model: type[Model]) -> Model:
             "input": {},
             "ctx": context,
         }
-        raise Detailed(422, [found]) from None
+        raise DetailRefusal(422, [found]) from None
     return _valid(value, model, "body")
 
 
-def read_query(call: Call, model: type[Model]) -> Model:
-    """The request's query as a model. Raises Detailed (422)."""
-    return _valid(dict(call.query), model, "query")
+def read_query(request: Request, model: type[Model]) -> Model:
+    """Return the request's query as a model. Raises DetailRefusal (422)."""
+    return _valid(dict(request.query), model, "query")
 
 
 def _valid(value: object, model: type[Model], where: str) -> Model:
@@ -53,5 +53,5 @@ def _valid(value: object, model: type[Model], where: str) -> Model:
         for breach in shown:
             breach["loc"] = [where, *breach["loc"]]
             if where == "query" and breach["type"] == "missing":
-                breach["input"] = None  # the parameters of a query are checked one by one
-        raise Detailed(422, shown) from None
+                breach["input"] = None  # FastAPI checks the parameters of a query one by one
+        raise DetailRefusal(422, shown) from None

@@ -1,13 +1,13 @@
-"""API keys in requests: where faces look for one. Any key is good but ``wrong``."""
+"""API keys in requests. The faces accept any key except ``wrong``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-WRONG = "wrong"
+WRONG_KEY = "wrong"
 
 
-def bearer(headers: Mapping[str, str]) -> str:
-    """The key after ``Bearer``; "" when there is none."""
+def bearer_key(headers: Mapping[str, str]) -> str:
+    """Return the key after ``Bearer`` in the authorization header; "" if there is none."""
     scheme, _, key = headers.get("authorization", "").partition(" ")
     return key.strip() if scheme.lower() == "bearer" else ""

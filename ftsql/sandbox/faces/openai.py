@@ -1,4 +1,4 @@
-"""The OpenAI face: its paths under /v1, its keys, headers and errors; the checkpoint permissions' handlers."""
+"""The OpenAI face: its routes below /v1, keys, headers and errors, and the handlers of checkpoint permissions."""
 
 from __future__ import annotations
 
@@ -7,63 +7,71 @@ from collections.abc import Mapping
 
 from ftsql.sandbox.books.books import Books
 from ftsql.sandbox.faces import openai_files
-from ftsql.sandbox.faces.checks import check, one_of, whole
-from ftsql.sandbox.faces.face import Call, Face, Refusal, Response, Route, answer
-from ftsql.sandbox.faces.keys import WRONG, bearer
+from ftsql.sandbox.faces.checks import check, query_choice, query_integer
+from ftsql.sandbox.faces.face import Face, Refusal, Request, Response, Route, json_response
+from ftsql.sandbox.faces.keys import WRONG_KEY, bearer_key
 from ftsql.sandbox.faces.openai_bodies import CREATE_PERMISSION
-from ftsql.sandbox.faces.openai_jobs import JOB_ROUTES, JOBS, create_job, list_jobs, listed, read_json, unknown_cursor
+from ftsql.sandbox.faces.openai_jobs import (
+    JOB_ROUTES,
+    JOBS,
+    create_job,
+    list_jobs,
+    list_response,
+    read_json,
+    unknown_cursor,
+)
 
 PERMISSIONS = "/fine_tuning/checkpoints/{checkpoint}/permissions"
 
 
-def _checkpoint(books: Books, call: Call) -> str:
-    """The path's checkpoint or fine-tuned model. Raises Refusal when no job has made it."""
-    name = call.params["checkpoint"]
-    books.jobs.settle()
+def _checkpoint(books: Books, request: Request) -> str:
+    """Return the path's checkpoint or fine-tuned model. Raises Refusal if no job has created it."""
+    name = request.params["checkpoint"]
+    books.jobs.store_finished()
     if books.models.get(name.partition(":ckpt-step-")[0]) is None:
         raise Refusal(404, f"Could not find checkpoint: {name}", param="fine_tuned_model_checkpoint")
     return name
 
 
-def list_permissions(books: Books, call: Call) -> Response:
-    query = call.query
-    limit = whole(query, "limit", 10, 100)
-    oldest_first = one_of(query, "order", ("descending", "ascending")) == "ascending"
-    checkpoint = _checkpoint(books, call)
+def list_permissions(books: Books, request: Request) -> Response:
+    query = request.query
+    limit = query_integer(query, "limit", 10, 100)
+    oldest_first = query_choice(query, "order", ("descending", "ascending")) == "ascending"
+    checkpoint = _checkpoint(books, request)
     found = books.permissions.page(
         checkpoint, query.get("project_id"), query.get("after"), limit, oldest_first=oldest_first
     )
     if found is None:
         raise unknown_cursor("permission", query.get("after"))
-    return listed(*found, ids=True)
+    return list_response(*found, ids=True)
 
 
-def create_permission(books: Books, call: Call) -> Response:
-    body = read_json(call)
+def create_permission(books: Books, request: Request) -> Response:
+    body = read_json(request)
     check(body, CREATE_PERMISSION)
-    return listed(books.permissions.grant(_checkpoint(books, call), body["project_ids"]), False, ids=True)
+    return list_response(books.permissions.grant(_checkpoint(books, request), body["project_ids"]), False, ids=True)
 
 
-def delete_permission(books: Books, call: Call) -> Response:
-    name = call.params["permission_id"]
-    if not books.permissions.revoke(call.params["checkpoint"], name):
+def delete_permission(books: Books, request: Request) -> Response:
+    name = request.params["permission_id"]
+    if not books.permissions.revoke(request.params["checkpoint"], name):
         raise Refusal(404, f"Could not find permission: {name}", param="permission_id")
-    return answer({"object": "checkpoint.permission", "id": name, "deleted": True})
+    return json_response({"object": "checkpoint.permission", "id": name, "deleted": True})
 
 
-def admit(headers: Mapping[str, str]) -> None:
-    """Lets any key in but ``wrong``. Raises Refusal (401)."""
-    key = bearer(headers)
+def authenticate(headers: Mapping[str, str]) -> None:
+    """Raise Refusal (401) if there is no key, or the key is ``wrong``."""
+    key = bearer_key(headers)
     if not key:
         message = "You didn't provide an API key. Provide it in an Authorization header: Bearer YOUR_KEY."
         raise Refusal(401, message)
-    if key == WRONG:
+    if key == WRONG_KEY:
         message = "Incorrect API key provided: *****. Any other key is accepted by the sandbox."
         raise Refusal(401, message, code="invalid_api_key")
 
 
 def headers(milliseconds: float) -> dict[str, str]:
-    """What every answer of OpenAI carries."""
+    """Return the headers of each response of OpenAI."""
     return {
         "x-request-id": f"req_{uuid.uuid4().hex}",
         "openai-processing-ms": str(round(milliseconds)),
@@ -75,8 +83,8 @@ def headers(milliseconds: float) -> dict[str, str]:
     }
 
 
-def failure(status: int) -> Refusal:
-    """The usual error of a status, in OpenAI's words."""
+def usual_error(status: int) -> Refusal:
+    """Return OpenAI's usual error of a status."""
     known = {
         401: Refusal(401, "Incorrect API key provided: *****.", code="invalid_api_key"),
         429: Refusal(429, "Rate limit reached for requests.", code="rate_limit_exceeded", kind="requests"),
@@ -90,8 +98,8 @@ def failure(status: int) -> Refusal:
     return Refusal(status, f"The request was refused with status {status}.")
 
 
-def error(refusal: Refusal) -> dict[str, dict[str, object]]:
-    """An error body in OpenAI's form."""
+def error_body(refusal: Refusal) -> dict[str, dict[str, object]]:
+    """Return an error body as OpenAI's API has it."""
     shown: dict[str, object] = {
         "message": refusal.message,
         "type": refusal.kind,
@@ -102,12 +110,12 @@ def error(refusal: Refusal) -> dict[str, dict[str, object]]:
 
 
 def no_route(method: str, path: str) -> Refusal:
-    """The refusal of a path that the API does not have."""
+    """Return the refusal of a path that the API does not have."""
     return Refusal(404, f"Invalid URL ({method} {path})")
 
 
 def wrong_method(method: str, path: str) -> Refusal:
-    """The refusal of a method on a path that knows others."""
+    """Return the refusal of a method on a path that has other methods."""
     hint = "(HINT: Perhaps you meant to use a different HTTP method?)"
     return Refusal(405, f"Not allowed to {method} on {path} {hint}", code="method_not_supported")
 
@@ -124,10 +132,10 @@ OPENAI = Face(
         Route("DELETE", f"{PERMISSIONS}/{{permission_id}}", delete_permission),
         *openai_files.ROUTES,
     ),
-    admit=admit,
+    authenticate=authenticate,
     headers=headers,
-    error=error,
-    failure=failure,
+    error_body=error_body,
+    usual_error=usual_error,
     no_route=no_route,
     wrong_method=wrong_method,
 )

@@ -1,6 +1,6 @@
-"""What OpenAI's API takes in its request bodies, as rules for ``checks``.
+"""The request bodies of OpenAI's API, as rules for ``checks``.
 
-From OpenAI's OpenAPI file of 2026-08-21: CreateFineTuningJobRequest and what it refers to.
+Source: CreateFineTuningJobRequest and the schemas it refers to, in OpenAI's OpenAPI file of 2026-08-21.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ METHOD: Rule = _object(
             {
                 "grader": {"type": "object", "variants": GRADERS},
                 "hyperparameters": _object(REINFORCEMENT_HYPERPARAMETERS),
-                "response_format": ANYTHING_IN,  # in OpenAI's example, not in its schema
+                "response_format": ANYTHING_IN,  # in OpenAI's example, but not in its schema
             },
             ("grader",),
         ),

@@ -1,6 +1,6 @@
-"""The OpenAI face's handlers of fine-tuning jobs, and the steps of them that other faces take too.
+"""The OpenAI face's handlers of fine-tuning jobs, and the functions that they share with other faces.
 
-The books hold jobs in OpenAI's own shape, so these handlers send them as they are; refusals are in OpenAI's words.
+The books store jobs in OpenAI's shape, so these handlers send them unchanged; refusals have OpenAI's messages.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from ftsql.sandbox.books.books import Books
 from ftsql.sandbox.books.jobs import NotAllowed, UnknownCursor
 from ftsql.sandbox.books.lifecycle import FINAL, Job
 from ftsql.sandbox.books.training import checkpoints, events
-from ftsql.sandbox.faces.checks import Rule, check, whole
-from ftsql.sandbox.faces.face import Call, Handler, Refusal, Response, Route, answer
+from ftsql.sandbox.faces.checks import Rule, check, query_integer
+from ftsql.sandbox.faces.face import Handler, Refusal, Request, Response, Route, json_response
 from ftsql.sandbox.faces.openai_bodies import CREATE_JOB
 
 JOBS = "/fine_tuning/jobs"
@@ -30,14 +30,16 @@ MAX_LIMIT = 100
 
 
 class WrongState(Refusal):
-    """A decision that the job's status does not allow."""
+    """The refusal of a decision that the job's status does not allow."""
 
 
-def read_json(call: Call) -> dict[str, Any]:
-    """The request's JSON object. Raises Refusal for anything else."""
+def read_json(request: Request) -> dict[str, Any]:
+    """Return the request's JSON object. Raises Refusal if the body is anything else."""
     try:
-        value = json.loads(call.body)
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()  # Python reads NaN and half a surrogate pair
+        value = json.loads(request.body)
+        json.dumps(
+            value, ensure_ascii=False, allow_nan=False
+        ).encode()  # json.loads accepts NaN and unpaired surrogates
     except (ValueError, RecursionError):
         raise Refusal(400, "We could not parse the JSON body of your request.") from None
     if not isinstance(value, dict):
@@ -45,8 +47,8 @@ def read_json(call: Call) -> dict[str, Any]:
     return value
 
 
-def create(books: Books, body: Mapping[str, Any], rule: Rule = CREATE_JOB) -> Job:
-    """Creates the job that a body asks for, on a known model and uploaded files. Raises Refusal."""
+def create_from_body(books: Books, body: Mapping[str, Any], rule: Rule = CREATE_JOB) -> Job:
+    """Create the job that a body asks for, on a known model and uploaded files. Raises Refusal."""
     check(body, rule)
     model = books.models.trainable(body["model"])
     if model is None:
@@ -65,25 +67,25 @@ def create(books: Books, body: Mapping[str, Any], rule: Rule = CREATE_JOB) -> Jo
         if file["purpose"] != "fine-tune":
             message = f"invalid {name}: {body[name]} has purpose '{file['purpose']}', expected 'fine-tune'"
             raise Refusal(400, message, param=name)
-    return books.jobs.create({**_requested(body), "model": model})
+    return books.jobs.create({**_job_fields(body), "model": model})
 
 
 def create_on_storage(books: Books, body: Mapping[str, Any], **shown: Any) -> Job:
-    """Creates a job on any model and on files by any name: the user's own storage holds good examples there.
+    """Create a job on any model and on files with any name, which stand for valid examples in the user's own storage.
 
-    ``shown``: fields besides OpenAI's that the job keeps.
+    ``shown``: further fields that the job keeps.
     """
     kind = (body.get("method") or {}).get("type", "supervised")
     for name in ("training_file", "validation_file"):
         if body.get(name):
             filename = body[name].rpartition("/")[2]
-            books.files.add_made_up(body[name], int(time.time()), filename, 100, kind)
+            books.files.add_examples(body[name], int(time.time()), filename, 100, kind)
     model = books.models.trainable(body["model"]) or body["model"]
-    return books.jobs.create({**_requested(body), **shown, "model": model})
+    return books.jobs.create({**_job_fields(body), **shown, "model": model})
 
 
-def _requested(body: Mapping[str, Any]) -> Job:
-    """What the new job shows of the request; ``...`` stands for a field that it does not show."""
+def _job_fields(body: Mapping[str, Any]) -> Job:
+    """Return the fields of the new job that the request determines; ``...`` stands for a field that is absent."""
     method = body.get("method") or {"type": "supervised"}
     kind = method["type"]
     inner = method.get(kind) or {}
@@ -101,39 +103,39 @@ def _requested(body: Mapping[str, Any]) -> Job:
     }
 
 
-def page(
-    books: Books, call: Call, limit: int | None, after: str | None, filters: Mapping[str, Any] | None = None
+def job_page(
+    books: Books, request: Request, limit: int | None, after: str | None, filters: Mapping[str, Any] | None = None
 ) -> tuple[list[str], bool]:
-    """The jobs of one page as JSON texts, and whether there are more, with the lies of faults.
+    """Return the jobs of one page as JSON, and whether there are more. The lies of faults apply.
 
-    ``filters``: what ``Jobs.page`` takes besides. Raises Refusal for an unknown cursor.
+    ``filters``: further arguments of ``Jobs.page``. Raises Refusal for an unknown cursor.
     """
-    wanted = {**(filters or {}), "accepted_by": call.accepted_by}
-    after = None if call.lie == "repeat_page" else after
+    wanted = {**(filters or {}), "accepted_by": request.accepted_by}
+    after = None if request.lie == "repeat_page" else after
     try:
-        return books.jobs.page(after, limit, oldest_first=call.lie == "oldest_first", **wanted)
+        return books.jobs.page(after, limit, oldest_first=request.lie == "oldest_first", **wanted)
     except UnknownCursor:
-        if call.lie == "silent_unknown_after":
+        if request.lie == "silent_unknown_after":
             return [], False
-        if call.lie == "restart_unknown_after":
+        if request.lie == "restart_unknown_after":
             return books.jobs.page(None, limit, **wanted)
         raise unknown_cursor("fine-tuning job", after) from None
 
 
-def shown(texts: Iterable[str], show: Callable[[Job], Job]) -> list[Job]:
-    """The jobs of a page as another provider shows them."""
+def show_jobs(texts: Iterable[str], show: Callable[[Job], Job]) -> list[Job]:
+    """Return the jobs of a page in another provider's shape."""
     return [show(json.loads(text)) for text in texts]
 
 
-def find(books: Books, job_id: str) -> Job:
-    """The job of that id. Raises Refusal (404)."""
+def find_job(books: Books, job_id: str) -> Job:
+    """Return the job with that id. Raises Refusal (404) if there is none."""
     job = books.jobs.get(job_id)
     if job is None:
         raise _unknown_job(job_id)
     return job
 
 
-def decide(books: Books, job_id: str, what: str) -> Job:
+def decide_job(books: Books, job_id: str, what: str) -> Job:
     """The job after that decision about it. Raises Refusal (404), WrongState."""
     try:
         job = books.jobs.decide(job_id, what)
@@ -154,82 +156,84 @@ def _unknown_job(job_id: str) -> Refusal:
 
 
 def unknown_cursor(noun: str, after: str | None) -> Refusal:
-    """The refusal of an ``after`` that names nothing."""
+    """Return the refusal of an unknown ``after``."""
     return Refusal(404, f"Could not find {noun} for cursor: {after}", param="after")
 
 
-def listed(things: list[dict[str, Any]], more: bool, *, ids: bool) -> Response:
-    """A list in OpenAI's form; ``ids`` adds the first and the last."""
+def list_response(things: list[dict[str, Any]], more: bool, *, ids: bool) -> Response:
+    """Return a list as OpenAI's API has it; ``ids`` adds the first and the last id."""
     ends = {"first_id": things[0]["id"], "last_id": things[-1]["id"]} if things else {"first_id": None, "last_id": None}
-    return answer({"object": "list", "data": things, **(ends if ids else {}), "has_more": more})
+    return json_response({"object": "list", "data": things, **(ends if ids else {}), "has_more": more})
 
 
-def create_job(books: Books, call: Call) -> Response:
-    return answer(create(books, read_json(call)))
+def create_job(books: Books, request: Request) -> Response:
+    return json_response(create_from_body(books, read_json(request)))
 
 
-def list_jobs(books: Books, call: Call) -> Response:
-    limit = whole(call.query, "limit", 20, MAX_LIMIT)
+def list_jobs(books: Books, request: Request) -> Response:
+    limit = query_integer(request.query, "limit", 20, MAX_LIMIT)
     pairs = {
         name[len("metadata[") : -1]: value
-        for name, value in call.query.items()
+        for name, value in request.query.items()
         if name.startswith("metadata[") and name.endswith("]")
     }
-    literal = call.query.get("metadata")
+    literal = request.query.get("metadata")
     if literal not in (None, "null") or (pairs and literal):
         raise Refusal(400, "Invalid 'metadata': use metadata[key]=value, or metadata=null.", param="metadata")
     filters = {"metadata": pairs, "without_metadata": literal == "null"}
-    return joined(*page(books, call, limit, call.query.get("after"), filters))
+    return job_list_response(*job_page(books, request, limit, request.query.get("after"), filters))
 
 
-def list_jobs_unfiltered(books: Books, call: Call) -> Response:
-    """The job list of the APIs that know ``after`` and ``limit`` alone, in OpenAI's form."""
-    return joined(*page(books, call, whole(call.query, "limit", 20, MAX_LIMIT), call.query.get("after")))
+def list_jobs_unfiltered(books: Books, request: Request) -> Response:
+    """Return OpenAI's job list for the APIs that take only ``after`` and ``limit``."""
+    return job_list_response(
+        *job_page(books, request, query_integer(request.query, "limit", 20, MAX_LIMIT), request.query.get("after"))
+    )
 
 
-def joined(texts: list[str], more: bool) -> Response:
-    """A job list in OpenAI's form, from the jobs' JSON texts."""
+def job_list_response(texts: list[str], more: bool) -> Response:
+    """Return a job list as OpenAI's API has it, from the JSON of each job."""
     body = f'{{"object":"list","data":[{",".join(texts)}],"has_more":{"true" if more else "false"}}}'
     return Response(200, body.encode())
 
 
-def retrieve_job(books: Books, call: Call) -> Response:
-    return answer(find(books, call.params["job_id"]))
+def retrieve_job(books: Books, request: Request) -> Response:
+    return json_response(find_job(books, request.params["job_id"]))
 
 
-def deciding(what: str) -> Handler:
-    """The handler of a decision."""
-    return lambda books, call: answer(decide(books, call.params["job_id"], what))
+def decision_handler(what: str) -> Handler:
+    """Return the handler of a decision."""
+    return lambda books, request: json_response(decide_job(books, request.params["job_id"], what))
 
 
-def list_events(books: Books, call: Call) -> Response:
-    return _listed_of_job(books, call, events, 20, ids=False)
+def list_events(books: Books, request: Request) -> Response:
+    return _list_of_job(books, request, events, 20, ids=False)
 
 
-def list_checkpoints(books: Books, call: Call) -> Response:
-    return _listed_of_job(books, call, checkpoints, 10, ids=True)
+def list_checkpoints(books: Books, request: Request) -> Response:
+    return _list_of_job(books, request, checkpoints, 10, ids=True)
 
 
-def _listed_of_job(books: Books, call: Call, things: Any, limit: int, *, ids: bool) -> Response:
-    limit = whole(call.query, "limit", limit, MAX_LIMIT)
-    lived = books.jobs.lived(call.params["job_id"])
+def _list_of_job(books: Books, request: Request, things: Any, limit: int, *, ids: bool) -> Response:
+    limit = query_integer(request.query, "limit", limit, MAX_LIMIT)
+    lived = books.jobs.with_life(request.params["job_id"])
     if lived is None:
-        raise _unknown_job(call.params["job_id"])
+        raise _unknown_job(request.params["job_id"])
     job, life = lived
     shown = things(job, life, time.time())
-    after = call.query.get("after")
+    after = request.query.get("after")
     if after is not None:
         names = [thing["id"] for thing in shown]
         if after not in names:
             raise unknown_cursor("object", after)
         shown = shown[names.index(after) + 1 :]
-    return listed(shown[:limit], len(shown) > limit, ids=ids)
+    return list_response(shown[:limit], len(shown) > limit, ids=ids)
 
 
-# What can be done with one job, by anybody who knows its id.
+# The routes of one job, for all faces that have them as OpenAI does.
 JOB_ROUTES = (
     Route("GET", JOB, retrieve_job),
-    *(Route("POST", f"{JOB}/{what}", deciding(what)) for what in ("cancel", "pause", "resume")),
+    *(Route("POST", f"{JOB}/{what}", decision_handler(what)) for what in ("cancel", "pause", "resume")),
     Route("GET", f"{JOB}/events", list_events),
     Route("GET", f"{JOB}/checkpoints", list_checkpoints),
 )

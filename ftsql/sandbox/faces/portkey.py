@@ -1,6 +1,6 @@
-"""The Portkey face with OpenAI behind it, and the gateway's own part: its credentials, headers and errors.
+"""The Portkey face with OpenAI behind it, and the gateway's own credentials, headers and errors.
 
-The gateway passes requests through but for the fields of a create that it does not know, which it drops silently.
+The gateway passes requests on, but silently drops the fields of a create that it does not know.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from collections.abc import Callable, Mapping
 from ftsql.sandbox.books.books import Books
 from ftsql.sandbox.faces import openai as openai_face
 from ftsql.sandbox.faces import openai_jobs
-from ftsql.sandbox.faces.face import Call, Face, Refusal, Response, Route, answer
-from ftsql.sandbox.faces.keys import WRONG, bearer
+from ftsql.sandbox.faces.face import Face, Refusal, Request, Response, Route, json_response
+from ftsql.sandbox.faces.keys import WRONG_KEY, bearer_key
 from ftsql.sandbox.faces.openai import OPENAI
 
 BODY = (*("model", "suffix", "hyperparameters", "training_file", "validation_file", "integrations", "seed", "method"),)
 
 
 class GatewayRefusal(Refusal):
-    """A refusal of the gateway itself, before any provider is asked."""
+    """A refusal by the gateway itself, before it sends the request to a provider."""
 
 
-def admit(headers: Mapping[str, str]) -> None:
-    """Lets in who names a provider with the gateway's key. Raises GatewayRefusal."""
-    if headers.get("x-portkey-api-key", "") in ("", WRONG):
+def authenticate(headers: Mapping[str, str]) -> None:
+    """Raise GatewayRefusal if the headers lack the gateway's key or a provider."""
+    if headers.get("x-portkey-api-key", "") in ("", WRONG_KEY):
         raise GatewayRefusal(401, "Unauthorized: a valid x-portkey-api-key header is required")
     config = headers.get("x-portkey-config", "")
     if config.lstrip().startswith("{"):
@@ -39,7 +39,7 @@ def admit(headers: Mapping[str, str]) -> None:
 
 
 def headers(provider: str) -> Callable[[float], dict[str, str]]:
-    """What the gateway adds to every answer."""
+    """Return the function for the headers that the gateway adds to each response."""
     return lambda _: {
         "x-portkey-last-used-option-index": "config",
         "x-portkey-trace-id": str(uuid.uuid4()),
@@ -49,8 +49,8 @@ def headers(provider: str) -> Callable[[float], dict[str, str]]:
     }
 
 
-def error(form: Callable[[Refusal], object]) -> Callable[[Refusal], object]:
-    """The gateway's own errors in its form, and the provider's in theirs."""
+def with_gateway_errors(form: Callable[[Refusal], object]) -> Callable[[Refusal], object]:
+    """Return a function for error bodies: the gateway's own errors have its form, all others use ``form``."""
 
     def formed(refusal: Refusal) -> object:
         if isinstance(refusal, GatewayRefusal):
@@ -60,21 +60,21 @@ def error(form: Callable[[Refusal], object]) -> Callable[[Refusal], object]:
     return formed
 
 
-def _admit(headers: Mapping[str, str]) -> None:
-    admit(headers)
+def _authenticate(headers: Mapping[str, str]) -> None:
+    authenticate(headers)
     kept = headers.get("x-portkey-virtual-key") or headers.get("x-portkey-config")
-    if not kept or bearer(headers) == WRONG:
-        openai_face.admit(headers)
+    if not kept or bearer_key(headers) == WRONG_KEY:
+        openai_face.authenticate(headers)
 
 
-def _error(refusal: Refusal) -> object:
-    shown = openai_face.error(refusal)["error"]
+def _error_body(refusal: Refusal) -> object:
+    shown = openai_face.error_body(refusal)["error"]
     return {"error": {**shown, "message": f"openai error: {refusal.message}"}, "provider": "openai"}
 
 
-def create_job(books: Books, call: Call) -> Response:
-    body = openai_jobs.read_json(call)
-    return answer(openai_jobs.create(books, {name: body[name] for name in BODY if name in body}))
+def create_job(books: Books, request: Request) -> Response:
+    body = openai_jobs.read_json(request)
+    return json_response(openai_jobs.create_from_body(books, {name: body[name] for name in BODY if name in body}))
 
 
 PORTKEY = Face(
@@ -84,10 +84,10 @@ PORTKEY = Face(
         Route("POST", route.path, create_job) if (route.method, route.path) == ("POST", openai_jobs.JOBS) else route
         for route in OPENAI.routes
     ),
-    admit=_admit,
+    authenticate=_authenticate,
     headers=lambda spent: {**openai_face.headers(spent), **headers("openai")(spent)},
-    error=error(_error),
-    failure=openai_face.failure,
+    error_body=with_gateway_errors(_error_body),
+    usual_error=openai_face.usual_error,
     no_route=openai_face.no_route,
     wrong_method=openai_face.wrong_method,
 )

@@ -1,6 +1,6 @@
-"""The Portkey faces with Bedrock, Vertex AI and Fireworks behind them: what the open-source gateway makes of them.
+"""The Portkey faces with Bedrock, Vertex AI and Fireworks behind them, as the open-source gateway presents them.
 
-It rebuilds a job's path from its id, so that a POST below a job cancels it, whatever is asked for.
+The gateway rebuilds a job's path from its id, so that each POST below a job cancels it, whatever the path.
 """
 
 from __future__ import annotations
@@ -15,11 +15,18 @@ from ftsql.sandbox.books.books import Books
 from ftsql.sandbox.books.lifecycle import Job
 from ftsql.sandbox.faces import openai_jobs
 from ftsql.sandbox.faces import portkey as portkey_face
-from ftsql.sandbox.faces.checks import Rule, check, whole
-from ftsql.sandbox.faces.face import Call, Face, Refusal, Response, Route, answer
+from ftsql.sandbox.faces.checks import Rule, check, query_integer
+from ftsql.sandbox.faces.face import Face, Refusal, Request, Response, Route, json_response
 from ftsql.sandbox.faces.openai_bodies import CREATE_JOB
 from ftsql.sandbox.faces.openai_jobs import JOB, JOBS
-from ftsql.sandbox.faces.shapes import chosen, milliseconds, only, present, reason, with_status
+from ftsql.sandbox.faces.shapes import (
+    failure_message,
+    hyperparameter,
+    pick,
+    to_milliseconds,
+    with_status,
+    without_nulls,
+)
 
 ARN = "arn:aws:bedrock:us-east-1:123456789012:model-customization-job/amazon.nova-lite-v1:0:300k/"
 MODEL_ARN = "arn:aws:bedrock:us-east-1:123456789012:custom-model/amazon.nova-lite-v1:0:300k/"
@@ -31,7 +38,7 @@ ADAPTERS = {1: "ONE", 2: "TWO", 4: "FOUR", 8: "EIGHT", 16: "SIXTEEN", 32: "THIRT
 
 
 def encoded(text: str) -> str:
-    """The text as JavaScript's encodeURIComponent leaves it."""
+    """Return the string encoded as JavaScript's encodeURIComponent does."""
     return quote(text, safe="-_.!~*'()")
 
 
@@ -42,7 +49,7 @@ def _uri(storage: str, name: object) -> str:
 
 
 def bedrock(job: Job) -> Job:
-    """A job as Bedrock's comes through; its model's name is the suffix until there is a model."""
+    """Return a job of Bedrock as the gateway shows it; until there is a model, its name is the suffix."""
     succeeded = job.get("status") == "succeeded"
     suffix = job.get("user_provided_suffix")
     shown: Job = {
@@ -50,14 +57,16 @@ def bedrock(job: Job) -> Job:
         "job_name": job.get("job_name") or f"portkey-finetune-{job['id']}",
         "object": "finetune",
         "status": job.get("status"),
-        "created_at": milliseconds(job.get("created_at")),
-        "finished_at": milliseconds(job.get("finished_at")),
+        "created_at": to_milliseconds(job.get("created_at")),
+        "finished_at": to_milliseconds(job.get("finished_at")),
         "fine_tuned_model": MODEL_ARN + str(job["id"]) if succeeded else suffix,
         "suffix": suffix,
         "training_file": encoded(_uri(S3, job.get("training_file"))),
         "validation_file": encoded(_uri(S3, job.get("validation_file"))),
-        "hyperparameters": {name: chosen(job, name) for name in ("learning_rate_multiplier", "batch_size", "n_epochs")},
-        "error": reason(job) or {} if job.get("status") == "failed" else {},
+        "hyperparameters": {
+            name: hyperparameter(job, name) for name in ("learning_rate_multiplier", "batch_size", "n_epochs")
+        },
+        "error": failure_message(job) or {} if job.get("status") == "failed" else {},
     }
     if shown["fine_tuned_model"] is None:
         del shown["fine_tuned_model"]
@@ -67,7 +76,7 @@ def bedrock(job: Job) -> Job:
 
 
 def bedrock_summary(job: Job) -> Job:
-    """A job in a list: Bedrock's summaries have no files, hyperparameters and failure messages."""
+    """Return a job in a list: Bedrock's summaries lack files, hyperparameters and failure messages."""
     shown = bedrock(job)
     nothing = dict.fromkeys(shown["hyperparameters"])
     shown |= {"training_file": "", "validation_file": "", "hyperparameters": nothing, "error": {}}
@@ -77,11 +86,11 @@ def bedrock_summary(job: Job) -> Job:
 
 
 def vertex(job: Job) -> Job:
-    """A job as Vertex AI's comes through; Google writes its 64-bit integers as strings."""
-    epochs, tokens = chosen(job, "n_epochs"), job.get("trained_tokens")
+    """Return a job of Vertex AI as the gateway shows it; Google writes 64-bit integers as strings."""
+    epochs, tokens = hyperparameter(job, "n_epochs"), job.get("trained_tokens")
     given = {
-        "batch_size": f"ADAPTER_SIZE_{ADAPTERS.get(chosen(job, 'batch_size'), 'FOUR')}",
-        "learning_rate_multiplier": chosen(job, "learning_rate_multiplier"),
+        "batch_size": f"ADAPTER_SIZE_{ADAPTERS.get(hyperparameter(job, 'batch_size'), 'FOUR')}",
+        "learning_rate_multiplier": hyperparameter(job, "learning_rate_multiplier"),
         "n_epochs": None if epochs is None else str(epochs),
     }
     validation = _uri(GS, job.get("validation_file"))
@@ -89,38 +98,44 @@ def vertex(job: Job) -> Job:
         "id": job["id"],
         "object": "finetune",
         "status": job.get("status"),
-        "created_at": milliseconds(job.get("created_at")),
-        "error": {"code": 3, "message": reason(job)} if job.get("status") == "failed" else None,
+        "created_at": to_milliseconds(job.get("created_at")),
+        "error": {"code": 3, "message": failure_message(job)} if job.get("status") == "failed" else None,
         "fine_tuned_model": job.get("fine_tuned_model"),
-        "finished_at": milliseconds(job.get("finished_at")),
-        "hyperparameters": present(given),
+        "finished_at": to_milliseconds(job.get("finished_at")),
+        "hyperparameters": without_nulls(given),
         "model": job.get("model"),
         "trained_tokens": None if tokens is None else str(tokens),
         "training_file": encoded(_uri(GS, job.get("training_file"))),
         "validation_file": encoded(validation) if validation else None,
     }
-    return with_status(present(shown), QUEUED)
+    return with_status(without_nulls(shown), QUEUED)
 
 
 def fireworks(job: Job) -> Job:
-    """A job as Fireworks' comes through: the output model, named before it exists, is suffix and model at once."""
+    """Return a job of Fireworks as the gateway shows it.
+
+    Its output model, which has a name before it exists, is both the suffix and the fine-tuned model.
+    """
     output = f"accounts/sandbox/models/{job.get('user_provided_suffix') or job['id']}"
-    given = {"n_epochs": chosen(job, "n_epochs"), "learning_rate": chosen(job, "learning_rate_multiplier")}
-    error = {"code": "INTERNAL", "message": reason(job) or ""}
+    given = {
+        "n_epochs": hyperparameter(job, "n_epochs"),
+        "learning_rate": hyperparameter(job, "learning_rate_multiplier"),
+    }
+    error = {"code": "INTERNAL", "message": failure_message(job) or ""}
     shown = {
         "id": job["id"],
         "model": job.get("model"),
         "suffix": output,
         "training_file": job.get("training_file"),
         "validation_file": job.get("validation_file"),
-        "hyperparameters": present(given),
-        "created_at": milliseconds(job.get("created_at")),
-        "completed_at": milliseconds(job.get("finished_at")),
+        "hyperparameters": without_nulls(given),
+        "created_at": to_milliseconds(job.get("created_at")),
+        "completed_at": to_milliseconds(job.get("finished_at")),
         "status": job.get("status"),
         "error": error if job.get("status") == "failed" else None,
         "fine_tuned_model": output,
     }
-    return with_status(present(shown), QUEUED)
+    return with_status(without_nulls(shown), QUEUED)
 
 
 FIELDS = ("model", "suffix", "hyperparameters", "training_file", "validation_file", "method")
@@ -139,39 +154,39 @@ GOOGLE = {
 class Backend:
     """One provider behind the gateway, as data.
 
-    Files that the books know by a bare name are below ``storage``; "" where the provider's files have bare names too.
+    ``storage``: the prefix of the provider's file names, which the books lack; "" if the provider has none either.
     """
 
     name: str  # of the face
-    provider: str  # as the gateway calls it
+    provider: str  # the name that the gateway has for it
     storage: str
-    fields: tuple[str, ...]  # of a create; all others are dropped
+    fields: tuple[str, ...]  # of a create; the gateway drops all others
     required: tuple[str, ...]
     show: Callable[[Job], Job]
     created: Callable[[Job], Job]
-    list: Callable[[Books, Call], Job]
+    list: Callable[[Books, Request], Job]
     cancelled: Callable[[Job], Response]
-    error: Callable[[Refusal], object]
-    book_id: Callable[[str], str] = str  # from the id in a path
-    cancel_failure: int | None = None  # the status of every cancel that fails
+    error_body: Callable[[Refusal], object]
+    book_id: Callable[[str], str] = str  # the id in the books, from the id in a path
+    cancel_failure: int | None = None  # the status of each cancel that fails
 
 
-def _bedrock_list(books: Books, call: Call) -> Job:
-    """The first page, always: neither ``after`` nor ``limit`` reaches Bedrock."""
-    texts, more = openai_jobs.page(books, call, BEDROCK_PAGE, None)
-    jobs = openai_jobs.shown(texts, bedrock_summary)
+def _bedrock_list(books: Books, request: Request) -> Job:
+    """Return the first page, always: neither ``after`` nor ``limit`` reaches Bedrock."""
+    texts, more = openai_jobs.job_page(books, request, BEDROCK_PAGE, None)
+    jobs = openai_jobs.show_jobs(texts, bedrock_summary)
     shown: Job = {"data": jobs, "object": "list", "total_count": len(jobs)}
     if more:
         shown["last_id"] = base64.b64encode(unquote(jobs[-1]["id"]).encode()).decode()
     return shown
 
 
-def _bedrock_error(refusal: Refusal) -> object:
+def _bedrock_error_body(refusal: Refusal) -> object:
     shown = {"message": f"bedrock error: {refusal.message}", "type": None, "param": None, "code": None}
     return {"error": shown, "provider": "bedrock"}
 
 
-def _vertex_error(refusal: Refusal) -> object:
+def _vertex_error_body(refusal: Refusal) -> object:
     status = GOOGLE.get(refusal.status, "INTERNAL" if refusal.status >= 500 else "FAILED_PRECONDITION")
     return {
         "error": {"code": refusal.status, "message": refusal.message, "status": status},
@@ -179,31 +194,34 @@ def _vertex_error(refusal: Refusal) -> object:
     }
 
 
-def _fireworks_error(refusal: Refusal) -> object:
-    """Failed cancels alone say who the provider is."""
+def _fireworks_error_body(refusal: Refusal) -> object:
+    """Return the error body, which names the provider only if a cancel failed."""
     shown: Job = {"error": {"message": refusal.message}}
     return {**shown, "provider": "fireworks-ai"} if refusal.status == 500 else shown
 
 
-def _first_page(show: Callable[[Job], Job]) -> Callable[[Books, Call], Job]:
-    """A list by page tokens, of which none ever gets out: ``after`` goes in as one, and is never one."""
+def _first_page(show: Callable[[Job], Job]) -> Callable[[Books, Request], Job]:
+    """Return the handler of a list with page tokens.
 
-    def listed(books: Books, call: Call) -> Job:
-        after = call.query.get("after")
+    The gateway sends ``after`` as a page token but never returns one, so only the first page can be read.
+    """
+
+    def list_jobs(books: Books, request: Request) -> Job:
+        after = request.query.get("after")
         try:
-            limit = whole(call.query, "limit", 20, 1000)
-            texts, more = openai_jobs.page(books, call, limit, after and f"page token {after}")
+            limit = query_integer(request.query, "limit", 20, 1000)
+            texts, more = openai_jobs.job_page(books, request, limit, after and f"page token {after}")
         except Refusal:
             raise Refusal(400, f"Invalid page token or size: {after}") from None
-        jobs = openai_jobs.shown(texts, show)
+        jobs = openai_jobs.show_jobs(texts, show)
         ends = {"first_id": jobs[0]["id"], "last_id": jobs[-1]["id"]} if jobs else {}
         return {"object": "list", "data": jobs, **ends, "has_more": more}
 
-    return listed
+    return list_jobs
 
 
 def _face(backend: Backend) -> Face:
-    """The face of a backend."""
+    """Return the face of a backend."""
     rule: Rule = {
         "type": "object",
         "extra": True,
@@ -211,25 +229,25 @@ def _face(backend: Backend) -> Face:
         "properties": {name: CREATE_JOB["properties"][name] for name in FIELDS},
     }
 
-    def list_jobs(books: Books, call: Call) -> Response:
-        return answer(backend.list(books, call))
+    def list_jobs(books: Books, request: Request) -> Response:
+        return json_response(backend.list(books, request))
 
-    def create_job(books: Books, call: Call) -> Response:
-        given = openai_jobs.read_json(call)
+    def create_job(books: Books, request: Request) -> Response:
+        given = openai_jobs.read_json(request)
         body: dict[str, Any] = {name: given[name] for name in backend.fields if name in given}
         check(body, rule)
         for name in ("training_file", "validation_file"):
             if backend.storage and body.get(name):
                 body[name] = unquote(body[name]).removeprefix(backend.storage)
-        kept = only(body, ("job_name",))
-        return answer(backend.created(openai_jobs.create_on_storage(books, body, **kept)))
+        kept = pick(body, ("job_name",))
+        return json_response(backend.created(openai_jobs.create_on_storage(books, body, **kept)))
 
-    def retrieve_job(books: Books, call: Call) -> Response:
-        return answer(backend.show(openai_jobs.find(books, backend.book_id(call.params["job_id"]))))
+    def retrieve_job(books: Books, request: Request) -> Response:
+        return json_response(backend.show(openai_jobs.find_job(books, backend.book_id(request.params["job_id"]))))
 
-    def cancel_job(books: Books, call: Call) -> Response:
+    def cancel_job(books: Books, request: Request) -> Response:
         try:
-            job = openai_jobs.decide(books, backend.book_id(call.params["job_id"]), "cancel")
+            job = openai_jobs.decide_job(books, backend.book_id(request.params["job_id"]), "cancel")
         except Refusal as refusal:
             raise Refusal(backend.cancel_failure or refusal.status, refusal.message) from None
         return backend.cancelled(job)
@@ -241,14 +259,16 @@ def _face(backend: Backend) -> Face:
             Route("GET", JOBS, list_jobs, lists_jobs=True),
             Route("POST", JOBS, create_job),
             Route("GET", JOB, retrieve_job),
-            Route("GET", f"{JOBS}/{{ignored}}/{{job_id}}", retrieve_job),  # /events reads the job named events
+            Route(
+                "GET", f"{JOBS}/{{ignored}}/{{job_id}}", retrieve_job
+            ),  # so that /events reads the job with the id events
             Route("POST", JOB, cancel_job),
             Route("POST", f"{JOB}/{{ignored}}", cancel_job),
         ),
-        admit=portkey_face.admit,
+        authenticate=portkey_face.authenticate,
         headers=portkey_face.headers(backend.provider),
-        error=portkey_face.error(backend.error),
-        failure=lambda status: Refusal(status, f"The request failed with status {status}."),
+        error_body=portkey_face.with_gateway_errors(backend.error_body),
+        usual_error=lambda status: Refusal(status, f"The request failed with status {status}."),
         no_route=lambda method, path: portkey_face.GatewayRefusal(404, f"Not found: {method} {path}"),
         wrong_method=lambda method, path: portkey_face.GatewayRefusal(405, f"{method} is not allowed on {path}"),
     )
@@ -265,7 +285,7 @@ BEDROCK = _face(
         created=lambda job: {"id": encoded(ARN + str(job["id"]))},
         list=_bedrock_list,
         cancelled=lambda job: Response(200, b""),
-        error=_bedrock_error,
+        error_body=_bedrock_error_body,
         book_id=lambda name: name.removeprefix(ARN) if name.startswith(ARN) else "",
     )
 )
@@ -280,7 +300,7 @@ VERTEX = _face(
         created=vertex,
         list=_first_page(vertex),
         cancelled=lambda job: Response(200, b""),
-        error=_vertex_error,
+        error_body=_vertex_error_body,
     )
 )
 FIREWORKS = _face(
@@ -293,8 +313,8 @@ FIREWORKS = _face(
         show=fireworks,
         created=fireworks,
         list=_first_page(fireworks),
-        cancelled=lambda job: answer(fireworks(job)),
-        error=_fireworks_error,
+        cancelled=lambda job: json_response(fireworks(job)),
+        error_body=_fireworks_error_body,
         cancel_failure=500,
     )
 )

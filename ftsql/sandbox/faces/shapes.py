@@ -1,6 +1,6 @@
-"""The pieces of a job's look that differ from provider to provider; everything here is pure.
+"""Functions that turn a job of the books into a provider's shape. All are pure.
 
-A field that the job in the books does not have stays absent in every shape.
+A field that the job in the books lacks stays absent in each shape.
 """
 
 from __future__ import annotations
@@ -12,46 +12,46 @@ from ftsql.sandbox.books.lifecycle import Job
 from ftsql.sandbox.books.plans import hyperparameters
 
 
-def only(job: Job, fields: Iterable[str]) -> Job:
-    """Those of the fields that the job has."""
+def pick(job: Job, fields: Iterable[str]) -> Job:
+    """Return those of the fields that the job has."""
     return {name: job[name] for name in fields if name in job}
 
 
-def renamed(job: Job, names: Mapping[str, str]) -> Job:
-    """The job with some fields under other names."""
+def rename(job: Job, names: Mapping[str, str]) -> Job:
+    """Return the job with some fields renamed."""
     return {names.get(name, name): value for name, value in job.items()}
 
 
 def with_status(job: Job, statuses: Mapping[str, str]) -> Job:
-    """The job with its status in the provider's words; one that they do not have stays."""
+    """Return the job with its status translated; a status that is not in ``statuses`` stays."""
     status = job.get("status")
     return {**job, "status": statuses[status]} if isinstance(status, str) and status in statuses else job
 
 
-def milliseconds(seconds: object) -> int | None:
-    """A Unix time in milliseconds; None for what is no time."""
+def to_milliseconds(seconds: object) -> int | None:
+    """Return a Unix time in milliseconds; None if ``seconds`` is not a number."""
     return int(seconds * 1000) if isinstance(seconds, (int, float)) else None
 
 
-def chosen(job: Job, name: str) -> Any:
-    """A hyperparameter, None where it is absent or "auto"."""
-    value = given(job).get(name)
+def hyperparameter(job: Job, name: str) -> Any:
+    """Return a hyperparameter; None if it is absent or "auto"."""
+    value = _hyperparameters(job).get(name)
     return None if value == "auto" else value
 
 
-def given(job: Job) -> dict[str, Any]:
-    """The hyperparameters, wherever the job has them; empty where a job was put into the books without any."""
+def _hyperparameters(job: Job) -> dict[str, Any]:
+    """Return the hyperparameters of a job. It may have none, or invalid ones, if a test added it."""
     method = job.get("method")
     found = hyperparameters(job if isinstance(method, dict) else {**job, "method": None})
     return found if isinstance(found, dict) else {}
 
 
-def present(values: Mapping[str, Any]) -> Job:
-    """The values without those that are null."""
+def without_nulls(values: Mapping[str, Any]) -> Job:
+    """Return the values that are not None."""
     return {name: value for name, value in values.items() if value is not None}
 
 
-def reason(job: Job) -> str | None:
-    """Why the job failed; None when no reason is known."""
+def failure_message(job: Job) -> str | None:
+    """Return the message of the job's error; None if there is none."""
     error = job.get("error")
     return error.get("message") if isinstance(error, dict) else None

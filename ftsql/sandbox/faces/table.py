@@ -1,4 +1,4 @@
-"""The table of the faces; the first is the default, and of two prefixes that fit a path the longer one is taken."""
+"""The list of all faces. The first is the default; if two prefixes match a path, the longer one is taken."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Telnyx face: a job of nine fields, the whole list at once, and two forms of errors."""
+"""The Telnyx face: jobs with nine fields, a list without pages, and two forms of errors."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pydantic import BaseModel, Field
 from ftsql.sandbox.books.books import Books
 from ftsql.sandbox.books.lifecycle import Job
 from ftsql.sandbox.faces import openai_jobs
-from ftsql.sandbox.faces.face import Call, Face, Refusal, Response, Route, answer
-from ftsql.sandbox.faces.fastapi import Detailed, read_body
-from ftsql.sandbox.faces.keys import WRONG, bearer
-from ftsql.sandbox.faces.shapes import chosen, only, with_status
+from ftsql.sandbox.faces.face import Face, Refusal, Request, Response, Route, json_response
+from ftsql.sandbox.faces.fastapi import DetailRefusal, read_body
+from ftsql.sandbox.faces.keys import WRONG_KEY, bearer_key
+from ftsql.sandbox.faces.shapes import hyperparameter, pick, with_status
 
 JOBS = "/ai/fine_tuning/jobs"
 JOB = f"{JOBS}/{{job_id}}"
@@ -24,7 +24,7 @@ FIELDS = (
 STATUSES = {"validating_files": "queued", "paused": "queued"}
 EPOCHS = 3
 MAX_EPOCHS = 10
-# What an error of a status says; the detail is the refusal's own where there is none here.
+# Code, title and detail of the error of each status; without a detail here, the refusal's message is used.
 ERRORS: dict[int, tuple[str, str, str | None]] = {
     401: ("10009", "Authentication failed", "Could not find any usable credentials in the request."),
     403: ("10010", "Authorization failed", "You do not have permission to perform the requested action."),
@@ -34,13 +34,13 @@ ERRORS: dict[int, tuple[str, str, str | None]] = {
 
 
 class Hyperparameters(BaseModel):
-    """Of a create."""
+    """The hyperparameters of a create."""
 
     n_epochs: Annotated[int, Field(ge=1, le=MAX_EPOCHS)] = EPOCHS
 
 
 class CreateFineTuningJobRequest(BaseModel):
-    """The body of a create; what else stands in it is ignored."""
+    """The body of a create; other fields are ignored."""
 
     model: str
     training_file: str
@@ -49,36 +49,36 @@ class CreateFineTuningJobRequest(BaseModel):
 
 
 def show(job: Job) -> Job:
-    """A job as Telnyx shows it. The limits of its epochs hold also for jobs that other faces created."""
-    epochs = chosen(job, "n_epochs")
+    """Return a job as Telnyx shows it. Its limits of epochs also apply to jobs that other faces created."""
+    epochs = hyperparameter(job, "n_epochs")
     epochs = min(MAX_EPOCHS, max(1, epochs)) if isinstance(epochs, int) else EPOCHS
-    return only(with_status({**job, "hyperparameters": {"n_epochs": epochs}}, STATUSES), FIELDS)
+    return pick(with_status({**job, "hyperparameters": {"n_epochs": epochs}}, STATUSES), FIELDS)
 
 
-def list_jobs(books: Books, call: Call) -> Response:
-    return answer({"data": openai_jobs.shown(openai_jobs.page(books, call, None, None)[0], show)})
+def list_jobs(books: Books, request: Request) -> Response:
+    return json_response({"data": openai_jobs.show_jobs(openai_jobs.job_page(books, request, None, None)[0], show)})
 
 
-def create_job(books: Books, call: Call) -> Response:
-    body = read_body(call, CreateFineTuningJobRequest)
-    return answer(show(openai_jobs.create_on_storage(books, body.model_dump())))
+def create_job(books: Books, request: Request) -> Response:
+    body = read_body(request, CreateFineTuningJobRequest)
+    return json_response(show(openai_jobs.create_on_storage(books, body.model_dump())))
 
 
-def retrieve_job(books: Books, call: Call) -> Response:
-    return answer(show(openai_jobs.find(books, call.params["job_id"])))
+def retrieve_job(books: Books, request: Request) -> Response:
+    return json_response(show(openai_jobs.find_job(books, request.params["job_id"])))
 
 
-def cancel_job(books: Books, call: Call) -> Response:
-    return answer(show(openai_jobs.decide(books, call.params["job_id"], "cancel")))
+def cancel_job(books: Books, request: Request) -> Response:
+    return json_response(show(openai_jobs.decide_job(books, request.params["job_id"], "cancel")))
 
 
-def _admit(headers: Mapping[str, str]) -> None:
-    if bearer(headers) in ("", WRONG):
+def _authenticate(headers: Mapping[str, str]) -> None:
+    if bearer_key(headers) in ("", WRONG_KEY):
         raise Refusal(401, "")
 
 
-def _error(refusal: Refusal) -> object:
-    if isinstance(refusal, Detailed):
+def _error_body(refusal: Refusal) -> object:
+    if isinstance(refusal, DetailRefusal):
         return {"detail": refusal.detail}
     usual = ("10007", "Unexpected error", None) if refusal.status >= 500 else ("10015", "Bad Request", None)
     code, title, detail = ERRORS.get(refusal.status, usual)
@@ -94,10 +94,10 @@ TELNYX = Face(
         Route("GET", JOB, retrieve_job),
         Route("POST", f"{JOB}/cancel", cancel_job),
     ),
-    admit=_admit,
+    authenticate=_authenticate,
     headers=lambda _: {"x-ratelimit-limit": "40", "x-ratelimit-remaining": "39", "x-ratelimit-reset": "1"},
-    error=_error,
-    failure=lambda status: Refusal(status, "The request could not be processed."),
+    error_body=_error_body,
+    usual_error=lambda status: Refusal(status, "The request could not be processed."),
     no_route=lambda method, path: Refusal(404, ""),
     wrong_method=lambda method, path: Refusal(405, f"{method} is not allowed here."),
 )

@@ -1,4 +1,4 @@
-"""Requests to any face's jobs, with what the face wants of every request."""
+"""Requests to the jobs of any face, with the headers, query and body fields that the face requires."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tests.sandbox.schemas import face_cases as cases
 
 
 def public(face: str, job_id: str) -> str:
-    """The id that a face gives to a job of the books."""
+    """Return the id that a face has for a job of the books."""
     return cases.ARN + job_id if face == "portkey_bedrock" else job_id
 
 
 class Ask:
-    """Asks a sandbox; use it in ``with``."""
+    """Sends requests to a sandbox; use it in ``with``."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -40,7 +40,7 @@ class Ask:
         json: dict[str, Any] | None = None,
         headers: dict[str, str] | None = None,
     ) -> httpx.Response:
-        """The answer to one request. ``below``: the path under the jobs; ``...`` in ``json`` leaves a field out."""
+        """Return the response to one request. ``below``: the path below the jobs; ``...`` in ``json`` leaves a field out."""
         usual, query, fields = cases.ACCESS[face]
         url = httpx.URL(self._sandbox.base_url(face) + cases.JOBS[face] + below).copy_merge_params(query)
         body = {name: value for name, value in {**fields, **(json or {})}.items() if value is not ...}

@@ -6,7 +6,7 @@ from typing import Any
 
 BEARER = {"Authorization": "Bearer test"}
 GATEWAY = {"x-portkey-api-key": "test", "x-portkey-provider": "bedrock"}
-# Of each face: headers that let in, query of every request, body fields of every POST besides.
+# For each face: accepted headers, the query of each request, and further body fields of each POST.
 ACCESS: dict[str, tuple[dict[str, str], dict[str, str], dict[str, str]]] = {
     "azure": ({"api-key": "test"}, {"api-version": "2024-10-21"}, {}),
     "azure_v1": ({"api-key": "test"}, {}, {}),
@@ -60,7 +60,7 @@ FULL: dict[str, Any] = {
 }
 FULL["method"] = {"type": "supervised", "supervised": {"hyperparameters": FULL["hyperparameters"]}}
 ARN = "arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Amodel-customization-job%2Famazon.nova-lite-v1%3A0%3A300k%2F"
-# The whole of a retrieved FULL job, where a face shows it in a way of its own.
+# A retrieved FULL job, for the faces that have a shape of their own.
 SHOWN: dict[str, dict[str, Any]] = {
     "azure": {
         "object": "fine_tuning.job",
@@ -118,7 +118,7 @@ SHOWN: dict[str, dict[str, Any]] = {
         "status": "succeeded",
     },
 }
-# What a job that waits for everything shows; all other fields are absent.
+# The fields of a job that has just been created; all others are absent.
 BARE: dict[str, set[str]] = {
     "azure": {"object", "id", "created_at", "status", "model", "training_file", "hyperparameters", "seed"},
     "portkey_bedrock": {
@@ -135,7 +135,7 @@ ANYAPI_FIELDS = {
     *("status", "validation_file", "training_file", "hyperparameters", "trained_tokens", "error", "seed"),
     *("estimated_finish", "integrations"),
 }
-# How validating_files, queued, running, paused, succeeded, failed and cancelled are called.
+# The names for validating_files, queued, running, paused, succeeded, failed and cancelled.
 STATUSES: dict[str, str] = {
     "azure": "pending pending running pending succeeded failed cancelled",
     "azure_v1": "validating_files queued running paused succeeded failed cancelled",
@@ -146,7 +146,7 @@ STATUSES: dict[str, str] = {
     "portkey_fireworks": "queued queued running queued succeeded failed cancelled",
     "telnyx": "queued queued running queued succeeded failed cancelled",
 }
-# What a failed job says under "error".
+# The field "error" of a failed job.
 REASON = {"code": "invalid_training_file", "message": "The file is bad.", "param": "training_file"}
 REASONS: dict[str, object] = {
     "azure": REASON,
@@ -164,7 +164,7 @@ WRAPPED = (
     "'param': 'fine_tune_id', 'code': 'fine_tune_not_found'}}"
 )
 OPENAI_404 = {"type": "invalid_request_error", "param": "fine_tune_id", "code": "fine_tune_not_found"}
-# The body of a 404 for the job ftjob-none; AnyAPI has no retrieve, so that it is asked to cancel.
+# The body of a 404 for the job ftjob-none. AnyAPI has no retrieve, so the request is a cancel.
 UNKNOWN_JOB: dict[str, dict[str, Any]] = {
     "azure": {"error": {"code": "notFound", "message": NOT_FOUND}},
     "azure_v1": {"error": {"message": NOT_FOUND, **OPENAI_404}},
@@ -190,7 +190,7 @@ UNKNOWN_JOB: dict[str, dict[str, Any]] = {
         ]
     },
 }
-# Headers, the status that they get, and a pattern of the body.
+# Headers, the status of the response, and a pattern of its body.
 DENIED: list[tuple[str, dict[str, str], int, str]] = [
     ("azure", {}, 401, r'^{"error":{"code":"401","message":"Access denied due to invalid subscription key'),
     ("azure", {"api-key": "wrong"}, 401, r'"code":"401"'),
@@ -207,7 +207,7 @@ DENIED: list[tuple[str, dict[str, str], int, str]] = [
     ("portkey_vertex", BEARER, 401, r'^{"status":"failure"'),
     ("telnyx", {}, 401, r'^{"errors":\[{"code":"10009","title":"Authentication failed","detail":".+"}\]}$'),
 ]
-# What a fault's status alone looks like.
+# The response to a fault with a status alone.
 FAULTS: list[tuple[str, int, str]] = [
     ("azure", 429, r'"code":"tooManyRequests"'),
     ("azure", 500, r'"code":"internalFailure"'),
@@ -223,7 +223,7 @@ FAULTS: list[tuple[str, int, str]] = [
     ("telnyx", 429, r'"code":"10011","title":"Too many requests"'),
     ("telnyx", 500, r'"code":"10007"'),
 ]
-# A face, a body that a create refuses, the status, and a pattern of the answer.
+# A face, a body that a create refuses, the status, and a pattern of the response.
 REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     ("azure", {"suffix": "s" * 41}, 400, r'"code":"invalidPayload".*40 characters'),
     ("azure", {"suffix": "a b"}, 400, r"40 characters"),
@@ -242,7 +242,7 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     ("portkey_vertex", {"model": ...}, 400, r'"status":"INVALID_ARGUMENT"'),
     ("portkey_fireworks", {"training_file": 4}, 400, r'^{"error":{"message":"Invalid type'),
 ]
-# A face, method, path below the jobs, the status, and a pattern of the answer. The jobs are ftjob-running and ftjob-done.
+# A face, method, path below the jobs, the status, and a pattern of the response. The jobs are ftjob-running and ftjob-done.
 ODD: list[tuple[str, str, str, int, str]] = [
     ("anyapi", "GET", "/ftjob-done", 404, r'"type":"not_found"'),
     ("anyapi", "GET", "/ftjob-done/events", 404, r'"type":"not_found"'),

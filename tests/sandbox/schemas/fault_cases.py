@@ -1,4 +1,4 @@
-"""Cases for the sandbox's faults: what is armed, and what clients then see."""
+"""Cases for the sandbox's faults: the armed faults, and the results that clients see."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ANSWERS: list[tuple[Fault, int, bytes, dict[str, str]]] = [
     (Fault(body="12345", truncate=5), 200, b"12345", {}),
 ]
 
-# How an answer to a create gets lost; whether the job is in the books depends on ``accept`` alone.
+# The faults that lose the response of a create; only ``accept`` decides whether the job exists.
 LOST: dict[str, dict[str, Any]] = {
     "drop": {"drop": True},
     "500": {"status": 500},
@@ -31,7 +31,7 @@ LOST: dict[str, dict[str, Any]] = {
     "a hang": {"hang": True},
 }
 
-# What the client then sees. A connection that is aborted may end in FIN or RST.
+# The results that the client then sees. An aborted connection may end in FIN or RST.
 LOST_AS: dict[str, tuple[object, ...]] = {
     "drop": (httpx.RemoteProtocolError, httpx.ReadError),
     "500": (500,),
@@ -40,7 +40,7 @@ LOST_AS: dict[str, tuple[object, ...]] = {
     "a hang": (httpx.ReadTimeout,),
 }
 
-# A lie, the ids of each page of three that a client reads by has_more and cursor, of five jobs; at most four pages.
+# A lie, and the ids of each page if a client reads five jobs by has_more and cursor, three a page, four pages at most.
 PAGES: dict[str, list[str]] = {
     "no_has_more": ["012"],
     "has_more_forever": ["012", "34", ""],
@@ -72,5 +72,5 @@ SELECTED: list[tuple[list[Fault], list[int]]] = [
     ([Fault(status=500, probability=0.0, times=None)], [200] * 5),
 ]
 
-# Fields that make no fault.
+# Fields that are no valid fault.
 WRONG = [{}, {"sttaus": 500}, {"lie": "white"}, {"times": "2"}, {"drop": 1}, {"path": "("}, {"transform": "x"}, [], 7]

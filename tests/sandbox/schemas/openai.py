@@ -1,6 +1,6 @@
-"""OpenAI's published schemas, and its own client with every exchange held against them.
+"""OpenAI's published schemas, and its own client, whose requests and responses are checked against the schemas.
 
-``openai.json`` is OpenAI's OpenAPI file as JSON Schema; what its API is known to answer otherwise is in DEVIATIONS.
+``openai.json`` is OpenAI's OpenAPI file as JSON Schema. DEVIATIONS are the known deviations of the API from it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _last(breach: ValidationError) -> object:
 SCHEMAS = json.loads((Path(__file__).with_suffix(".json")).read_text("utf-8"))
 NO_ERROR: tuple[dict[str, None], ...] = ({}, {"code": None, "message": None, "param": None})
 
-# Where OpenAI's API answers otherwise than its schema says: by its own examples in the same file, except where noted.
+# The deviations of OpenAI's API from its schema, as the examples in the same file show, unless noted otherwise.
 DEVIATIONS: dict[str, Callable[[ValidationError], bool]] = {
     "the example of pause answers with the status paused": lambda breach: (
         _last(breach) == "status" and breach.instance == "paused"
@@ -54,7 +54,7 @@ VALIDATORS = {
 
 
 def breaches(key: str, value: object) -> list[str]:
-    """How a body breaks the schema of that name, apart from the known deviations."""
+    """Return the errors of a body against the schema with that key, without the known deviations."""
     return [
         f"{key}: {breach.json_path}: {breach.message[:200]}"
         for breach in VALIDATORS[key].iter_errors(value)
@@ -63,7 +63,7 @@ def breaches(key: str, value: object) -> list[str]:
 
 
 def check(response: Any, found: list[str]) -> None:
-    """Adds what is wrong with a response to ``found``."""
+    """Add the errors of a response to ``found``."""
     response.read()
     path, method = response.url.path, response.request.method
     if "x-request-id" not in response.headers or "openai-processing-ms" not in response.headers:
@@ -78,8 +78,8 @@ def check(response: Any, found: list[str]) -> None:
 
 
 @contextmanager
-def driven(sandbox: Sandbox, key: str = "test") -> Iterator[openai.OpenAI]:
-    """OpenAI's client on a sandbox; at the end every answer must have been valid."""
+def checked_client(sandbox: Sandbox, key: str = "test") -> Iterator[openai.OpenAI]:
+    """Yield OpenAI's client on a sandbox, and fail at the end if a request or response was invalid."""
     found: list[str] = []
     http = openai.DefaultHttpxClient(verify=False, event_hooks={"response": [lambda response: check(response, found)]})
     with openai.OpenAI(
@@ -89,8 +89,8 @@ def driven(sandbox: Sandbox, key: str = "test") -> Iterator[openai.OpenAI]:
     assert not found
 
 
-def until(condition: Callable[[], bool]) -> None:
-    """Waits, up to ten seconds."""
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait until the condition holds; fail after ten seconds."""
     end = time.monotonic() + 10
     while not condition():
         assert time.monotonic() < end

@@ -1,4 +1,4 @@
-"""Cases for the sandbox's OpenAI face: what a create takes and refuses, what seeded jobs look like, what may be done."""
+"""Cases for the sandbox's OpenAI face: valid and refused creates, the shapes of seeded jobs, decisions and errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GRADER = {"type": "string_check", "name": "g", "input": "i", "reference": "r", "
 HYPERPARAMETERS = {"n_epochs": 3, "batch_size": "auto", "learning_rate_multiplier": 0.5}
 WANDB = {"type": "wandb", "wandb": {"project": "p", "name": "n", "entity": None, "tags": ["t"]}}
 AUTO = {"n_epochs": "auto", "batch_size": "auto", "learning_rate_multiplier": "auto"}
-# What a create says beside model and training_file, and what the job then shows.
+# The fields of a create besides model and training_file, and the fields that the job then shows.
 CREATES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "nothing": (
         {},
@@ -46,7 +46,7 @@ def tuned(kind: str, **inner: Any) -> dict[str, Any]:
     return {"method": {"type": kind, kind: inner}}
 
 
-# A body's change (... takes a field away), the error's param, and a piece of its message.
+# A change of the body (... removes a field), the error's param, and a part of its message.
 REFUSED: list[tuple[dict[str, Any], str | None, str]] = [
     ({"model": ...}, "model", "Missing required parameter: 'model'."),
     ({"training_file": ...}, "training_file", "Missing required parameter: 'training_file'."),
@@ -81,7 +81,7 @@ REFUSED: list[tuple[dict[str, Any], str | None, str]] = [
 ]
 
 
-# What must occur among the seeded jobs, so that nobody has to make it up.
+# The shapes that must occur among the seeded jobs, so that no test has to add them.
 SHAPES: dict[str, Callable[[dict[str, Any]], bool]] = {
     **{
         status: lambda job, status=status: job["status"] == status  # type: ignore[misc]
@@ -104,7 +104,7 @@ SHAPES: dict[str, Callable[[dict[str, Any]], bool]] = {
 }
 
 
-# What is done to a job of that status, and the status afterwards; None: it is refused.
+# A status, a decision, and the status afterwards; None: the decision is refused.
 DECISIONS = [
     *(("cancel", status, "cancelled") for status in ("validating_files", "queued", "running", "paused")),
     *(("cancel", status, None) for status in ("succeeded", "failed", "cancelled")),
@@ -126,7 +126,7 @@ FILTERS: list[tuple[dict[str, str], list[int]]] = [
     ({"metadata": "null"}, [4, 5, 6]),
 ]
 
-# Path, query (the first name in it is the one that is wrong), status.
+# Path, query (its first parameter is the wrong one), status.
 BAD_QUERIES = [
     *(("/fine_tuning/jobs", {"limit": limit}, 400) for limit in ("0", "101", "-1", "x", "")),
     ("/fine_tuning/jobs", {"metadata": "x"}, 400),
@@ -140,7 +140,7 @@ BAD_QUERIES = [
     ("/fine_tuning/jobs/ftjob-1/checkpoints", {"after": "gone"}, 404),
 ]
 
-# Method, path, status, and what the error says.
+# Method, path, status, and a part of the error's message.
 REFUSALS: list[tuple[str, str, int, dict[str, Any]]] = [
     ("GET", "/nothing", 404, {"message": "Invalid URL (GET /v1/nothing)", "param": None, "code": None}),
     ("GET", "/fine_tuning/jobs/", 404, {}),

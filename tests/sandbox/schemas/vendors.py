@@ -1,4 +1,4 @@
-"""Telnyx' and Portkey's published schemas, and their own clients with every exchange held against them.
+"""Telnyx' and Portkey's published schemas, and their own clients, whose responses are checked against the schemas.
 
 ``telnyx.json`` and ``portkey.json`` are the vendors' OpenAPI files as JSON Schema, in the form of ``openai.json``.
 """
@@ -22,20 +22,20 @@ from portkey_ai import Portkey
 from ftsql.sandbox import Sandbox
 from tests.sandbox.schemas import openai
 
-Cache = Callable[[ValidationError], bool]
+Deviation = Callable[[ValidationError], bool]
 
 
 class Published:
-    """One vendor's schemas. ``known``: where its API answers otherwise than they say."""
+    """One vendor's schemas. ``known``: the known deviations of its API from them."""
 
-    def __init__(self, name: str, prefix: str, headers: tuple[str, ...], known: Mapping[str, Cache]) -> None:
+    def __init__(self, name: str, prefix: str, headers: tuple[str, ...], known: Mapping[str, Deviation]) -> None:
         self.schemas = json.loads(Path(__file__).with_name(f"{name}.json").read_text("utf-8"))
         self.prefix = prefix
         self.headers = headers
         self.known = known
 
     def breaches(self, schema: object, value: object) -> list[str]:
-        """How a body breaks a schema, apart from what is known."""
+        """Return the errors of a body against a schema, without the known deviations."""
         assert isinstance(schema, dict)
         return [
             f"{breach.json_path}: {breach.message[:200]}"
@@ -44,13 +44,13 @@ class Published:
         ]
 
     def check(self, found: list[str], response: httpx.Response) -> None:
-        """Adds what is wrong with a response to ``found``."""
+        """Add the errors of a response to ``found``."""
         response.read()
         method, path = response.request.method, response.url.path.removeprefix(self.prefix)
         found += [f"{method} {path}: no {name}" for name in self.headers if name not in response.headers]
         key = next((key for key in self.schemas["answers"] if _fits(key, method, path)), None)
         if key is None:
-            return  # nothing is published about it
+            return  # the vendor publishes no schema for it
         if response.is_success:
             value = response.text if key.endswith("/content") else response.json()
             breaches = self.breaches(self.schemas["answers"][key], value)
@@ -79,7 +79,7 @@ PORTKEY = Published(
     "/portkey/v1",
     ("x-portkey-trace-id", "x-portkey-provider", "x-portkey-retry-attempt-count", "x-request-id"),
     {
-        **openai.DEVIATIONS,  # OpenAI's answers are passed through
+        **openai.DEVIATIONS,  # the gateway passes OpenAI's responses on
         "an error of nulls, where OpenAI's own schema has no null either": lambda breach: (
             breach.instance is None and "error" in breach.path
         ),
@@ -95,7 +95,7 @@ PORTKEY = Published(
 
 @contextmanager
 def on_telnyx(sandbox: Sandbox, key: str = "test") -> Iterator[telnyx.Telnyx]:
-    """Telnyx' client on a sandbox; at the end every answer must have been valid."""
+    """Yield Telnyx' client on a sandbox, and fail at the end if a response was invalid."""
     found: list[str] = []
     http = telnyx.DefaultHttpxClient(verify=False, event_hooks={"response": [partial(TELNYX.check, found)]})
     with telnyx.Telnyx(api_key=key, base_url=sandbox.base_url("telnyx"), max_retries=0, http_client=http) as client:
@@ -105,7 +105,7 @@ def on_telnyx(sandbox: Sandbox, key: str = "test") -> Iterator[telnyx.Telnyx]:
 
 @contextmanager
 def on_portkey(sandbox: Sandbox, **credentials: Any) -> Iterator[Portkey]:
-    """Portkey's client on a sandbox; at the end every answer must have been valid."""
+    """Yield Portkey's client on a sandbox, and fail at the end if a response was invalid."""
     found: list[str] = []
     given: dict[str, Any] = credentials or {"api_key": "test", "virtual_key": "openai-123"}
     with httpx.Client(verify=False, event_hooks={"response": [partial(PORTKEY.check, found)]}) as http:
