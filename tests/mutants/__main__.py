@@ -32,7 +32,12 @@ account client transport attempts answers limiter deadline plan scan listing loo
 cells rows resource write writes sending effects checks fingerprint recovery journal owner store session statements
 program guard functions vtab tables writable
 """.split()
-SLOW = ("tests/tools", "tests/campaign/test_campaign.py", "tests/sqlite/test_statements_fuzz.py", "tests/sync/test_archive.py")
+SLOW = (
+    "tests/tools",
+    "tests/campaign/test_campaign.py",
+    "tests/sqlite/test_statements_fuzz.py",
+    "tests/sync/test_archive.py",
+)
 BUDGET = 60.0  # seconds of tests that one bug is given
 LIMIT = 240.0  # seconds after which tests hang: that is noticed too
 HONEST = 8  # runs without a bug, which must pass

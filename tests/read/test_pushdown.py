@@ -1,6 +1,6 @@
 """Every statement's requests are exact: SQL in, method, path and query out, with nothing known and with much.
 
-The README's table of costs is this module's: it is computed here and compared there.
+The table of the guide's page `costs` is this module's: it is computed here and compared there.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import ftsql
+from ftsql.cli.documents import topic
 from ftsql.sandbox import Sandbox
 from tests.conftest import fill
 
@@ -302,14 +303,14 @@ def test_the_knowledge_is_shared_through_the_file_by_connections_of_one_account_
 
 
 def table() -> str:
-    """The README's table."""
+    """The table of the guide's page `costs`."""
     lines = ["| SQL | first | again, k jobs still active |", "|---|---|---|"]
     lines += [f"| {case.title} | {case.first} | {case.then} |" for case in CASES]
     return "\n".join(lines)
 
 
-def test_the_readme_shows_this_table() -> None:
-    assert table() in (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+def test_the_guide_shows_this_table() -> None:
+    assert table() in topic("costs").text
 
 
 if __name__ == "__main__":
