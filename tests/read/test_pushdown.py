@@ -124,8 +124,8 @@ CASES = [
          lambda k, n: [f"/ftjob-{number:05}" for number in (0, 1) if number in k or number >= n],
          "at most twice the cheaper of m and one listing, plus one", "only the unfinished ones"),
     Case("no WHERE, `count(*)`, `GROUP BY`", "SELECT status, count(*) FROM fine_tuning_jobs GROUP BY 1", _everything,
-         again, "⌈N/100⌉", "1 page, and at most a request for each of the k active jobs that it does not show: "
-         "by id, or by one page where several stand within a hundred"),
+         again, "⌈N/100⌉", "1 page, and at most one request for each of the k active jobs that the page does not "
+         "have: by id, or one page for several within 100 places"),
     Case("a self-join", "SELECT count(*) FROM fine_tuning_jobs a JOIN fine_tuning_jobs b USING (id)", _everything,
          again, "⌈N/100⌉", "as above"),
     Case("`status = 'running'`, `model = …`", f"{JOBS} WHERE status = 'running'", _everything, again, "⌈N/100⌉", "as above"),
@@ -138,9 +138,9 @@ CASES = [
          "1 page, and the active jobs since t as above"),
     Case("""`metadata_has(metadata, '{"team": "ads"}')`""", f"""{JOBS} WHERE metadata_has(metadata, '{{"team": "ads"}}')""",
          lambda n: ["?metadata[team]=ads&limit=100"], lambda k, n: ["?metadata[team]=ads&limit=100"],
-         "the pages of those jobs, where the API has that filter", "the same"),
+         "the pages of those jobs, if the API has that filter", "the same"),
     Case("`provider = …`, `IN`, `<>`", f"{JOBS} WHERE provider <> 'openai'", lambda n: [], lambda k, n: [],
-         "only those are asked", "the same"),
+         "only those providers get requests", "the same"),
     Case("`id IS NULL`, `id = NULL`, `LIMIT 0`", f"{JOBS} WHERE id IS NULL", lambda n: [], lambda k, n: [], "0", "0"),
 ]  # fmt: skip
 
