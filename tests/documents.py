@@ -86,7 +86,12 @@ def matches(expected: str, output: str) -> bool:
 
 
 # What each Python block of README and of the page ``python`` prints: how many lines, and how the last one begins.
-PRINTED = {"import ftsql": (4, "ftjob-"), "import pandas": (1, "ftjob-"), "from ftsql import dbapi": (1, "ftjob-")}
+PRINTED = {
+    "import ftsql": (4, "ftjob-"),
+    "import apsw": (1, "3"),
+    "import pandas": (1, "ftjob-"),
+    "from ftsql import dbapi": (1, "ftjob-"),
+}
 
 
 def names_of_a_reader(folder: Path) -> dict[str, Any]:

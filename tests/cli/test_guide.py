@@ -191,7 +191,7 @@ def test_sql_gives_the_same_rows_live_and_on_a_snapshot(page: Topic, snapshot: P
     "block", [block.text for block in blocks(PAGES["python"].text) if block.language == "python"],
     ids=lambda block: str(block).partition("\n")[0],
 )  # fmt: skip
-def test_a_block_of_the_page_python_prints_the_id_of_the_job_that_it_made(
+def test_a_block_of_the_page_python_prints_what_it_should(
     block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if "import pandas" in block:
