@@ -1,4 +1,4 @@
--- How do the jobs of my local experiments table stand?
+-- What is the status of the jobs in my local experiments table?
 -- needs: CREATE TABLE experiments (name TEXT, job_id TEXT)
 SELECT
   experiments.name,

@@ -1,4 +1,4 @@
--- What do jobs fail of most?
+-- What are the most common reasons that jobs fail?
 SELECT
   coalesce(error ->> '$.code', 'no code') AS code,
   count(*) AS jobs,

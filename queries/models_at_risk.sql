@@ -1,4 +1,4 @@
--- Which fine-tuned models end with their base model, and when?
+-- Which fine-tuned models will be shut down with their base model, and when?
 -- Dates are the API's own. Where it has none, put yours into the table: ('gpt-4o-mini', '2027-01-14').
 -- optional: CREATE TABLE shutdown_dates (model TEXT, shutdown_date TEXT)
 WITH ends AS (

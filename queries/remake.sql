@@ -1,4 +1,4 @@
--- Which INSERT would make each fine-tuned model that ends once more?
+-- Which INSERT statements would retrain the fine-tuned models that will be shut down?
 -- Before you run one, put the new model and the id of the file at its provider into it: each INSERT is paid for.
 -- optional: CREATE TABLE shutdown_dates (model TEXT, shutdown_date TEXT)
 WITH ends AS (

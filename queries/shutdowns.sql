@@ -1,4 +1,4 @@
--- How many of my fine-tuned models end on which day, by base model?
+-- How many of my fine-tuned models will be shut down on which day, by base model?
 -- optional: CREATE TABLE shutdown_dates (model TEXT, shutdown_date TEXT)
 WITH ends AS (
   SELECT

@@ -1,4 +1,4 @@
--- Who trains how much: jobs and tokens by the team in metadata?
+-- How many jobs and tokens did each team (in metadata) train?
 SELECT
   coalesce(metadata ->> '$.team', '(none)') AS team,
   count(*) AS jobs,

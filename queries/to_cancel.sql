@@ -1,4 +1,4 @@
--- Which jobs run for far longer than others of their model, so that one may want to cancel them?
+-- Which jobs run far longer than others of their model, and may need to be cancelled?
 WITH usual AS (
   SELECT model, avg(finished_at - created_at) AS seconds
   FROM fine_tuning_jobs

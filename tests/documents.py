@@ -1,4 +1,7 @@
-"""Markdown that is run: its fenced blocks, and what a console block prints for a reader."""
+"""Markdown that is run: its fenced blocks, and what a console block prints for a reader.
+
+``python -m tests.documents`` writes the outputs into README.md and the guide's pages, except those that contain "…".
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +21,7 @@ from typing import Any, NoReturn
 import pytest
 
 import ftsql
+from ftsql.cli.documents import all_topics
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = Path(ftsql.__file__).parent  # as it is installed, which need not be the checkout's
@@ -80,6 +85,36 @@ def matches(expected: str, output: str) -> bool:
     return re.fullmatch(pattern, output, re.DOTALL) is not None
 
 
+# What each Python block of README and of the page ``python`` prints: how many lines, and how the last one begins.
+PRINTED = {
+    "import ftsql": (4, "ftjob-"),
+    "import apsw": (1, "3"),
+    "import pandas": (1, "ftjob-"),
+    "from ftsql import dbapi": (1, "ftjob-"),
+}
+
+
+def names_of_a_reader(folder: Path) -> dict[str, Any]:
+    """The names that Python blocks take for granted: ``experiments.db`` with its table, a model and a file."""
+    db = ftsql.connect(folder / "experiments.db", sandbox=True)
+    model, file = db.execute("SELECT model, training_file FROM fine_tuning_jobs LIMIT 1").fetchall()[0]
+    db.execute("CREATE TABLE mine AS SELECT id AS job FROM fine_tuning_jobs LIMIT 3")
+    db.close()
+    return {"model": model, "file": file}
+
+
+def prints(block: str, names: dict[str, Any], name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Run a Python block that is in PRINTED, and check what it prints."""
+    names = dict(names)
+    exec(compile(block, name, "exec"), names)
+    if "engine" in names:
+        names["engine"].dispose()
+    lines = capsys.readouterr().out.splitlines()
+    count, start = PRINTED[block.partition("\n")[0]]
+    assert len(lines) == count
+    assert lines[-1].startswith(start)
+
+
 def needed(module: str) -> None:
     """Skip the test where ``module`` cannot be imported; fail it under FTSQL_TOOLS=1."""
     try:
@@ -113,3 +148,21 @@ def notebook(folder: Path) -> Iterator[Any]:
         os.environ.pop("IPYTHONDIR")
         if before is not None:
             os.environ["IPYTHONDIR"] = before
+
+
+def _written(text: str, folder: Path) -> str:
+    """``text`` with the outputs that its console blocks have now."""
+    for block in blocks(text):
+        for command, output in commands(block) if block.language == "console" else ():
+            printed = shown(command, folder) if missing(command) is None else output
+            if "…" not in output:
+                text = text.replace(f"$ {command}\n{output}", f"$ {command}\n{printed}")
+    return text
+
+
+if __name__ == "__main__":
+    os.environ.pop("OPENAI_API_KEY", None)
+    for path in [ROOT / "README.md", *(PACKAGE / "guide" / f"{page.name}.md" for page in all_topics())]:
+        if len(sys.argv) == 1 or path.stem in sys.argv[1:]:
+            with tempfile.TemporaryDirectory() as name:
+                path.write_text(_written(path.read_text("utf-8"), Path(name)), "utf-8")

@@ -1,6 +1,6 @@
 """Every statement's requests are exact: SQL in, method, path and query out, with nothing known and with much.
 
-The README's table of costs is this module's: it is computed here and compared there.
+The table of the guide's page `costs` is this module's: it is computed here and compared there.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import ftsql
+from ftsql.cli.documents import topic
 from ftsql.sandbox import Sandbox
 from tests.conftest import fill
 
@@ -123,8 +124,8 @@ CASES = [
          lambda k, n: [f"/ftjob-{number:05}" for number in (0, 1) if number in k or number >= n],
          "at most twice the cheaper of m and one listing, plus one", "only the unfinished ones"),
     Case("no WHERE, `count(*)`, `GROUP BY`", "SELECT status, count(*) FROM fine_tuning_jobs GROUP BY 1", _everything,
-         again, "⌈N/100⌉", "1 page, and at most a request for each of the k active jobs that it does not show: "
-         "by id, or by one page where several stand within a hundred"),
+         again, "⌈N/100⌉", "1 page, and at most one request for each of the k active jobs that the page does not "
+         "have: by id, or one page for several within 100 places"),
     Case("a self-join", "SELECT count(*) FROM fine_tuning_jobs a JOIN fine_tuning_jobs b USING (id)", _everything,
          again, "⌈N/100⌉", "as above"),
     Case("`status = 'running'`, `model = …`", f"{JOBS} WHERE status = 'running'", _everything, again, "⌈N/100⌉", "as above"),
@@ -137,9 +138,9 @@ CASES = [
          "1 page, and the active jobs since t as above"),
     Case("""`metadata_has(metadata, '{"team": "ads"}')`""", f"""{JOBS} WHERE metadata_has(metadata, '{{"team": "ads"}}')""",
          lambda n: ["?metadata[team]=ads&limit=100"], lambda k, n: ["?metadata[team]=ads&limit=100"],
-         "the pages of those jobs, where the API has that filter", "the same"),
+         "the pages of those jobs, if the API has that filter", "the same"),
     Case("`provider = …`, `IN`, `<>`", f"{JOBS} WHERE provider <> 'openai'", lambda n: [], lambda k, n: [],
-         "only those are asked", "the same"),
+         "only those providers get requests", "the same"),
     Case("`id IS NULL`, `id = NULL`, `LIMIT 0`", f"{JOBS} WHERE id IS NULL", lambda n: [], lambda k, n: [], "0", "0"),
 ]  # fmt: skip
 
@@ -314,14 +315,14 @@ def test_the_knowledge_is_shared_through_the_file_by_connections_of_one_account_
 
 
 def table() -> str:
-    """The README's table."""
+    """The table of the guide's page `costs`."""
     lines = ["| SQL | first | again, k jobs still active |", "|---|---|---|"]
     lines += [f"| {case.title} | {case.first} | {case.then} |" for case in CASES]
     return "\n".join(lines)
 
 
-def test_the_readme_shows_this_table() -> None:
-    assert table() in (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+def test_the_guide_shows_this_table() -> None:
+    assert table() in topic("costs").text
 
 
 if __name__ == "__main__":

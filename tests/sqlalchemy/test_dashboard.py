@@ -1,6 +1,6 @@
 """What a refresh of a dashboard sends: none from a snapshot, much live, nearly nothing live with ``max_age``.
 
-README shows the figures; they are counted here, where requests arrive. Each chart has a connection of its own.
+The guide's page `snapshot` shows the figures; they are counted here, where requests arrive. Each chart has a connection of its own.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 import ftsql
+from ftsql.cli.documents import topic
 from ftsql.sandbox import Sandbox
 from tests.conftest import fill
-from tests.documents import ROOT
 from tests.sync.fixtures import once, read
 
 SIZE = 1000
@@ -75,13 +75,13 @@ def figures() -> dict[str, tuple[int, int]]:
 
 
 def table() -> str:
-    """README's table."""
+    """The table of the guide's page `snapshot`."""
     lines = ["| six charts on | first | again |", "|---|--:|--:|"]
     return "\n".join([*lines, *(f"| {name} | {first} | {again} |" for name, (first, again) in figures().items())])
 
 
-def test_the_readme_shows_these_figures() -> None:
-    assert table() in (ROOT / "README.md").read_text("utf-8")
+def test_the_guide_shows_these_figures() -> None:
+    assert table() in topic("snapshot").text
 
 
 def test_a_snapshot_costs_nothing_and_max_age_no_more_than_one_look() -> None:
