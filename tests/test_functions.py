@@ -251,7 +251,7 @@ def test_a_cancel_that_is_refused_for_who_asks_is_an_error_at_once(
     sandbox.requests.clear()
     with pytest.raises(ftsql.APIError, match=f"HTTP {status}"):
         db.execute("SELECT cancel_job('ftjob-00000')").fetchall()
-    assert {request.method for request in sandbox.requests} == {"POST"}
+    assert [request.method for request in sandbox.requests] == ["POST"]
 
 
 @pytest.mark.parametrize("order", ["", " ORDER BY created_at DESC"])
