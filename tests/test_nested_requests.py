@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 
 from ftsql.errors import ProgrammingError
 from ftsql.sandbox import Fault
+from tests.answering import Asked, api, jobs
+from tests.conftest import At
 from tests.nested_account import ALL, ARRAY, ASKS, EVENTS, FEW, JOBS, JOIN, LIST, RUNNING, account, asked, events, name
 
 
@@ -42,6 +45,30 @@ def test_many_jobs_are_asked_for_side_by_side(what: str) -> None:
         assert 4 < most <= 8
         took = max(end for _, end in sent) - min(begin for begin, _ in sent)
         assert took < 0.05 * JOBS * 0.7
+
+
+def test_a_subquery_that_begins_anew_looks_ahead_as_if_it_were_the_first(at: At) -> None:
+    """What the one before it had read last is no sign of what comes: both stop at their first event of a level."""
+    sixteenth = threading.Event()
+    came: list[bool] = []
+
+    def answering(asked: Asked) -> Any:
+        if asked.path.endswith("/ftjob-00009/events"):
+            came.append(sixteenth.wait(5))
+        elif asked.path.endswith("/ftjob-00016/events"):
+            sixteenth.set()
+        return answers(asked)
+
+    levels = {3: "warn", 12: "error"}
+    answers = api(
+        jobs(40),
+        {f"/{name(place)}/events": [{"id": f"ev-{place}", "level": levels.get(place, "info")}] for place in range(40)},
+    )
+    _, db = at(answering)
+    inner = "SELECT e.id FROM fine_tuning_jobs j JOIN fine_tuning_job_events e ON e.fine_tuning_job_id = j.id"
+    sql = f"SELECT ({inner} WHERE e.level = column1) FROM (VALUES ('warn'), ('error'))"
+    assert db.execute(sql).fetchall() == [("ev-3",), ("ev-12",)]
+    assert came == [True]
 
 
 HIDDEN = ["j.created_at % 2", "j.created_at % 7 = 0", "j.id LIKE '%9'", "instr(j.id, '01')", "j.training_file = 'x'"]
