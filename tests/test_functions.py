@@ -13,7 +13,7 @@ import pytest
 
 import ftsql
 from ftsql.sandbox import Fault, Sandbox
-from tests.conftest import Connect, fill
+from tests.conftest import Connect, fill, gets
 from tests.writing import ONE
 
 
@@ -220,6 +220,15 @@ def test_wait_job_returns_when_the_job_has_finished(sandbox: Sandbox, db: ftsql.
     timer.start()
     assert db.execute("SELECT wait_job(?, 20)", (id,)).fetchall() == [("succeeded",)]
     timer.join()
+
+
+def test_what_wait_job_saw_the_rest_of_the_statement_shows_without_asking_again(
+    sandbox: Sandbox, db: ftsql.Connection
+) -> None:
+    (id,) = fill(sandbox, 1, status="running")
+    sql = "SELECT wait_job(column1, 0), (SELECT status FROM fine_tuning_jobs WHERE id = column1) FROM (VALUES (?))"
+    assert db.execute(sql, (id,)).fetchall() == [("running", "running")]
+    assert gets(sandbox) == [f"/{id}"]
 
 
 @pytest.mark.parametrize(
