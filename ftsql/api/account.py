@@ -178,6 +178,7 @@ class Account:
                 found.add(whole.strip().partition(" ")[2].strip() or whole.strip())  # after Bearer, Basic and the like
             elif whole.lstrip().startswith("{"):
                 found |= _secrets_in(whole)  # x-portkey-config may be a whole config
+        found |= {secret.removeprefix("Bearer ").lstrip() for secret in found}  # a key that was set with that word
         return {secret for secret in found if len(secret) >= 8}
 
     def _expand(self, template: str) -> str:
@@ -224,7 +225,7 @@ def _marked(value: Any, secrets: frozenset[str]) -> Any:
 
 def _hidden(value: Any, secrets: frozenset[str]) -> Any:
     if isinstance(value, str):
-        return "***" if value in secrets or value.removeprefix("Bearer ") in secrets else value
+        return "***" if value.removeprefix("Bearer ") in secrets else value
     if isinstance(value, dict):
         return {_hidden(name, secrets): _hidden(each, secrets) for name, each in value.items()}
     return [_hidden(each, secrets) for each in value] if isinstance(value, list) else value

@@ -121,12 +121,14 @@ class Listing:
         return self.ordered and (self._shown_before or shown or self.done)
 
     def enough(self, size: int | None) -> int | None:
-        """The size of a first page that is to give ``size`` rows in the list's order.
+        """The size of a first page that is to give ``size`` rows in the list's order; of a list without it all is read.
 
         At an address of the user's it has to show that order, though another one has: a list may be sorted by what
         changes.
         """
-        return size if size is None or not self.ordered or self.account.at_home else max(size, AT_LEAST)
+        if size is None or not self.ordered:
+            return None
+        return size if self.account.at_home else max(size, AT_LEAST)
 
     def _order_broke(self) -> None:
         self.ordered = False

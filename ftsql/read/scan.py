@@ -50,9 +50,10 @@ def scan(cache: StatementCache, plan: Plan, arguments: Sequence[Any], columns: i
     listings = [cache.listing(account, pairs) for account in accounts]
     for listing in listings:
         listing.wanted = listing.wanted or (choice.since is None and not cache.may_stop)
-    if len(accounts) > 1 and (plan.newest_first or not cache.may_stop):
+    if plan.newest_first or not cache.may_stop:
         for listing in listings:
-            listing.ahead(listing.enough(size) if plan.newest_first else size)
+            if not listing.pages:
+                listing.ahead(listing.enough(size) if plan.newest_first else size)
     parts = [_listed(cache, listing, choice, inclusive, size, plan.newest_first, columns) for listing in listings]
     if plan.newest_first and len(parts) > 1:
         return heapq.merge(*map(chain.from_iterable, parts), key=_newest_first)

@@ -46,10 +46,10 @@ def follow(program: Sequence[Step], address: int) -> list[int]:
     after = [address + 1] if address + 1 < len(program) else []
     if step.opcode in ("Init", "Goto"):
         return [step.p2]
-    if step.opcode in ("Halt", "EndCoroutine"):
-        return [
-            other.p2 for other in program if step.opcode != "Halt" and other.opcode == "Yield" and other.p1 == step.p1
-        ]
+    if step.opcode == "Halt":
+        return []
+    if step.opcode == "EndCoroutine":
+        return [other.p2 for other in program if other.opcode == "Yield" and other.p1 == step.p1]
     if step.opcode == "Jump":
         return [step.p1, step.p2, step.p3]
     if step.opcode == "Gosub":

@@ -258,7 +258,7 @@ class _Cursor:
         """
         account, id = parent
         served = {account.name: account for account in accounts if self._resource.lacks not in account.provider.without}
-        for feed in self._cache.feeds:
+        for feed in sorted(self._cache.feeds, key=lambda feed: feed.row is None):  # one under way tells more
             if feed.row is not None and feed.key(feed.row) == (id, account.name):
                 # A join, or a subquery that ended here: the second in turn tells, and the rows after it.
                 if not self._in_turn(feed, feed.passed, feed.passed - 1):
@@ -281,7 +281,7 @@ class _Cursor:
         last, self._last = self._last, (feed, place)
         if last == self._last:
             return False
-        self._streak = self._streak + 1 if before is not None and last == (feed, before) else 1
+        self._streak = self._streak + 1 if last == (feed, before) else 1
         return True
 
     def Eof(self) -> bool:

@@ -190,7 +190,7 @@ class Session:
         self.queue.savepoint(table, level)
 
     def release(self, table: int, level: int) -> None:
-        self.statements.released(table, level)
+        self.statements.released(level)
         self.queue.release(table, level)
 
     def roll_back_to(self, table: int, level: int) -> None:

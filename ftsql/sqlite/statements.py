@@ -263,12 +263,12 @@ class Statements:
         self.settle()
         self.current.savepoints.add((table, level))
 
-    def released(self, table: int, level: int) -> None:
-        """A table's savepoints from ``level`` on were released."""
+    def released(self, level: int) -> None:
+        """The savepoints from ``level`` on were released: SQLite tells one table after the other, all of them."""
         if any(point[1] > level for statement in self._ended for point in statement.savepoints):
             self.settle()  # a statement inside failed, and the one around it ends well
         for statement in (*self._running.values(), *self._ended):
-            statement.savepoints = {point for point in statement.savepoints if point[0] != table or point[1] < level}
+            statement.savepoints = {point for point in statement.savepoints if point[1] < level}
 
     def settle(self) -> None:
         """Leave nothing of failed statements in the queue; to be called before the queue is used.

@@ -256,7 +256,9 @@ def test_a_proxy_that_cannot_be_reached_is_named_and_nothing_was_sent(
         port = closed.getsockname()[1]
     monkeypatch.setenv("HTTPS_PROXY", f"http://name:{CANARY}@127.0.0.1:{port}")
     db = ftsql.connect()
-    named = rf"api\.example\.invalid by the proxy http://127\.0\.0\.1:{port} \(HTTPS_PROXY\).*Not sent"
+    named = (
+        rf"api\.example\.invalid by the proxy http://127\.0\.0\.1:{port} \(HTTPS_PROXY\).*Not sent. Check that proxy: "
+    )
     with pytest.raises(ftsql.Error, match=named) as caught:
         db.execute(sql).fetchall()
     assert CANARY not in str(caught.value)
@@ -280,7 +282,7 @@ def test_an_address_that_nobody_listens_at_says_not_sent(monkeypatch: pytest.Mon
         port = closed.getsockname()[1]
     monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{port}/v1")
     db = ftsql.connect()
-    with pytest.raises(ftsql.Error, match=f"cannot connect to 127.0.0.1:{port}: .*Not sent"):
+    with pytest.raises(ftsql.Error, match=f"cannot connect to 127.0.0.1:{port}: .*Not sent. Check the network and"):
         db.execute(sql).fetchall()
     assert db.execute("SELECT count(*) FROM ftsql_writes WHERE open").get == 0
     db.close()

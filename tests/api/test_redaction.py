@@ -178,6 +178,22 @@ def test_a_credential_that_a_server_gives_back_in_a_row_is_nowhere(
     assert all(CANARY.encode() not in each for each in written)
 
 
+def test_a_key_that_was_set_with_the_word_bearer_is_nowhere_either(at: At, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = {"debug": CANARY, "header": f"Bearer {CANARY}", "sent": f"Bearer Bearer {CANARY}"}
+    refused = Response({"error": {"message": f"Incorrect API key provided: {CANARY}"}}, 401)
+    server, _ = at(lambda asked: refused if asked.path != PATH else {"data": [job(0, **shown)], "has_more": False})
+    monkeypatch.setenv("OPENAI_API_KEY", f"Bearer {CANARY}")
+    db = ftsql.connect()
+    with pytest.warns(ftsql.Warning, match="holds a credential of the account"):
+        (raw,) = db.execute("SELECT raw FROM fine_tuning_jobs").fetchall()[0]
+    assert {name: json.loads(str(raw))[name] for name in shown} == dict.fromkeys(shown, "***")
+    with pytest.raises(ftsql.AuthenticationError, match=r"Incorrect API key provided: \*\*\* "):
+        db.execute("SELECT raw FROM fine_tuning_jobs WHERE id = 'ftjob-x'").fetchall()
+    assert server.asked[-1].headers["Authorization"] == shown["sent"]
+    assert CANARY not in repr(db.execute("SELECT * FROM ftsql_requests").fetchall())
+    db.close()
+
+
 def test_a_text_that_only_holds_a_credential_is_data(at: At) -> None:
     """A value is hidden as a whole, in raw alone: half a row is never rewritten."""
     text = f"Incorrect API key provided: {CANARY}"
@@ -216,6 +232,7 @@ def test_a_credential_is_known_by_the_words_of_its_name(name: str, secret: bool)
     ("words", "environment", "secrets"),
     [
         ({"headers": {"Authorization": "Bearer ${A}"}}, {"A": "secret-a-value"}, {"secret-a-value"}),
+        ({"headers": {"Authorization": "Bearer ${A}"}}, {"A": "Bearer  secret-a-value"}, {"Bearer  secret-a-value", "secret-a-value"}),
         ({"headers": {"Authorization": "Bearer ${A:-a-default-key}"}}, {}, {"a-default-key"}),
         ({"headers": {"Authorization": "Bearer literal-key"}}, {}, {"literal-key"}),
         ({"headers": {"Authorization": "Token token=${A}"}}, {"A": "secret-a-value"}, {"secret-a-value", "token=secret-a-value"}),

@@ -120,6 +120,24 @@ def test_jobs_at_work_of_one_second_are_asked_for_one_by_one_where_nothing_newer
     assert sorted(server.requests) == sorted([*singles, "?limit=100", "?limit=100&after=ftjob-000"])
 
 
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_job_that_the_statement_asked_for_before_is_counted_once_with_the_known_list(
+    sandbox: Sandbox, db: ftsql.Connection, tied: bool
+) -> None:
+    """Also where it was made in the second at which the newest page ends."""
+    ids = fill(sandbox, 250)
+    sandbox.update_job(ids[100], status="running", finished_at=None, fine_tuned_model=None)
+    if tied:
+        sandbox.update_job(ids[100], created_at=1_790_000_000 - 60 * 99)
+    db.execute(COUNT).fetchall()
+    sandbox.update_job(ids[100], status="paused")
+    one = f"SELECT status FROM fine_tuning_jobs WHERE id = '{ids[100]}'"
+    counts = "SELECT count(*), count(DISTINCT id), sum(status = 'paused') FROM fine_tuning_jobs"
+    sandbox.requests.clear()
+    assert db.execute(f"SELECT * FROM ({one}) JOIN ({counts})").fetchall() == [("paused", 250, 250, 1)]
+    assert gets(sandbox) == [f"/{ids[100]}", "?limit=100"]
+
+
 def test_a_job_that_the_newest_pages_no_longer_show_is_asked_for_and_forgotten(
     sandbox: Sandbox, db: ftsql.Connection
 ) -> None:

@@ -55,6 +55,17 @@ def test_a_provider_without_them_is_left_out_by_its_name() -> None:
             assert not any("telnyx" in request.path and "events" in request.path for request in sandbox.requests)
 
 
+@pytest.mark.parametrize("providers", ["'openai', 'nobody'", "SELECT name FROM chosen"])
+def test_of_several_providers_those_that_are_named_are_asked_alone(providers: str) -> None:
+    with account(providers="openai portkey", jobs=1, running=[]) as (sandbox, db):
+        db.execute("CREATE TABLE chosen (name TEXT); INSERT INTO chosen VALUES ('openai'), (NULL)")
+        files = db.execute("SELECT count(*) FROM files WHERE provider = 'openai'").get
+        asked(sandbox, db, f"SELECT count(*) FROM files WHERE provider IN ({providers})", files)
+        assert [request.path for request in sandbox.requests] == ["/v1/files"]
+        asked(sandbox, db, f"{EVENTS} WHERE fine_tuning_job_id = '{name(0)}' AND provider IN ({providers})", 5)
+        assert [request.path for request in sandbox.requests] == [f"/v1/fine_tuning/jobs/{name(0)}/events"]
+
+
 @pytest.mark.parametrize("more", ["", " AND e.provider = j.provider"])
 def test_two_providers_are_each_asked_for_their_own_jobs(more: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with Sandbox(jobs=0, speed=0) as other, account(jobs=130, running=[]) as (sandbox, _):

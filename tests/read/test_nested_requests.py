@@ -12,7 +12,7 @@ import pytest
 
 from ftsql.errors import ProgrammingError
 from ftsql.sandbox import Fault
-from tests.answering import Asked, Response, api, job, listed
+from tests.answering import Asked, Response, api, job, jobs, listed
 from tests.conftest import At
 from tests.read.nested_account import (
     ALL,
@@ -113,6 +113,30 @@ def test_of_many_files_two_are_asked_for_by_themselves_before_a_page_is_read(at:
     after = {"": 0, "&after=file-09": 1, "&after=file-19": 2, "&after=file-29": 3}
     pages = {f"/files?limit=10000{query}": f"page {number}" for query, number in after.items()}
     assert [pages.get(asked, asked.removeprefix("/files/file-")) for asked in server.requests] == BY_ID[places]
+
+
+def test_a_subquery_that_begins_anew_looks_ahead_as_if_it_were_the_first(at: At) -> None:
+    """What the one before it had read last is no sign of what comes: both stop at their first event of a level."""
+    sixteenth = threading.Event()
+    came: list[bool] = []
+
+    def answering(asked: Asked) -> Any:
+        if asked.path.endswith("/ftjob-00009/events"):
+            came.append(sixteenth.wait(5))
+        elif asked.path.endswith("/ftjob-00016/events"):
+            sixteenth.set()
+        return answers(asked)
+
+    levels = {3: "warn", 12: "error"}
+    answers = api(
+        jobs(40),
+        {f"/{name(place)}/events": [{"id": f"ev-{place}", "level": levels.get(place, "info")}] for place in range(40)},
+    )
+    _, db = at(answering)
+    inner = "SELECT e.id FROM fine_tuning_jobs j JOIN fine_tuning_job_events e ON e.fine_tuning_job_id = j.id"
+    sql = f"SELECT ({inner} WHERE e.level = column1) FROM (VALUES ('warn'), ('error'))"
+    assert db.execute(sql).fetchall() == [("ev-3",), ("ev-12",)]
+    assert came == [True]
 
 
 HIDDEN = ["j.created_at % 2", "j.created_at % 7 = 0", "j.id LIKE '%9'", "instr(j.id, '01')", "j.training_file = 'x'"]

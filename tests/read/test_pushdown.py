@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 import re
+import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +20,8 @@ import pytest
 import ftsql
 from ftsql.cli.documents import topic
 from ftsql.sandbox import Sandbox
-from tests.conftest import fill
+from tests.answering import Asked, api, jobs
+from tests.conftest import At, fill
 
 NEWEST = 1_790_000_000
 SIZES = (0, 1, 20, 100, 101, 1250)
@@ -179,6 +182,83 @@ def test_two_providers_cost_what_each_costs(size: int) -> None:
             assert sorted(asked(sandbox, db, case.sql)) == sorted(case.cold(size) * 2), case.sql
             asked(sandbox, db, "SELECT count(*) FROM fine_tuning_jobs")
             assert sorted(asked(sandbox, db, case.sql)) == sorted(case.warm([], size) * 2), case.sql
+
+
+@pytest.mark.parametrize(
+    ("rest", "page"),
+    [
+        ("LIMIT 5", 5),
+        ("LIMIT 5 OFFSET 3", 8),
+        ("WHERE provider = 'openai' LIMIT 5", 5),
+        ("ORDER BY created_at DESC LIMIT 5", 5),
+        ("WHERE status = 'succeeded' LIMIT 5", 100),
+        ("WHERE model = 'gpt-4o-mini-2024-07-18' LIMIT 5", 100),
+        ("WHERE status = 'succeeded' ORDER BY created_at DESC LIMIT 5", 100),
+        ("ORDER BY model LIMIT 5", 100),
+        ("ORDER BY created_at LIMIT 5", 100),
+        ("ORDER BY created_at DESC, id LIMIT 5", 100),
+    ],
+)
+def test_a_limit_makes_the_first_page_small_only_where_its_rows_are_those(rest: str, page: int) -> None:
+    with account(250) as (sandbox, db):
+        found = asked(sandbox, db, f"{JOBS} {rest}")
+        sorts = "ORDER BY" in rest and "created_at DESC LIMIT" not in rest
+        assert found == (_everything(250) if sorts else [f"?limit={page}"])
+
+
+def test_of_many_ids_that_nobody_knows_a_page_is_read_before_each_from_the_third_on() -> None:
+    ids = [f"ftjob-{number:05}" for number in range(240, 246)]
+    with account(250) as (sandbox, db):
+        found = asked(sandbox, db, f"{JOBS} WHERE id IN ({', '.join(map(repr, ids))})")
+        first, second, third = pages(3, 250)
+        assert found == [f"/{ids[0]}", f"/{ids[1]}", first, f"/{ids[2]}", second, f"/{ids[3]}", third]
+
+
+def test_two_lists_of_which_one_lost_its_order_are_read_without_a_page_too_many() -> None:
+    newest = f"{JOBS} ORDER BY created_at DESC LIMIT 3"
+    with account(250, providers=2) as (sandbox, db):
+        asked(sandbox, db, "SELECT count(*) FROM fine_tuning_jobs")
+        assert asked(sandbox, db, newest) == ["?limit=3"] * 2
+        db.ftsql.store.db.execute("UPDATE covers SET broke_at = 1e12 WHERE account = (SELECT min(account) FROM covers)")
+        assert sorted(asked(sandbox, db, newest)) == sorted([*_everything(250), "?limit=3"])
+
+
+@pytest.mark.parametrize(
+    ("sql", "asks"),
+    [
+        ("SELECT count(*) FROM fine_tuning_jobs", 2),
+        ("SELECT id FROM fine_tuning_jobs ORDER BY created_at DESC LIMIT 3", 2),
+        ("SELECT id FROM fine_tuning_jobs LIMIT 3", 1),
+    ],
+)
+def test_two_providers_are_asked_at_the_same_time_where_both_are_needed(
+    at: At, tmp_path: Path, sql: str, asks: int
+) -> None:
+    both = threading.Barrier(asks)
+    serving = api(jobs(30))
+
+    def answering(asked: Asked) -> Any:
+        both.wait(10)
+        return serving(asked)
+
+    server, _ = at(answering)
+    entry = f"extends = 'openai'\nbase_url = '{server.base_url}'\n"
+    (tmp_path / "providers.toml").write_text(f"[one]\n{entry}[two]\n{entry}")
+    db = ftsql.connect(config=tmp_path / "providers.toml", providers=["one", "two"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that both show the same ids
+        assert len(db.execute(sql).fetchall()) in (1, 3)
+    assert len(server.asked) == asks
+    db.close()
+
+
+@pytest.mark.parametrize("providers", [1, 2])
+def test_a_second_scan_of_few_jobs_sends_for_nothing_more(providers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    since = f"(SELECT count(*) FROM fine_tuning_jobs WHERE created_at >= {NEWEST - 60 * 50} + {{}})"
+    with account(250, providers=providers) as (sandbox, db):
+        monkeypatch.setattr("ftsql.read.listing.SLOW_PAGE", -1.0)  # where pages take long they are sent for ahead
+        found = asked(sandbox, db, f"SELECT {since.format(0)}, {since.format(60)}")
+        assert found == ["?limit=100"] * providers
 
 
 def test_a_provider_or_a_time_out_of_a_table_is_looked_up_before_the_jobs_are_read() -> None:

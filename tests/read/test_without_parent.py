@@ -12,6 +12,8 @@ NAMED = [
     f"{EVENTS} e WHERE e.fine_tuning_job_id IN (SELECT job FROM mine)",
     "SELECT count(*) FROM mine JOIN fine_tuning_job_events e ON mine.job = e.fine_tuning_job_id",
     "SELECT count(*) FROM mine LEFT JOIN fine_tuning_job_events e ON mine.job = e.fine_tuning_job_id",
+    f"{EVENTS} e JOIN fine_tuning_jobs j ON j.id = e.fine_tuning_job_id AND j.created_at <= e.created_at",
+    f"{EVENTS} e JOIN fine_tuning_jobs j ON j.id = e.fine_tuning_job_id WHERE e.fine_tuning_job_id IN (SELECT job FROM mine)",
 ]
 NOT_NAMED = [
     f"{EVENTS} e WHERE EXISTS (SELECT 1 FROM mine WHERE mine.job = e.fine_tuning_job_id)",

@@ -159,6 +159,8 @@ ELSEWHERE = [
     "SELECT j.id FROM loc CROSS JOIN fine_tuning_jobs j WHERE j.created_at >= loc.any_",
     "SELECT j.id FROM fine_tuning_jobs j, loc WHERE j.created_at < loc.d",
     "SELECT j.id FROM loc LEFT JOIN fine_tuning_jobs j ON j.created_at >= loc.d",
+    "SELECT f.id FROM files f JOIN loc ON f.created_at >= loc.d",
+    "SELECT e.id FROM loc, fine_tuning_job_events e WHERE e.created_at < loc.d AND e.fine_tuning_job_id = 'ftjob-00000'",
     "SELECT (SELECT count(*) FROM fine_tuning_jobs j WHERE j.created_at > loc.d) FROM loc",
     "SELECT 1 FROM loc WHERE EXISTS (SELECT 1 FROM fine_tuning_jobs j WHERE j.created_at > loc.d)",
     "SELECT id FROM fine_tuning_jobs WHERE created_at > (SELECT d FROM loc)",

@@ -13,7 +13,7 @@ import pytest
 
 import ftsql
 from ftsql.sandbox import Fault, Sandbox
-from tests.conftest import Connect, fill
+from tests.conftest import Connect, fill, gets
 from tests.write.fixtures import ONE
 
 
@@ -222,6 +222,15 @@ def test_wait_job_returns_when_the_job_has_finished(sandbox: Sandbox, db: ftsql.
     timer.join()
 
 
+def test_what_wait_job_saw_the_rest_of_the_statement_shows_without_asking_again(
+    sandbox: Sandbox, db: ftsql.Connection
+) -> None:
+    (id,) = fill(sandbox, 1, status="running")
+    sql = "SELECT wait_job(column1, 0), (SELECT status FROM fine_tuning_jobs WHERE id = column1) FROM (VALUES (?))"
+    assert db.execute(sql, (id,)).fetchall() == [("running", "running")]
+    assert gets(sandbox) == [f"/{id}"]
+
+
 @pytest.mark.parametrize(
     "sql", ["SELECT wait_job('ftjob-00000')", "SELECT count(*) FROM fine_tuning_jobs WHERE status = 'x'"]
 )
@@ -251,7 +260,7 @@ def test_a_cancel_that_is_refused_for_who_asks_is_an_error_at_once(
     sandbox.requests.clear()
     with pytest.raises(ftsql.APIError, match=f"HTTP {status}"):
         db.execute("SELECT cancel_job('ftjob-00000')").fetchall()
-    assert {request.method for request in sandbox.requests} == {"POST"}
+    assert [request.method for request in sandbox.requests] == ["POST"]
 
 
 @pytest.mark.parametrize("order", ["", " ORDER BY created_at DESC"])

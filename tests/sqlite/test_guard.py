@@ -48,23 +48,34 @@ def test_a_temp_trigger_does_not_lend_its_name_to_one_in_a_file(
     assert posts(sandbox) == []
 
 
+@pytest.mark.parametrize("write", [ONE, "DELETE FROM files WHERE id = 'file-h'"])
 @pytest.mark.parametrize(
     ("attach", "writes"),
-    [("'{tmp}/other.db'", True), ("'{tmp}/new.db'", True), ("'{tmp}/' || 'other.db'", False), ("'{tmp}/text'", False)],
+    [
+        ("'{tmp}/other.db'", True),
+        ("'{tmp}/new.db'", True),
+        ("'{tmp}/' || 'other.db'", False),
+        ("'{tmp}/text'", False),
+        ("'{tmp}/same.db'", False),
+    ],
 )
 def test_a_temp_trigger_writes_unless_an_attached_file_may_have_one_of_its_name(
-    sandbox: Sandbox, connect: Connect, tmp_path: Path, attach: str, writes: bool
+    sandbox: Sandbox, connect: Connect, tmp_path: Path, attach: str, writes: bool, write: str
 ) -> None:
-    connect(tmp_path / "other.db").execute("CREATE TABLE a (x); CREATE TRIGGER u AFTER INSERT ON a BEGIN SELECT 1; END")
+    for name, trigger in (("other.db", "u"), ("same.db", "T")):
+        connect(tmp_path / name).execute(
+            f"CREATE TABLE a (x); CREATE TRIGGER {trigger} AFTER INSERT ON a BEGIN SELECT 1; END"
+        )
     (tmp_path / "text").write_text("no database " * 100)
     db = connect()
-    db.execute(f"CREATE TABLE mine (id); CREATE TEMP TRIGGER t AFTER INSERT ON mine BEGIN {ONE}; END")
+    db.execute(f"CREATE TABLE mine (id); CREATE TEMP TRIGGER t AFTER INSERT ON mine BEGIN {write}; END")
     db.execute("SELECT 1 FROM mine").fetchall()
     with contextlib.suppress(apsw.NotADBError):
         db.execute(f"ATTACH {attach.replace('{tmp}', str(tmp_path))} AS other")
     with contextlib.nullcontext() if writes else pytest.raises(ftsql.Error, match="lives in the file"):
         db.execute("INSERT INTO mine VALUES (1)")
-    assert alive(sandbox) == ["file-a"] * writes
+    sent = ["POST" if write == ONE else "DELETE"]
+    assert [request.method for request in sandbox.requests if request.method != "GET"] == sent * writes
 
 
 def test_a_file_whose_name_looks_like_a_uri_hides_no_trigger(

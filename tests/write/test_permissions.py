@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -81,6 +82,23 @@ def test_a_grant_is_shown_before_it_is_sent_with_its_body(sandbox: Sandbox, db: 
     assert sandbox.requests == []
     db.execute("COMMIT")
     assert [request.body for request in sandbox.requests] == [b'{"project_ids":["a"]}']
+
+
+def test_last_jobs_are_the_jobs_of_the_last_transaction_and_nothing_else_that_it_made(
+    sandbox: Sandbox, db: ftsql.Connection
+) -> None:
+    for name in ("file-a", "file-b"):
+        sandbox.add_file(id=name)
+    create = INSERT.replace("INSERT", "INSERT OR IGNORE") + "('gpt-4o-mini', '{}')"
+    db.execute("BEGIN; " + "; ".join([create.format("file-a"), GRANT + "'a')", create.format("file-none")]))
+    with pytest.raises(ProgrammingError, match="^3 queued: the jobs are created at COMMIT"):
+        db.execute("SELECT last_jobs()").fetchall()
+    db.execute(create.format("file-b") + "; COMMIT")
+    made = {job["training_file"]: f"openai/{job['id']}" for job in sandbox.jobs() if job["id"] != "ftjob-made"}
+    assert json.loads(str(db.execute("SELECT last_jobs()").get)) == [made["file-a"], made["file-b"]]
+    assert projects(db) == ["a"]
+    db.execute(GRANT + "'b')")
+    assert db.execute("SELECT last_jobs()").get == "[]"
 
 
 LOST: dict[str, Fault] = {

@@ -19,6 +19,11 @@ from tests.write.fixtures import INSERT, ONE, alive, failing, posts
 pytestmark = pytest.mark.usefixtures("files")
 
 
+WITH_ONE_INSIDE = (
+    "INSERT INTO fine_tuning_jobs (model, training_file) SELECT 'gpt-4o-mini', iif(column1 = 2, failing(), "
+    "iif(nested('INSERT INTO k VALUES (1)') = 0, 'file-b', '')) FROM (VALUES (1), (2))"
+)
+
 # SQL scripts, a statement an item; "!" means that it fails. Then the files of the jobs that stand.
 SCRIPTS: list[tuple[list[str], list[str]]] = [
     (["BEGIN", ONE, "COMMIT"], ["file-a"]),
@@ -74,6 +79,11 @@ SCRIPTS: list[tuple[list[str], list[str]]] = [
       "COMMIT"], ["file-a"]),
     (["BEGIN", "CREATE TABLE l (x)", "INSERT INTO l SELECT caught('" + INSERT.replace("'", "''")
       + "(''gpt-4o-mini'', ''file-b''), (''gpt-4o-mini'', NULL)') FROM (VALUES (1), (2))", ONE, "COMMIT"], ["file-a"]),
+    *((["BEGIN", "CREATE TABLE l (x)", *first, "INSERT INTO l SELECT caught('" + INSERT.replace("'", "''")
+        + f"(''gpt-4o-mini'', ''file-b''), (''gpt-4o-mini'', {last})')", "COMMIT"], [*["file-a"] * len(first), *stand])
+      for last, stand in (("failing()", []), ("''file-c''", ["file-b", "file-c"])) for first in ([], [ONE])),
+    (["BEGIN", "CREATE TABLE l (x)", "CREATE TABLE k (x)", "INSERT INTO l SELECT caught('" + WITH_ONE_INSIDE.replace("'", "''")
+      + "')", ONE, "COMMIT"], ["file-a"]),
 ]  # fmt: skip
 
 
@@ -101,7 +111,7 @@ def _nested(db: ftsql.Connection, sql: Any) -> int:
 def _caught(db: ftsql.Connection, sql: Any) -> str:
     try:
         _nested(db, sql)
-    except ftsql.Error:
+    except (ftsql.Error, ZeroDivisionError):
         return "failed"
     return "done"
 
