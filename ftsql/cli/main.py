@@ -19,11 +19,11 @@ import apsw
 import apsw.shell
 
 import ftsql
-from ftsql import interrupts as ctrl_c
+from ftsql import interrupts
 from ftsql.cli import subcommands
 from ftsql.cli.documents import Query, query
 from ftsql.cli.shell import Shell, complain, notice
-from ftsql.connection import Connection, connect_with_usual_store
+from ftsql.connection import Connection, connect_with_default_store
 from ftsql.errors import Error, ProgrammingError
 from ftsql.resources.definitions import JOBS
 from ftsql.store.process_lock import MEMORY
@@ -123,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except (KeyboardInterrupt, apsw.InterruptError) as error:
         if not getattr(error, "_handle_exception_saw_this", False):
             complain((isinstance(error, KeyboardInterrupt) and str(error)) or "interrupted")
-        ctrl_c.forget()
+        interrupts.clear_pending_interrupt()
         code = 130
     except (Error, apsw.Error, apsw.shell.Shell.Error, ImportError, OSError, UnicodeError) as error:
         if not getattr(error, "_handle_exception_saw_this", False):
@@ -148,7 +148,7 @@ def _open_streams() -> None:
 
 def _run(words: Sequence[str]) -> int:
     parser = _parser()
-    with ctrl_c.heard():
+    with interrupts.keep_keyboard_interrupt():
         given = parser.parse_intermixed_args(words)
     chosen = None
     if given.words[:1] == ["queries"]:
@@ -242,7 +242,7 @@ def _connect(path: str, options: dict[str, Any]) -> Connection:
         complain(f"{text}. Until then the record of writes ends with this command")
 
     try:
-        connection = connect_with_usual_store(path, say=say, **options)
+        connection = connect_with_default_store(path, say=say, **options)
     except (apsw.CantOpenError, apsw.NotADBError) as error:
         raise ProgrammingError(f"cannot open {path}: {error}") from None
     store = connection.ftsql.store

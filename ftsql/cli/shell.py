@@ -57,8 +57,8 @@ class Shell(apsw.shell.Shell):
         self._ask = ask
         self._counting = False
         self._progress = Progress(self.stderr)
-        registration.ask_before(self._confirmed)
-        registration.when_in_doubt(self._sure)
+        registration.confirm_writes(self._confirmed)
+        registration.confirm_comparisons(self._sure)
         self.prompt = "ftsql> "
         self.moreprompt = "   ..> "
         home = os.path.expanduser("~")
@@ -176,8 +176,8 @@ class Shell(apsw.shell.Shell):
         before = self._registration
         super().command_open(cmd)
         self._registration = register(self.db, **self._options)
-        self._registration.ask_before(self._confirmed)
-        self._registration.when_in_doubt(self._sure)
+        self._registration.confirm_writes(self._confirmed)
+        self._registration.confirm_comparisons(self._sure)
         before.close()
         notice(self.db)
 

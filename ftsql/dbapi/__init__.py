@@ -12,7 +12,7 @@ from typing import Any
 
 import apsw
 
-from ftsql.connection import connect_with_usual_store
+from ftsql.connection import connect_with_default_store
 from ftsql.dbapi.apsw_errors import translated
 from ftsql.dbapi.connection import Connection
 from ftsql.dbapi.cursor import Cursor
@@ -100,5 +100,5 @@ def connect(
     if missing:
         raise OperationalError(f"there is no file {path}, and a read-only connection makes none: read_only=False")
     with translated():
-        opened = connect_with_usual_store(path, say=say, make=True, read_only=read_only, **options)
+        opened = connect_with_default_store(path, say=say, make=True, read_only=read_only, **options)
     return Connection(opened, autocommit=autocommit)

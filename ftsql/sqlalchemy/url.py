@@ -47,7 +47,7 @@ def arguments(url: Any) -> tuple[str, dict[str, Any]]:
             raise ArgumentError(f"the ftsql:// URL says {name} more than once")
         options[name] = _flag(name, values[0]) if name in FLAGS else values[0]
     try:
-        Settings.chosen({name: value for name, value in options.items() if name in SETTINGS}, {})
+        Settings.resolve({name: value for name, value in options.items() if name in SETTINGS}, {})
     except ConfigError as error:
         raise ArgumentError(f"the ftsql:// URL: {error}") from None
     path = url.database or MEMORY

@@ -108,7 +108,7 @@ class Sync:
         self._patient = False  # what was refused is not asked for again in every round
         refuse_store(self._snapshot.path, connection.ftsql.store.path)
         if self._archive is not None:
-            connection.ftsql.keep_contents(self._archive.content)
+            connection.ftsql.read_contents_from(self._archive.content)
 
     def round(self) -> Round:
         """Bring the file up to date, all of it or nothing. A provider's failure is in what this gives.

@@ -62,8 +62,8 @@ REFUSED = [
     (f"ftsql://user:{CANARY}@/x.db", "no user, password or key: .*OPENAI_API_KEY"),
     (f"ftsql://{CANARY}/x.db", "has no host. A file follows three slashes"),
     ("ftsql://?read_only=perhaps", "read_only is true or false"),
-    ("ftsql://?max_age=soon", "max_age: 'soon' is no number"),
-    ("ftsql://?max_requests=-1", "should be above 0"),
+    ("ftsql://?max_age=soon", "invalid max_age 'soon' .*expected a number"),
+    ("ftsql://?max_requests=-1", "expected a number above 0"),
     ("ftsql://?store=a&store=b", "store more than once"),
 ]
 

@@ -91,7 +91,7 @@ def test_open_writes_are_listed_settled_and_decided(sandbox: Sandbox, environmen
         (["writes", "settle", "7", "--none"], 1, "write 7 is not open"),
         (["SELECT 1", "--none"], 2, "belong to: ftsql writes settle N"),
         (["writes", "settle", "7", "--none", "--keep"], 2, "not allowed with"),
-        (["--max-creates-per-day", "0", "SELECT 1"], 1, "should be above 0"),
+        (["--max-creates-per-day", "0", "SELECT 1"], 1, "expected a number above 0"),
     ],
 )
 def test_a_mistake_says_what_to_say(environment: dict[str, str], words: list[str], code: int, message: str) -> None:
