@@ -261,7 +261,7 @@ def test_a_store_that_cannot_be_used_is_a_warning_unless_it_was_named(
 ) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "data").write_text("no folder")
-    with pytest.warns(dbapi.Warning, match="the record of writes ends with the connection"):
+    with pytest.warns(dbapi.Warning, match="the journal of writes ends with the connection"):
         db = dbapi.connect()
     assert db.ftsql.store.path == ":memory:"
     db.close()

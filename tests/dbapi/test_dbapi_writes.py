@@ -92,7 +92,7 @@ def test_counts_and_rowids_are_those_of_the_statement(sandbox: Sandbox, db: dbap
     assert cursor.rowcount == 7
     cursor.executemany("DELETE FROM own WHERE id = ?", [])
     assert cursor.rowcount == 0
-    with pytest.raises(dbapi.ProgrammingError, match="give no rows"):
+    with pytest.raises(dbapi.ProgrammingError, match="return no rows"):
         cursor.executemany("SELECT ?", [(1,)])
     db.rollback()
     assert posts(sandbox) == []
