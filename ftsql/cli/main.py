@@ -27,7 +27,7 @@ from ftsql.connection import Connection, connect_with_default_store
 from ftsql.errors import Error, ProgrammingError
 from ftsql.resources.definitions import JOBS
 from ftsql.store.process_lock import MEMORY
-from ftsql.sync.tables import RESOURCES, USUAL, short
+from ftsql.sync.tables import DEFAULT_TABLES, SYNCABLE, short_name
 from ftsql.write.recovery import Decision
 
 DESCRIPTION = """\
@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--tables",
         metavar="NAMES",
-        help=f"which of {', '.join(short(one.table) for one in RESOURCES)}, with commas, or all ({','.join(USUAL)})",
+        help=f"which of {', '.join(short_name(one.table) for one in SYNCABLE)}, with commas, or all ({','.join(DEFAULT_TABLES)})",
     )
     add("--contents", action="store_true", help="keep training, validation and result files too: an archive")
     add("--every", type=float, metavar="SECONDS", help="do it again and again, until Ctrl-C or SIGTERM")
@@ -209,7 +209,7 @@ def _run(words: Sequence[str]) -> int:
 
 
 def _sync(parser: argparse.ArgumentParser, given: argparse.Namespace, rest: list[str]) -> int:
-    from ftsql.sync.rounds import chosen, refuse_store
+    from ftsql.sync.rounds import refuse_store, resources_named
     from ftsql.sync.snapshot import plain_path
 
     if len(rest) != 1 or given.file or given.mode or given.db != ":memory:" or given.read_only:
@@ -219,7 +219,7 @@ def _sync(parser: argparse.ArgumentParser, given: argparse.Namespace, rest: list
     options = _options(given)
     named = options["store"] or (not given.sandbox and os.environ.get("FTSQL_STORE")) or ""
     refuse_store(plain_path(rest[0]), named)
-    chosen(given.tables.split(",") if given.tables else ())
+    resources_named(given.tables.split(",") if given.tables else ())
     connection = _connect(":memory:", {**options, "max_age": 0.0})
     try:
         return subcommands.sync_file(connection, rest[0], given.tables or "", given.every, contents=given.contents)

@@ -310,7 +310,7 @@ def test_a_content_of_another_size_than_its_file_is_asked_for_again_and_then_kep
     assert kept(path) == {"file-a": b"half" if times is None else b"all of it"}
     assert asked_contents(sandbox) == {"file-a": 2}
     if times is None:
-        assert missing(path)["file-a"] == "its provider says that it has 9 bytes, and gave 4, which are kept"
+        assert missing(path)["file-a"] == "the provider declares 9 bytes but returned 4, which are kept"
         archive(db, path)
         assert asked_contents(sandbox) == {"file-a": 3}
         sandbox.clear_faults()
@@ -328,7 +328,7 @@ def test_a_content_that_is_another_one_each_time_is_not_kept(
     path = tmp_path / "all.db"
     assert archive(db, path).failed
     assert kept(path) == {}
-    assert missing(path)["file-a"] == "its provider says that it has 9 bytes, and gave 5, others each time"
+    assert missing(path)["file-a"] == "the provider declares 9 bytes but returned 5, different ones each time"
 
 
 def test_base64_of_the_right_size_is_no_other_size(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
@@ -437,7 +437,7 @@ def test_a_disk_that_is_full_is_said_and_nothing_is_half_there(
     syncing._snapshot.open()
     pages = syncing._snapshot.db.pragma("page_count")
     syncing._snapshot.db.execute(f"PRAGMA main.max_page_count = {pages + 100}")
-    with pytest.raises(OperationalError, match="the disk is full. What it held before stays"):
+    with pytest.raises(OperationalError, match="the disk is full. Its previous content is unchanged"):
         syncing.round()
     syncing.close()
     assert not archive(db, path).failed
@@ -546,7 +546,7 @@ def test_export_writes_over_nothing_unless_it_is_told(archived: Path, tmp_path: 
     target.write_text("mine")
     done = run("export", str(archived), "file-plain", "-o", str(target))
     assert (done.returncode, target.read_text()) == (1, "mine")
-    assert f"{target} is there already: name another file, or say --force" in done.stderr
+    assert f"{target} exists already: choose another file, or use --force" in done.stderr
     assert run("export", str(archived), "file-plain", "-o", str(target), "--force").returncode == 0
     assert target.read_bytes() == ODD["plain"]
 
@@ -587,15 +587,19 @@ def test_export_reads_a_file_that_cannot_be_written(archived: Path, tmp_path: Pa
         (
             ["export", "all.db"],
             2,
-            "say: ftsql export FILE ID -o PATH, ftsql export FILE --all -o DIRECTORY, or FILE --check",
+            "use: ftsql export FILE ID -o PATH, ftsql export FILE --all -o DIRECTORY, or FILE --check",
         ),
-        (["export", "all.db", "file-plain", "--check"], 2, "say: ftsql export FILE ID"),
+        (["export", "all.db", "file-plain", "--check"], 2, "use: ftsql export FILE ID"),
         (["export", "all.db", "file-plain", "file-bom"], 2, "-o DIRECTORY"),
         (["export", "none.db", "file-plain"], 1, "there is no file none.db"),
         (["export", "all.db", "file-none"], 1, "all.db has no content of file-none. ftsql --db all.db"),
         (["export", "all.db", "file-plain", "-o", "nowhere/x"], 1, "there is no directory nowhere: make it first"),
-        (["export", "all.db", "file-plain", "-o", "all.db", "--force"], 1, "all.db is the archive: name another file"),
-        (["export", "all.db", "plain.jsonl"], 1, "that is a name. Say the id: file-plain"),
+        (
+            ["export", "all.db", "file-plain", "-o", "all.db", "--force"],
+            1,
+            "all.db is the archive: choose another file",
+        ),
+        (["export", "all.db", "plain.jsonl"], 1, "that is a name. Use the id: file-plain"),
         (["export", "all.db", "ftjob-1"], 1, "that is a job. Its training file is file-plain"),
         (["export", "all.db", "azure/file-none"], 1, "all.db has no content of azure/file-none"),
         (["export", "all.db", "--all"], 2, "several files go into a directory: -o DIRECTORY"),
@@ -632,7 +636,7 @@ def test_two_providers_with_one_id_want_to_be_named(sandbox: Sandbox, db: ftsql.
     changed(path, "INSERT INTO file_contents SELECT 'other', id, 'x', bytes, content FROM file_contents")
     done = run("export", str(path), "file-a")
     assert done.returncode == 1
-    assert "several providers have a file file-a: say openai/file-a or other/file-a" in done.stderr
+    assert "several providers have a file file-a: use openai/file-a or other/file-a" in done.stderr
     assert run("export", str(path), "openai/file-a").stdout == "a"
 
 
@@ -904,14 +908,14 @@ def test_a_check_tells_an_archive_that_was_cut_short(sandbox: Sandbox, db: ftsql
     assert (done.returncode, "openai: 2 contents were not downloaded yet" in done.stderr) == (1, True)
     assert done.stdout == "1 contents of 0.0 MB, 0 damaged, 0 missing, 2 not downloaded yet\n"
     done = run("export", str(path), "file-a")
-    assert f"it was not downloaded yet. ftsql sync {path} --contents does" in done.stderr
+    assert f"it was not downloaded yet. ftsql sync {path} --contents downloads it" in done.stderr
     archive(db, path)
     changed(path, "UPDATE sync_state SET synced_at = NULL WHERE \"table\" = 'files'")
     done = run("export", str(path), "--check")
     assert (done.returncode, "openai: not read to the end yet: files" in done.stderr) == (1, True)
     changed(path, "DELETE FROM sync_state")
     done = run("export", str(path), "--check")
-    assert (done.returncode, "no sync into it has come to its end yet" in done.stderr) == (1, True)
+    assert (done.returncode, "no sync into it has finished yet" in done.stderr) == (1, True)
 
 
 def test_a_whole_archive_stays_whole_once_the_provider_is_gone(

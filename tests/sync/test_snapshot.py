@@ -23,7 +23,7 @@ JOBS = "SELECT count(*) FROM fine_tuning_jobs"
 
 
 MESSAGE = r"this is a snapshot: write to live\.fine_tuning_jobs in ftsql"
-OWN = r"this is a snapshot: \w+ is ftsql sync's own, and only it writes there"
+OWN = r"this is a snapshot: only ftsql sync writes to \w+"
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_another_writer_is_waited_for_and_then_named(
     timer.start()
     syncing.round()
     timer.join()
-    monkeypatch.setattr("ftsql.sync.snapshot.PATIENCE", 0.3)
+    monkeypatch.setattr("ftsql.sync.snapshot.LOCK_TIMEOUT", 0.3)
     writer.execute("BEGIN IMMEDIATE")
     with pytest.raises(OperationalError, match="another program has kept it locked for 0.3 s"):
         syncing.round()

@@ -62,7 +62,7 @@ def test_ftsqls_store_and_what_is_no_database_are_refused(sandbox: Sandbox, conn
     with pytest.raises(ProgrammingError, match="is ftsql's own store"):
         once(connect(), tmp_path / "store.db")
     (tmp_path / "text.csv").write_text("id,status\n" * 1000)
-    with pytest.raises(OperationalError, match="it is no SQLite database"):
+    with pytest.raises(OperationalError, match="it is not a SQLite database"):
         once(db, tmp_path / "text.csv")
     assert (tmp_path / "text.csv").read_text() == "id,status\n" * 1000
     assert sandbox.requests == []
@@ -71,12 +71,12 @@ def test_ftsqls_store_and_what_is_no_database_are_refused(sandbox: Sandbox, conn
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        (":memory:", "give its path"),
-        ("", "give its path"),
-        ("file:jobs.db?mode=memory", "give its path"),
+        (":memory:", "pass its path"),
+        ("", "pass its path"),
+        ("file:jobs.db?mode=memory", "pass its path"),
         ("/nowhere/at/all/jobs.db", "there is no directory /nowhere/at/all"),
-        ("/", "is no file"),
-        ("/dev/null", "is no file"),
+        ("/", "is not a file"),
+        ("/dev/null", "is not a file"),
     ],
 )
 def test_a_path_that_can_be_no_file_is_refused(db: ftsql.Connection, name: str, message: str) -> None:

@@ -11,6 +11,7 @@ import apsw
 import pytest
 
 import ftsql
+from ftsql import sync as package
 from ftsql.cli.documents import all_queries
 from ftsql.errors import ConfigError, OperationalError
 from ftsql.sandbox import Fault, Sandbox
@@ -292,7 +293,7 @@ def test_a_full_disk_is_said_and_the_last_good_state_stays(
         sandbox.add_job(id=f"ftjob-new-{number}")
     assert syncing._snapshot._db is not None
     syncing._snapshot._db.execute("PRAGMA max_page_count = 40").fetchall()
-    with pytest.raises(OperationalError, match="the disk is full. What it held before stays"):
+    with pytest.raises(OperationalError, match="the disk is full. Its previous content is unchanged"):
         syncing.round()
     assert read(path, "SELECT count(*), (SELECT rows FROM sync_state) FROM fine_tuning_jobs") == [(5, 5)]
     assert counted(syncing.round()) == (200, 0, 0, 205)
@@ -322,3 +323,10 @@ def test_providers_whose_names_begin_alike_keep_their_rows(sandbox: Sandbox, con
         assert [change.rows for change in done.changes] == [3] * 4
     counts = read(path, "SELECT provider, count(*) FROM fine_tuning_jobs GROUP BY 1 ORDER BY 1")
     assert counts == [(name, 3) for name in sorted(names)]
+
+
+def test_the_package_itself_has_what_users_call() -> None:
+    assert [getattr(package, name).__name__ for name in package.__all__] == package.__all__
+    assert package.sync is sync
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        package.nothing  # noqa: B018

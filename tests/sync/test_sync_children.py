@@ -94,7 +94,7 @@ def test_what_belongs_to_a_deleted_job_goes_with_it(sandbox: Sandbox, db: ftsql.
 def test_a_round_reads_some_jobs_for_the_first_time_and_the_rest_comes_with_the_next(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ftsql.sync.rounds.PARENTS", 4)
+    monkeypatch.setattr("ftsql.sync.rounds.NEW_PARENTS_PER_ROUND", 4)
     path = tmp_path / "jobs.db"
     ids = fill(sandbox, 10)
     sandbox.update_job(ids[9], status="running", finished_at=None)
