@@ -19,7 +19,7 @@ import pytest
 import ftsql
 from ftsql.api.provider import VARIABLE
 from ftsql.cli.documents import Topic, all_topics
-from ftsql.cli.main import APART, _parser
+from ftsql.cli.main import WITH_OPTIONS, _parser
 from ftsql.sandbox import Sandbox
 from tests.cli.test_shell import run
 from tests.conftest import CANARY
@@ -96,7 +96,7 @@ def test_a_page_is_printed_as_it_is_and_a_name_may_be_in_capitals() -> None:
     ("words", "code", "message"),
     [
         (["guide", "looker"], 1, f"no guide to 'looker'; there are: {', '.join(PAGES)}"),
-        (["guide", "superset", "metabase"], 2, "say: ftsql guide, or ftsql guide TOPIC"),
+        (["guide", "superset", "metabase"], 2, "use: ftsql guide, or ftsql guide TOPIC"),
     ],
 )
 def test_a_wrong_topic_says_which_there_are(words: list[str], code: int, message: str) -> None:
@@ -141,7 +141,7 @@ def test_a_sh_block_is_shell_and_its_ftsql_takes_these_options(page: Topic) -> N
         for line in block.text.splitlines():
             words = line.split()
             assert words[0] in SHELL, line
-            if words[0] == "ftsql" and words[1] not in APART:
+            if words[0] == "ftsql" and words[1] not in WITH_OPTIONS:
                 bare = re.sub(r'"[^"]*"', "SQL", line).partition(">")[0]
                 _parser().parse_intermixed_args(bare.split()[1:])
 

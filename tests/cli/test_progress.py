@@ -16,7 +16,7 @@ from collections.abc import Callable
 import pytest
 
 from ftsql.api.request_log import Counts
-from ftsql.cli.progress import words
+from ftsql.cli.progress import progress_text
 from ftsql.sandbox import Fault, Sandbox
 from tests.conftest import CANARY, fill
 
@@ -156,12 +156,12 @@ def test_the_line_says_what_was_asked_and_received(counts: Counts | dict[str, in
     if isinstance(counts, dict):
         kinds, counts = counts, Counts(rows=1000, from_store=200)
         counts.kinds.update(kinds)
-    assert words(counts, 2.0) == said
+    assert progress_text(counts, 2.0) == said
 
 
 def test_a_wait_that_is_over_is_no_longer_said() -> None:
     counts = Counts(held={"openai": time.monotonic() - 1, "azure": time.monotonic() + 9.6})
-    assert words(counts, 2.0) == "0 rows, 0 rows/s, waiting for azure's rate limit, 10 s left"
+    assert progress_text(counts, 2.0) == "0 rows, 0 rows/s, waiting for azure's rate limit, 10 s left"
 
 
 def test_it_stands_aside_while_a_person_is_asked(sandbox: Sandbox) -> None:

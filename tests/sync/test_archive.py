@@ -423,7 +423,7 @@ def test_ctrl_c_ends_a_long_download_and_what_was_kept_stays(
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=20)
     assert (process.returncode, "Traceback" in errors) == (130, False)
-    assert "interrupted: the same command goes on where it was" in errors
+    assert "interrupted: run the same command again to continue" in errors
     assert kept(path) == {"file-a": b"a"}
 
 
@@ -602,11 +602,11 @@ def test_export_reads_a_file_that_cannot_be_written(archived: Path, tmp_path: Pa
         (["export", "all.db", "plain.jsonl"], 1, "that is a name. Use the id: file-plain"),
         (["export", "all.db", "ftjob-1"], 1, "that is a job. Its training file is file-plain"),
         (["export", "all.db", "azure/file-none"], 1, "all.db has no content of azure/file-none"),
-        (["export", "all.db", "--all"], 2, "several files go into a directory: -o DIRECTORY"),
+        (["export", "all.db", "--all"], 2, "several files are written into a directory: -o DIRECTORY"),
         (["export", "plain.db", "file-plain"], 1, "has no contents of files: ftsql sync plain.db --contents"),
         (["export", "text.db", "file-plain"], 1, "cannot be read"),
         (["SELECT 1", "--contents"], 2, "belong to: ftsql sync FILE"),
-        (["--sandbox", "export", "all.db", "x"], 2, "say export first: ftsql export"),
+        (["--sandbox", "export", "all.db", "x"], 2, "put export first: ftsql export"),
     ],
 )
 def test_a_mistake_says_what_to_say(
@@ -893,7 +893,7 @@ def test_what_is_damaged_is_downloaded_again(archived: Path, sandbox: Sandbox, d
     changed(archived, "UPDATE file_contents SET content = x'00' || substr(content, 2) WHERE id = 'file-plain'")
     assert not archive(db, archived).failed  # not checked yet
     done = run("export", str(archived), "--check")
-    assert (done.returncode, f"ftsql sync {archived} --tables all --contents brings" in done.stderr) == (1, True)
+    assert (done.returncode, f"ftsql sync {archived} --tables all --contents downloads" in done.stderr) == (1, True)
     assert not archive(db, archived).failed
     assert kept(archived)["file-plain"] == ODD["plain"]
     assert run("export", str(archived), "--check").returncode == 0
@@ -1052,4 +1052,4 @@ def test_a_write_to_a_snapshot_is_refused_also_if_no_row_matches(
 
 def test_the_command_says_what_it_left_out_and_that_it_goes_on(archived: Path, environment: dict[str, str]) -> None:
     done = run("sync", str(archived), environment=environment)
-    assert (done.returncode, f"{archived} is an archive: --contents looks at" in done.stderr) == (0, True)
+    assert (done.returncode, f"{archived} is an archive: add --contents" in done.stderr) == (0, True)

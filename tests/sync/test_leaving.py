@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import ftsql
-from ftsql.cli.documents import topic
+from ftsql.cli.documents import find_topic
 from ftsql.sandbox import TRAINING_NOT_AVAILABLE, Sandbox
 from tests.answering import Response, api, job
 from tests.conftest import At, fill
@@ -27,7 +27,7 @@ def test_a_create_that_is_not_made_any_more_blames_no_key(sandbox: Sandbox, db: 
     assert db.execute("SELECT state, open FROM ftsql_writes").fetchall() == [("refused", 0)]
     assert db.execute("SELECT count(*) FROM fine_tuning_jobs").get == 2
     db.execute("SELECT cancel_job('ftjob-00000')").fetchall()
-    assert topic("leaving-openai").title
+    assert find_topic("leaving-openai").title
 
 
 @pytest.mark.parametrize(

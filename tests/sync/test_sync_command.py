@@ -56,8 +56,8 @@ def test_a_provider_that_fails_is_exit_code_1(sandbox: Sandbox, environment: dic
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["sync"], 2, "say: ftsql sync FILE"),
-        (["sync", "a.db", "b.db"], 2, "say: ftsql sync FILE"),
+        (["sync"], 2, "use: ftsql sync FILE"),
+        (["sync", "a.db", "b.db"], 2, "use: ftsql sync FILE"),
         (["sync", "a.db", "--db", "b.db"], 2, "without --db"),
         (["sync", "a.db", "--read-only"], 2, "without --db"),
         (["sync", "a.db", "--every", "0"], 2, "--every takes seconds above 0"),
@@ -108,7 +108,7 @@ def test_ctrl_c_ends_a_single_round_with_130(sandbox: Sandbox, environment: dict
     with Service(tmp_path / "jobs.db", environment) as service:
         wait_for(lambda: len(sandbox.requests) > 0)
         code, errors, _ = service.end(signal.SIGINT)
-    assert (code, errors.splitlines()[-1]) == (130, "ftsql: interrupted: the same command goes on where it was")
+    assert (code, errors.splitlines()[-1]) == (130, "ftsql: interrupted: run the same command again to continue")
 
 
 def test_a_service_outlives_an_outage_and_the_deletion_of_its_file(

@@ -34,7 +34,10 @@ def store(tmp_path: Path) -> Path:
 
 def test_the_path_of_the_record_is_printed_once(environment: dict[str, str], store: Path) -> None:
     done = run(ONE, environment=environment)
-    assert done.stderr.splitlines()[0] == f"ftsql: {store} keeps the record of what is written, from now on"
+    assert (
+        done.stderr.splitlines()[0]
+        == f"ftsql: created {store}: the cache, and the journal of creates, cancels and deletes"
+    )
     assert stat.S_IMODE(store.stat().st_mode) == 0o600
     done = run("--mode", "csv", "SELECT state, statement FROM ftsql_writes", environment=environment)
     assert (done.stdout.splitlines()[1], done.stderr) == (f'committed,"{ONE}"', "")
@@ -84,8 +87,8 @@ def test_open_writes_are_listed_settled_and_decided(sandbox: Sandbox, environmen
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["writes", "nope"], 1, "say: ftsql writes, ftsql writes settle, or"),
-        (["writes", "settle", "x"], 1, "say: ftsql writes"),
+        (["writes", "nope"], 1, "use: ftsql writes, ftsql writes settle, or"),
+        (["writes", "settle", "x"], 1, "use: ftsql writes"),
         (["writes", "settle", "1"], 1, "go together"),
         (["writes", "settle", "--keep"], 1, "go together"),
         (["writes", "settle", "7", "--none"], 1, "write 7 is not open"),
