@@ -55,9 +55,8 @@ class Connection(apsw.Connection):
 
     def _roll_back_to(self, name: str) -> None:
         if self.in_transaction:  # SQLite may have rolled back itself
-            with contextlib.suppress(
-                apsw.SQLError
-            ):  # no such savepoint: SQLite rolled back, and a new transaction began
+            # The savepoint is missing if SQLite rolled back and a new transaction began.
+            with contextlib.suppress(apsw.SQLError):
                 self.execute(f"ROLLBACK TO {name}; RELEASE {name}")
 
     def close(self, force: bool = False) -> None:

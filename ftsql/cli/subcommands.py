@@ -168,7 +168,7 @@ def sync_file(connection: Connection, path: str, tables: str, every: float | Non
             print_message(f"{len(requests)} rounds, {sum(requests):,} requests in total")
         if syncing.is_archive and not contents:
             print_message(f"{path} is an archive: add --contents to update its file contents too")
-        for line in done.complaints():
+        for line in done.problems():
             print_message(line)
         return int(done.failed)
     except apsw.InterruptError:

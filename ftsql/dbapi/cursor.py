@@ -133,7 +133,7 @@ class Cursor:
 
     def fetchone(self) -> Row | None:
         """Return the next row, or None after the last. Raises APIError if a request for it fails."""
-        rows = self._open_rows()
+        rows = self._current_rows()
         try:
             with translate_errors():
                 row: Row | None = next(rows, None)
@@ -151,7 +151,7 @@ class Cursor:
         return self._fetch(None)
 
     def _fetch(self, count: int | None) -> list[Row]:
-        rows = self._open_rows()
+        rows = self._current_rows()
         try:
             with translate_errors():
                 return list(islice(rows, count))
@@ -198,7 +198,7 @@ class Cursor:
             raise ProgrammingError("this cursor is closed: call connection.cursor() for another one")
         self.connection.check_usable()
 
-    def _open_rows(self) -> Iterator[Any]:
+    def _current_rows(self) -> Iterator[Any]:
         self._check_usable()
         if self._rows is None:
             raise ProgrammingError("there are no rows to fetch: execute a SELECT first")

@@ -109,7 +109,7 @@ class ContentsReport:
         text += f", {len(self.missing):,} MISSING)" if self.missing else ")"
         return text + (f", ended early: {self.error.rstrip('.')}" if self.error else "")
 
-    def complaints(self) -> Iterator[str]:
+    def problems(self) -> Iterator[str]:
         """Yield the missing contents, a line each, at most MAX_NAMED of them."""
         for number, (id, reason) in enumerate(self.missing.items()):
             if number == MAX_NAMED:

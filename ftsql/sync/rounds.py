@@ -52,10 +52,10 @@ class Round:
             contents.error or contents.missing for contents in self.contents
         )
 
-    def complaints(self) -> Iterator[str]:
+    def problems(self) -> Iterator[str]:
         """Yield what an archive lacks, a line each."""
         for contents in self.contents:
-            yield from contents.complaints()
+            yield from contents.problems()
         missing = sum(len(contents.missing) for contents in self.contents)
         final = sum(contents.final for contents in self.contents)
         if missing and missing == final and not any(contents.error for contents in self.contents):
@@ -293,15 +293,15 @@ def resources_named(tables: Iterable[str], *, contents: bool = False) -> tuple[R
     ``contents`` depend on the files. Raises ConfigError for an unknown name.
     """
     known = {short_name(resource.table): resource for resource in SYNCABLE}
-    asked = {name.strip() for name in tables} or {*DEFAULT_TABLES}
-    for name in asked:
+    names = {name.strip() for name in tables} or {*DEFAULT_TABLES}
+    for name in names:
         if name not in known and name != "all":
             raise ConfigError(f"no table {name!r} to sync; there are: {', '.join(known)}, and all")
-    if short_name(PERMISSIONS.table) in asked:
-        asked.add(short_name(CHECKPOINTS.table))
+    if short_name(PERMISSIONS.table) in names:
+        names.add(short_name(CHECKPOINTS.table))
     if contents:
-        asked.add(short_name(FILES.table))
-    return tuple(resource for name, resource in known.items() if resource is JOBS or name in asked or "all" in asked)
+        names.add(short_name(FILES.table))
+    return tuple(resource for name, resource in known.items() if resource is JOBS or name in names or "all" in names)
 
 
 def _age_text(change: Change) -> str:

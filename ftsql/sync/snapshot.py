@@ -53,7 +53,7 @@ class Snapshot:
     contents: Whether the file holds file contents too. That makes it an archive, which keeps what the provider deletes.
 
     Every method raises OperationalError if the file cannot be used now, ProgrammingError if sync may not write to it,
-    and apsw.InterruptError after ``stop``. Committed changes are never lost.
+    and apsw.InterruptError after ``stop``. What was committed before stays in the file.
     """
 
     def __init__(
@@ -88,12 +88,12 @@ class Snapshot:
         """Open or create the file and start a round, with nothing gathered."""
         with self.translate_errors("open"):
             if self._db is not None and self._file != _identity(self.path):
-                self._close_as_is()
+                self._close_file()
             if self._db is None:
                 try:
                     self._open()
                 except BaseException:
-                    self._close_as_is()
+                    self._close_file()
                     raise
             assert self._db is not None
             # A separate temporary file, which SQLite deletes when it is detached.
@@ -265,7 +265,7 @@ class Snapshot:
         if self._db is not None:
             with contextlib.suppress(apsw.Error):
                 self._checkpoint()
-            self._close_as_is()
+            self._close_file()
 
     def _open(self) -> None:
         flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
@@ -316,8 +316,8 @@ class Snapshot:
         with contextlib.suppress(apsw.BusyError):
             self.db.execute("PRAGMA main.wal_checkpoint(TRUNCATE)").fetchall()
 
-    def _close_as_is(self) -> None:
-        """Close the file without a checkpoint if another file has taken its place."""
+    def _close_file(self) -> None:
+        """Close the file; without a checkpoint if another file has taken its place."""
         if self._db is not None:
             # If another file took this file's place, the log of that name may belong to the other file.
             moved = self._file != _identity(self.path)
@@ -339,7 +339,7 @@ class Snapshot:
         except apsw.InterruptError:
             raise
         except apsw.Error as error:
-            self._close_as_is()
+            self._close_file()
             if self._stop():
                 raise apsw.InterruptError("interrupted") from None
             raise OperationalError(f"cannot {what} {self.path}: {_reason(error)}") from None

@@ -1,4 +1,4 @@
-"""Each extra alone: it is enough for what it is for, and what belongs to another says which one to install."""
+"""Each extra alone supports its feature, and the other features name the extra to install."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``ftsql guide`` and its pages: whatever in them can be run here is run, on the sandbox and on a snapshot of it."""
+"""``ftsql guide`` and its pages: all examples that can run here are run, on the sandbox and on a snapshot of it."""
 
 from __future__ import annotations
 
@@ -41,27 +41,27 @@ from tests.documents import (
 PAGES = {page.name: page for page in all_topics()}
 BUILT_IN: dict[str, Any] = tomllib.loads((PACKAGE / "data" / "providers.toml").read_text("utf-8"))
 SHELL = {"pip", "sqlite3", "apt-get", "export", "ftsql", "datasette", "grafana-cli", "systemctl", "journalctl"}
-DATA = {"yaml", "cron", "bat"}  # read by other programs alone
+DATA = {"yaml", "cron", "bat"}  # only other programs read these
 IN_THE_GUIDE = "/srv/ftsql/jobs.db"
 NOT_RUN = re.compile(r"Not\s+run\s+by\s+us:")
 
 
 def of(*languages: str) -> list[Any]:
-    """The pages with blocks of a language, as test parameters."""
+    """Return the pages with blocks of a language as test parameters."""
     found = [page for page in PAGES.values() if any(block.language in languages for block in blocks(page.text))]
     return [pytest.param(page, id=page.name) for page in found]
 
 
 @pytest.fixture(scope="module")
 def still() -> Iterator[dict[str, str]]:
-    """The address of a sandbox whose jobs stand still, and a key, as variables."""
+    """Return the URL of a sandbox whose jobs do not progress, and a key, as environment variables."""
     with Sandbox(jobs=250, speed=0) as sandbox:
         yield {"OPENAI_BASE_URL": sandbox.base_url("openai"), "OPENAI_API_KEY": CANARY}
 
 
 @pytest.fixture(scope="module")
 def snapshot(still: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file as ``ftsql sync`` makes it of that sandbox."""
+    """Return a snapshot of that sandbox."""
     path = tmp_path_factory.mktemp("guide") / "jobs.db"
     variables = {**os.environ, **still, "FTSQL_STORE": ":memory:"}
     done = run("sync", str(path), "--tables", "jobs", environment=variables)
@@ -173,7 +173,7 @@ def test_python_blocks_run_one_after_the_other(
         import duckdb_extensions
 
         (tmp_path / "home").mkdir()
-        duckdb_extensions.import_extension("sqlite_scanner")  # else INSTALL would ask the network
+        duckdb_extensions.import_extension("sqlite_scanner")  # otherwise INSTALL would use the network
     shutil.copy(snapshot, tmp_path)
     monkeypatch.chdir(tmp_path)
     exec(compile(text, f"{page.name}.md", "exec"), {})

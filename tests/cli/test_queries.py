@@ -1,4 +1,4 @@
-"""queries/: each file answers its question, on the sandbox, with the tables that it says it needs."""
+"""queries/: each file answers its question on the sandbox, with the tables that it declares."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ OPTIONAL = [query for query in QUERIES if query.optional]
 
 
 def test_what_ends_when_is_the_same_in_each_query_that_says_so() -> None:
-    """A query is a file that stands alone, so that this part of it stands in three."""
+    """Each query file is self-contained, so three files repeat this part."""
     parts = {query.sql[query.sql.index("WITH ends AS (") : query.sql.index("\n)\nSELECT")] for query in OPTIONAL}
     assert (len(OPTIONAL), len(parts)) == (3, 1)
 
@@ -74,7 +74,7 @@ def test_an_optional_table_need_not_be_there_also_read_only(query: Query) -> Non
 
 
 def _made_again(db: ftsql.Connection, job: str) -> tuple[object, ...]:
-    """What a job was made with, as far as the API shows it."""
+    """Return the settings of a job's create, as far as the API shows them."""
     shown = db.execute(
         "SELECT model, training_file, validation_file, seed, json(method), metadata, "
         "(SELECT group_concat(value ->> '$.wandb.project') FROM json_each(integrations)) "

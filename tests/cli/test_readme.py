@@ -1,4 +1,4 @@
-"""README.md is true: its console blocks are run and their output compared, its Python block too."""
+"""README.md is true: its console and Python blocks are run, and their output is compared."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def test_a_console_block_prints_what_the_readme_shows(tmp_path: Path, block: Blo
         if name := missing(command):
             absent(f"there is no {name}")
         printed = shown(command, tmp_path)
-        assert matches(output, printed), printed  # … stands for what varies
+        assert matches(output, printed), printed  # … matches parts that vary
 
 
-# What each Python block prints: how many lines, and how the last one begins.
+# The output of each Python block: the number of lines, and the start of the last one.
 PRINTED = {
     "import ftsql\n": (4, "ftjob-"),
     "import pandas\n": (1, "ftjob-"),

@@ -1,4 +1,4 @@
-"""The command: rows on stdout, everything else on stderr, exit codes, and never a traceback."""
+"""The command: rows on stdout, all else on stderr, exit codes, and never a traceback."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_an_insert_prints_the_new_job_on_stderr(sandbox: Sandbox, environment: d
     assert done.stderr.startswith(f"created {job['id']} (provider openai, model {job['model']}, status ")
 
 
-# arguments, exit code, words on stderr
+# arguments, exit code, part of stderr
 MISTAKES = [
     (["SELECT nope FROM fine_tuning_jobs"], 1, "no such column: nope"),
     (["SELEC 1"], 1, "syntax error"),
@@ -212,7 +212,7 @@ def test_ctrl_c_ends_a_command_with_130(sandbox: Sandbox, environment: dict[str,
 
 
 def typed(lines: str, environment: dict[str, str], *options: str, columns: int = 200) -> str:
-    """What the prompt shows when ``lines`` are typed at it."""
+    """Return the output of the prompt when ``lines`` are typed."""
     master, slave = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "ftsql", *options],
@@ -240,7 +240,7 @@ def test_the_prompt_shows_a_box_and_goes_on_after_an_error(sandbox: Sandbox, env
     text = typed(lines, environment, columns=80)
     assert "no such column: nope" in text
     assert "│ ftjob-00000 │ succeeded │" in text
-    assert "training_file = " in text  # one column a line where a row is wider than the screen
+    assert "training_file = " in text  # one column a line if a row is wider than the screen
 
 
 def test_the_sandbox_serves_other_clients(tmp_path: Path) -> None:

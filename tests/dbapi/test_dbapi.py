@@ -1,4 +1,4 @@
-"""PEP 249: the module's promises, values, errors, and what a closed or broken connection does."""
+"""PEP 249: the module's attributes, values and errors, and closed or broken connections."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.conftest import CANARY, Connect, fill, gets
 
 @pytest.fixture
 def db(sandbox: Sandbox, connect: Connect) -> Iterator[dbapi.Connection]:
-    """A connection that may write, on the sandbox."""
+    """Return a writable connection to the sandbox."""
     connection = dbapi.connect(read_only=False)
     yield connection
     connection.close()

@@ -1,4 +1,4 @@
-"""Transactions through PEP 249: what begins one, and what a commit that fails leaves."""
+"""Transactions through PEP 249: which statements begin one, and the state after a failed commit."""
 
 from __future__ import annotations
 

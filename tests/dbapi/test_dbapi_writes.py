@@ -1,4 +1,4 @@
-"""Writes through PEP 249: what commit sends, what is counted, and what a failure leaves."""
+"""Writes through PEP 249: the requests of a commit, the counts, and the state after a failure."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_executemany_is_one_transaction_under_max_writes(sandbox: Sandbox, conne
 def test_executemany_stands_or_falls_together(sandbox: Sandbox, db: dbapi.Connection) -> None:
     cursor = db.cursor()
     cursor.execute("CREATE TABLE own (id INTEGER PRIMARY KEY)")
-    for _ in range(2):  # inside a transaction, then each as one
+    for _ in range(2):  # in one transaction, then each in its own
         with pytest.raises(dbapi.IntegrityError):
             cursor.executemany("INSERT INTO own VALUES (?)", [(1,), (2,), (2,), (3,)])
         with pytest.raises(dbapi.IntegrityError):

@@ -1,6 +1,6 @@
-"""What a refresh of a dashboard sends: none from a snapshot, much live, nearly nothing live with ``max_age``.
+"""The requests of a dashboard's refresh: none on a snapshot, many live, very few live with ``max_age``.
 
-README shows the figures; they are counted here, where requests arrive. Each chart has a connection of its own.
+README shows the figures; they are counted at the sandbox. Each chart has its own connection.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.documents import ROOT
 from tests.sync.fixtures import once, read
 
 SIZE = 1000
-ACTIVE = (0, 1, 2, 150, 400)  # the places of running jobs in the list
+ACTIVE = (0, 1, 2, 150, 400)  # the positions of running jobs in the list
 SINCE = 1_790_000_000 - 60 * 400
 
 CHARTS = [
@@ -35,7 +35,7 @@ CHARTS = [
 
 
 def _refreshed(sandbox: Sandbox, ask: Callable[[str], object]) -> int:
-    """The requests of a refresh: every chart asks once."""
+    """Return the number of requests of a refresh, in which every chart runs once."""
     sandbox.requests.clear()
     for sql in CHARTS:
         ask(sql)
@@ -50,7 +50,7 @@ def _live(store: Path, sql: str, **options: Any) -> None:
 
 @functools.cache
 def figures() -> dict[str, tuple[int, int]]:
-    """The requests of the first refresh and of the next, by how the charts are connected."""
+    """Return the requests of the first refresh and of the next one, by the kind of connection."""
     with (
         tempfile.TemporaryDirectory() as name,
         Sandbox(jobs=0, speed=0) as sandbox,
@@ -75,7 +75,7 @@ def figures() -> dict[str, tuple[int, int]]:
 
 
 def table() -> str:
-    """README's table."""
+    """Return the rows of README's table."""
     lines = ["| six charts on | first | again |", "|---|--:|--:|"]
     return "\n".join([*lines, *(f"| {name} | {first} | {again} |" for name, (first, again) in figures().items())])
 

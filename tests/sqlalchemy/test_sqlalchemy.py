@@ -1,4 +1,4 @@
-"""SQLAlchemy through ``ftsql://``, under 1.4 and 2: addresses, reflection, pools."""
+"""SQLAlchemy through ``ftsql://``, with 1.4 and 2: URLs, reflection, pools."""
 
 from __future__ import annotations
 

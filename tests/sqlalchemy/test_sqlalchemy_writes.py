@@ -1,4 +1,4 @@
-"""SQLAlchemy's Core and ORM through ``ftsql://``, under 1.4 and 2: what they read, and what they send when."""
+"""SQLAlchemy's Core and ORM through ``ftsql://``, with 1.4 and 2: their rows, their requests, and when these are sent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("files")
 
 
 def jobs(engine: Any, metadata: Any = None) -> Any:
-    """The table with its key, as the ORM needs it."""
+    """Return the table with its key, as the ORM needs it."""
     key = sa.Column("key", sa.Text, primary_key=True, nullable=True)
     return sa.Table("fine_tuning_jobs", metadata or sa.MetaData(), key, autoload_with=engine)
 

@@ -1,4 +1,4 @@
-"""``ftsql sync --contents`` and ``ftsql export``: everything that an account has, in one file that outlives it."""
+"""``ftsql sync --contents`` and ``ftsql export``: all data of an account in one file that outlives it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TABLES = (
     "fine_tuning_jobs", "fine_tuning_job_events", "fine_tuning_job_checkpoints", "fine_tuning_checkpoint_permissions",
     "fine_tuning_results", "files", "models", "file_contents", "sync_missing",
 )  # fmt: skip
-OF_A_RUN = {"_synced_at", "tried_at", "position"}  # columns that say when, and not what
+OF_A_RUN = {"_synced_at", "tried_at", "position"}  # columns with times of the sync, not data
 
 
 @pytest.fixture
@@ -53,12 +53,12 @@ def variables(sandbox: Sandbox, folder: Path) -> dict[str, str]:
 
 
 def archive(db: ftsql.Connection, path: Path, **options: Any) -> Round:
-    """One round with contents, of the jobs alone unless ``tables`` says more."""
+    """Run one round with contents; only the jobs unless ``tables`` names more."""
     return once(db, path, **{"contents": True, **options})
 
 
 def with_files(sandbox: Sandbox, **contents: bytes) -> None:
-    """A finished job whose training file, and if there are more whose result files, have these contents."""
+    """Add a finished job with these contents: its training file first, then its result files."""
     for name, content in contents.items():
         sandbox.add_file(f"file-{name}", filename=f"{name}.jsonl", content=content)
     names = [f"file-{name}" for name in contents]
@@ -74,7 +74,7 @@ def missing(path: Path) -> dict[str, str]:
 
 
 def asked_contents(sandbox: Sandbox) -> Counter[str]:
-    """How often the content of each file was asked for."""
+    """Return how often the content of each file was requested."""
     paths = [request.path.partition("?")[0] for request in sandbox.requests]
     return Counter(path.split("/")[-2] for path in paths if path.endswith("/content"))
 
@@ -140,7 +140,7 @@ def test_an_archive_costs_each_request_once_and_the_next_time_almost_none(large:
     assert done.returncode == 0, done.stderr
     requests = [(request.path, request.query.get("after")) for request in large.requests]
     twice = [request for request, times in Counter(requests).items() if times > 1]
-    assert twice == [("/v1/fine_tuning/jobs", None)]  # the newest page, by which the results find their jobs
+    assert twice == [("/v1/fine_tuning/jobs", None)]  # the newest page, in which the results find their jobs
     (files,) = read(path, "SELECT count(*) FROM files WHERE purpose GLOB 'fine-tune*'")[0]
     assert asked_contents(large).total() == files == len(kept(path)) > 300
     last = Counter(path.rpartition("/")[2] for path, _ in requests)
@@ -161,7 +161,7 @@ def test_an_archive_costs_each_request_once_and_the_next_time_almost_none(large:
     assert done.returncode == 0, done.stderr
     assert asked_contents(large).total() == 0
     again = Counter(request.path.rpartition("/")[2] for request in large.requests)
-    # A page of jobs (the results look at it too), of files, of models, and of what belongs to jobs that are not over.
+    # A page of jobs (the results read it too), of files and of models, and the rows of unfinished jobs.
     assert {name: times for name, times in again.items() if not name.startswith("ftjob-")} == {
         "jobs": 2, "files": 1, "models": 1, "events": active, "checkpoints": active,
     }  # fmt: skip
@@ -187,7 +187,7 @@ def test_an_archive_that_is_killed_again_and_again_ends_like_one_that_is_not(lar
     assert everything(path) == everything(whole)
     for sha256, content in read(path, "SELECT sha256, content FROM file_contents"):
         assert hashlib.sha256(content).hexdigest() == sha256
-    # Only what was under way when it was killed is asked for again.
+    # Only the downloads that were running when it was killed are repeated.
     again = asked_contents(large).total() - len(kept(path))
     assert again <= 4 * KILLS
     assert not list(tmp_path.glob("*-wal"))
@@ -244,7 +244,7 @@ def test_what_is_refused_is_listed_with_its_reason_and_the_rest_is_kept(
     assert list(missing(path)) == ["file-a"]
     assert re.search(words, missing(path)["file-a"])
     assert "2 contents of 0.0 MB (2 new, 1 MISSING)" in str(done)
-    told = list(done.complaints())
+    told = list(done.problems())
     assert re.search(f"openai: no content of file-a: .*{words}", told[0])
     assert told[-1].startswith("the archive is NOT whole")
     sandbox.clear_faults()
@@ -314,7 +314,7 @@ def test_a_content_of_another_size_than_its_file_is_asked_for_again_and_then_kep
         archive(db, path)
         assert asked_contents(sandbox) == {"file-a": 3}
         sandbox.clear_faults()
-        assert not archive(db, path).failed  # the right one takes its place
+        assert not archive(db, path).failed  # the right content replaces it
         assert kept(path) == {"file-a": b"all of it"}
         assert missing(path) == {}
 
@@ -379,7 +379,7 @@ def test_what_the_provider_deletes_stays_in_an_archive(sandbox: Sandbox, connect
     db.execute("DELETE FROM files")
     gone = read(path, "SELECT count(*) FROM sync_gone")
     assert gone == [(0,)]
-    for contents in (True, False):  # a round without --contents knows that the file is an archive
+    for contents in (True, False):  # a round without --contents treats the file as an archive
         done = once(connect(), path, tables=["all"], contents=contents)
         assert "2 jobs (2 gone at the provider)" in str(done)
         assert everything(path) == before
@@ -458,7 +458,7 @@ def test_a_temporary_file_that_cannot_be_written_is_said(
 
 
 class Stream(BaseHTTPRequestHandler):
-    """One job with one large training file, which no memory holds."""
+    """A server with one job whose training file is larger than the memory that the command may use."""
 
     protocol_version = "HTTP/1.1"
     size = LARGE * 1024 * 1024
@@ -497,7 +497,7 @@ def test_a_large_file_needs_no_memory(tmp_path: Path) -> None:
     path = tmp_path / "all.db"
 
     def peak(*words: str) -> int:
-        """The most memory that the command took, in megabytes."""
+        """Return the peak memory of the command in megabytes."""
         script = (
             "import resource, sys\nfrom ftsql.cli.main import main\ntry: main(sys.argv[1:])\n"
             "finally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
@@ -854,7 +854,7 @@ def test_result_files_of_other_forms_are_listed_and_end_nothing(
     if listed:
         assert "in a form that is not known" in missing(path)["ftjob-00000"]
     if listed:
-        shown = []  # what the server sends from now on
+        shown = []  # the server's responses from now on
         db.ftsql.refresh()
         archive(db, path, tables=["jobs", "results"])
         assert missing(path) == {}
@@ -1021,14 +1021,14 @@ def test_a_signed_address_is_written_nowhere(sandbox: Sandbox, db: ftsql.Connect
     assert done.failed
     assert "It redirects to http://127.0.0.1:1/x, and a key is never sent" in missing(tmp_path / "all.db")["file-a"]
     assert b"SECRETSIGNATURE" not in (tmp_path / "all.db").read_bytes()
-    assert "SECRETSIGNATURE" not in "".join(done.complaints())
+    assert "SECRETSIGNATURE" not in "".join(done.problems())
 
 
 def test_ids_of_a_server_are_shown_so_that_no_terminal_obeys_them(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
 ) -> None:
     sandbox.add_job(id="ftjob-1", training_file="file-\x1b[31m\nevil", validation_file=None, result_files=[])
-    (told, _) = archive(db, tmp_path / "all.db").complaints()
+    (told, _) = archive(db, tmp_path / "all.db").problems()
     assert told.startswith("openai: no content of file-\\x1b[31m\\x0aevil: ")
 
 

@@ -1,4 +1,4 @@
-"""A provider that makes no more jobs: a refused create says so, blames no key and points to the guide."""
+"""A provider that creates no more jobs: the error of a create says so, does not blame the key, and names the guide."""
 
 from __future__ import annotations
 

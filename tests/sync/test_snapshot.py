@@ -1,4 +1,4 @@
-"""A snapshot's file: whose it is, who may write to it, and what of the user's stays as it was."""
+"""A snapshot's file: which tables are sync's, who may write to them, and that the user's own tables stay unchanged."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_a_table_of_another_version_is_rebuilt_and_keeps_its_rows_until_the_next
     assert "extinct" not in columns
     assert columns.index("seed") < columns.index("status")
     indexes = read(path, "SELECT count(*) FROM pragma_index_list('fine_tuning_jobs')")
-    assert indexes == [(5,)]  # created_at, status, id, the key's own, the user's
+    assert indexes == [(5,)]  # created_at, status, id, the primary key's index, the user's index
 
 
 def test_the_umask_decides_who_may_read_it(db: ftsql.Connection, tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_a_file_that_another_sync_made_anew_meanwhile_is_not_harmed(
     two.round()
     path.unlink()
     one.round()
-    two.close()  # whose log had the name that the new file's log has now
+    two.close()  # its log had the name of the new file's log
     one.round()
     assert read(path, JOBS) == [(150,)]
     assert read(path, "PRAGMA integrity_check") == [("ok",)]

@@ -1,4 +1,4 @@
-"""Which file a snapshot may be: any name that the user gives, and nothing that is somebody else's."""
+"""Paths of a snapshot: any name works, but a file with other tables of these names is refused."""
 
 from __future__ import annotations
 

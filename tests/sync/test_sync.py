@@ -1,4 +1,4 @@
-"""A round of sync: what it asks, what it writes, and what stays when a provider fails."""
+"""A round of sync: its requests, its writes, and the rows that stay if a provider fails."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_round_writes_only_the_rows_that_differ(sandbox: Sandbox, db: ftsql.Co
     after = path.read_bytes()
     assert (
         sum(before[at : at + 4096] != after[at : at + 4096] for at in range(0, len(before), 4096)) <= 2
-    )  # the file's header and sync_state
+    )  # the pages of the file's header and of sync_state
 
 
 def test_a_deleted_job_goes_with_the_next_full_listing(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
@@ -193,13 +193,16 @@ def test_nothing_is_locked_while_requests_are_under_way(sandbox: Sandbox, db: ft
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[list[str], list[str]]]:
-    """What each query answers live and on the snapshot, as sorted texts."""
+    """Return the rows of each query, live and on the snapshot, as sorted strings."""
     path = tmp_path_factory.mktemp("snapshot") / "jobs.db"
     found = {}
     with Sandbox(speed=0) as sandbox, pytest.MonkeyPatch.context() as patch:
         patch.setenv("OPENAI_BASE_URL", sandbox.base_url("openai"))
         patch.setenv("OPENAI_API_KEY", CANARY)
-        db, own = ftsql.connect(providers="openai"), apsw.Connection(str(path))  # of one SQLite, whose round() is alike
+        db, own = (
+            ftsql.connect(providers="openai"),
+            apsw.Connection(str(path)),
+        )  # the same SQLite library, so round() is the same
         for query in all_queries():
             for need in query.needs + query.optional:
                 for connection in (db, own):
@@ -209,7 +212,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[list[st
             connection.execute("INSERT INTO experiments VALUES ('none', 'ftjob-none'), ('one', ?)", (id,))
         once(db, path, tables=["all"])
         for query in all_queries():
-            for _ in range(3):  # hours since now may differ in their last digit
+            for _ in range(3):  # hours until now may differ in the last digit
                 live = sorted(map(repr, db.execute(query.sql).fetchall()))
                 kept = sorted(map(repr, own.execute(query.sql).fetchall()))
                 if live == kept:

@@ -1,4 +1,4 @@
-"""Events and checkpoints in a snapshot: which jobs' rows a round reads, in how many requests, and which it deletes."""
+"""Events and checkpoints in a snapshot: the jobs that a round reads, its requests, and the rows that it deletes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def db(connect: Connect) -> ftsql.Connection:
 
 
 def asked(sandbox: Sandbox, db: ftsql.Connection, path: Path, tables: str = "events") -> list[str]:
-    """The jobs whose events or checkpoints the next round asks the API for."""
+    """Return the jobs whose events or checkpoints the next round requests."""
     sandbox.requests.clear()
     assert not once(db, path, tables=tables.split(",")).failed
     return sorted({request.split("/")[1] for request in gets(sandbox) if request.count("/") == 2})
@@ -51,7 +51,7 @@ def test_a_finished_job_is_read_no_more_once_it_is_over_for_a_while_by_our_clock
     path = tmp_path / "jobs.db"
     ids = fill(sandbox, 3)
     sandbox.update_job(ids[0], finished_at=None)
-    sandbox.update_job(ids[1], finished_at=int(time.time()) - 1000)  # by a clock that may be behind
+    sandbox.update_job(ids[1], finished_at=int(time.time()) - 1000)  # the other clock may be behind
     over = "SELECT parent, finished FROM _sync_children ORDER BY 1"
     for _ in range(2):
         once(db, path, tables=["events"])

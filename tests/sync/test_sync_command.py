@@ -1,4 +1,4 @@
-"""The command ``ftsql sync``: its line a round, its exit codes, its end, and whole files whatever happens."""
+"""The command ``ftsql sync``: its output, its exit codes, its end, and consistent files even if it is killed."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_a_killed_service_leaves_a_whole_round(sandbox: Sandbox, environment: di
         with Service(path, environment, "--every", "0.001") as service:
             if number % 4:
                 service.line()
-            else:  # while it starts
+            else:  # during its start
                 time.sleep(0.3)
             time.sleep(rng.random() * 0.2)
         if not path.exists() or not read(path, "SELECT 1 FROM sqlite_schema WHERE name = 'fine_tuning_jobs'"):
@@ -150,8 +150,8 @@ def test_a_killed_service_leaves_a_whole_round(sandbox: Sandbox, environment: di
     assert len(looks) > KILLS / 2
 
 
-# A connection that stays is never refused. One that opens waits a moment, since another that closes looks whether
-# it is the last: the 5 s that Python's library waits by itself are plenty.
+# An open connection is never refused. A new one may wait, because a closing one checks whether it is the last:
+# the 5 s that Python's library waits by default are enough.
 READER = """
 import sqlite3, sys, time
 path, seconds, sql, stays = *sys.argv[1:4], sys.argv[4] == "stays"
