@@ -99,13 +99,13 @@ def test_a_page_is_printed_as_it_is_and_a_name_may_be_in_capitals() -> None:
         (["guide", "superset", "metabase"], 2, "use: ftsql guide, or ftsql guide TOPIC"),
     ],
 )
-def test_a_wrong_topic_says_which_there_are(words: list[str], code: int, message: str) -> None:
+def test_an_unknown_topic_lists_all_topics(words: list[str], code: int, message: str) -> None:
     done = run(*words)
     assert (done.returncode, message in done.stderr) == (code, True), done.stderr
 
 
 @pytest.mark.parametrize("page", PAGES.values(), ids=list(PAGES))
-def test_a_page_is_short_says_what_was_not_run_and_stands_in_the_readme(page: Topic) -> None:
+def test_a_page_is_short_names_untested_parts_and_is_linked_in_the_readme(page: Topic) -> None:
     lines = page.text.splitlines()
     assert lines[0] == f"# {page.title}"
     assert len(lines) <= 50
@@ -193,7 +193,7 @@ def test_cells_run_one_after_the_other(page: Topic, tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("page", of("ini", "json", "toml", "cron"))
-def test_other_programs_files_have_their_form(page: Topic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_for_other_programs_are_valid(page: Topic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for block in blocks(page.text):
         match block.language:
             case "json":

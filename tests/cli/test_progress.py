@@ -113,7 +113,7 @@ def test_rows_on_the_same_terminal_are_never_mixed_with_it(sandbox: Sandbox) -> 
     assert left_on_screen(shown).split() == ["n", "300", "id", *(f"ftjob-{number:05}" for number in range(300))]
 
 
-def test_a_rate_limit_is_named_while_it_is_waited_for(sandbox: Sandbox) -> None:
+def test_a_rate_limit_is_shown_during_the_wait(sandbox: Sandbox) -> None:
     fill(sandbox, 1)
     sandbox.fault(Fault(status=429, headers={"Retry-After": "3"}))
     code, rows, shown = run(sandbox, COUNT)
@@ -122,7 +122,7 @@ def test_a_rate_limit_is_named_while_it_is_waited_for(sandbox: Sandbox) -> None:
     assert left_on_screen(shown) == ""
 
 
-def test_it_is_silent_where_stderr_is_no_terminal_and_for_what_is_quick(sandbox: Sandbox) -> None:
+def test_it_is_silent_without_a_terminal_and_for_quick_statements(sandbox: Sandbox) -> None:
     fill(sandbox, 300)
     assert run(sandbox, COUNT) == (0, "n\n300\n", "")
     slow = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 5000000) SELECT max(i) AS n FROM n"
@@ -152,19 +152,19 @@ def test_ctrl_c_ends_it_and_leaves_the_terminal_as_it_was(sandbox: Sandbox) -> N
         ({"create": 2}, "2 create, 1,200 rows, 600 rows/s"),
     ],
 )
-def test_the_line_says_what_was_asked_and_received(counts: Counts | dict[str, int], said: str) -> None:
+def test_the_line_shows_requests_and_rows(counts: Counts | dict[str, int], said: str) -> None:
     if isinstance(counts, dict):
         kinds, counts = counts, Counts(rows=1000, from_store=200)
         counts.kinds.update(kinds)
     assert progress_text(counts, 2.0) == said
 
 
-def test_a_wait_that_is_over_is_no_longer_said() -> None:
+def test_a_finished_wait_is_no_longer_shown() -> None:
     counts = Counts(held={"openai": time.monotonic() - 1, "azure": time.monotonic() + 9.6})
     assert progress_text(counts, 2.0) == "0 rows, 0 rows/s, waiting for azure's rate limit, 10 s left"
 
 
-def test_it_stands_aside_while_a_person_is_asked(sandbox: Sandbox) -> None:
+def test_it_is_hidden_while_the_user_is_asked(sandbox: Sandbox) -> None:
     sandbox.add_file(id="file-a")
     fill(sandbox, 300)
     sandbox.fault(Fault(times=None, latency=0.6))

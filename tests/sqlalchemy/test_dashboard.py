@@ -84,7 +84,7 @@ def test_the_readme_shows_these_figures() -> None:
     assert table() in (ROOT / "README.md").read_text("utf-8")
 
 
-def test_a_snapshot_costs_nothing_and_max_age_no_more_than_one_look() -> None:
+def test_a_snapshot_sends_nothing_and_max_age_at_most_one_listing() -> None:
     pages = SIZE // 100
     assert figures()["a snapshot"] == (0, 0)
     assert figures()["live, `max_age=60`"][0] <= pages + len(ACTIVE)

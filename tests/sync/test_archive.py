@@ -169,7 +169,7 @@ def test_an_archive_costs_each_request_once_and_the_next_time_almost_none(large:
 
 
 @pytest.mark.slow
-def test_an_archive_that_is_killed_again_and_again_ends_like_one_that_is_not(large: Sandbox, tmp_path: Path) -> None:
+def test_an_archive_that_is_killed_repeatedly_ends_complete(large: Sandbox, tmp_path: Path) -> None:
     whole, path = tmp_path / "whole.db", tmp_path / "killed.db"
     calm = variables(large, tmp_path)
     assert run("sync", str(whole), "--tables", "all", "--contents", environment=calm).returncode == 0
@@ -222,7 +222,7 @@ REFUSALS: list[tuple[Fault, str, bool]] = [
 
 
 @pytest.mark.parametrize(("fault", "words", "final"), REFUSALS, ids=[words for _, words, _ in REFUSALS])
-def test_what_is_refused_is_listed_with_its_reason_and_the_rest_is_kept(
+def test_a_refused_file_is_listed_with_its_reason_and_the_others_are_kept(
     sandbox: Sandbox,
     db: ftsql.Connection,
     tmp_path: Path,
@@ -256,7 +256,7 @@ def test_what_is_refused_is_listed_with_its_reason_and_the_rest_is_kept(
     assert list(missing(path)) == (["file-a"] if final else [])
 
 
-def test_a_file_that_was_deleted_is_asked_for_once_and_stays_missing(
+def test_a_deleted_file_is_requested_once_and_stays_missing(
     sandbox: Sandbox, environment: dict[str, str], tmp_path: Path
 ) -> None:
     sandbox.add_job(id="ftjob-1", training_file="file-deleted", validation_file=None, result_files=[])
@@ -270,7 +270,7 @@ def test_a_file_that_was_deleted_is_asked_for_once_and_stays_missing(
         assert asked_contents(sandbox).total() == times
 
 
-def test_a_service_asks_for_what_was_refused_once_a_day(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
+def test_a_service_requests_a_refused_file_once_a_day(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
     with_files(sandbox, a=b"a")
     sandbox.fault(Fault(path="/content", times=None, status=403, body={"error": {"message": "no"}}))
     rounds: list[str] = []
@@ -288,7 +288,7 @@ def test_a_service_asks_for_what_was_refused_once_a_day(sandbox: Sandbox, db: ft
     assert asked_contents(sandbox) == {"file-a": 2}
 
 
-def test_a_download_that_breaks_off_is_begun_again(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
+def test_an_interrupted_download_starts_again(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
     content = os.urandom(300_000)
     with_files(sandbox, a=content)
     sandbox.fault(Fault(path="/content", times=2, truncate=100_000))
@@ -299,7 +299,7 @@ def test_a_download_that_breaks_off_is_begun_again(sandbox: Sandbox, db: ftsql.C
 
 
 @pytest.mark.parametrize("times", [1, None])
-def test_a_content_of_another_size_than_its_file_is_asked_for_again_and_then_kept_and_named(
+def test_a_content_of_the_wrong_size_is_requested_again_then_kept_and_reported(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path, times: int | None
 ) -> None:
     with_files(sandbox, a=b"all of it")
@@ -319,9 +319,7 @@ def test_a_content_of_another_size_than_its_file_is_asked_for_again_and_then_kep
         assert missing(path) == {}
 
 
-def test_a_content_that_is_another_one_each_time_is_not_kept(
-    sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
-) -> None:
+def test_a_content_that_differs_each_time_is_not_kept(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
     with_files(sandbox, a=b"all of it")
     sandbox.fault(Fault(path="/content", status=200, body=b"half"))
     sandbox.fault(Fault(path="/content", status=200, body=b"third"))
@@ -331,7 +329,7 @@ def test_a_content_that_is_another_one_each_time_is_not_kept(
     assert missing(path)["file-a"] == "the provider declares 9 bytes but returned 5, different ones each time"
 
 
-def test_base64_of_the_right_size_is_no_other_size(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
+def test_base64_of_the_declared_size_is_accepted(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
     with_files(sandbox, a=b"step,train_loss\n1,2\n")
     packed = base64.b64encode(b"step,train_loss\n1,2\n")
     sandbox.fault(Fault(path="/content", times=None, status=200, body=packed))
@@ -341,7 +339,7 @@ def test_base64_of_the_right_size_is_no_other_size(sandbox: Sandbox, db: ftsql.C
 
 
 @pytest.mark.parametrize("status", [401, 500])
-def test_a_provider_that_is_down_is_not_asked_for_every_file(
+def test_a_provider_that_is_down_gets_no_request_for_every_file(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     monkeypatch.setattr("ftsql.api.retry.RETRY_SECONDS", 0.0)
@@ -357,7 +355,7 @@ def test_a_provider_that_is_down_is_not_asked_for_every_file(
     assert len(kept(path)) == 40
 
 
-def test_ids_that_no_address_can_have_are_missing_without_a_request(
+def test_ids_that_no_url_can_contain_are_missing_without_a_request(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
 ) -> None:
     sandbox.add_job(id="ftjob-1", training_file="s3://bucket/train.jsonl", validation_file="a b", result_files=["../x"])
@@ -367,7 +365,7 @@ def test_ids_that_no_address_can_have_are_missing_without_a_request(
     assert not asked_contents(sandbox)
 
 
-def test_what_the_provider_deletes_stays_in_an_archive(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
+def test_rows_that_the_provider_deletes_stay_in_an_archive(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
     with_files(sandbox, a=b"a")
     sandbox.add_job(id="ftjob-2", training_file="file-a", validation_file=None, result_files=[])
     path = tmp_path / "all.db"
@@ -427,7 +425,7 @@ def test_ctrl_c_ends_a_long_download_and_what_was_kept_stays(
     assert kept(path) == {"file-a": b"a"}
 
 
-def test_a_disk_that_is_full_is_said_and_nothing_is_half_there(
+def test_a_full_disk_is_reported_and_no_content_is_incomplete(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
 ) -> None:
     with_files(sandbox, a=os.urandom(2_000_000), b=b"b")
@@ -444,7 +442,7 @@ def test_a_disk_that_is_full_is_said_and_nothing_is_half_there(
     assert set(kept(path)) == {"file-a", "file-b"}
 
 
-def test_a_temporary_file_that_cannot_be_written_is_said(
+def test_a_temporary_file_that_cannot_be_written_is_reported(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_files(sandbox, a=b"a")
@@ -541,7 +539,7 @@ def test_export_writes_each_content_as_it_was(archived: Path, tmp_path: Path) ->
     }
 
 
-def test_export_writes_over_nothing_unless_it_is_told(archived: Path, tmp_path: Path) -> None:
+def test_export_overwrites_only_with_force(archived: Path, tmp_path: Path) -> None:
     target = tmp_path / "out"
     target.write_text("mine")
     done = run("export", str(archived), "file-plain", "-o", str(target))
@@ -551,7 +549,7 @@ def test_export_writes_over_nothing_unless_it_is_told(archived: Path, tmp_path: 
     assert target.read_bytes() == ODD["plain"]
 
 
-def test_export_gives_nothing_that_is_damaged(archived: Path, tmp_path: Path) -> None:
+def test_export_refuses_damaged_contents(archived: Path, tmp_path: Path) -> None:
     assert (
         run("export", str(archived), "--check").stdout
         == "8 contents of 0.2 MB, 0 damaged, 0 missing, 0 not downloaded yet\n"
@@ -609,7 +607,7 @@ def test_export_reads_a_file_that_cannot_be_written(archived: Path, tmp_path: Pa
         (["--sandbox", "export", "all.db", "x"], 2, "put export first: ftsql export"),
     ],
 )
-def test_a_mistake_says_what_to_say(
+def test_a_usage_error_says_what_to_use(
     archived: Path, db: ftsql.Connection, tmp_path: Path, words: list[str], code: int, message: str
 ) -> None:
     once(db, tmp_path / "plain.db")
@@ -619,7 +617,7 @@ def test_a_mistake_says_what_to_say(
     assert "Traceback" not in done.stderr
 
 
-def test_export_says_why_a_content_is_missing(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
+def test_export_reports_why_a_content_is_missing(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
     sandbox.add_job(id="ftjob-1", training_file="file-deleted", validation_file=None, result_files=[])
     archive(db, tmp_path / "all.db")
     done = run("export", str(tmp_path / "all.db"), "file-deleted")
@@ -629,7 +627,9 @@ def test_export_says_why_a_content_is_missing(sandbox: Sandbox, db: ftsql.Connec
     assert (done.returncode, done.stdout) == (1, "0 contents of 0.0 MB, 0 damaged, 1 missing, 0 not downloaded yet\n")
 
 
-def test_two_providers_with_one_id_want_to_be_named(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
+def test_an_id_of_two_providers_needs_the_providers_name(
+    sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
+) -> None:
     with_files(sandbox, a=b"a")
     path = tmp_path / "all.db"
     archive(db, path)
@@ -686,7 +686,7 @@ def test_permissions_are_read_with_their_checkpoints_and_again_a_day_later(
         assert read(path, shown) == []
 
 
-def test_a_provider_that_is_down_is_not_asked_for_contents(
+def test_a_provider_that_is_down_gets_no_requests_for_contents(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ftsql.api.retry.RETRY_SECONDS", 0.0)
@@ -701,7 +701,7 @@ def test_a_provider_that_is_down_is_not_asked_for_contents(
     assert set(kept(path)) == {"file-a"}
 
 
-def test_every_active_provider_has_its_contents_and_one_without_files_says_so(
+def test_each_active_provider_has_its_contents_and_one_without_files_is_reported(
     sandbox: Sandbox, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_files(sandbox, a=b"a")
@@ -775,7 +775,7 @@ def test_a_content_is_compared_once_the_files_can_be_listed(
     assert kept(path) == {"file-a": b"all of it"}
 
 
-def test_a_404_of_a_file_that_is_listed_is_asked_for_again(
+def test_a_listed_file_that_returned_404_is_requested_again(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
 ) -> None:
     with_files(sandbox, a=b"a", results=b"step,train_loss\n1,1\n")
@@ -787,7 +787,7 @@ def test_a_404_of_a_file_that_is_listed_is_asked_for_again(
     assert set(kept(path)) == {"file-a", "file-results"}
 
 
-def test_files_that_fail_do_not_keep_the_others_away(
+def test_failed_files_do_not_stop_the_others(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ftsql.api.retry.RETRY_SECONDS", 0.0)
@@ -800,9 +800,7 @@ def test_files_that_fail_do_not_keep_the_others_away(
     assert set(missing(path)) == {f"file-f{number}" for number in range(3)}
 
 
-def test_two_syncs_do_not_leave_a_content_missing_that_is_there(
-    sandbox: Sandbox, connect: Connect, tmp_path: Path
-) -> None:
+def test_two_syncs_do_not_list_a_stored_content_as_missing(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
     with_files(sandbox, a=b"a")
     path = tmp_path / "all.db"
     sandbox.fault(Fault(path="/content", latency=1.5, status=403, body={"error": {"message": "no"}}))
@@ -831,7 +829,7 @@ def test_two_syncs_do_not_leave_a_content_missing_that_is_there(
     ],
     ids=str,
 )
-def test_result_files_of_other_forms_are_listed_and_end_nothing(
+def test_result_files_of_unknown_forms_are_listed_and_do_not_stop_the_sync(
     at: At, tmp_path: Path, shown: Any, asked: set[str], listed: bool
 ) -> None:
     requests: list[str] = []
@@ -860,7 +858,7 @@ def test_result_files_of_other_forms_are_listed_and_end_nothing(
         assert missing(path) == {}
 
 
-def test_another_account_is_not_mixed_into_an_archive(
+def test_an_archive_refuses_another_account(
     sandbox: Sandbox, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_files(sandbox, a=b"a")
@@ -876,7 +874,9 @@ def test_another_account_is_not_mixed_into_an_archive(
     assert everything(path) == before
 
 
-def test_a_table_of_mine_of_that_name_makes_no_archive(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
+def test_a_users_table_file_contents_does_not_make_an_archive(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path
+) -> None:
     with_files(sandbox, a=b"a")
     path = tmp_path / "jobs.db"
     changed(path, "CREATE TABLE file_contents (mine)")
@@ -889,7 +889,7 @@ def test_a_table_of_mine_of_that_name_makes_no_archive(sandbox: Sandbox, connect
         archive(connect(), path)
 
 
-def test_what_is_damaged_is_downloaded_again(archived: Path, sandbox: Sandbox, db: ftsql.Connection) -> None:
+def test_damaged_contents_are_downloaded_again(archived: Path, sandbox: Sandbox, db: ftsql.Connection) -> None:
     changed(archived, "UPDATE file_contents SET content = x'00' || substr(content, 2) WHERE id = 'file-plain'")
     assert not archive(db, archived).failed  # not checked yet
     done = run("export", str(archived), "--check")
@@ -899,7 +899,7 @@ def test_what_is_damaged_is_downloaded_again(archived: Path, sandbox: Sandbox, d
     assert run("export", str(archived), "--check").returncode == 0
 
 
-def test_a_check_tells_an_archive_that_was_cut_short(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
+def test_a_check_detects_an_incomplete_archive(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
     with_files(sandbox, a=b"a", b=b"b", c=b"c")
     path = tmp_path / "all.db"
     archive(db, path)
@@ -975,7 +975,9 @@ def test_export_follows_links_and_writes_into_pipes(archived: Path, tmp_path: Pa
     assert (done.returncode, "is the archive" in done.stderr) == (1, True)
 
 
-def test_base64_with_line_ends_is_no_other_size(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
+def test_base64_with_line_ends_of_the_declared_size_is_accepted(
+    sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
+) -> None:
     content = os.urandom(3000)
     with_files(sandbox, a=content)
     sandbox.fault(Fault(path="/content", times=None, status=200, body=base64.encodebytes(content)))
@@ -1004,7 +1006,9 @@ def test_a_packed_content_is_unpacked_with_all_its_members(at: At, tmp_path: Pat
     assert kept(path) == {"file-a": content[: step * parts]}
 
 
-def test_a_content_far_larger_than_its_file_is_given_up(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
+def test_a_content_far_larger_than_declared_is_abandoned(
+    sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
+) -> None:
     with_files(sandbox, a=b"ten bytes!")
     sandbox.fault(Fault(path="/content", times=None, status=200, body=bytes(3_000_000)))
     path = tmp_path / "all.db"
@@ -1013,7 +1017,7 @@ def test_a_content_far_larger_than_its_file_is_given_up(sandbox: Sandbox, db: ft
     assert kept(path) == {}
 
 
-def test_a_signed_address_is_written_nowhere(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
+def test_a_signed_url_is_never_written(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
     with_files(sandbox, a=b"a")
     signed = "http://127.0.0.1:1/x?sig=SECRETSIGNATURE"
     sandbox.fault(Fault(path="/content", times=None, redirect=signed))
@@ -1024,9 +1028,7 @@ def test_a_signed_address_is_written_nowhere(sandbox: Sandbox, db: ftsql.Connect
     assert "SECRETSIGNATURE" not in "".join(done.problems())
 
 
-def test_ids_of_a_server_are_shown_so_that_no_terminal_obeys_them(
-    sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
-) -> None:
+def test_ids_from_a_server_are_escaped_for_the_terminal(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
     sandbox.add_job(id="ftjob-1", training_file="file-\x1b[31m\nevil", validation_file=None, result_files=[])
     (told, _) = archive(db, tmp_path / "all.db").problems()
     assert told.startswith("openai: no content of file-\\x1b[31m\\x0aevil: ")
@@ -1050,6 +1052,6 @@ def test_a_write_to_a_snapshot_is_refused_also_if_no_row_matches(
     )
 
 
-def test_the_command_says_what_it_left_out_and_that_it_goes_on(archived: Path, environment: dict[str, str]) -> None:
+def test_sync_of_an_archive_without_contents_recommends_the_option(archived: Path, environment: dict[str, str]) -> None:
     done = run("sync", str(archived), environment=environment)
     assert (done.returncode, f"{archived} is an archive: add --contents" in done.stderr) == (0, True)

@@ -15,7 +15,7 @@ from tests.conftest import At, fill
 CREATE = "INSERT INTO fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', 'file-abc')"
 
 
-def test_a_create_that_is_not_made_any_more_blames_no_key(sandbox: Sandbox, db: ftsql.Connection) -> None:
+def test_an_ended_create_does_not_blame_the_key(sandbox: Sandbox, db: ftsql.Connection) -> None:
     fill(sandbox, 2)
     sandbox.fault(TRAINING_NOT_AVAILABLE)
     with pytest.raises(ftsql.APIError, match="OpenAI is winding down the fine-tuning platform") as caught:
@@ -41,7 +41,7 @@ def test_a_create_that_is_not_made_any_more_blames_no_key(sandbox: Sandbox, db: 
     ],
     ids=str,
 )
-def test_other_words_for_it_are_known(at: At, status: int, error: dict[str, Any]) -> None:
+def test_other_wordings_of_the_refusal_are_recognised(at: At, status: int, error: dict[str, Any]) -> None:
     _, db = at(lambda asked: Response({"error": error}, status))
     with pytest.raises(ftsql.APIError, match="see ftsql guide leaving-openai"):
         db.execute(CREATE)
@@ -61,7 +61,7 @@ def test_a_refused_key_is_still_a_refused_key(at: At, message: str) -> None:
         db.execute(CREATE)
 
 
-def test_a_refused_cancel_is_no_end_of_fine_tuning(at: At) -> None:
+def test_a_refused_cancel_does_not_mean_the_end_of_fine_tuning(at: At) -> None:
     refused = Response({"error": {"message": "Fine-tuning is no longer supported"}}, 400)
     running = job(0, status="running", finished_at=None)
     _, db = at(lambda asked: refused if asked.method == "POST" else api([running])(asked))

@@ -38,7 +38,7 @@ OWN = r"this is a snapshot: only ftsql sync writes to \w+"
         "DELETE FROM _sync_schema",
     ],
 )
-def test_anybody_elses_writes_are_refused_with_the_way_to_write(
+def test_writes_of_other_connections_are_refused_with_advice(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path, sql: str
 ) -> None:
     fill(sandbox, 2)
@@ -70,7 +70,7 @@ def test_the_shell_reads_the_snapshot_and_the_api_by_their_names(
     assert [job["status"] for job in sandbox.jobs()] == ["cancelled", "succeeded", "succeeded"]
 
 
-def test_a_users_own_file_keeps_what_is_in_it(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
+def test_a_users_own_tables_stay_unchanged(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
     fill(sandbox, 3)
     path = tmp_path / "own.db"
     own = sqlite3.connect(path)
@@ -107,7 +107,7 @@ def test_a_users_triggers_indexes_and_keys_on_our_tables_do_not_stop_the_sync(
     assert read(path, "SELECT * FROM notes") == [("openai/ftjob-00000",)]
 
 
-def test_what_was_dropped_is_made_again(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
+def test_a_dropped_object_is_created_again(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
     fill(sandbox, 2)
     path = tmp_path / "jobs.db"
     syncing = Sync(db, path, ["jobs"])
@@ -120,7 +120,7 @@ def test_what_was_dropped_is_made_again(sandbox: Sandbox, db: ftsql.Connection, 
     syncing.close()
 
 
-def test_a_table_of_another_version_is_rebuilt_and_keeps_its_rows_until_the_next_look(
+def test_a_table_of_another_version_is_rebuilt_and_keeps_its_rows_until_the_next_fetch(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
 ) -> None:
     fill(sandbox, 3)
@@ -174,7 +174,7 @@ def test_a_reader_stops_neither_a_round_nor_the_next(sandbox: Sandbox, db: ftsql
     assert os.listdir(tmp_path) == ["jobs.db"]
 
 
-def test_another_writer_is_waited_for_and_then_named(
+def test_a_round_waits_for_another_writer_and_then_reports_it(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(sandbox, 2)
@@ -211,7 +211,7 @@ def test_stop_ends_the_wait_for_another_writer(db: ftsql.Connection, tmp_path: P
     syncing.close()
 
 
-def test_a_file_that_was_deleted_is_made_again_whole(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
+def test_a_deleted_file_is_created_again_completely(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
     fill(sandbox, 150)
     path = tmp_path / "jobs.db"
     syncing = Sync(db, path, ["jobs"])
@@ -229,7 +229,7 @@ def test_a_file_that_was_deleted_is_made_again_whole(sandbox: Sandbox, db: ftsql
     assert read(path, "PRAGMA integrity_check") == [("ok",)]
 
 
-def test_a_file_that_another_sync_made_anew_meanwhile_is_not_harmed(
+def test_a_file_that_another_sync_created_meanwhile_is_not_harmed(
     sandbox: Sandbox, connect: Connect, tmp_path: Path
 ) -> None:
     fill(sandbox, 150)

@@ -42,7 +42,7 @@ def test_the_file_has_the_live_tables_columns_and_rows(sandbox: Sandbox, db: fts
     assert read(tmp_path / "jobs.db", COUNTS) == [(250, None, 1, 1)]
 
 
-def test_the_first_round_lists_and_the_second_asks_for_one_page_and_the_active_jobs(
+def test_the_first_round_lists_and_the_second_requests_one_page_and_the_active_jobs(
     sandbox: Sandbox, connect: Connect, tmp_path: Path
 ) -> None:
     fill(sandbox, 250)
@@ -134,7 +134,7 @@ def test_a_provider_that_fails_keeps_its_rows_and_the_others_are_synced(
     assert all(CANARY.encode() not in file.read_bytes() for file in tmp_path.iterdir() if file.is_file())
 
 
-def test_an_outage_from_the_start_leaves_a_file_that_says_so(
+def test_an_outage_from_the_start_is_recorded_in_the_file(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
 ) -> None:
     sandbox.fault(Fault(times=None, drop=True))
@@ -144,7 +144,9 @@ def test_an_outage_from_the_start_leaves_a_file_that_says_so(
     assert read(tmp_path / "jobs.db", "SELECT * FROM jobs") == []
 
 
-def test_a_look_that_is_older_than_the_files_writes_nothing(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
+def test_a_fetch_that_is_older_than_the_files_writes_nothing(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path
+) -> None:
     path = tmp_path / "jobs.db"
     fill(sandbox, 1, status="running", finished_at=None)
     slow: list[Round] = []
@@ -259,7 +261,7 @@ def test_strange_values_are_kept_and_not_written_twice(
 
 
 @pytest.mark.parametrize("place", ["suffix", "id"])
-def test_half_of_a_character_is_kept_as_a_replacement_but_in_an_id(
+def test_a_lone_surrogate_becomes_a_replacement_character_except_in_an_id(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path, place: str
 ) -> None:
     sandbox.add_job(id="ftjob-1")
@@ -271,9 +273,7 @@ def test_half_of_a_character_is_kept_as_a_replacement_but_in_an_id(
         assert read(tmp_path / "jobs.db", "SELECT suffix FROM fine_tuning_jobs") == [("\ufffd",)]
 
 
-def test_what_cannot_be_asked_for_is_said_before_anything_is_sent(
-    sandbox: Sandbox, connect: Connect, tmp_path: Path
-) -> None:
+def test_invalid_arguments_are_reported_before_any_request(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no table 'permission' to sync; there are: jobs"):
         sync(tmp_path / "jobs.db", tables=["permission"])
     with pytest.raises(ConfigError, match="is the store"):
@@ -285,7 +285,7 @@ def test_what_cannot_be_asked_for_is_said_before_anything_is_sent(
     assert sandbox.requests == []
 
 
-def test_a_full_disk_is_said_and_the_last_good_state_stays(
+def test_a_full_disk_is_reported_and_the_previous_state_stays(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
 ) -> None:
     path = tmp_path / "jobs.db"
@@ -328,7 +328,7 @@ def test_providers_whose_names_begin_alike_keep_their_rows(sandbox: Sandbox, con
     assert counts == [(name, 3) for name in sorted(names)]
 
 
-def test_the_package_itself_has_what_users_call() -> None:
+def test_the_package_exports_what_users_call() -> None:
     assert [getattr(package, name).__name__ for name in package.__all__] == package.__all__
     assert package.sync is sync
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

@@ -27,7 +27,7 @@ def environment(sandbox: Sandbox, tmp_path: Path) -> dict[str, str]:
     return {**os.environ, **known, "FTSQL_STORE": str(tmp_path / "store" / "store.db")}
 
 
-def test_once_makes_a_file_of_its_own_and_the_next_time_asks_for_what_is_new(
+def test_a_run_creates_the_file_and_the_next_run_requests_only_new_rows(
     sandbox: Sandbox, environment: dict[str, str], tmp_path: Path
 ) -> None:
     fill(sandbox, 250)
@@ -69,7 +69,7 @@ def test_a_provider_that_fails_is_exit_code_1(sandbox: Sandbox, environment: dic
         (["sync", "a.db", "--provider", "nope"], 1, "unknown provider 'nope'"),
     ],
 )
-def test_a_mistake_says_what_to_say(
+def test_a_usage_error_says_what_to_use(
     environment: dict[str, str], tmp_path: Path, words: list[str], code: int, message: str
 ) -> None:
     done = run(*words, environment=environment, folder=tmp_path)
@@ -77,7 +77,7 @@ def test_a_mistake_says_what_to_say(
     assert not (tmp_path / "a.db").exists()
 
 
-def test_no_provider_says_what_to_do_and_a_service_does_not_wait_for_one(tmp_path: Path) -> None:
+def test_a_missing_provider_is_an_error_with_advice_also_for_a_service(tmp_path: Path) -> None:
     for options in ([], ["--every", "1"]):
         done = run("sync", str(tmp_path / "jobs.db"), *options)
         assert done.returncode == 1
@@ -130,7 +130,9 @@ def test_a_service_outlives_an_outage_and_the_deletion_of_its_file(
     assert read(path, "SELECT rows, error FROM sync_state") == [(3, None)]
 
 
-def test_a_killed_service_leaves_a_whole_round(sandbox: Sandbox, environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_killed_service_leaves_a_complete_round(
+    sandbox: Sandbox, environment: dict[str, str], tmp_path: Path
+) -> None:
     stamp(sandbox, 80)
     path = tmp_path / "jobs.db"
     rng = random.Random(1)
@@ -169,7 +171,7 @@ print(reads)
 """
 
 
-def test_readers_are_never_in_the_way_of_two_services_nor_they_in_theirs(
+def test_readers_and_two_services_never_block_each_other(
     sandbox: Sandbox, environment: dict[str, str], tmp_path: Path
 ) -> None:
     stamp(sandbox, 80)

@@ -97,7 +97,7 @@ def test_open_writes_are_listed_settled_and_decided(sandbox: Sandbox, environmen
         (["--max-creates-per-day", "0", "SELECT 1"], 1, "expected a number above 0"),
     ],
 )
-def test_a_mistake_says_what_to_say(environment: dict[str, str], words: list[str], code: int, message: str) -> None:
+def test_a_usage_error_says_what_to_use(environment: dict[str, str], words: list[str], code: int, message: str) -> None:
     done = run(*words, environment=environment)
     assert (done.returncode, message in done.stderr) == (code, True), done.stderr
 
