@@ -1,4 +1,9 @@
-"""Fine-tuning jobs as a SQL table, on any OpenAI-compatible API."""
+"""Fine-tuning jobs as a SQL table, on any OpenAI-compatible API.
+
+``connect`` opens a SQLite file with ftsql's tables; ``register`` adds the tables to an open APSW connection. The errors
+that users catch are here too. Other entry points are ``ftsql.dbapi``, ``ftsql.sqlalchemy``, ``ftsql.sync`` and
+``ftsql.stackql``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``python -m ftsql`` is the command ``ftsql``."""
+"""Run the command ``ftsql`` by ``python -m ftsql``."""
 
 from ftsql.cli.main import main
 

@@ -1,6 +1,6 @@
-"""Connections with ftsql's tables: ``connect`` makes one, ``register`` adds them to one.
+"""APSW connections with ftsql's tables: ``connect`` opens one.
 
-Nothing is written into the user's file: the tables stand in an attached in-memory schema, ``live``.
+The tables live in an attached in-memory schema, ``live``. Nothing is written into the user's file.
 """
 
 from __future__ import annotations
@@ -25,14 +25,17 @@ if TYPE_CHECKING:
 
 
 class Connection(apsw.Connection):
-    """An apsw.Connection with ftsql's tables; ``with`` is a transaction, as APSW has it; ``close`` ends all."""
+    """An apsw.Connection with ftsql's tables in its attribute ``ftsql``.
+
+    A ``with`` block is a transaction, as in APSW; it does not close the connection.
+    """
 
     ftsql: Registration
     _depth = 0
 
     def __enter__(self) -> Connection:
-        # Not APSW's own: it rolls back while the error is pending, at which any authorizer in Python seems to
-        # refuse, so that the error is lost and the transaction stays open.
+        # APSW's own __exit__ rolls back while the error is pending. Any authorizer in Python then seems to refuse the
+        # rollback, so the error is lost and the transaction stays open.
         self._depth += 1
         self.execute(f'SAVEPOINT "ftsql {self._depth}"')
         return self
@@ -44,15 +47,16 @@ class Connection(apsw.Connection):
             try:
                 self.execute(f"RELEASE {name}")
             except BaseException:
-                self._undo(name)
+                self._roll_back_to(name)
                 raise
         else:
-            self._undo(name)
+            self._roll_back_to(name)
         return False
 
-    def _undo(self, name: str) -> None:
-        if self.in_transaction:  # else SQLite has rolled back already
-            with contextlib.suppress(apsw.SQLError):  # no such savepoint: rolled back, and begun anew
+    def _roll_back_to(self, name: str) -> None:
+        if self.in_transaction:  # SQLite may have rolled back itself
+            # The savepoint is missing if SQLite rolled back and a new transaction began.
+            with contextlib.suppress(apsw.SQLError):
                 self.execute(f"ROLLBACK TO {name}; RELEASE {name}")
 
     def close(self, force: bool = False) -> None:
@@ -65,7 +69,7 @@ class Connection(apsw.Connection):
     def __del__(self) -> None:
         registration = self.__dict__.get("ftsql")
         if registration is not None:
-            with contextlib.suppress(Exception):  # the interpreter may be going, too
+            with contextlib.suppress(Exception):  # the interpreter may be shutting down
                 registration.end()
 
 
@@ -80,18 +84,25 @@ def connect(
     store: str | Path | None = None,
     **settings: Any,
 ) -> Connection:
-    """A connection to the SQLite file ``path`` with ftsql's tables.
+    """Open the SQLite file ``path`` with ftsql's tables.
 
-    ``providers``: names to ask, instead of all whose variables are set. ``config``: the user's provider
-    file. ``sandbox``: serve everything from a local server inside this process, seeded; no key needed. A Sandbox
-    that runs already is one that several connections share, and stays when they close.
-    ``read_only``: no table can be written, and the functions with effects do not exist. ``trust_file``:
-    let triggers that live in the file write to ftsql's tables. ``store``: the file that keeps the journal of
-    writes, which several processes may share (FTSQL_STORE; else, and with the sandbox, it ends with the
-    connection). ``settings``: see ftsql.Settings.
+    providers: The names of the providers to ask; by default all whose variables are set.
+    config: The user's provider file (TOML).
+    sandbox: Serve everything from a local server inside this process, with made-up jobs; no key is needed. A running
+        ``Sandbox`` may be shared by several connections and keeps running when they close.
+    read_only: Refuse writes to all tables; the functions with effects do not exist.
+    trust_file: Let triggers that are stored in the file write to ftsql's tables.
+    store: The file of the cache and of the write journal, which several processes may share. Default: FTSQL_STORE, else
+        memory, which ends with the connection. With the sandbox the default is memory.
+    settings: See ``ftsql.Settings``.
 
-    Raises ConfigError for a provider or setting that does not exist, StoreError for a store that cannot be
-    used; a missing key is an error of the first statement that needs it. Warns of writes that a crash left open.
+    Raises ConfigError for an unknown provider or setting, StoreError if the store cannot be used. A missing key is an
+    error of the first statement that needs it. Issues a Warning for each write that a crash left open.
+
+    >>> db = connect(sandbox=True)
+    >>> db.execute("SELECT count(*) > 0 FROM fine_tuning_jobs").get
+    1
+    >>> db.close()
     """
     flags = apsw.SQLITE_OPEN_URI
     flags |= apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
@@ -101,7 +112,7 @@ def connect(
     connection = Connection(text, flags=flags)
     try:
         connection.set_busy_timeout(5000)
-        connection.convert_binding = _as_json
+        connection.convert_binding = _convert_binding
         connection.ftsql = register(
             connection,
             providers=providers,
@@ -118,7 +129,7 @@ def connect(
     return connection
 
 
-def connect_with_usual_store(
+def connect_with_default_store(
     path: str | Path,
     *,
     say: Callable[[str], None],
@@ -126,28 +137,29 @@ def connect_with_usual_store(
     make: bool = False,
     **options: Any,
 ) -> Connection:
-    """As ``connect``; but without ``store``, FTSQL_STORE and sandbox the store is the platform's file.
+    """Open ``path`` as ``connect`` does, but by default keep the store in the platform's data folder.
 
-    Where that file cannot be used ``say`` is told why, and the store is memory. ``make``: make the store's file
-    for a read-only connection too, so that the next one is warm.
+    The default applies without ``store``, FTSQL_STORE and sandbox. If its file cannot be used, ``say`` receives the
+    reason, and the store is memory. ``make``: Create the store's file for a read-only connection too, so that later
+    connections find a filled cache.
     """
-    usual = None
+    default = None
     if not (store or options.get("sandbox") or os.environ.get("FTSQL_STORE")):
-        usual = store = platformdirs.user_data_path("ftsql") / "store.db"
+        default = store = platformdirs.user_data_path("ftsql") / "store.db"
     try:
         named = store or (not options.get("sandbox") and os.environ.get("FTSQL_STORE"))
         if make and named and not os.path.exists(named) and os.path.realpath(named) != os.path.realpath(path):
             Store(named).close()
         return connect(path, store=store, **options)
     except StoreError as error:
-        if usual is None:
+        if default is None:
             raise
         say(str(error).rstrip("."))
     return connect(path, store=MEMORY, **options)
 
 
-def _as_json(_: object, number: int, value: object) -> str:
-    """A dict or list bound to a parameter is the JSON text that it stands for."""
+def _convert_binding(_: object, number: int, value: object) -> str:
+    """Return a dict or list that is bound to a parameter as JSON. Raises TypeError for other types."""
     if isinstance(value, (dict, list)):
         return to_json(value).decode()
-    raise TypeError(f"parameter {number} is a {type(value).__name__}, which SQLite has no type for")
+    raise TypeError(f"parameter {number} is a {type(value).__name__}: SQLite has no type for it")

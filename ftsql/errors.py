@@ -3,22 +3,23 @@
     Warning
     Error
     ├── InterfaceError
-    │   └── ConfigError            a provider entry, a missing key, an unknown provider
+    │   └── ConfigError            an invalid provider entry, a missing key, an unknown provider
     └── DatabaseError
-        ├── DataError              a body or a value that is not what it should be
+        ├── DataError              an invalid response body or value
         ├── OperationalError
-        │   ├── StoreError         the file that keeps the journal cannot be used
-        │   └── APIError           what a provider answered, or did not
+        │   ├── StoreError         the store's file cannot be used
+        │   └── APIError           an error response of a provider, or no response
         │       ├── RateLimitError
         │       ├── AuthenticationError
         │       ├── APIConnectionError
-        │       └── OutcomeUnknown a paid write that may or may not have happened
-        ├── IntegrityError         a row that may not be written
+        │       └── OutcomeUnknown a paid write that may or may not have been accepted
+        ├── IntegrityError         a row that must not be written
         ├── InternalError
         ├── ProgrammingError
         └── NotSupportedError
 
-The first layer is PEP 249's. A message never holds a credential, whoever wrote it: the classes here take it out.
+The top classes are those of PEP 249. No message contains a credential: the classes here redact it, also in text that a
+provider sent.
 """
 
 from __future__ import annotations
@@ -34,73 +35,74 @@ import apsw
 
 
 class HasSecrets(Protocol):
-    """An account."""
+    """The part of an account that redaction needs."""
 
     def secrets(self) -> Iterable[str]:
-        """Its credentials."""
+        """Return the credentials of the account."""
 
 
-_accounts: list[weakref.ref[HasSecrets]] = []  # of the process. A WeakSet would run Python when one goes: see Ctrl-C
-_adding = threading.Lock()
+# All accounts of the process. A WeakSet would run Python code when an account is freed, where a Ctrl-C could land.
+_accounts: list[weakref.ref[HasSecrets]] = []
+_accounts_lock = threading.Lock()
 
 
-def remember(account: HasSecrets) -> None:
-    """Have the credentials of ``account`` taken out of every message for as long as it lives."""
-    with _adding:
+def register_secrets(account: HasSecrets) -> None:
+    """Redact the credentials of ``account`` in every message for as long as the account object exists."""
+    with _accounts_lock:
         _accounts[:] = [*(other for other in _accounts if other() is not None), weakref.ref(account)]
 
 
 def redacted(text: str) -> str:
-    """``text``, of a message or a log, with *** for each credential of any account of the process."""
+    """Return ``text``, a message or a log line, with *** in place of each credential of all accounts of the process."""
     living = [account for reference in list(_accounts) if (account := reference()) is not None]
     secrets = {secret for account in living for secret in account.secrets()}
-    for secret in sorted(secrets, key=len, reverse=True):  # one may hold another
+    for secret in sorted(secrets, key=len, reverse=True):  # one secret may contain another
         text = text.replace(secret, "***")
     return text
 
 
-def _shown(argument: object) -> object:
+def _redacted_argument(argument: object) -> object:
     return redacted(argument) if isinstance(argument, str) else argument
 
 
 class Warning(UserWarning):
-    """Something that the user should know and that did not stop the statement."""
+    """A fact that the user should know; the statement goes on."""
 
     def __init__(self, *arguments: object) -> None:
-        super().__init__(*map(_shown, arguments))
+        super().__init__(*map(_redacted_argument, arguments))
 
 
 def warn(text: str) -> None:
-    """Warn, and never raise, though warnings were errors: what the text is about has happened, and was paid."""
+    """Issue a Warning; never raise it, even if warnings are errors: what it reports has happened and was paid."""
     with contextlib.suppress(Warning):
         warnings.warn(text, Warning, stacklevel=3)
 
 
 class Error(Exception):
-    """The root of everything that ftsql raises by itself."""
+    """The base class of all errors that ftsql raises itself."""
 
     def __init__(self, *arguments: object) -> None:
-        super().__init__(*map(_shown, arguments))
+        super().__init__(*map(_redacted_argument, arguments))
 
 
 class InterfaceError(Error):
-    """The way ftsql was called, not the data."""
+    """An error in how ftsql was called, not in the data."""
 
 
 class ConfigError(InterfaceError):
-    """A provider entry, a variable or a setting that cannot be used as it is."""
+    """A provider entry, a variable or a setting is invalid or missing."""
 
 
 class DatabaseError(Error):
-    """Something about the data or the API behind it."""
+    """An error of the data or of the API behind it."""
 
 
 class DataError(DatabaseError):
-    """A value that is not what it should be."""
+    """A value or a response body is invalid."""
 
 
 class OperationalError(DatabaseError):
-    """Something outside the statement's control: network, limits, the API."""
+    """An error outside the statement's control: the network, a limit, the API."""
 
 
 class StoreError(OperationalError):
@@ -108,30 +110,34 @@ class StoreError(OperationalError):
 
 
 class IntegrityError(DatabaseError, apsw.ConstraintError):
-    """A row that may not be written.
+    """A row must not be written.
 
-    It is an ``apsw.ConstraintError`` too: only that result code makes SQLite honour INSERT OR FAIL.
+    The class is an ``apsw.ConstraintError`` too: SQLite honours INSERT OR FAIL only for that result code.
     """
 
 
 class InternalError(DatabaseError):
-    """A mistake in ftsql itself."""
+    """A bug in ftsql itself."""
 
 
 class ProgrammingError(DatabaseError):
-    """The statement asks for something that does not exist or is refused."""
+    """The statement names something that does not exist, or it is refused."""
 
 
 class NotSupportedError(DatabaseError):
-    """The provider does not have what the statement needs."""
+    """The provider does not support the operation that the statement needs."""
 
 
 class APIError(OperationalError):
-    """What a provider answered instead of a result.
+    """A provider returned an error, or no response at all.
 
-    ``status`` is the HTTP status (None when no answer came), ``code`` and ``param`` are the API's own
-    words, ``hint`` is the next step, ``ambiguous`` says that a write may have been accepted all the same,
-    ``no_such`` that the API has no job (or file, …) of that id.
+    provider: The provider's name.
+    status: The HTTP status; None if no response came.
+    code, param: The error's code and parameter, as the API returned them.
+    request_id: The request's id, as the API returned it.
+    hint: What to do next.
+    ambiguous: Whether a write may have been accepted although it failed.
+    no_such: Whether the API says that no job (or file, …) has this id.
     """
 
     no_such = False
@@ -170,23 +176,23 @@ class APIError(OperationalError):
         if facts:
             text += f" ({', '.join(facts)})"
         hints = self.hint.strip()
-        return redacted(f"{text}. {hints}" if hints else text)  # message and hint may have grown since
+        return redacted(f"{text}. {hints}" if hints else text)  # code may have appended to message and hint since
 
 
 class RateLimitError(APIError):
-    """HTTP 429 after the allowed waiting, or a wait that is longer than allowed."""
+    """HTTP 429 after all allowed retries, or a requested wait that is longer than allowed."""
 
 
 class AuthenticationError(APIError):
-    """HTTP 401 or 403: the provider does not take the key."""
+    """HTTP 401 or 403: the provider rejects the key."""
 
 
 class APIConnectionError(APIError):
-    """No answer, or one that broke off: DNS, refused, timeout, dropped."""
+    """No response, or an incomplete one: DNS failure, refused connection, timeout, dropped connection."""
 
 
 class OutcomeUnknown(APIError):
-    """A paid write was sent and nobody can say what became of it; ``candidates`` may be the job."""
+    """A paid write was sent, but its outcome is unknown. ``candidates``: ids of jobs that it may have created."""
 
     def __init__(self, message: str, *, provider: str, candidates: tuple[str, ...] = (), hint: str = "") -> None:
         super().__init__(message, provider=provider, hint=hint, ambiguous=True)

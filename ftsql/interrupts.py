@@ -1,4 +1,4 @@
-"""Ctrl-C where others make another error of it."""
+"""Ctrl-C in code of other libraries that turns a KeyboardInterrupt into another error."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def heard() -> Iterator[None]:
-    """Around code of others: a Ctrl-C that it met leaves as a KeyboardInterrupt, whatever it made of it.
+def keep_keyboard_interrupt() -> Iterator[None]:
+    """Raise KeyboardInterrupt if the block raises another error because of one.
 
-    Python 3.11 raises a RuntimeError where one comes while a class is made, as in an import; argparse an
-    AttributeError, as it cleans up.
+    Python 3.11 raises RuntimeError if Ctrl-C arrives while a class is created, as in an import; argparse raises
+    AttributeError while it cleans up.
     """
     try:
         yield
@@ -21,10 +21,10 @@ def heard() -> Iterator[None]:
         raise
 
 
-def forget() -> None:
-    """Have the process end with the exit code that it is given, after a Ctrl-C that was dealt with.
+def clear_pending_interrupt() -> None:
+    """Let the process end with its own exit code after a Ctrl-C that was handled.
 
-    Python 3.11 notes one that leaves an exec(), which dataclasses are made by, and kills itself as it exits; the next
-    exec() forgets it.
+    If a KeyboardInterrupt leaves an exec(), which dataclasses use, Python 3.11 remembers it and kills the process at
+    exit. The next exec() clears that state.
     """
     exec("")  # noqa: S102

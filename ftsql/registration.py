@@ -1,6 +1,6 @@
-"""ftsql's tables on a connection, as those who put them there hold them.
+"""``register`` adds ftsql's tables to a connection and returns a Registration, the caller's handle on them.
 
-It ends before the connection does, or with it.
+The registration must be closed before the connection, or with it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SANDBOX_KEY = "sk-ftsql-sandbox"
 
 
 class Registration:
-    """ftsql's tables on a connection. ``close`` (or leaving the ``with`` block) takes them off again."""
+    """ftsql's tables on a connection. ``close``, or the end of a ``with`` block, removes them."""
 
     def __init__(self, session: Session, sandbox: Sandbox | None) -> None:
         self._session = session
@@ -52,33 +52,34 @@ class Registration:
 
     @property
     def clients(self) -> Mapping[str, Client]:
-        """What asks the active providers, by their names."""
+        """The clients of the active providers, by provider name."""
         return {account.name: client for account, client in self._session.clients.items()}
 
     @property
     def settings(self) -> Settings:
+        """The settings of the connection."""
         return self._session.settings
 
-    def keep_contents(self, kept: Callable[[str, str], bytes | None]) -> None:
-        """Have statements take the contents of files (by provider and id) from ``kept`` where it has them."""
+    def read_contents_from(self, kept: Callable[[str, str], bytes | None]) -> None:
+        """Let statements read file contents from ``kept(provider, id)`` first; it returns None for unknown files."""
         self._session.kept_content = kept
 
     @property
     def providers(self) -> Mapping[str, Provider]:
-        """The providers by name, active or not."""
+        """All providers by name, active or not."""
         return self._session.providers
 
     @property
     def last_job_id(self) -> str | None:
-        """The id of the job that this connection created last."""
+        """The id of the last job that this connection created; None before the first."""
         return self._session.last_job_id
 
     def take_created(self) -> list[Row]:
-        """The jobs created since the last call, oldest first."""
+        """Return the jobs created since the last call, oldest first."""
         return self._session.take_created()
 
     def announce(self, sql: str) -> None:
-        """Say that ``sql`` runs next, from a cursor whose own execution trace hides it."""
+        """Announce ``sql`` as the next statement. Needed for a cursor whose own execution trace hides it from ftsql."""
         self._session.statements.announce(sql)
 
     @property
@@ -87,68 +88,71 @@ class Registration:
         return self._session.counts
 
     def take_counts(self) -> Counts:
-        """The requests and rows since the last call."""
+        """Return the requests and rows since the last call, and start new counts."""
         return self._session.requests.take_counts()
 
     def take_notes(self) -> list[str]:
-        """What became of writes since the last call, a line each: what the shell prints."""
+        """Return the outcomes of writes since the last call, a line each, as the shell prints them."""
         return self._session.take_notes()
 
     @property
     def queued(self) -> int:
-        """How many writes wait for COMMIT."""
+        """The number of writes that wait for COMMIT."""
         return self._session.queue.waiting
 
     @property
     def store(self) -> Store:
-        """What keeps the journal."""
+        """The store: the cache and the write journal."""
         return self._session.journal.store
 
     def settle(self) -> list[str]:
-        """Look again for every write that is open in the store; gives what became of each, a line each.
+        """Look up every write that is open in the store. Return the outcome of each, a line each.
 
-        Those that stay open are ``SELECT * FROM ftsql_writes WHERE open``.
+        ``SELECT * FROM ftsql_writes WHERE open`` shows the writes that stay open.
         """
         return recovery.settle(self._session)
 
     def decide(self, write_id: int, decision: recovery.Decision, job_id: str | None = None) -> str:
-        """Close an open write by your word: "keep", "cancel", "none", or "job" with its id; gives what it is now.
+        """Close an open write by the user's decision, and return its new state in words.
 
-        Raises ProgrammingError where the write is not open or the decision does not fit its state.
+        decision: "keep" (the job that it created stays), "cancel" (cancel that job), "none" (it created no job), or
+            "job" (it created the job ``job_id``).
+
+        Raises ProgrammingError if the write is not open or the decision does not fit its state.
         """
         return recovery.decide(self._session, write_id, decision, job_id or "")
 
     def refresh(self) -> None:
-        """Have the next listing of every account read all of it, which finds what was deleted elsewhere."""
+        """Let the next listing of every account read all pages, so that jobs deleted elsewhere disappear."""
         self._session.refresh()
 
     def explain(self, sql: str) -> list[explain.Cost]:
-        """What ``sql`` would cost in requests, part by part and last in all. Nothing is sent."""
+        """Return what ``sql`` would cost in requests: each part, then the total. Sends nothing."""
         return explain.explain(self._session, sql)
 
-    def when_in_doubt(self, is_sure: Callable[[str], bool] | None) -> None:
-        """Have ``is_sure`` confirm a write whose comparison of a time nothing shows to be one with a number.
+    def confirm_comparisons(self, is_sure: Callable[[str], bool] | None) -> None:
+        """Let ``is_sure`` confirm a write that compares a time with a value not known to be a number.
 
         Without it such a write is refused.
         """
         self._session.statements.is_sure = is_sure or (lambda _: False)
 
-    def ask_before(self, confirm: Callable[[str], bool] | None) -> None:
-        """Have ``confirm`` answer before a statement or transaction sends more than one write."""
+    def confirm_writes(self, confirm: Callable[[str], bool] | None) -> None:
+        """Let ``confirm`` decide before a statement or transaction sends more than one write."""
         self._session.confirm = confirm
 
     def close(self) -> None:
-        """Close ftsql's sockets and, where it runs, the embedded sandbox. The connection stays open."""
+        """Remove the tables, and close ftsql's sockets and the embedded sandbox. The connection stays open."""
         if not self._closed:
             self._closed = True
-            with contextlib.suppress(apsw.Error, ReferenceError):  # closed already, or in the middle of a statement
+            with contextlib.suppress(apsw.Error, ReferenceError):  # the connection is closed, or runs a statement
                 uninstall(self._session)
             self._session.close()
             if self._sandbox is not None:
                 self._sandbox.stop()
 
     def end(self) -> None:
-        """Close ftsql's sockets where the connection was dropped without being closed."""
+        """Close ftsql's sockets after the connection was dropped without ``close``."""
         self._session.end()
 
     def __enter__(self) -> Registration:
@@ -170,62 +174,87 @@ def register(
     environment: Mapping[str, str] | None = None,
     **settings: Any,
 ) -> Registration:
-    """Add ftsql's tables to an apsw.Connection that is in no transaction; arguments as in ``connect``.
+    """Add ftsql's tables to an apsw.Connection that is not in a transaction.
 
-    ``environment`` stands in for os.environ. Close the registration before the connection's end.
+    The arguments are those of ``connect``; ``environment`` replaces os.environ. Close the registration before the
+    connection.
+
+    Raises InterfaceError if ``connection`` is not APSW's, ProgrammingError inside a transaction or if the connection
+    has a schema named live, and the errors of ``connect``.
+
+    >>> connection = apsw.Connection(":memory:")
+    >>> with register(connection, sandbox=True):
+    ...     connection.execute("SELECT count(*) > 0 FROM fine_tuning_jobs").get
+    1
     """
-    if not isinstance(connection, apsw.Connection):
-        raise InterfaceError(f"register takes an apsw.Connection, not a {type(connection).__module__} one")
-    if "live" in (name for _, name, _ in connection.execute("PRAGMA database_list")):
-        raise ProgrammingError("this connection has a schema named live already: is ftsql registered on it?")
-    if connection.in_transaction:
-        raise ProgrammingError("register ftsql before BEGIN: SQLite attaches no schema inside a transaction")
+    _check_connection(connection)
     environment = Environment(os.environ if environment is None else environment)
-    chosen = Settings.chosen(settings, environment)
+    chosen = Settings.resolve(settings, environment)
     names = [providers] if isinstance(providers, str) else providers
     with contextlib.ExitStack() as undo:
-        chosen_store = store or (not sandbox and environment.get("FTSQL_STORE")) or MEMORY
-        if connection.filename and os.path.realpath(chosen_store) == os.path.realpath(connection.filename):
-            raise ConfigError(f"{connection.filename} is your own file: let another one be the store (--store)")
-        kept = Store(MEMORY if read_only and not os.path.exists(chosen_store) else chosen_store)
-        undo.callback(kept.close)
-        started: Sandbox | None = None
+        store_path = store or (not sandbox and environment.get("FTSQL_STORE")) or MEMORY
+        opened_store = _open_store(store_path, connection.filename, read_only=read_only)
+        undo.callback(opened_store.close)
+        own_sandbox: Sandbox | None = None
         if sandbox:
-            started, known, active = _sandbox(names, sandbox)
-            if started is sandbox:
-                started = None  # somebody else's
-            else:
-                undo.callback(started.stop)
+            running, known, active = _start_sandbox(names, sandbox)
+            if running is not sandbox:
+                own_sandbox = running
+                undo.callback(running.stop)
         else:
             known, listed = load(config, environment)
             active = accounts(known, names, listed, environment)
         for account in active:
             account.broke_at = math.inf if chosen.verify_order else account.broke_at
             account.in_one = chosen.paging == "none"
-        session = Session(connection, active, known, environment, chosen, kept, read_only=read_only)
+        session = Session(connection, active, known, environment, chosen, opened_store, read_only=read_only)
         undo.callback(session.close)
         install(connection, session, trust_file=trust_file)
         for line in recovery.at_opening(session):
             warnings.warn(line, Warning, stacklevel=3)
         undo.pop_all()
-    return Registration(session, started)
+    return Registration(session, own_sandbox)
 
 
-def _sandbox(names: Iterable[str] | None, sandbox: object) -> tuple[Sandbox, dict[str, Provider], list[Account]]:
+def _check_connection(connection: object) -> None:
+    """Raise InterfaceError or ProgrammingError if ftsql cannot be registered on ``connection``."""
+    if not isinstance(connection, apsw.Connection):
+        raise InterfaceError(f"register takes an apsw.Connection, not a {type(connection).__module__} connection")
+    if "live" in (name for _, name, _ in connection.execute("PRAGMA database_list")):
+        raise ProgrammingError("this connection already has a schema named live: is ftsql registered on it?")
+    if connection.in_transaction:
+        raise ProgrammingError("register ftsql before BEGIN: SQLite attaches no schema inside a transaction")
+
+
+def _open_store(path: str | Path, filename: str, *, read_only: bool) -> Store:
+    """Open the store at ``path``. A read-only connection creates no file: it uses memory if there is none.
+
+    Raises ConfigError if ``path`` is ``filename``, the user's own file.
+    """
+    if filename and os.path.realpath(path) == os.path.realpath(filename):
+        raise ConfigError(f"{filename} is your own file: choose another file for the store (--store)")
+    return Store(MEMORY if read_only and not os.path.exists(path) else path)
+
+
+def _start_sandbox(names: Iterable[str] | None, sandbox: object) -> tuple[Sandbox, dict[str, Provider], list[Account]]:
+    """Return a running sandbox, the providers and the accounts on it for ``names``; start one unless given one.
+
+    Raises ConfigError for a provider that the sandbox does not have.
+    """
     from ftsql.sandbox import Sandbox
 
-    started = sandbox if isinstance(sandbox, Sandbox) else Sandbox()
-    if started is not sandbox:
-        started.start()
+    running = sandbox if isinstance(sandbox, Sandbox) else Sandbox()
+    if running is not sandbox:
+        running.start()
     known, _ = load(None, {"FTSQL_CONFIG": os.devnull})
-    faces = started.faces()
+    faces = running.faces()
     active = []
     for name in names or ["openai"]:
         if name not in faces or name not in known:
-            if started is not sandbox:
-                started.stop()
-            raise ConfigError(f"the sandbox has no face {name!r}; it has {', '.join(sorted(faces))}")
+            if running is not sandbox:
+                running.stop()
+            raise ConfigError(f"the sandbox has no provider {name!r}; it has {', '.join(sorted(faces))}")
         provider = replace(known[name], base_url=faces[name], home=faces[name])
         environment = {variable: SANDBOX_KEY for variable, needed in provider.variables.items() if needed}
         active.append(Account(provider, environment))
-    return started, known, active
+    return running, known, active

@@ -1,4 +1,4 @@
-"""The numbers and switches of one connection; every one has a default that is safe."""
+"""The settings of one connection, from arguments or FTSQL_… variables; every setting has a safe default."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from ftsql.errors import ConfigError
 
-LONGEST = 1e8  # seconds, three years: what waits on a socket or a lock takes no more
+MAX_SECONDS = 1e8  # three years: waiting on a socket or a lock accepts no longer timeout
 
 
 class Environment(Mapping[str, str]):
-    """Variables by name; a traceback that shows its locals shows none of them."""
+    """Environment variables by name. Its ``repr`` hides them, so that a traceback with local variables shows no key."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._variables = variables
@@ -32,17 +32,24 @@ class Environment(Mapping[str, str]):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Times are seconds.
+    """The settings of a connection; times are in seconds.
 
-    ``timeout``: how long an answer may pause, ``connect_timeout``: how long a connection may take to open,
-    ``deadline``: how long one request may take in all, ``max_requests``: requests that one statement may
-    send, ``max_writes``: creates, cancels, deletes and the like that one statement or transaction may send,
-    ``verify_order``: never trust a provider's order, ``settle_seconds``: how long to look for a job whose
-    creation was interrupted, ``absent_seconds``: how long after a create a list that does not show it proves
-    that it was never accepted, ``max_creates_per_day``: creates in 24 hours by everything that shares the
-    store (None: any number), ``max_age``: how old what is shown may be (0: every statement asks),
-    ``refresh_seconds``: how often a list is read in full, ``max_body``: bytes of an answer that are read
-    before it is refused, ``paging``: "none" where one answer of a server whose address you gave holds all.
+    timeout: How long a response may pause.
+    connect_timeout: How long opening a connection may take.
+    deadline: How long one request may take in total.
+    max_requests: Requests that one statement may send.
+    max_writes: Creates, cancels, deletes and the like that one statement or transaction may send.
+    verify_order: Never trust a provider's order.
+    settle_seconds: How long to look for a job whose creation was interrupted.
+    absent_seconds: If a list does not show a job this long after its create, the create was never accepted.
+    max_creates_per_day: Creates in 24 hours by all processes that share the store; None sets no limit.
+    max_age: How old the rows shown may be; with 0 every statement sends requests.
+    refresh_seconds: How often a list is read in full.
+    max_body: Bytes that are read of a response before it is refused.
+    paging: "none" if a server whose address you gave returns everything in one response.
+
+    >>> Settings(timeout=10.0).max_writes
+    20
     """
 
     timeout: float = 60.0
@@ -60,8 +67,11 @@ class Settings:
     paging: Literal["after", "none"] = "after"
 
     @classmethod
-    def chosen(cls, given: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
-        """Settings from ``given`` by name, else from FTSQL_… variables. Raises ConfigError."""
+    def resolve(cls, given: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
+        """Return the settings in ``given``, completed by FTSQL_… variables and the defaults.
+
+        Raises ConfigError for an unknown setting or an invalid value.
+        """
         kinds = {name: get_args(hint)[0] if get_args(hint) else hint for name, hint in get_type_hints(cls).items()}
         unknown = [name for name in given if name not in kinds]
         if unknown:
@@ -71,25 +81,32 @@ class Settings:
             )
         values: dict[str, Any] = {}
         for name, kind in kinds.items():
-            value, source = given.get(name), f"the argument {name}"
-            if value is None:
-                value, source = environment.get(f"FTSQL_{name.upper()}") or None, f"FTSQL_{name.upper()}"
-            if value is None:
-                continue
-            if name == "paging":
-                if value not in ("after", "none"):
-                    raise ConfigError(f"setting paging: {value!r} should be 'after' or 'none' (from {source})")
-                values[name] = value
-                continue
-            try:
-                values[name] = value in (True, "1", "true", "yes", "on") if kind is bool else kind(value)
-            except (TypeError, ValueError):
-                raise ConfigError(
-                    f"setting {name}: {value!r} is no {'number' if kind is float else 'whole number'} (from {source})"
-                ) from None
-            if kind is float and not values[name] <= LONGEST:
-                raise ConfigError(f"setting {name}: {value!r} should be at most {LONGEST:g} seconds (from {source})")
-            least = 0 if name == "max_age" else None
-            if kind is not bool and not (values[name] > 0 or values[name] == least):
-                raise ConfigError(f"setting {name}: {value!r} should be above 0 (from {source})")
+            variable = f"FTSQL_{name.upper()}"
+            if (value := given.get(name)) is not None:
+                values[name] = _parse(name, kind, value, f"the argument {name}")
+            elif value := environment.get(variable):
+                values[name] = _parse(name, kind, value, variable)
         return cls(**values)
+
+
+def _parse(name: str, kind: Any, value: Any, source: str) -> Any:
+    """Return ``value`` as setting ``name`` stores it. Raises ConfigError; its message names the ``source``."""
+
+    def invalid(expected: str) -> ConfigError:
+        return ConfigError(f"invalid {name} {value!r} (from {source}): expected {expected}")
+
+    if name == "paging":
+        if value not in ("after", "none"):
+            raise invalid("'after' or 'none'")
+        return value
+    if kind is bool:
+        return value in (True, "1", "true", "yes", "on")
+    try:
+        number = kind(value)
+    except (TypeError, ValueError, OverflowError):
+        raise invalid("a number" if kind is float else "an integer") from None
+    if kind is float and not number <= MAX_SECONDS:
+        raise invalid(f"at most {MAX_SECONDS:g} seconds")
+    if not (number > 0 or (name == "max_age" and number == 0)):
+        raise invalid("0 or more" if name == "max_age" else "a number above 0")
+    return number

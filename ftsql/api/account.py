@@ -47,7 +47,7 @@ class Account:
     single: dict[str, bool] = field(default_factory=dict)  # by table, whether its objects are given one by one
 
     def __post_init__(self) -> None:
-        errors.remember(self)
+        errors.register_secrets(self)
 
     @property
     def name(self) -> str:

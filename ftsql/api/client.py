@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ftsql import interrupts as ctrl_c
+from ftsql import interrupts
 from ftsql.api.account import Account, in_url, missing_key
 from ftsql.api.calls import Call, Workers
 from ftsql.api.pages import decoded
@@ -261,7 +261,7 @@ class Client:
             raise InterfaceError("this connection was made before a fork, which takes no threads along: connect again")
         with self._lock:
             if self._opened is None:
-                with ctrl_c.heard():
+                with interrupts.keep_keyboard_interrupt():
                     from ftsql.api.transport import Transport
 
                 self._opened = Transport(self.account, self.settings)

@@ -1,21 +1,21 @@
-"""The questions that come with ftsql: one SQL file each, whose first line is the question."""
+"""The texts that ship with ftsql: queries, which are SQL files, and the pages of the guide."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ftsql.data import PACKAGE
 from ftsql.errors import ProgrammingError
 
-CREATED = re.compile(r"CREATE TABLE (?P<name>\w+) \((?P<columns>[^()]+)\)")
+CREATE_TABLE = re.compile(r"CREATE TABLE (?P<name>\w+) \((?P<columns>[^()]+)\)")
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """``question`` is what the SQL answers; ``sql`` is the whole file."""
+    """A query. ``question``: the question that it answers, from its first line. ``sql``: the whole file."""
 
     name: str
     question: str
@@ -23,19 +23,19 @@ class Query:
 
     @property
     def needs(self) -> list[str]:
-        """The user's own tables that it reads, as CREATE TABLE statements."""
-        return self._named("-- needs:")
+        """The user's own tables that the query reads, as CREATE TABLE statements."""
+        return self._declared("-- needs:")
 
     @property
     def optional(self) -> list[str]:
-        """Those that it reads too, and that may be empty."""
-        return self._named("-- optional:")
+        """The user's own tables that the query reads if they exist."""
+        return self._declared("-- optional:")
 
     def runnable(self, has_table: Callable[[str], bool]) -> str:
-        """The SQL with an empty table in the place of each optional one that is not there."""
+        """Return the SQL with an empty table in place of each optional table that does not exist."""
         sql = self.sql
         for table in self.optional:
-            found = CREATED.fullmatch(table)
+            found = CREATE_TABLE.fullmatch(table)
             assert found is not None
             if not has_table(found["name"]):
                 columns = [column.split()[0] for column in found["columns"].split(",")]
@@ -45,39 +45,31 @@ class Query:
                 sql = sql.replace("WITH ", f"WITH {empty}, ", 1)
         return sql
 
-    def _named(self, word: str) -> list[str]:
+    def _declared(self, word: str) -> list[str]:
+        """Return the rest of each line after ``word``."""
         lines = (line.partition(word) for line in self.sql.splitlines())
         return [need.strip() for _, mark, need in lines if mark]
 
 
-def _folder() -> Path:
-    """In an installed package the files stand inside it, in a checkout beside it."""
-    inside = PACKAGE / "queries"
-    return inside if inside.is_dir() else PACKAGE.parent / "queries"
-
-
 def all_queries() -> list[Query]:
-    """Every query, by name."""
-    files = sorted((file for file in _folder().iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
-    found = []
-    for file in files:
-        sql = file.read_text("utf-8")
-        question = sql.partition("\n")[0].removeprefix("--").strip()
-        found.append(Query(file.name.removesuffix(".sql"), question, sql))
-    return found
+    """Return all queries, sorted by name."""
+    # In an installed package the files are inside it; in a checkout they are beside it.
+    inside = PACKAGE / "queries"
+    folder = inside if inside.is_dir() else PACKAGE.parent / "queries"
+    return [Query(name, _first_line(text, "--"), text) for name, text in _read(folder, ".sql")]
 
 
-def query(name: str) -> Query:
-    """The query of that name. Raises ProgrammingError with the names that there are."""
-    known = {query.name: query for query in all_queries()}
-    if name not in known:
-        raise ProgrammingError(f"no query {name!r}; there are: {', '.join(known)}")
-    return known[name]
+def find_query(name: str) -> Query:
+    """Return the query called ``name``. Raises ProgrammingError, which lists all names, if none is."""
+    queries = {query.name: query for query in all_queries()}
+    if name not in queries:
+        raise ProgrammingError(f"no query {name!r}; there are: {', '.join(queries)}")
+    return queries[name]
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """``title`` is the first line without its mark; ``text`` is the whole page."""
+    """A page of the guide. ``title``: the first line without its mark. ``text``: the whole page."""
 
     name: str
     title: str
@@ -85,20 +77,24 @@ class Topic:
 
 
 def all_topics() -> list[Topic]:
-    """Every page, by name."""
-    files = sorted((PACKAGE / "guide").iterdir(), key=lambda file: file.name)
-    found = []
-    for file in files:
-        if file.name.endswith(".md"):
-            text = file.read_text("utf-8")
-            title = text.partition("\n")[0].removeprefix("#").strip()
-            found.append(Topic(file.name.removesuffix(".md"), title, text))
-    return found
+    """Return all pages of the guide, sorted by name."""
+    return [Topic(name, _first_line(text, "#"), text) for name, text in _read(PACKAGE / "guide", ".md")]
 
 
-def topic(name: str) -> Topic:
-    """The page of that name. Raises ProgrammingError with the names that there are."""
-    known = {topic.name: topic for topic in all_topics()}
-    if name.lower() not in known:
-        raise ProgrammingError(f"no guide to {name!r}; there are: {', '.join(known)}")
-    return known[name.lower()]
+def find_topic(name: str) -> Topic:
+    """Return the page called ``name``, in any case. Raises ProgrammingError, which lists all names, if none is."""
+    topics = {topic.name: topic for topic in all_topics()}
+    if name.lower() not in topics:
+        raise ProgrammingError(f"no guide to {name!r}; there are: {', '.join(topics)}")
+    return topics[name.lower()]
+
+
+def _read(folder: Path, ending: str) -> Iterator[tuple[str, str]]:
+    """Yield the name without ``ending`` and the text of each file with that ending, sorted by file name."""
+    for file in sorted(folder.iterdir(), key=lambda file: file.name):
+        if file.name.endswith(ending):
+            yield file.name.removesuffix(ending), file.read_text("utf-8")
+
+
+def _first_line(text: str, mark: str) -> str:
+    return text.partition("\n")[0].removeprefix(mark).strip()

@@ -1,6 +1,6 @@
-"""The command ``ftsql``: SQL from its arguments, a file, a pipe or a prompt.
+"""The entry point of the command ``ftsql``: its options, and SQL from arguments, a file, a pipe or the prompt.
 
-Any error ends a run that is not interactive with code 1, and is a message and never a traceback.
+An error ends the process with code 1, except at the prompt. It is printed as a message, never as a traceback.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ import apsw
 import apsw.shell
 
 import ftsql
-from ftsql import interrupts as ctrl_c
+from ftsql import interrupts
 from ftsql.cli import subcommands
-from ftsql.cli.documents import Query, query
-from ftsql.cli.shell import Shell, complain, notice
-from ftsql.connection import Connection, connect_with_usual_store
+from ftsql.cli.documents import Query, find_query
+from ftsql.cli.shell import Shell, print_message, report_shadowing
+from ftsql.connection import Connection, connect_with_default_store
 from ftsql.errors import Error, ProgrammingError
 from ftsql.resources.definitions import JOBS
 from ftsql.store.process_lock import MEMORY
-from ftsql.sync.tables import RESOURCES, USUAL, short
+from ftsql.sync.tables import DEFAULT_TABLES, SYNCABLE, short_name
 from ftsql.write.recovery import Decision
 
 DESCRIPTION = """\
@@ -38,24 +38,23 @@ Fine-tuning jobs as a SQL table, on any OpenAI-compatible API.
   ftsql --db my.db                                                           a prompt, with your tables
   ftsql queries                                                              questions, ready to run
   ftsql explain "SELECT ..."                                                 how many requests it would send
-  ftsql writes                                                               what nobody knows the end of
-  ftsql store                                                                what is known, and where it is kept
+  ftsql writes                                                               writes whose outcome is unknown
+  ftsql store                                                                the cache of jobs, and its file
   ftsql sync jobs.db                                                         a plain file for BI tools
-  ftsql sync all.db --tables all --contents                                  everything: an archive
-  ftsql export all.db file-abc -o train.jsonl                                a file's content out of it
-  ftsql serve jobs.db                                                        to clients of PostgreSQL
+  ftsql sync all.db --tables all --contents                                  an archive of everything
+  ftsql export all.db file-abc -o train.jsonl                                a file out of that archive
+  ftsql serve jobs.db                                                        a server for PostgreSQL clients
   ftsql guide                                                                Superset, Power BI, pandas, a provider ...
-  ftsql sandbox --port 8000                                                  a local API to try things on
+  ftsql sandbox --port 8000                                                  a local API for experiments
 """
 
-
 SUBCOMMANDS = ("queries", "guide", "explain", "sync", "export", "serve", "writes", "store", "sandbox")
-ALONE = ("begin", "commit", "end", "rollback", "vacuum", "analyze", "reindex")  # SQL of one word
-# The subcommands that take words alone.
-PLAIN = {"store": subcommands.store, "explain": subcommands.explain}
-
-# Those that stand first, and have options of their own.
-APART = {"sandbox": subcommands.serve_sandbox, "serve": subcommands.serve, "export": subcommands.export}
+SQL_OF_ONE_WORD = ("begin", "commit", "end", "rollback", "vacuum", "analyze", "reindex")
+# Subcommands on a connection without options of their own.
+WITHOUT_OPTIONS = {"store": subcommands.store, "explain": subcommands.explain}
+# Subcommands that must be the first word and parse their own options.
+WITH_OPTIONS = {"sandbox": subcommands.serve_sandbox, "serve": subcommands.serve, "export": subcommands.export}
+ONE_ARGUMENT = "put the SQL into quotes, as one argument"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -67,77 +66,76 @@ def _parser() -> argparse.ArgumentParser:
     listed += "export FILE ID, serve [FILE]"
     add("words", nargs="*", metavar="SQL", help=f"SQL to run, or: {listed}")
     add("-f", dest="file", metavar="FILE", help="run the SQL of a file")
-    add("--db", metavar="FILE", default=":memory:", help="your own SQLite file, to join with and write to")
+    add("--db", metavar="FILE", default=":memory:", help="your own SQLite file, to join with and to write to")
     add("--mode", metavar="MODE", help="output: box, csv, json, jsonl, line, list, table, … (see .help mode)")
     add("--sandbox", action="store_true", help="serve everything from a local sandbox with made-up jobs; no key needed")
-    add("--provider", action="append", metavar="NAME", help="ask this provider only; may be repeated")
+    add("--provider", action="append", metavar="NAME", help="ask only this provider; may be repeated")
     add("--config", metavar="FILE", help="your own provider file (TOML)")
-    add("--read-only", action="store_true", help="SQL that writes is refused, to the APIs and to the file")
-    add("--trust-file", action="store_true", help="let triggers that live in the file create and cancel jobs")
+    add("--read-only", action="store_true", help="refuse SQL that writes to the APIs or to the file")
+    add("--trust-file", action="store_true", help="let triggers that are stored in the file create and cancel jobs")
     add("--max-writes", type=int, metavar="N", help="creates, cancels and deletes allowed in one statement (20)")
-    add("--max-creates-per-day", type=int, metavar="N", help="creates allowed in 24 hours (any number)")
+    add("--max-creates-per-day", type=int, metavar="N", help="creates allowed in 24 hours (no limit)")
     add("--max-requests", type=int, metavar="N", help="requests allowed in one statement (10000)")
-    add("--timeout", type=float, metavar="SECONDS", help="how long an answer may take to come (60)")
-    add("--store", metavar="FILE", help="what keeps the record of writes (FTSQL_STORE, else a file of the platform's)")
+    add("--timeout", type=float, metavar="SECONDS", help="how long a response may pause (60)")
+    add("--store", metavar="FILE", help="file of the cache and write journal (FTSQL_STORE, else in the data folder)")
     add(
         "--yes",
         action="store_true",
-        help="do not ask before several creates or cancels, nor where a comparison is in doubt",
+        help="do not ask before several creates or cancels, or about a doubtful comparison",
     )
-    syncing = parser.add_argument_group("to keep a plain SQLite file like the live tables: ftsql sync FILE")
+    syncing = parser.add_argument_group(
+        "options of ftsql sync FILE, which copies the live tables into a plain SQLite file"
+    )
     add = syncing.add_argument
-    add(
-        "--tables",
-        metavar="NAMES",
-        help=f"which of {', '.join(short(one.table) for one in RESOURCES)}, with commas, or all ({','.join(USUAL)})",
-    )
-    add("--contents", action="store_true", help="keep training, validation and result files too: an archive")
-    add("--every", type=float, metavar="SECONDS", help="do it again and again, until Ctrl-C or SIGTERM")
-    decisions = parser.add_argument_group("to close an open write: ftsql writes settle N")
+    names = ", ".join(short_name(resource.table) for resource in SYNCABLE)
+    add("--tables", metavar="NAMES", help=f"some of {names}, with commas, or all ({','.join(DEFAULT_TABLES)})")
+    add("--contents", action="store_true", help="keep training, validation and result files too, as an archive")
+    add("--every", type=float, metavar="SECONDS", help="repeat until Ctrl-C or SIGTERM")
+    decisions = parser.add_argument_group("options of ftsql writes settle N, which closes an open write")
     decide = decisions.add_mutually_exclusive_group().add_argument
-    decide("--keep", dest="decision", action="store_const", const="keep", help="the job that it created stays")
+    decide("--keep", dest="decision", action="store_const", const="keep", help="keep the job that it created")
     decide("--cancel", dest="decision", action="store_const", const="cancel", help="cancel the job that it created")
-    decide("--none", dest="decision", action="store_const", const="none", help="no job came of it")
-    decide("--job", metavar="ID", help="it created this job, which stays")
+    decide("--none", dest="decision", action="store_const", const="none", help="it created no job")
+    decide("--job", metavar="ID", help="it created this job; keep it")
     add("--version", action="version", version=f"ftsql {ftsql.__version__}, SQLite {apsw.sqlite_lib_version()}")
     return parser
 
 
 def _warn(message: Warning | str, *_: object, **__: object) -> None:
-    """How a warning looks in the shell: a line on stderr, and no path of ours."""
-    complain(str(message))
+    """Print a warning as one line on stderr, without a path and line of the source."""
+    print_message(str(message))
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command; ends the process with 0, 1 for an error, 2 for a wrong option, 130 for Ctrl-C."""
+    """Run the command and end the process with code 0, 1 for an error, 2 for a usage error or 130 for Ctrl-C."""
     _open_streams()
     warnings.showwarning = _warn
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        apart = APART.get(words[0] if words else "")
-        code = _run(words) if apart is None else apart(words[1:])
+        subcommand = WITH_OPTIONS.get(words[0] if words else "")
+        code = _run(words) if subcommand is None else subcommand(words[1:])
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader of a pipe has had enough
+    except BrokenPipeError:  # the reader of the pipe closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except (KeyboardInterrupt, apsw.InterruptError) as error:
         if not getattr(error, "_handle_exception_saw_this", False):
-            complain((isinstance(error, KeyboardInterrupt) and str(error)) or "interrupted")
-        ctrl_c.forget()
+            print_message((isinstance(error, KeyboardInterrupt) and str(error)) or "interrupted")
+        interrupts.clear_pending_interrupt()
         code = 130
     except (Error, apsw.Error, apsw.shell.Shell.Error, ImportError, OSError, UnicodeError) as error:
         if not getattr(error, "_handle_exception_saw_this", False):
-            complain(str(error))
+            print_message(str(error))
         code = 1
     except Exception as error:
-        if not getattr(error, "_handle_exception_saw_this", False):  # APSW's shell has told of it in words
+        if not getattr(error, "_handle_exception_saw_this", False):  # APSW's shell has printed it
             raise
         code = 1
     sys.exit(code)
 
 
 def _open_streams() -> None:
-    """Have a stdout and a stderr, also if the caller closed them, and write what their encoding lacks as escapes."""
+    """Open stdout and stderr if the caller closed them, and escape characters that their encoding lacks."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
@@ -148,59 +146,78 @@ def _open_streams() -> None:
 
 def _run(words: Sequence[str]) -> int:
     parser = _parser()
-    with ctrl_c.heard():
+    with interrupts.keep_keyboard_interrupt():
         given = parser.parse_intermixed_args(words)
-    chosen = None
-    if given.words[:1] == ["queries"]:
-        if len(given.words) == 1:
+    first, rest = (given.words or [""])[0], given.words[1:]
+    if first == "guide":
+        return _guide(parser, rest)
+    if first == "queries":
+        if not rest:
             subcommands.list_queries()
             return 0
-        chosen = query(given.words[1])
-        given.words = []
-    if given.words[:1] == ["guide"]:
-        if len(given.words) > 2:
-            parser.error("say: ftsql guide, or ftsql guide TOPIC")
-        subcommands.guide(given.words[1] if given.words[1:] else None)
-        return 0
-    first, rest = (given.words or [""])[0], given.words[1:]
-    if first in APART:
-        parser.error(f"say {first} first: ftsql {first} …; its options follow (ftsql {first} --help)")
-    if first.isalpha() and first.lower() not in (*SUBCOMMANDS, *ALONE):
+        chosen = find_query(rest[0])
+        _check_options(parser, given, first)
+        return _run_on_connection(parser, given, chosen)
+    _check_words(parser, first, rest)
+    _check_options(parser, given, first)
+    return _sync(parser, given, rest) if first == "sync" else _run_on_connection(parser, given)
+
+
+def _guide(parser: argparse.ArgumentParser, rest: list[str]) -> int:
+    if len(rest) > 1:
+        parser.error("use: ftsql guide, or ftsql guide TOPIC")
+    subcommands.guide(rest[0] if rest else None)
+    return 0
+
+
+def _check_words(parser: argparse.ArgumentParser, first: str, rest: list[str]) -> None:
+    """End the process with a usage error unless the words are one SQL argument or a subcommand with its words."""
+    if first in WITH_OPTIONS:
+        parser.error(f"put {first} first: ftsql {first} …; its options follow (ftsql {first} --help)")
+    if first.isalpha() and first.lower() not in (*SUBCOMMANDS, *SQL_OF_ONE_WORD):
         near = difflib.get_close_matches(first.lower(), SUBCOMMANDS, 1)
         if rest and not near:
-            parser.error("put the SQL into quotes, as one argument")
-        hint = f"; did you mean ftsql {near[0]}?" if near else f": there are {', '.join(SUBCOMMANDS)} (ftsql --help)"
-        parser.error(f"there is no subcommand {first}{hint}")
-    if rest and first not in ("writes", "sync") and first not in PLAIN:
-        parser.error("put the SQL into quotes, as one argument")
+            parser.error(ONE_ARGUMENT)
+        hint = f"; did you mean ftsql {near[0]}?" if near else f"; there are {', '.join(SUBCOMMANDS)} (ftsql --help)"
+        parser.error(f"unknown subcommand {first}{hint}")
+    if rest and first not in ("writes", "sync") and first not in WITHOUT_OPTIONS:
+        parser.error(ONE_ARGUMENT)
+
+
+def _check_options(parser: argparse.ArgumentParser, given: argparse.Namespace, first: str) -> None:
+    """End the process with a usage error if an option belongs to another subcommand than ``first``."""
     if first != "writes" and (given.decision or given.job):
         parser.error("--keep, --cancel, --none and --job belong to: ftsql writes settle N")
     if first != "sync" and (given.tables or given.every is not None or given.contents):
         parser.error("--tables, --contents and --every belong to: ftsql sync FILE")
-    if first == "sync":
-        return _sync(parser, given, rest)
-    new = given.db != ":memory:" and not given.db.startswith("file:") and not os.path.exists(given.db)
-    if new and given.read_only:
-        raise ProgrammingError(f"there is no file {given.db}, and --read-only makes none")
+
+
+def _run_on_connection(parser: argparse.ArgumentParser, given: argparse.Namespace, chosen: Query | None = None) -> int:
+    """Run a subcommand that needs a connection, the query ``chosen``, or SQL."""
+    is_new = given.db != ":memory:" and not given.db.startswith("file:") and not os.path.exists(given.db)
+    if is_new and given.read_only:
+        raise ProgrammingError(f"there is no file {given.db}, and --read-only creates none")
     options = _options(given)
     connection = _connect(given.db, options)
     try:
         shell = Shell(connection, connection.ftsql, options, ask=not given.yes)
-        if given.mode:
-            try:
-                shell.command_mode([given.mode])
-            except apsw.shell.Shell.Error as error:
-                parser.error(str(error).partition("\n")[0])
-        notice(connection)
-        if new:
-            complain(f"{given.db} is a new file")
+        _set_mode(parser, shell, given.mode)
+        report_shadowing(connection)
+        if is_new:
+            print_message(f"{given.db} is a new file")
+        words = given.words if chosen is None else []
+        first, rest = (words or [""])[0], words[1:]
         if first == "writes":
             decision: Decision | None = "job" if given.job else given.decision
             return subcommands.writes(shell, connection.ftsql, rest, decision, given.job)
-        if first in PLAIN:
-            return PLAIN[first](connection.ftsql, rest)
+        if first in WITHOUT_OPTIONS:
+            return WITHOUT_OPTIONS[first](connection.ftsql, rest)
         try:
-            _work(shell, given.words[0] if given.words else None, given.file, chosen)
+            shell.bail = True
+            if chosen is not None:
+                _run_query(shell, chosen)
+            else:
+                _run_sql(shell, first if words else None, given.file)
         finally:
             shell.close()
     finally:
@@ -208,18 +225,27 @@ def _run(words: Sequence[str]) -> int:
     return 0
 
 
+def _set_mode(parser: argparse.ArgumentParser, shell: Shell, mode: str | None) -> None:
+    """Set the output mode of the shell; end the process with a usage error if it has no such mode."""
+    if mode:
+        try:
+            shell.command_mode([mode])
+        except apsw.shell.Shell.Error as error:
+            parser.error(str(error).partition("\n")[0])
+
+
 def _sync(parser: argparse.ArgumentParser, given: argparse.Namespace, rest: list[str]) -> int:
-    from ftsql.sync.rounds import chosen, refuse_store
+    from ftsql.sync.rounds import refuse_store, resources_named
     from ftsql.sync.snapshot import plain_path
 
     if len(rest) != 1 or given.file or given.mode or given.db != ":memory:" or given.read_only:
-        parser.error("say: ftsql sync FILE, without --db, -f, --mode and --read-only")
+        parser.error("use: ftsql sync FILE, without --db, -f, --mode and --read-only")
     if given.every is not None and not 0 < given.every < math.inf:
         parser.error("--every takes seconds above 0")
     options = _options(given)
     named = options["store"] or (not given.sandbox and os.environ.get("FTSQL_STORE")) or ""
     refuse_store(plain_path(rest[0]), named)
-    chosen(given.tables.split(",") if given.tables else ())
+    resources_named(given.tables.split(",") if given.tables else ())
     connection = _connect(":memory:", {**options, "max_age": 0.0})
     try:
         return subcommands.sync_file(connection, rest[0], given.tables or "", given.every, contents=given.contents)
@@ -228,7 +254,7 @@ def _sync(parser: argparse.ArgumentParser, given: argparse.Namespace, rest: list
 
 
 def _options(given: argparse.Namespace) -> dict[str, Any]:
-    """The arguments of ``connect`` that the command's options stand for."""
+    """Return the arguments of ``connect`` for the command's options."""
     names = [name for listed in given.provider or [] for name in listed.split(",")]
     same = ("config", "sandbox", "read_only", "trust_file", "store", "max_writes", "max_creates_per_day")
     options = {name: getattr(given, name) for name in (*same, "max_requests", "timeout")}
@@ -236,58 +262,66 @@ def _options(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _connect(path: str, options: dict[str, Any]) -> Connection:
-    """The connection; without --store and FTSQL_STORE the store is the platform's file, where that can be used."""
+    """Open the connection. By default the store is in the platform's data folder, if it can be used there."""
 
     def say(text: str) -> None:
-        complain(f"{text}. Until then the record of writes ends with this command")
+        print_message(f"{text}. Until then the journal of writes ends with this command")
 
     try:
-        connection = connect_with_usual_store(path, say=say, **options)
+        connection = connect_with_default_store(path, say=say, **options)
     except (apsw.CantOpenError, apsw.NotADBError) as error:
         raise ProgrammingError(f"cannot open {path}: {error}") from None
     store = connection.ftsql.store
-    options["store"] = store.path  # for what .open opens
+    options["store"] = store.path  # for a database that .open opens
     if store.is_new and store.path != MEMORY:
-        complain(f"{store.path} keeps the record of what is written, from now on")
+        print_message(f"created {store.path}: the cache, and the journal of creates, cancels and deletes")
     return connection
 
 
-def _work(shell: Shell, sql: str | None, file: str | None, chosen: Query | None) -> None:
-    shell.bail = True
-    if chosen is not None:
-        print(f"-- {chosen.question}", file=sys.stderr)  # noqa: T201 - a command speaks
-        try:
-            _once(shell, chosen.runnable(lambda name: _has_table(shell, name)))
-        except apsw.SQLError:
-            for need in chosen.needs:
-                complain(f"this query needs a table of yours, in the file that you name with --db: {need}")
-            raise
-    elif sql is not None or file is not None:
-        if file is not None:
-            if file == "-":
-                shell.run(sys.stdin)
-            else:
-                with open(file, encoding="utf-8") as opened:
-                    shell.run(opened)
-        if sql is not None:
-            _once(shell, sql)
-    elif shell._using_a_terminal():
-        shell.bail = False
-        shell.interactive = True
-        shell.cmdloop(
-            f"ftsql {ftsql.__version__}, SQLite {apsw.sqlite_lib_version()}. The table is {JOBS.table}; "
-            ".tables lists all, .help helps, .quit ends.\n",
-            transient="",
-        )
-    else:
+def _run_query(shell: Shell, chosen: Query) -> None:
+    """Print the question of a query and run it. If it fails, name the tables that it needs."""
+    print(f"-- {chosen.question}", file=sys.stderr)  # noqa: T201 - a command prints
+    try:
+        _run_text(shell, chosen.runnable(lambda name: _has_table(shell, name)))
+    except apsw.SQLError:
+        for need in chosen.needs:
+            print_message(f"this query needs a table of yours in the file that --db names: {need}")
+        raise
+
+
+def _run_sql(shell: Shell, sql: str | None, file: str | None) -> None:
+    """Run the SQL of ``file`` and then ``sql``; without both, run the prompt on a terminal, else standard input."""
+    if sql is None and file is None:
+        if shell._using_a_terminal():
+            _run_prompt(shell)
+        else:
+            shell.run(sys.stdin)
+        return
+    if file == "-":
         shell.run(sys.stdin)
+    elif file is not None:
+        with open(file, encoding="utf-8") as opened:
+            shell.run(opened)
+    if sql is not None:
+        _run_text(shell, sql)
+
+
+def _run_prompt(shell: Shell) -> None:
+    shell.bail = False
+    shell.interactive = True
+    shell.cmdloop(
+        f"ftsql {ftsql.__version__}, SQLite {apsw.sqlite_lib_version()}. The table is {JOBS.table}; "
+        ".tables lists all, .help helps, .quit ends.\n",
+        transient="",
+    )
 
 
 def _has_table(shell: Shell, name: str) -> bool:
     return any(shell.db.table_exists(schema, name) for schema in ("main", "temp"))
 
 
-def _once(shell: Shell, text: str) -> None:
+def _run_text(shell: Shell, text: str) -> None:
+    """Run a dot command or SQL. An error is printed by the shell and raised again."""
     try:
         if text.lstrip().startswith("."):
             shell.process_command(text.strip())

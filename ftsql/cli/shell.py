@@ -1,6 +1,6 @@
 """APSW's shell with ftsql's tables in every database that it opens.
 
-Rows go to stdout, everything else to stderr.
+It prints rows to stdout and everything else to stderr.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from ftsql.stackql import translate
 
 
 class Script:
-    """A text to run as the prompt's lines are: its last statement may lack its semicolon."""
+    """SQL from a file or pipe as input of the shell. The last statement needs no semicolon."""
 
     def __init__(self, lines: TextIO) -> None:
         self._lines = lines
         self._ended = False
 
     def readline(self) -> str:
-        """The next line; after the last one a semicolon."""
+        """Return the next line, and a semicolon after the last line."""
         line = self._lines.readline()
         if not line and not self._ended:
             self._ended = True
@@ -43,9 +43,10 @@ class Script:
 
 
 class Shell(apsw.shell.Shell):
-    """The shell on ``connection``; ``options`` are those of ``register`` for what ``.open`` opens.
+    """The shell on ``connection``.
 
-    ``ask``: at the prompt, before a statement or transaction sends more than one write.
+    options: The options of ``register`` for a database that ``.open`` opens.
+    ask: Whether to ask at the prompt before a statement or transaction sends more than one write.
     """
 
     def __init__(
@@ -55,10 +56,10 @@ class Shell(apsw.shell.Shell):
         self._registration = registration
         self._options = options
         self._ask = ask
-        self._counting = False
+        self._shows_requests = False
         self._progress = Progress(self.stderr)
-        registration.ask_before(self._confirmed)
-        registration.when_in_doubt(self._sure)
+        registration.confirm_writes(self._confirm_writes)
+        registration.confirm_comparisons(self._confirm_comparison)
         self.prompt = "ftsql> "
         self.moreprompt = "   ..> "
         home = os.path.expanduser("~")
@@ -67,11 +68,11 @@ class Shell(apsw.shell.Shell):
         if self._using_a_terminal():
             self.output = self.output_fit
         else:
-            self.command_mode(["box"])  # whose options the mode fit takes too
+            self.command_mode(["box"])  # the mode fit uses its options too
             self.command_mode(["csv"])
 
     def output_fit(self, column_names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """fit: a box where it fits the screen, else one column a line"""
+        """fit: a box if it fits the screen, else one column a line"""
         widest = [
             max([len(name), *(len(str(row[column])) for row in rows)]) for column, name in enumerate(column_names)
         ]
@@ -82,31 +83,31 @@ class Shell(apsw.shell.Shell):
         for row in rows:
             self.output_line(False, row)
 
-    output_fit.all_at_once = True  # type: ignore[attr-defined]  # how APSW's shell asks for all rows together
+    output_fit.all_at_once = True  # type: ignore[attr-defined]  # tells APSW's shell to pass all rows together
 
-    def _confirmed(self, question: str) -> bool:
-        """Ask the person at the prompt; whoever is no terminal is not asked."""
-        return self._answer(question) if self._asks() else True
+    def _confirm_writes(self, question: str) -> bool:
+        """Ask the user at the prompt; without a prompt the answer is yes."""
+        return self._ask_user(question) if self._can_ask() else True
 
-    def _sure(self, question: str) -> bool:
-        """Ask the person at the prompt; whoever is no terminal has to say --yes."""
-        return self._answer(f"{question}. Go on?") if self._asks() else not self._ask
+    def _confirm_comparison(self, question: str) -> bool:
+        """Ask the user at the prompt; without a prompt the answer is yes only under --yes."""
+        return self._ask_user(f"{question}. Continue?") if self._can_ask() else not self._ask
 
-    def _asks(self) -> bool:
+    def _can_ask(self) -> bool:
         return bool(self._ask and self.interactive and self._using_a_terminal())
 
-    def _answer(self, question: str) -> bool:
-        shown = self._progress.stop()
+    def _ask_user(self, question: str) -> bool:
+        was_shown = self._progress.stop()
         try:
             return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
         except EOFError:
             return False
         finally:
-            if shown:
+            if was_shown:
                 self._progress.start(self._registration.counts)
 
     def process_sql(self, sql: str, bindings: Any = None, internal: bool = False, summary: Any = None) -> None:
-        """Run SQL, StackQL's too, statement by statement; say what each wrote, also where it failed afterwards."""
+        """Run SQL or StackQL's statements one by one. Print the outcomes of each one's writes, also if it fails."""
         if internal:
             super().process_sql(sql, bindings, internal, summary)
             return
@@ -117,29 +118,33 @@ class Shell(apsw.shell.Shell):
             self._registration.take_counts()
             began = time.monotonic()
             try:
-                if not self._answered(statement, bindings, summary) and not (details.error_text or details.explain):
+                has_rows = self._run_statement(statement, bindings, summary)
+                if not has_rows and not (details.error_text or details.explain):
                     self._write_empty(statement)
             finally:
-                for note in self._registration.take_notes():
-                    self.write_error(note + "\n")
-                if self._counting and statement.strip("; \n\t"):
-                    milliseconds = (time.monotonic() - began) * 1000
-                    self.write_error(f"{self._registration.take_counts()}, {milliseconds:.0f} ms\n")
+                self._report(statement, time.monotonic() - began)
 
-    def _answered(self, statement: str, bindings: Any, summary: Any) -> bool:
-        """Run one statement; whether it gave any row."""
+    def _report(self, statement: str, seconds: float) -> None:
+        """Print the outcomes of the statement's writes and, if the user asked for them, its requests."""
+        for note in self._registration.take_notes():
+            self.write_error(note + "\n")
+        if self._shows_requests and statement.strip("; \n\t"):
+            self.write_error(f"{self._registration.take_counts()}, {seconds * 1000:.0f} ms\n")
+
+    def _run_statement(self, statement: str, bindings: Any, summary: Any) -> bool:
+        """Run one statement. Return whether it returned any row."""
         output = self.output
-        answered = False
+        has_rows = False
 
         @functools.wraps(output)
-        def noting(*arguments: Any) -> Any:
-            nonlocal answered
-            if not answered and self.stdout.isatty():
-                self._progress.stop()  # rows would run into its line
-            answered = True
+        def output_rows(*arguments: Any) -> Any:
+            nonlocal has_rows
+            if not has_rows and self.stdout.isatty():
+                self._progress.stop()  # otherwise rows would be mixed with its line
+            has_rows = True
             return output(*arguments)
 
-        self.output = noting
+        self.output = output_rows
         self._registration.announce(statement)
         self._progress.start(self._registration.counts)
         try:
@@ -147,13 +152,13 @@ class Shell(apsw.shell.Shell):
         finally:
             self._progress.stop()
             self.output = output
-        return answered
+        return has_rows
 
     def _write_empty(self, statement: str) -> None:
-        """What a program that reads our output needs of an answer without rows, which APSW leaves out."""
+        """Write the CSV header or the empty JSON array of a result without rows, which APSW leaves out."""
         if self.output not in (self.output_csv, self.output_json):
             return
-        with contextlib.suppress(apsw.Error):  # what created a table cannot be prepared again
+        with contextlib.suppress(apsw.Error):  # a statement that created a table cannot be prepared again
             description = apsw.ext.query_info(self.db, statement).description
             if description and self.output == self.output_json:
                 self.write(self.stdout, "[]\n")
@@ -163,33 +168,32 @@ class Shell(apsw.shell.Shell):
     def command_requests(self, cmd: list[str]) -> None:
         """requests ON|OFF: Show after each statement which HTTP requests it sent (default OFF)
 
-        One line on stderr: how many requests and of which kind, to which providers, how many rows came of
-        them, how long they were held back by rate limits and retries, and how long the statement took. The
-        requests one by one are the rows of the table ftsql_requests.
+        The line on stderr shows the number of requests by kind and provider, the rows, the delay by rate limits
+        and retries, and the time of the statement. The table ftsql_requests lists the requests one by one.
         """
-        self._counting = self._boolean_command("requests", cmd)
+        self._shows_requests = self._boolean_command("requests", cmd)
 
     def command_open(self, cmd: list[str]) -> None:
         """open ?OPTIONS? ?FILE?: Opens a database connection, with ftsql's tables"""
         if self._options.get("read_only"):
-            raise self.Error("open is refused under --read-only: start anew with --db")
+            raise self.Error("open is refused under --read-only: start again with --db")
         before = self._registration
         super().command_open(cmd)
         self._registration = register(self.db, **self._options)
-        self._registration.ask_before(self._confirmed)
-        self._registration.when_in_doubt(self._sure)
+        self._registration.confirm_writes(self._confirm_writes)
+        self._registration.confirm_comparisons(self._confirm_comparison)
         before.close()
-        notice(self.db)
+        report_shadowing(self.db)
 
     command_open.__doc__ = apsw.shell.Shell.command_open.__doc__
 
     def command_connection(self, cmd: list[str]) -> None:
-        """connection: Is refused, since all others are ftsql's own"""
-        raise self.Error("connection is refused: the others are ftsql's own. To open another file: .open FILE")
+        """connection: Refused, because the other connections are internal to ftsql"""
+        raise self.Error("connection is refused: the others are internal to ftsql. To open another file: .open FILE")
 
     def command_quit(self, cmd: list[str], name: str = "quit") -> None:
         """quit ?CODE?: Exits this program, as exit does"""
-        self.command_exit(cmd)  # which an older APSW does not know by this name
+        self.command_exit(cmd)  # older APSW versions have no command quit
 
     def command_restore(self, cmd: list[str]) -> None:
         if self._options.get("read_only"):
@@ -201,7 +205,7 @@ class Shell(apsw.shell.Shell):
     def command_tables(self, cmd: list[str]) -> None:
         """tables ?PATTERN?: Lists names of tables matching LIKE pattern
 
-        This also returns views. The tables of ftsql stand in the schema live.
+        This also lists views. The tables of ftsql are in the schema live.
         """
         self.push_output()
         self.output = self.output_list
@@ -229,22 +233,25 @@ class Shell(apsw.shell.Shell):
             self.pop_input()
 
     def close(self) -> None:
-        """Say what a transaction that nobody committed leaves undone."""
+        """Report the queued writes of a transaction that was not committed."""
         if count := self._registration.queued:
-            complain(f"{count} queued {'write was' if count == 1 else 'writes were'} not sent: there was no COMMIT")
+            print_message(
+                f"{count} queued {'write was' if count == 1 else 'writes were'} not sent: there was no COMMIT"
+            )
 
 
-def notice(connection: apsw.Connection) -> None:
-    """Says on stderr when the opened file has a table that stands before ours."""
+def report_shadowing(connection: apsw.Connection) -> None:
+    """Print a message if the opened file has a table of jobs that hides the live one."""
     if connection.table_exists("main", JOBS.table):
         from ftsql.sync.snapshot import synced_at
 
         age = synced_at(connection)
-        what = f"has a table {JOBS.table} of its own" if age is None else "is a snapshot"
+        what = f"has its own table {JOBS.table}" if age is None else "is a snapshot"
         if age:
             what += f" of {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(age))}"
-        complain(f"{connection.filename} {what}: {JOBS.table} means its rows. The API is live.{JOBS.table}")
+        print_message(f"{connection.filename} {what}: {JOBS.table} reads its rows. The API is live.{JOBS.table}")
 
 
-def complain(text: str) -> None:
-    print(f"ftsql: {text}", file=sys.stderr)  # noqa: T201 - a command speaks
+def print_message(text: str) -> None:
+    """Print a message or an error on stderr."""
+    print(f"ftsql: {text}", file=sys.stderr)  # noqa: T201 - a command prints

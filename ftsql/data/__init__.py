@@ -1,6 +1,7 @@
-"""Files that come with the package: the providers, their methods, the views of the snapshot.
+"""Data files of the package: the providers, StackQL's names of their methods, the views for people.
 
-They are read by path: importing importlib.resources takes longer than reading them. Imports nothing of ftsql.
+Other packages use ``read_text`` and ``PACKAGE``; this package imports nothing of ftsql. It reads the files by path,
+because importing importlib.resources takes longer than reading them.
 """
 
 from __future__ import annotations

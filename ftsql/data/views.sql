@@ -1,4 +1,4 @@
--- Views for people, over the tables of whichever schema they stand in: live, or a snapshot file.
+-- Views with readable values over the tables of the schema that holds the view: live, or main in a snapshot file.
 
 CREATE VIEW jobs AS
 SELECT

@@ -1,6 +1,11 @@
-"""DB-API 2.0 (PEP 249): ``connect`` and its connections, for programs that know databases by it.
+"""DB-API 2.0 (PEP 249) over ``ftsql.connect``, for programs that use databases through that standard.
 
-Read-only unless asked; then a transaction begins before the first statement that writes, and ``commit`` sends.
+The package owns PEP 249's connection, cursor, types and error translation. It may import ``ftsql.connection`` and
+everything below it. ``ftsql.sqlalchemy`` and users import it: ``connect``, the classes, the type objects and the
+errors.
+
+Connections are read-only by default. With ``read_only=False`` a transaction begins before the first statement that
+writes, and ``commit`` sends its writes.
 """
 
 from __future__ import annotations
@@ -12,8 +17,8 @@ from typing import Any
 
 import apsw
 
-from ftsql.connection import connect_with_usual_store
-from ftsql.dbapi.apsw_errors import translated
+from ftsql.connection import connect_with_default_store
+from ftsql.dbapi.apsw_errors import translate_errors
 from ftsql.dbapi.connection import Connection
 from ftsql.dbapi.cursor import Cursor
 from ftsql.dbapi.types import (
@@ -76,8 +81,8 @@ __all__ = [
 ]
 
 apilevel = "2.0"
-threadsafety = 1  # threads may share the module, and take a connection each
-paramstyle = "qmark"  # a mapping is taken for :name too
+threadsafety = 1  # threads may share the module, but not connections
+paramstyle = "qmark"  # :name with a mapping works too
 
 sqlite_version = apsw.sqlite_lib_version()
 sqlite_version_info = tuple(map(int, sqlite_version.split(".")))
@@ -86,19 +91,31 @@ sqlite_version_info = tuple(map(int, sqlite_version.split(".")))
 def connect(
     path: str | Path = MEMORY, *, read_only: bool = True, autocommit: bool = False, **options: Any
 ) -> Connection:
-    """A connection to the SQLite file ``path`` with ftsql's tables; ``options`` are those of ``ftsql.connect``.
+    """Open the SQLite file ``path`` with ftsql's tables and return a PEP 249 connection.
 
-    What is known of jobs and the record of writes are kept in the platform's file that the command uses too,
-    unless ``store`` or FTSQL_STORE names another or ``sandbox`` is on; where it cannot be used, a Warning says
-    so and memory does. ``read_only=False`` lets statements write into your file and create and cancel jobs.
+    read_only: Whether statements may only read. With False they may write into your file and create and cancel jobs.
+    autocommit: Whether each statement is a transaction of its own.
+    options: The options of ``ftsql.connect``. Without ``store`` and FTSQL_STORE the cache and the write journal are in
+        the platform's data folder, in the file that the command uses too; with ``sandbox`` they are in memory. If that
+        file cannot be used, a Warning says why, and memory is used.
+
+    Raises OperationalError if ``path`` cannot be opened or a read-only connection would have to create it,
+    InterfaceError for an unknown option, StoreError if the store that you named cannot be used.
+
+    >>> connection = connect(sandbox=True)
+    >>> connection.cursor().execute("SELECT count(*) > 0 FROM fine_tuning_jobs").fetchone()
+    (1,)
+    >>> connection.close()
     """
 
     def say(text: str) -> None:
-        warnings.warn(f"{text}. Until then the record of writes ends with the connection", Warning, stacklevel=4)
+        warnings.warn(f"{text}. Until then the journal of writes ends with the connection", Warning, stacklevel=4)
 
     missing = read_only and str(path) != MEMORY and not str(path).startswith("file:") and not os.path.exists(path)
     if missing:
-        raise OperationalError(f"there is no file {path}, and a read-only connection makes none: read_only=False")
-    with translated():
-        opened = connect_with_usual_store(path, say=say, make=True, read_only=read_only, **options)
+        raise OperationalError(
+            f"there is no file {path}, and a read-only connection creates none: pass read_only=False"
+        )
+    with translate_errors():
+        opened = connect_with_default_store(path, say=say, make=True, read_only=read_only, **options)
     return Connection(opened, autocommit=autocommit)

@@ -1,6 +1,6 @@
-"""APSW's errors as PEP 249's classes, with the message kept and the original as the cause.
+"""The translation of APSW's errors to PEP 249's classes, with the same message and the original as the cause.
 
-ftsql's own errors are of those classes already and pass unchanged.
+ftsql's own errors already belong to those classes and pass unchanged.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ftsql.errors import (
     ProgrammingError,
 )
 
-# What is not named here is outside the statement's control: busy, locked, full, interrupted, no such file …
+# All other errors are outside the statement's control: busy, locked, full, interrupted, no such file …
 CLASSES: dict[type[apsw.Error], type[Error]] = {
     apsw.ConstraintError: IntegrityError,
     apsw.SQLError: ProgrammingError,
@@ -48,11 +48,11 @@ CLASSES: dict[type[apsw.Error], type[Error]] = {
 
 
 @contextlib.contextmanager
-def translated() -> Iterator[None]:
-    """Inside it APSW's errors are PEP 249's."""
+def translate_errors() -> Iterator[None]:
+    """Raise PEP 249's error for each error of APSW that the block raises."""
     try:
         yield
-    except Error:  # first: our IntegrityError is APSW's too
+    except Error:  # first, because our IntegrityError is an apsw.Error too
         raise
     except apsw.Error as error:
         raise CLASSES.get(type(error), OperationalError)(str(error)) from error

@@ -1,6 +1,6 @@
-"""A connection's transactions as PEP 249 has them, over an ``ftsql.Connection``.
+"""PEP 249's connection and its transactions, over an ``ftsql.Connection``.
 
-Nothing is sent before ``commit``; a commit that fails is rolled back, which cancels what it created.
+Nothing is sent before ``commit``. A commit that fails is rolled back, which cancels the jobs that it created.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ from typing import Literal
 import apsw
 
 from ftsql import connection, errors
-from ftsql.dbapi.apsw_errors import translated
+from ftsql.dbapi.apsw_errors import translate_errors
 from ftsql.dbapi.cursor import Cursor
 from ftsql.errors import Error, InterfaceError, ProgrammingError
 from ftsql.registration import Registration
 
-INHERITED: list[connection.Connection] = []  # what a forked process must not close, not even by forgetting it
-WHOLE = '"ftsql executemany"'
+# Connections that a forked process inherited. It must not close them, and freeing the object would close it.
+INHERITED: list[connection.Connection] = []
+ATOMIC = '"ftsql executemany"'
 
 
 class Connection:
-    """A PEP 249 connection over an ``ftsql.Connection``, its attribute ``native``.
+    """A PEP 249 connection over an ``ftsql.Connection``, which is its attribute ``native``.
 
-    ``with`` commits at its end, or rolls back where the block raises; it does not close. Dropped or closed
-    without commit it rolls back, and nothing is sent.
+    A ``with`` block commits at its end, or rolls back if it raises; it does not close the connection. A connection that
+    is closed or dropped without commit rolls back and sends nothing.
     """
 
     Warning = errors.Warning
@@ -46,26 +47,27 @@ class Connection:
         self._autocommit = autocommit
         self._process = os.getpid()
         self._closed = False
-        self._failed = False  # a statement of the transaction under way
+        self._failed = False  # whether a statement of the current transaction failed
 
     @property
     def ftsql(self) -> Registration:
-        """What ftsql has on the connection: counts, the record of writes, explain."""
+        """ftsql's registration on the connection: counts, the journal of writes, explain."""
         return self._registration
 
     @property
     def last_job_id(self) -> str | None:
-        """The id of the job that this connection created last; known after COMMIT."""
+        """The id of the last job that this connection created; known after COMMIT."""
         return self._registration.last_job_id
 
     @property
     def in_transaction(self) -> bool:
-        self.usable()
+        """Whether a transaction is open."""
+        self.check_usable()
         return self.native.in_transaction
 
     @property
     def autocommit(self) -> bool:
-        """Whether each statement is a transaction of its own, which sends what it writes at its end."""
+        """Whether each statement is a transaction of its own, which sends its writes at its end."""
         return self._autocommit
 
     @autocommit.setter
@@ -75,16 +77,17 @@ class Connection:
         self._autocommit = bool(value)
 
     def cursor(self) -> Cursor:
-        self.usable()
+        """Return a new cursor."""
+        self.check_usable()
         return Cursor(self)
 
     def interrupt(self) -> None:
-        """From another thread: end what runs, with an OperationalError there."""
-        self.usable()
+        """End the running statement, which raises OperationalError. Call it from another thread."""
+        self.check_usable()
         self.native.interrupt()
 
     def __enter__(self) -> Connection:
-        self.usable()
+        self.check_usable()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> Literal[False]:
@@ -95,92 +98,93 @@ class Connection:
         return False
 
     def commit(self) -> None:
-        """Send what the transaction queued and make its local changes stand.
+        """Send the queued writes of the transaction and commit its local changes.
 
-        Where that fails, the transaction is rolled back: the jobs that it created are cancelled, and the error
-        says what became of each.
+        If that fails, the transaction is rolled back: the jobs that it created are cancelled, and the error names the
+        outcome of each. Raises APIError, OutcomeUnknown, and PEP 249's other errors.
         """
         if not self.in_transaction:
             return
         self.refuse_after_failure()
         try:
-            with translated():
+            with translate_errors():
                 self.native.execute("COMMIT")
         except BaseException:
             self.roll_back_quietly()
             raise
 
     def rollback(self) -> None:
-        """Drop the transaction; nothing of it was sent."""
+        """Roll back the transaction. Nothing of it was sent."""
         self._failed = False
         if self.in_transaction:
-            with translated():
+            with translate_errors():
                 self.native.execute("ROLLBACK")
 
     def close(self) -> None:
-        """Roll back, and close everything. Closing twice is no error."""
+        """Roll back and close the connection. Closing it twice is allowed."""
         if self._closed:
             return
         self._closed = True
         if os.getpid() != self._process:
-            INHERITED.append(self.native)  # a fork: the file, its locks and the sockets are its parent's
+            INHERITED.append(self.native)  # after a fork the file, its locks and the sockets belong to the parent
             return
         self.roll_back_quietly()
         self.native.close(True)
 
-    def usable(self) -> None:
-        """Raises ProgrammingError where the connection is closed, InterfaceError in a fork of its process."""
+    def check_usable(self) -> None:
+        """Raise ProgrammingError if the connection is closed, InterfaceError in a fork of its process."""
         if self._closed:
             raise ProgrammingError("this connection is closed: connect again")
         if os.getpid() != self._process:
             raise InterfaceError("this connection was opened before the process forked: connect again in this process")
 
     def begin_before_write(self) -> None:
-        """Begin PEP 249's transaction, unless one is under way or each statement is its own."""
+        """Begin PEP 249's implicit transaction, unless one is open or ``autocommit`` is on."""
         if not self.native.in_transaction:
             self._failed = False
             if not self._autocommit:
                 self.native.execute("BEGIN")
 
     def roll_back_quietly(self) -> None:
-        """Roll back where another error is the one to tell."""
+        """Roll back and suppress errors, because the caller raises another one."""
         with contextlib.suppress(apsw.Error, Error):
             if self.native.in_transaction:
                 self.native.execute("ROLLBACK")
 
     @contextlib.contextmanager
-    def whole(self) -> Iterator[None]:
-        """What is done inside stands or falls together; with ``autocommit`` it is a transaction."""
+    def atomic(self) -> Iterator[None]:
+        """Keep all changes of the block or none; with ``autocommit`` the block is a transaction."""
         begins = not self.in_transaction
-        with translated():
-            self.native.execute("BEGIN" if begins else f"SAVEPOINT {WHOLE}")
+        with translate_errors():
+            self.native.execute("BEGIN" if begins else f"SAVEPOINT {ATOMIC}")
         try:
             yield
             if begins and self._autocommit:
                 self.commit()
             elif not begins:
-                with translated():
-                    self.native.execute(f"RELEASE {WHOLE}")
+                with translate_errors():
+                    self.native.execute(f"RELEASE {ATOMIC}")
         except BaseException:
             if begins:
                 self.roll_back_quietly()
             elif self.native.in_transaction:
                 with contextlib.suppress(apsw.Error, Error):
-                    self.native.execute(f"ROLLBACK TO {WHOLE}; RELEASE {WHOLE}")
+                    self.native.execute(f"ROLLBACK TO {ATOMIC}; RELEASE {ATOMIC}")
             raise
 
     def note_failure(self) -> None:
-        """A statement that writes has failed."""
+        """Note that a statement that writes has failed."""
         self._failed = self.native.in_transaction
 
     def forget_failure(self) -> None:
+        """Clear the noted failure after ROLLBACK."""
         self._failed = False
 
     def refuse_after_failure(self) -> None:
-        """Raises ProgrammingError, and rolls back, where COMMIT would send the rest of what failed in part.
+        """Roll back and raise ProgrammingError if COMMIT would send the other writes of a failed transaction.
 
-        Some programs commit after an error all the same (pandas 3.1.1 does): a sweep that broke off would be
-        paid for in part, after an error that said that nothing was sent.
+        Some programs commit even after an error (pandas 3.1.1 does). They would pay for a part of a sweep after an
+        error that said that nothing was sent.
         """
         failed, self._failed = self._failed, False
         queued = self._registration.queued
@@ -188,5 +192,5 @@ class Connection:
             self.roll_back_quietly()
             raise ProgrammingError(
                 f"a statement of this transaction failed, so its {queued} other queued writes were not sent: it is "
-                "rolled back. To go on after an error, put the statement into a SAVEPOINT and say ROLLBACK TO"
+                "rolled back. To continue after an error, run the statement inside a SAVEPOINT and then ROLLBACK TO"
             )

@@ -1,6 +1,7 @@
 """PEP 249's cursor: one statement at a time, and its rows.
 
-A statement that writes or acts has ended when ``execute`` returns; one that reads goes on while its rows are fetched.
+A statement that writes or acts has ended when ``execute`` returns. A statement that reads runs while its rows are
+fetched.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 
-from ftsql.dbapi.apsw_errors import translated
+from ftsql.dbapi.apsw_errors import translate_errors
 from ftsql.dbapi.types import bindings
 from ftsql.errors import DataError, NotSupportedError, ProgrammingError
 from ftsql.resources.definitions import JOBS
@@ -24,21 +25,21 @@ if TYPE_CHECKING:
 Row = tuple[Any, ...]
 Description = tuple[tuple[str, str | None, None, None, None, None, bool | None], ...]
 
-# Possessive, so that a long row of comments is read once and not in every way.
+# Possessive, so that a long run of comments is matched once, without backtracking.
 BLANK = re.compile(r"(?>\s+|;|--[^\n]*(?:\n|\Z)|/\*.*?(?:\*/|\Z))*+", re.DOTALL)
 WORD = re.compile(r"[A-Z]*", re.IGNORECASE)
-CHANGES = frozenset({"INSERT", "REPLACE", "UPDATE", "DELETE", "WITH"})
-# They write, as SQLite has it, and have no place in a transaction or begin one themselves.
-ALONE = frozenset({"BEGIN", "PRAGMA", "VACUUM", "ATTACH", "DETACH"})
+COUNTED = frozenset({"INSERT", "REPLACE", "UPDATE", "DELETE", "WITH"})
+# SQLite says that these write, but they must not run in a transaction, or they begin one themselves.
+NO_BEGIN = frozenset({"BEGIN", "PRAGMA", "VACUUM", "ATTACH", "DETACH"})
 
 
 class Cursor:
-    """Made by ``Connection.cursor``.
+    """A PEP 249 cursor, created by ``Connection.cursor``.
 
-    ``rowcount``: the rows that an INSERT, UPDATE or DELETE took in (of jobs: queued for COMMIT), else -1; -1
-    also for INSERT OR IGNORE INTO fine_tuning_jobs, where only COMMIT shows which rows the API refuses.
-    ``lastrowid``: the rowid of the row last inserted into a table of your own. None for a job: it has no rowid,
-    and its id is known only after COMMIT: ``connection.last_job_id``, or ``SELECT * FROM ftsql_writes``.
+    rowcount: The rows that an INSERT, UPDATE or DELETE changed (rows of jobs: queued for COMMIT), else -1. It is -1 too
+        for INSERT OR IGNORE INTO fine_tuning_jobs, because only COMMIT shows which rows the API refuses.
+    lastrowid: The rowid of the last row inserted into a table of your own. It is None for a job, which has no rowid and
+        whose id is known only after COMMIT: see ``connection.last_job_id`` or ``SELECT * FROM ftsql_writes``.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -52,22 +53,24 @@ class Cursor:
         self._closed = False
 
     def execute(self, operation: str, parameters: Any = ()) -> Cursor:
-        """Run one statement. ``parameters``: a sequence for ``?``, a mapping for ``:name``; a dict or list is JSON.
+        """Run one statement and return the cursor.
 
-        Raises ProgrammingError where several statements are given, and PEP 249's errors.
+        parameters: A sequence for ``?`` or a mapping for ``:name``. A dict or list among the values is bound as JSON.
+
+        Raises ProgrammingError for several statements, and PEP 249's other errors.
         """
-        self._usable()
+        self._check_usable()
         self._run(operation, bindings(parameters))
         return self
 
     def executemany(self, operation: str, seq_of_parameters: Iterable[Any]) -> Cursor:
-        """Run one statement for each of the parameters; it may give no rows.
+        """Run one statement for each item of ``seq_of_parameters`` and return the cursor.
 
-        All of them stand or fall together. With ``autocommit`` they are one transaction, so that ``max_writes``
-        counts them together.
+        All runs succeed together or none does. With ``autocommit`` they are one transaction, so that ``max_writes``
+        counts them together. Raises ProgrammingError if the statement returns rows.
         """
-        self._usable()
-        with self.connection.whole():
+        self._check_usable()
+        with self.connection.atomic():
             total = self._run_many(operation, seq_of_parameters)
         self.rowcount = total
         self.lastrowid = None
@@ -78,78 +81,61 @@ class Cursor:
         for parameters in seq_of_parameters:
             self._run(operation, bindings(parameters))
             if self.description is not None:
-                self._finish()
-                raise ProgrammingError("executemany is for statements that give no rows: use execute")
+                self._reset()
+                raise ProgrammingError("executemany is for statements that return no rows: use execute")
             total = -1 if self.rowcount < 0 or total < 0 else total + self.rowcount
         return total
 
     def _run(self, sql: str, parameters: dict[str, Any] | tuple[Any, ...]) -> None:
-        self._finish()
+        self._reset()
         sql = sql.lstrip("; \t\r\n") if isinstance(sql, str) else sql
-        connection = self.connection
-        before = self._jobs_written()
-        word: str | None = None
-        writes = False
-
-        def starts(cursor: apsw.Cursor, text: str, _: Any) -> bool:
-            nonlocal word, writes
-            if word is not None:
-                return True  # what follows is blank
-            if not BLANK.fullmatch(sql, len(text)):
-                raise ProgrammingError("one statement at a time: give each to an execute of its own")
-            word = _first_word(text)
-            self.description = _described(cursor)
-            writes = not cursor.is_readonly and not cursor.is_explain
-            if (writes and word not in ALONE) or word == "SAVEPOINT":
-                connection.begin_before_write()
-            elif word in ("COMMIT", "END"):
-                connection.refuse_after_failure()
-            connection.ftsql.announce(text)  # this trace stands before the one that ftsql knows statements by
-            return True
-
-        self._cursor = cursor = connection.native.cursor()
-        cursor.exec_trace = starts
+        before = self._job_state()
+        statement = _Statement(self.connection, sql)
+        self._cursor = cursor = self.connection.native.cursor()
+        cursor.exec_trace = statement.start
         try:
-            with translated():
+            with translate_errors():
                 cursor.execute(sql, parameters or None)
-                # What writes is done now, fetched or not, and nothing unfinished is in COMMIT's way.
-                self._rows = iter(cursor.fetchall()) if writes or _acts(sql) else cursor
+                # A statement that writes runs to its end now, fetched or not, so that nothing unfinished blocks COMMIT.
+                self._rows = iter(cursor.fetchall()) if statement.writes or _may_act(sql) else cursor
         except BaseException as error:
             cursor.exec_trace = None
-            self._finish()
-            if writes:
-                connection.note_failure()
-            if word is None and isinstance(error, (TypeError, KeyError, OverflowError, ValueError)):
-                raise _unbound(error) from error  # SQLite has not begun: a parameter is wrong
+            self._reset()
+            if statement.writes:
+                self.connection.note_failure()
+            if statement.word is None and isinstance(error, (TypeError, KeyError, OverflowError, ValueError)):
+                raise _binding_error(error) from error  # SQLite has not begun, so a parameter is invalid
             raise
-        cursor.exec_trace = None  # it knows this object
-        if word == "ROLLBACK":  # TO a savepoint, too
-            connection.forget_failure()
+        cursor.exec_trace = None
+        self.description = statement.description
+        if statement.word == "ROLLBACK":  # ROLLBACK TO a savepoint, too
+            self.connection.forget_failure()
         if self.description is None:
             self._rows = None
-        if writes and word in CHANGES:
-            self._count(sql, word, before)
+        if statement.writes and statement.word in COUNTED:
+            self._set_counts(sql, statement.word, before)
 
-    def _count(self, sql: str, word: str | None, before: object) -> None:
+    def _set_counts(self, sql: str, word: str | None, before: object) -> None:
+        """Set ``rowcount`` and ``lastrowid`` after a statement that wrote; ``before`` is ``_job_state`` before it."""
         changes = self.connection.native.changes()
         lower = sql.lower()
-        perhaps = JOBS.table in lower and "ignore" in lower
-        self.rowcount = -1 if perhaps else changes
+        may_skip_jobs = JOBS.table in lower and "ignore" in lower  # an INSERT OR IGNORE into jobs
+        self.rowcount = -1 if may_skip_jobs else changes
         inserts = word in ("INSERT", "REPLACE") or (word == "WITH" and ("insert" in lower or "replace" in lower))
-        if inserts and (perhaps or self._jobs_written() != before):
+        if inserts and (may_skip_jobs or self._job_state() != before):
             self.lastrowid = None
         elif inserts and changes:
             self.lastrowid = self.connection.native.last_insert_rowid()
 
-    def _jobs_written(self) -> object:
-        """Differs once a statement has queued or sent a job."""
+    def _job_state(self) -> object:
+        """Return a value that changes when a statement queues or sends a job."""
         return self.connection.ftsql.queued, self.connection.ftsql.last_job_id
 
     def fetchone(self) -> Row | None:
-        """The next row, None after the last. Raises what the API answers meanwhile."""
-        rows = self._result()
+        """Return the next row, or None after the last. Raises APIError if a request for it fails."""
+        rows = self._current_rows()
         try:
-            with translated():
+            with translate_errors():
                 row: Row | None = next(rows, None)
         except BaseException:
             self._end()
@@ -157,17 +143,17 @@ class Cursor:
         return row
 
     def fetchmany(self, size: int | None = None) -> list[Row]:
-        """The next ``size`` rows (``arraysize``); fewer at the end."""
-        return self._fetched(self.arraysize if size is None else size)
+        """Return the next ``size`` rows (default ``arraysize``), fewer at the end. Raises as ``fetchone`` does."""
+        return self._fetch(self.arraysize if size is None else size)
 
     def fetchall(self) -> list[Row]:
-        """All rows that are left."""
-        return self._fetched(None)
+        """Return all remaining rows. Raises as ``fetchone`` does."""
+        return self._fetch(None)
 
-    def _fetched(self, count: int | None) -> list[Row]:
-        rows = self._result()
+    def _fetch(self, count: int | None) -> list[Row]:
+        rows = self._current_rows()
         try:
-            with translated():
+            with translate_errors():
                 return list(islice(rows, count))
         except BaseException:
             self._end()
@@ -183,21 +169,23 @@ class Cursor:
         return row
 
     def close(self) -> None:
-        """End the statement, if one is under way; the cursor only tells its counts any more."""
+        """End the statement. Afterwards only the counts of the cursor can be read."""
         self._end()
         self._closed = True
 
     def setinputsizes(self, sizes: object) -> None:
-        """Does nothing: SQLite needs no sizes."""
+        """Do nothing: SQLite needs no sizes."""
 
     def setoutputsize(self, size: int, column: int | None = None) -> None:
-        """Does nothing: SQLite needs no sizes."""
+        """Do nothing: SQLite needs no sizes."""
 
     def callproc(self, procname: str, parameters: object = ()) -> None:
+        """Raise NotSupportedError."""
         raise NotSupportedError("SQLite has no stored procedures: SELECT a function")
 
     def nextset(self) -> None:
-        raise NotSupportedError("a statement gives one set of rows")
+        """Raise NotSupportedError."""
+        raise NotSupportedError("a statement returns one set of rows")
 
     def __enter__(self) -> Cursor:
         return self
@@ -205,30 +193,57 @@ class Cursor:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _usable(self) -> None:
+    def _check_usable(self) -> None:
         if self._closed:
-            raise ProgrammingError("this cursor is closed: ask the connection for another one")
-        self.connection.usable()
+            raise ProgrammingError("this cursor is closed: call connection.cursor() for another one")
+        self.connection.check_usable()
 
-    def _result(self) -> Iterator[Any]:
-        self._usable()
+    def _current_rows(self) -> Iterator[Any]:
+        self._check_usable()
         if self._rows is None:
             raise ProgrammingError("there are no rows to fetch: execute a SELECT first")
         return self._rows
 
     def _end(self) -> None:
-        """No more rows come: the statement failed or was interrupted."""
+        """End the statement: no more rows follow."""
         self._rows = iter(())
         if self._cursor is not None:
             self._cursor.close(True)
             self._cursor = None
 
-    def _finish(self) -> None:
-        """Leave the statement before, and what is known of it, behind."""
+    def _reset(self) -> None:
+        """End the previous statement and clear its results."""
         self._end()
         self._rows = None
         self.description = None
         self.rowcount = -1
+
+
+class _Statement:
+    """The statement of one ``execute``, as APSW's execution trace shows it before SQLite runs it."""
+
+    def __init__(self, connection: Connection, sql: str) -> None:
+        self._connection = connection
+        self._sql = sql
+        self.word: str | None = None  # the first word, once the statement has started
+        self.writes = False
+        self.description: Description | None = None
+
+    def start(self, cursor: apsw.Cursor, text: str, _: Any) -> bool:
+        """Begin the transaction that the statement needs. Raises ProgrammingError if another statement follows it."""
+        if self.word is not None:
+            return True  # only blanks follow
+        if not BLANK.fullmatch(self._sql, len(text)):
+            raise ProgrammingError("one statement at a time: call execute for each")
+        self.word = _first_word(text)
+        self.description = _describe(cursor)
+        self.writes = not cursor.is_readonly and not cursor.is_explain
+        if (self.writes and self.word not in NO_BEGIN) or self.word == "SAVEPOINT":
+            self._connection.begin_before_write()
+        elif self.word in ("COMMIT", "END"):
+            self._connection.refuse_after_failure()
+        self._connection.ftsql.announce(text)  # this trace hides the statement from ftsql's own
+        return True
 
 
 def _first_word(sql: str) -> str:
@@ -237,21 +252,21 @@ def _first_word(sql: str) -> str:
     return match[0].upper() if match else ""
 
 
-def _acts(sql: str) -> bool:
-    """Whether a SELECT may act on jobs for each of its rows."""
+def _may_act(sql: str) -> bool:
+    """Whether a SELECT may call a function with effects for each of its rows."""
     lower = sql.lower()
     return any(name in lower for name in EFFECTS)
 
 
-def _described(cursor: apsw.Cursor) -> Description | None:
+def _describe(cursor: apsw.Cursor) -> Description | None:
     columns = cursor.get_description()
     return tuple((str(name), kind, None, None, None, None, None) for name, kind in columns) or None
 
 
-def _unbound(error: Exception) -> DataError | ProgrammingError:
-    """The error of a text or parameter that SQLite cannot take."""
+def _binding_error(error: Exception) -> DataError | ProgrammingError:
+    """Return the error for SQL text or a parameter that SQLite does not accept."""
     if isinstance(error, KeyError):
-        return ProgrammingError(f"no value is given for the parameter :{error.args[0]}")
+        return ProgrammingError(f"the parameter :{error.args[0]} has no value")
     if isinstance(error, (TypeError, ValueError)) and not isinstance(error, UnicodeError):
         return ProgrammingError(str(error))
     return DataError(f"a parameter does not fit SQLite: {error}")

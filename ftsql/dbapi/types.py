@@ -1,6 +1,7 @@
-"""PEP 249's types: what may be bound to a parameter, and what a column's declared type stands for.
+"""PEP 249's type objects and constructors, and the conversion of Python values that are bound to parameters.
 
-SQLite has integers, reals, texts, blobs and NULL; everything else becomes one of them here, or is refused.
+SQLite has integers, reals, strings, blobs and NULL. Values of some other types are converted here; APSW and the
+connection decide about the rest.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def TimestampFromTicks(ticks: float) -> datetime.datetime:
 
 
 class Kind:
-    """A type object: equal to the declared types that have one of its words, as SQLite reads them."""
+    """A type object of PEP 249. It equals every declared type that contains one of its words, as in SQLite."""
 
     def __init__(self, name: str, *words: str) -> None:
         self._name = name
@@ -58,33 +59,33 @@ ROWID = Kind("ROWID", "ROWID")
 
 
 def bindings(parameters: Any) -> dict[str, Any] | tuple[Any, ...]:
-    """``parameters`` as SQLite takes them. Raises ProgrammingError for what is no sequence and no mapping."""
+    """Return ``parameters`` as APSW accepts them. Raises ProgrammingError unless they are a sequence or a mapping."""
     if isinstance(parameters, Mapping):
-        return {name: bound(value) for name, value in parameters.items()}
+        return {name: to_sqlite(value) for name, value in parameters.items()}
     if parameters is None:
         return ()
     if isinstance(parameters, (str, bytes)) or not hasattr(parameters, "__iter__"):
         raise ProgrammingError(
-            f"parameters are a sequence or a mapping, not a {type(parameters).__name__}: for a single one (value,)"
+            f"parameters are a sequence or a mapping, not a {type(parameters).__name__}: pass one value as (value,)"
         )
-    return tuple(bound(value) for value in parameters)
+    return tuple(to_sqlite(value) for value in parameters)
 
 
-def bound(value: Any) -> Any:
-    """What SQLite gets for ``value``: what it has no type for and nobody knows here is left to the connection.
+def to_sqlite(value: Any) -> Any:
+    """Return ``value`` as a type that SQLite has; return values of unknown types unchanged.
 
-    A datetime is the text of its time in UTC, as the view ``jobs`` shows times (one without a zone is taken
-    as it stands); ``created_at`` holds seconds, which ``int(value.timestamp())`` gives. A Decimal is a number.
+    A datetime becomes a string in UTC, as the view ``jobs`` shows times; a datetime without a zone is not shifted. For
+    ``created_at``, which holds Unix seconds, pass ``int(value.timestamp())``. A Decimal becomes a number.
     """
     for kind, convert in _CONVERSIONS:
         if isinstance(value, kind):
             return convert(value)
     if hasattr(value, "dtype") and hasattr(value, "item") and not getattr(value, "ndim", 0):
-        return bound(value.item())  # a scalar of numpy, as data frames give them
+        return to_sqlite(value.item())  # a numpy scalar, as data frames contain them
     return value
 
 
-def _moment(value: datetime.datetime) -> str | None:
+def _datetime_text(value: datetime.datetime) -> str | None:
     if value != value:  # pandas.NaT
         return None
     if value.tzinfo is not None:
@@ -92,7 +93,7 @@ def _moment(value: datetime.datetime) -> str | None:
     return value.isoformat(" ")
 
 
-def _number(value: Decimal) -> int | float | None:
+def _decimal_number(value: Decimal) -> int | float | None:
     if not value.is_finite():
         return None if value.is_nan() else float(value)
     return int(value) if value == value.to_integral_value() else float(value)
@@ -100,9 +101,9 @@ def _number(value: Decimal) -> int | float | None:
 
 _CONVERSIONS: Sequence[tuple[type, Callable[[Any], Any]]] = (
     (bool, int),
-    (datetime.datetime, _moment),  # which is a date too
+    (datetime.datetime, _datetime_text),  # before date, its base class
     (datetime.date, datetime.date.isoformat),
     (datetime.time, datetime.time.isoformat),
-    (Decimal, _number),
+    (Decimal, _decimal_number),
     (UUID, str),
 )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Required, cast, get_type_hints
 
 from pydantic_core import ErrorDetails, ValidationError, from_json, to_json
 
-from ftsql import interrupts as ctrl_c
+from ftsql import interrupts
 from ftsql.errors import DataError, Warning, redacted
 from ftsql.resources.fields import Column, Rule
 
@@ -192,7 +192,7 @@ class Resource:
 
     @cached_property
     def _adapter(self) -> TypeAdapter[Any]:
-        with ctrl_c.heard():
+        with interrupts.keep_keyboard_interrupt():
             from ftsql.resources.validation import (
                 adapter,  # with the better part of pydantic: only where there is something to read
             )

@@ -20,7 +20,7 @@ from typing import Any
 
 import apsw
 
-from ftsql.connection import Connection, connect_with_usual_store
+from ftsql.connection import Connection, connect_with_default_store
 from ftsql.errors import ConfigError, ProgrammingError
 from ftsql.serve.backend import Backend, Shared
 from ftsql.serve.catalog.build import DATABASE
@@ -91,7 +91,7 @@ def serve(words: Sequence[str], say: Callable[[str], None]) -> int:
         options = _options(given, end)
 
         def connect() -> Connection:
-            return connect_with_usual_store(given.file, say=shared.log, make=True, **options)
+            return connect_with_default_store(given.file, say=shared.log, make=True, **options)
 
         shared = Shared(connect, say)
         try:

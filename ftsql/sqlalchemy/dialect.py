@@ -1,6 +1,6 @@
-"""SQLAlchemy's dialect for ``ftsql://`` URLs, under SQLAlchemy 1.4 and 2: SQLite's, over ``ftsql.dbapi``.
+"""The SQLAlchemy dialect of ``ftsql://`` URLs, for SQLAlchemy 1.4 and 2: SQLite's dialect over ``ftsql.dbapi``.
 
-A key is never part of a URL: it comes from the environment.
+A URL never contains a key: keys come from the environment.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from sqlalchemy.types import NullType
 
 from ftsql import dbapi
 from ftsql.resources.definitions import JOBS, TABLES
-from ftsql.sqlalchemy.url import arguments
+from ftsql.sqlalchemy.url import connect_arguments
 
 NO_ID = (
-    "a job's id is known only after COMMIT, so the ORM cannot flush a new one and nothing can be RETURNING: insert "
+    "a job's id is known only after COMMIT, so the ORM cannot flush a new job and RETURNING has no id: insert "
     "with Core, connection.execute(insert(table).values(...)), commit, then read connection.connection.last_job_id "
     "or SELECT * FROM ftsql_writes"
 )
 LEVELS = ["SERIALIZABLE", "AUTOCOMMIT"]
-# Columns that a view computes have no declared type; those not named here are texts. Times are without
-# microseconds, as the view has them: what is compared with its texts must look like them.
+# Columns that a view computes have no declared type. All but these are strings. Times have no microseconds, because
+# values that are compared with the view's strings must have the same format.
 TIME = DATETIME(truncate_microseconds=True)
 COMPUTED = {"created": TIME, "finished": TIME, "minutes": REAL()}
 COMPUTED |= {
@@ -42,24 +42,24 @@ COMPUTED |= {
 
 
 def is_jobs(table: Any) -> bool:
-    """Whether ``table``, as SQLAlchemy has it, is the API's."""
+    """Whether ``table``, a table object of SQLAlchemy, is the API's table of jobs."""
     return getattr(table, "name", None) == JOBS.table and getattr(table, "schema", None) in (None, "main", "live")
 
 
 class Compiler(SQLiteCompiler):
-    """Writes SQL; an INSERT into jobs never asks for keys, which there are none of before COMMIT."""
+    """The SQL compiler. An INSERT into jobs never asks for keys, because they do not exist before COMMIT."""
 
     def visit_insert(self, insert_stmt: Any, *arguments: Any, **kw: Any) -> str:
         if is_jobs(insert_stmt.table):
             if insert_stmt._returning:
                 raise exc.CompileError(NO_ID)
             insert_stmt = insert_stmt.inline()
-        text: str = super().visit_insert(insert_stmt, *arguments, **kw)
-        return text
+        sql: str = super().visit_insert(insert_stmt, *arguments, **kw)
+        return sql
 
 
 class Context(SQLiteExecutionContext):
-    """One execution. Whoever asks it for the key of a new job gets an error; Core does not ask by itself."""
+    """The context of one execution. Reading the key of a new job raises an error; Core does not read it unasked."""
 
     _keys: Any = None
 
@@ -76,26 +76,29 @@ class Context(SQLiteExecutionContext):
 
 
 class ThreadPool(pool.SingletonThreadPool):
-    """A connection for each thread. SQLAlchemy's own closes connections that others use, from five threads on."""
+    """A pool with one connection for each thread.
+
+    SQLAlchemy's own default of five closes connections that other threads still use.
+    """
 
     def __init__(self, creator: Any, pool_size: int = 1000, **options: Any) -> None:
         super().__init__(creator, pool_size=pool_size, **options)
 
 
-def at_home(name: str) -> Any:
-    """SQLite's reflection method ``name``, for ftsql's tables pointed to the schema in which they are listed."""
+def in_listed_schema(name: str) -> Any:
+    """Return SQLite's reflection method ``name``, which looks up ftsql's tables in the schema that lists them."""
     inherited: Callable[..., Any] = getattr(SQLiteDialect, name)
 
     def method(self: Dialect, connection: Any, table_name: str, schema: str | None = None, **kw: Any) -> Any:
-        return inherited(self, connection, table_name, schema=self.home(connection, table_name, schema), **kw)
+        return inherited(self, connection, table_name, schema=self.listed_schema(connection, table_name, schema), **kw)
 
     return method
 
 
 class Dialect(SQLiteDialect):
-    """``ftsql://`` is memory, ``ftsql:///relative.db`` and ``ftsql:////absolute.db`` are files.
+    """The dialect. ``ftsql://`` is memory; ``ftsql:///relative.db`` and ``ftsql:////absolute.db`` are files.
 
-    Its ``name`` stays "sqlite", by which pandas, Alembic and others know what SQL it takes.
+    Its ``name`` stays "sqlite", because pandas, Alembic and others choose their SQL by that name.
     """
 
     driver = "ftsql"
@@ -109,27 +112,27 @@ class Dialect(SQLiteDialect):
         return dbapi
 
     @classmethod
-    def dbapi(cls) -> ModuleType:  # type: ignore[override]  # what SQLAlchemy 1.4 calls import_dbapi
+    def dbapi(cls) -> ModuleType:  # type: ignore[override]  # the name of import_dbapi in SQLAlchemy 1.4
         return dbapi
 
     @classmethod
     def get_pool_class(cls, url: Any) -> type[pool.Pool]:
-        """In memory a thread keeps its connection if it may write into it; all others may be any thread's."""
-        options = arguments(url)[1]
+        """Return the pool for ``url``: one connection for each thread if it is writable memory, else QueuePool."""
+        options = connect_arguments(url)[1]
         memory = url.database in (None, "", ":memory:")
         return ThreadPool if memory and options.get("read_only") is False else pool.QueuePool
 
     def create_connect_args(self, url: Any) -> Any:
-        path, options = arguments(url)
+        path, options = connect_arguments(url)
         return [path], options
 
     def on_connect(self) -> Any:
-        before: Any = super().on_connect()
+        inherited: Any = super().on_connect()
 
         def connected(connection: Any) -> None:
             connection.native.create_scalar_function("regexp", _regexp, 2, deterministic=True)
-            if before is not None:
-                before(connection)
+            if inherited is not None:
+                inherited(connection)
 
         return connected
 
@@ -145,7 +148,7 @@ class Dialect(SQLiteDialect):
     def set_isolation_level(self, dbapi_connection: Any, level: Any) -> None:
         if level.replace("_", " ") not in LEVELS:
             raise exc.ArgumentError(f"isolation level {level!r}: SQLite has {' and '.join(LEVELS)}")
-        # SQLAlchemy 1.4 may hand over the pool's stand-in, on which an attribute would be set in vain.
+        # SQLAlchemy 1.4 may pass the pool's proxy, on which setting the attribute would have no effect.
         getattr(dbapi_connection, "dbapi_connection", dbapi_connection).autocommit = level == "AUTOCOMMIT"
 
     def get_isolation_level(self, dbapi_connection: Any) -> Any:
@@ -157,10 +160,10 @@ class Dialect(SQLiteDialect):
     def detect_autocommit_setting(self, dbapi_conn: Any) -> bool:
         return bool(dbapi_conn.autocommit)
 
-    def home(self, connection: Any, name: str, schema: str | None) -> str | None:
-        """Where ``name`` is listed that ``schema`` does not list but SQLite finds: ftsql's tables, in ``live``.
+    def listed_schema(self, connection: Any, name: str, schema: str | None) -> str | None:
+        """Return ``live`` if ``name`` is one of ftsql's tables that SQLite would find in ``schema``, else ``schema``.
 
-        Their modules answer to ``main`` too; its views do not.
+        SQLite finds ftsql's tables in ``main`` too, because their modules are eponymous; this does not hold for views.
         """
         if schema not in (None, "main"):
             return schema
@@ -183,17 +186,17 @@ class Dialect(SQLiteDialect):
 
     def _with_live(self, connection: Any, names: list[str], kind: str) -> list[str]:
         live = connection.exec_driver_sql("SELECT name FROM live.sqlite_schema WHERE type = ?", (kind,)).fetchall()
-        return sorted({*names, *(name for (name,) in live if self.home(connection, name, None) == "live")})
+        return sorted({*names, *(name for (name,) in live if self.listed_schema(connection, name, None) == "live")})
 
     def get_columns(self, connection: Any, table_name: str, schema: str | None = None, **kw: Any) -> Any:
-        """The documented columns; hidden ones are left out, as SELECT * does.
+        """Return the documented columns without the hidden ones, as SELECT * does.
 
-        JSON columns of ftsql's tables are TEXT: what reads them (data frames, BI tools) wants values that can be
-        compared and grouped, and what writes them may give a dict or JSON text. Times of views are DATETIME.
+        JSON columns of ftsql's tables are TEXT, because readers (data frames, BI tools) need values that can be
+        compared and grouped. A writer may pass a dict or JSON. Times of views are DATETIME.
         """
-        home = self.home(connection, table_name, schema)
-        columns: Any = super().get_columns(connection, table_name, schema=home, **kw)
-        if home != "live":
+        listed = self.listed_schema(connection, table_name, schema)
+        columns: Any = super().get_columns(connection, table_name, schema=listed, **kw)
+        if listed != "live":
             return columns
         ours = TABLES[table_name].columns if table_name in TABLES else ()
         described = {column.name: column.description for column in ours}
@@ -208,18 +211,18 @@ class Dialect(SQLiteDialect):
         return found
 
     def get_indexes(self, connection: Any, table_name: str, schema: str | None = None, **kw: Any) -> Any:
-        if self.home(connection, table_name, schema) == "live":
-            return []  # SQLite tells of one for the hidden key, over no column
+        if self.listed_schema(connection, table_name, schema) == "live":
+            return []  # SQLite reports one for the hidden key, without a column
         return super().get_indexes(connection, table_name, schema=schema, **kw)
 
-    has_table = at_home("has_table")
-    get_pk_constraint = at_home("get_pk_constraint")
-    get_foreign_keys = at_home("get_foreign_keys")
-    get_unique_constraints = at_home("get_unique_constraints")
-    get_check_constraints = at_home("get_check_constraints")
-    get_view_definition = at_home("get_view_definition")
+    has_table = in_listed_schema("has_table")
+    get_pk_constraint = in_listed_schema("get_pk_constraint")
+    get_foreign_keys = in_listed_schema("get_foreign_keys")
+    get_unique_constraints = in_listed_schema("get_unique_constraints")
+    get_check_constraints = in_listed_schema("get_check_constraints")
+    get_view_definition = in_listed_schema("get_view_definition")
     if hasattr(SQLiteDialect, "get_table_options"):
-        get_table_options = at_home("get_table_options")
+        get_table_options = in_listed_schema("get_table_options")
 
 
 def _regexp(pattern: str, text: str | None) -> bool | None:

@@ -1,6 +1,6 @@
-"""What Superset needs to know of ``ftsql://``: that it is SQLite. Imported by Superset alone.
+"""Superset's engine specification for ``ftsql://``, which tells Superset that it is SQLite. Only Superset imports it.
 
-Superset parses SQL by the engine's name, so that name must be known to its parser too.
+Superset chooses its SQL parser by the engine's name, so that name is registered with the parser too.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from superset.sql.parse import SQLGLOT_DIALECTS
 SQLGLOT_DIALECTS["ftsql"] = Dialects.SQLITE
 
 
-class FtsqlEngineSpec(SqliteEngineSpec):  # type: ignore[misc]  # Superset is not there when types are checked
-    """SQLite's time grains and functions, under ftsql's name."""
+class FtsqlEngineSpec(SqliteEngineSpec):  # type: ignore[misc]  # Superset is not installed when types are checked
+    """SQLite's time grains and functions under the name ftsql."""
 
     engine = "ftsql"
     engine_name = "ftsql (fine-tuning jobs)"
@@ -24,5 +24,5 @@ class FtsqlEngineSpec(SqliteEngineSpec):  # type: ignore[misc]  # Superset is no
 
     @classmethod
     def get_table_names(cls, database: Any, inspector: Any, schema: str | None) -> set[str]:
-        """The tables of ``schema``; SQLite's own specification gives those of ``main`` for every schema."""
+        """Return the tables of ``schema``; SQLite's own specification returns those of ``main`` for every schema."""
         return set(inspector.get_table_names(schema))

@@ -1,6 +1,6 @@
-"""What an ``ftsql://`` URL says: a file, and the options of ``ftsql.dbapi.connect``.
+"""The parts of an ``ftsql://`` URL: a file, and the options of ``ftsql.dbapi.connect``.
 
-An error names the part that is wrong and never what stands in it, which may be a key.
+An error names the invalid part but never shows its value, which may be a key.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from ftsql.settings import Settings
 from ftsql.store.process_lock import MEMORY
 
 FLAGS = ("read_only", "trust_file", "sandbox", "verify_order")
-TEXTS = ("provider", "providers", "store", "config")
+STRINGS = ("provider", "providers", "store", "config")
 SETTINGS = tuple(name for name in get_type_hints(Settings) if name not in FLAGS)
+PARAMETERS = (*FLAGS, *STRINGS, *SETTINGS)
 BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
-def arguments(url: Any) -> tuple[str, dict[str, Any]]:
-    """The path and the options of ``url``, which is SQLAlchemy's. Raises ArgumentError."""
+def connect_arguments(url: Any) -> tuple[str, dict[str, Any]]:
+    """Return the path and the options of ``url``, a URL object of SQLAlchemy. Raises ArgumentError."""
     if url.username or url.password:
         raise ArgumentError(
             "an ftsql:// URL holds no user, password or key: set the provider's variable, such as OPENAI_API_KEY"
@@ -29,38 +30,45 @@ def arguments(url: Any) -> tuple[str, dict[str, Any]]:
     if url.host or url.port:
         raise ArgumentError(
             "an ftsql:// URL has no host. A file follows three slashes, ftsql:///relative.db, or four, "
-            "ftsql:////absolute.db; the API's address is the variable OPENAI_BASE_URL, or stands in the provider file"
+            "ftsql:////absolute.db; set the API's address by the variable OPENAI_BASE_URL or in the provider file"
         )
     options: dict[str, Any] = {}
     for name, given in url.query.items():
         values = [given] if isinstance(given, str) else list(given)
-        if name not in (*FLAGS, *TEXTS, *SETTINGS):
-            known = ", ".join((*FLAGS, *TEXTS, *SETTINGS))
-            raise ArgumentError(
-                f"an ftsql:// URL has no parameter {_name(name)}; it has {known}. Keys come from the environment"
-            )
         if name in ("provider", "providers"):
-            names = [part.strip() for value in values for part in value.split(",")]
-            options["providers"] = options.get("providers", []) + [part for part in names if part]
-            continue
-        if len(values) > 1:
-            raise ArgumentError(f"the ftsql:// URL says {name} more than once")
-        options[name] = _flag(name, values[0]) if name in FLAGS else values[0]
+            options["providers"] = options.get("providers", []) + _provider_names(values)
+        else:
+            options[name] = _option(name, values)
     try:
-        Settings.chosen({name: value for name, value in options.items() if name in SETTINGS}, {})
+        Settings.resolve({name: value for name, value in options.items() if name in SETTINGS}, {})
     except ConfigError as error:
         raise ArgumentError(f"the ftsql:// URL: {error}") from None
     path = url.database or MEMORY
-    # Absolute from now on, as SQLAlchemy's own dialect has it: the process may go elsewhere.
+    # Absolute from here on, as in SQLAlchemy's own dialect, because the process may change its working directory.
     return path if path == MEMORY or path.startswith("file:") else os.path.abspath(path), options
 
 
-def _flag(name: str, value: str) -> bool:
-    if value.lower() not in BOOLEANS:
+def _provider_names(values: list[str]) -> list[str]:
+    names = (name.strip() for value in values for name in value.split(","))
+    return [name for name in names if name]
+
+
+def _option(name: str, values: list[str]) -> Any:
+    """Return the value of the parameter ``name``. Raises ArgumentError if it is unknown, repeated or invalid."""
+    if name not in PARAMETERS:
+        raise ArgumentError(
+            f"an ftsql:// URL has no parameter {_shown_name(name)}; it has {', '.join(PARAMETERS)}. "
+            "Keys come from the environment"
+        )
+    if len(values) > 1:
+        raise ArgumentError(f"the ftsql:// URL has the parameter {name} more than once")
+    if name not in FLAGS:
+        return values[0]
+    if values[0].lower() not in BOOLEANS:
         raise ArgumentError(f"the ftsql:// URL: {name} is true or false")
-    return BOOLEANS[value.lower()]
+    return BOOLEANS[values[0].lower()]
 
 
-def _name(name: str) -> str:
-    """An unknown parameter's name, where it looks like one."""
+def _shown_name(name: str) -> str:
+    """Return the name of an unknown parameter for a message, unless it may be a key."""
     return repr(name) if name.isidentifier() and len(name) <= 24 else "of that name"

@@ -1,7 +1,7 @@
-"""The contents of files in a snapshot: what makes it an archive, which outlives the provider.
+"""The file contents in a snapshot, which make it an archive that outlives the provider.
 
-Each file is downloaded beside the snapshot, checked, and kept in a transaction of its own, so that a process that is
-killed loses only what was under way.
+Each file is downloaded beside the snapshot, checked, and stored in a transaction of its own. A process that is killed
+loses only the downloads that were running.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from ftsql.api.client import Client
 from ftsql.api.download import PIECE, Download
 from ftsql.errors import APIConnectionError, APIError, AuthenticationError, DataError, RateLimitError
 from ftsql.resources.definitions import FILES, JOBS
-from ftsql.sync import tables as layout
 from ftsql.sync.snapshot import RESULT_FILES, Snapshot
+from ftsql.sync.tables import is_archive
 
-MOST = 999_000_000  # bytes, which SQLite takes in one value
-AT_ONCE = 4  # downloads side by side
-IN_A_ROW = 3  # failures that may pass, after which a provider is not asked any more
-TRIED_AGAIN = 86_400.0  # seconds after which a service asks again for what was refused
-SHOWN = 20  # missing contents that are named one by one
-# A job's files, then those that were uploaded for jobs and used by none. Those that were never asked for come first.
-WANTED = f"""
+MAX_CONTENT = 999_000_000  # bytes, the longest value that SQLite accepts
+PARALLEL_DOWNLOADS = 4
+MAX_FAILURES = 3  # consecutive failures after which downloads from a provider end
+RETRY_AFTER = 86_400.0  # seconds after which a repeated sync retries a refused file
+MAX_NAMED = 20  # missing contents that are named one by one
+# The files of jobs, and files that were uploaded for jobs but are not used. Files that were never requested come first.
+WANTED_FILES = f"""
 WITH used (id) AS (
   SELECT training_file FROM main.{JOBS.table} WHERE provider = ?1
   UNION SELECT validation_file FROM main.{JOBS.table} WHERE provider = ?1
@@ -46,23 +46,25 @@ SELECT used.id FROM used LEFT JOIN main.sync_missing AS missing
 WHERE used.id <> '' AND iif(
   missing.id IS NULL,
   NOT EXISTS (SELECT 1 FROM main.file_contents WHERE provider = ?1 AND id = used.id),
-  NOT missing.final AND missing.tried_at < ?2 -- also of a content that is damaged, or of another size than its file
+  NOT missing.final AND missing.tried_at < ?2 -- a damaged content, or one whose size differs, is listed too
 )
 ORDER BY missing.id IS NOT NULL, used.id
 """
-# Contents of another size than the file has by now; base64 takes four bytes for three, and line ends.
-ODD_SIZES = f"""
+# Contents whose size differs from the one that the provider declares now. Base64 needs four bytes for three, and line
+# ends.
+WRONG_SIZES = f"""
 INSERT OR IGNORE INTO main.sync_missing
 SELECT kept.provider, 'file_contents', kept.id,
-  format('its provider says that it has %,d bytes, and gave %,d, which are kept', file.bytes, kept.bytes), 0, 0
+  format('the provider declares %,d bytes but returned %,d, which are kept', file.bytes, kept.bytes), 0, 0
 FROM main.file_contents AS kept JOIN main.{FILES.table} AS file ON file.key = kept.provider || '/' || kept.id
 WHERE kept.provider = ?1 AND kept.bytes <> file.bytes
   AND kept.bytes NOT BETWEEN (file.bytes + 2) / 3 * 4 AND (file.bytes + 2) / 3 * 4 * 1.04 + 2
 """
-FORM = "the result files of this job are in a form that is not known: "
-ODD_FORMS = f"""
+# This text is stored in the archive and found again by its beginning, so it must not change.
+UNKNOWN_FORM = "the result files of this job are in a form that is not known: "
+UNKNOWN_FORMS = f"""
 INSERT OR REPLACE INTO main.sync_missing
-SELECT provider, 'file_contents', id, '{FORM}' || result_files,
+SELECT provider, 'file_contents', id, '{UNKNOWN_FORM}' || result_files,
   ?2, 1
 FROM main.{JOBS.table} AS job
 WHERE provider = ?1 AND result_files IS NOT NULL AND (
@@ -76,16 +78,20 @@ WHERE provider = ?1 AND result_files IS NOT NULL AND (
 
 @dataclass(frozen=True)
 class Asker:
-    """What the downloads are sent for, in the log of requests."""
+    """The origin of the downloads in the log of requests."""
 
     statement: str = "ftsql sync --contents"
 
 
 @dataclass
-class Contents:
-    """The contents of one provider's files in an archive, and what of them is ``missing``: ids with their reasons.
+class ContentsReport:
+    """The state of one provider's file contents in an archive.
 
-    ``files`` and ``bytes``: all that are kept; ``new`` of them since the last round. ``error``: why it ended early.
+    files, bytes: All contents in the archive.
+    new: The number of contents stored in this round.
+    missing: The reasons by file id.
+    final: How many of the missing contents can never be downloaded.
+    error: Why the downloads ended early.
     """
 
     provider: str
@@ -93,50 +99,54 @@ class Contents:
     bytes: int = 0
     new: int = 0
     missing: dict[str, str] = field(default_factory=dict)
-    final: int = 0  # of those that are missing: how many will never come
+    final: int = 0
     error: str = ""
 
     def __str__(self) -> str:
-        told = (
+        text = (
             f"{self.files:,} contents of {self.bytes / 1e6:,.1f} MB ({f'{self.new:,} new' if self.new else 'unchanged'}"
         )
-        told += f", {len(self.missing):,} MISSING)" if self.missing else ")"
-        return told + (f", ended early: {self.error.rstrip('.')}" if self.error else "")
+        text += f", {len(self.missing):,} MISSING)" if self.missing else ")"
+        return text + (f", ended early: {self.error.rstrip('.')}" if self.error else "")
 
-    def complaints(self) -> Iterator[str]:
-        """What is missing, a line each; of many the first ones."""
+    def problems(self) -> Iterator[str]:
+        """Yield the missing contents, a line each, at most MAX_NAMED of them."""
         for number, (id, reason) in enumerate(self.missing.items()):
-            if number == SHOWN:
-                yield f"{self.provider}: and {len(self.missing) - SHOWN:,} more: SELECT * FROM sync_missing"
+            if number == MAX_NAMED:
+                yield f"{self.provider}: and {len(self.missing) - MAX_NAMED:,} more: SELECT * FROM sync_missing"
                 return
             yield f"{self.provider}: no content of {printable(id)}: {printable(reason.rstrip('.'))}"
 
 
 class Archive:
-    """The contents in ``snapshot``, and how more come into it; ``clients`` by provider.
+    """The file contents in ``snapshot``, and their downloads.
 
-    ``most``: bytes of a content that are read into memory.
+    clients: The clients by provider name.
+    stop: Whether to end the current work; it is called often.
+    max_body: The largest content, in bytes, that ``find_content`` reads into memory.
     """
 
-    def __init__(self, snapshot: Snapshot, clients: Mapping[str, Client], stop: Callable[[], bool], most: int) -> None:
+    def __init__(
+        self, snapshot: Snapshot, clients: Mapping[str, Client], stop: Callable[[], bool], max_body: int
+    ) -> None:
         self._snapshot = snapshot
         self._clients = clients
         self._stop = stop
-        self._new: dict[str, int] = {}
-        self._most = most
+        self._new: dict[str, int] = {}  # stored contents by provider
+        self._max_body = max_body
         self._began = time.time()
 
-    def content(self, provider: str, id: str) -> bytes | None:
-        """A content that is kept, empty if it is missing since this archive began; None if it was not asked for."""
-        with self._snapshot.doing("read"):
+    def find_content(self, provider: str, id: str) -> bytes | None:
+        """Return the content of a file; empty if this sync found it missing; None if the archive does not know it."""
+        with self._snapshot.translate_errors("read"):
             db = self._snapshot.db
-            if not layout.is_archive(db):
+            if not is_archive(db):
                 return None
             found: Any = db.execute(
                 "SELECT bytes FROM main.file_contents WHERE provider = ? AND id = ?", (provider, id)
             ).get
-            if found is not None and found > self._most:
-                return None  # which is refused in its words
+            if found is not None and found > self._max_body:
+                return None  # the caller requests it and reports that it is too large
             content: bytes | None = db.execute(
                 "SELECT content FROM main.file_contents WHERE provider = ?1 AND id = ?2 UNION ALL "
                 "SELECT x'' FROM main.sync_missing WHERE provider = ?1 AND \"table\" = 'file_contents' AND id = ?2 "
@@ -145,20 +155,22 @@ class Archive:
             ).get
             return content
 
-    def complete(self, provider: str, *, patient: bool = False) -> Contents:
-        """Bring every content that is wanted and not kept; ``patient``: ask for what was refused once a day only.
+    def update(self, provider: str, *, retry_refused: bool = True) -> ContentsReport:
+        """Download all wanted contents that the archive lacks. Without ``retry_refused`` retry refused ones once a day.
 
-        Raises OperationalError if the file or the disk cannot take it, apsw.InterruptError.
+        Raises OperationalError if the file cannot be written or the disk is full, and apsw.InterruptError.
         """
         with self._snapshot.writing() as db:
-            db.execute(ODD_SIZES, (provider,))
-            db.execute("DELETE FROM main.sync_missing WHERE provider = ? AND reason GLOB ?", (provider, f"{FORM}*"))
-            db.execute(ODD_FORMS, (provider, time.time()))
-        with self._snapshot.doing("read"):
-            before = time.time() - TRIED_AGAIN if patient else self._began
-            ids = [str(id) for (id,) in self._snapshot.db.execute(WANTED, (provider, before)).fetchall()]
-        error = self.bring(provider, ids)
-        with self._snapshot.doing("read"):
+            db.execute(WRONG_SIZES, (provider,))
+            db.execute(
+                "DELETE FROM main.sync_missing WHERE provider = ? AND reason GLOB ?", (provider, f"{UNKNOWN_FORM}*")
+            )
+            db.execute(UNKNOWN_FORMS, (provider, time.time()))
+        with self._snapshot.translate_errors("read"):
+            tried_before = self._began if retry_refused else time.time() - RETRY_AFTER
+            ids = [str(id) for (id,) in self._snapshot.db.execute(WANTED_FILES, (provider, tried_before)).fetchall()]
+        error = self.download(provider, ids)
+        with self._snapshot.translate_errors("read"):
             kept: Any = self._snapshot.db.execute(
                 "SELECT count(*), total(bytes) FROM main.file_contents WHERE provider = ?", (provider,)
             ).fetchone()
@@ -167,7 +179,7 @@ class Archive:
                 "ORDER BY id",
                 (provider,),
             ).fetchall()
-        return Contents(
+        return ContentsReport(
             provider,
             kept[0],
             int(kept[1]),
@@ -177,89 +189,95 @@ class Archive:
             error,
         )
 
-    def bring(self, provider: str, ids: Iterable[str]) -> str:
-        """Download these files and keep them. Return why it ended early, or an empty text.
+    def download(self, provider: str, ids: Iterable[str]) -> str:
+        """Download these files into the archive. Return why it ended early, or an empty string.
 
-        A file that cannot be had is written down as missing. Raises as ``complete`` does.
+        A file that cannot be downloaded is recorded as missing. Raises as ``update`` does.
         """
         client = self._clients[provider]
-        files = iter(ids)
-        waiting: deque[_File] = deque()
+        remaining = iter(ids)
+        running: deque[_FileDownload] = deque()
         failures = 0
         try:
             while True:
-                while len(waiting) < AT_ONCE and (id := next(files, None)) is not None:
-                    if "files" in client.account.provider.without or not in_url(client.account, id):
-                        self._miss(provider, id, "its provider has no such file to ask for", final=True)
-                    else:
-                        waiting.append(_File(client, id, self._snapshot.folder, self._snapshot.size_of(provider, id)))
-                if not waiting:
+                self._start_downloads(client, remaining, running)
+                if not running:
                     return ""
-                file = waiting[0]
-                error = self._keep(file)
+                error = self._finish(running[0])
+                if _ends_downloads(error):
+                    return str(error)
                 if error is None:
                     failures = 0
-                elif isinstance(error, AuthenticationError) and error.status == 401:
-                    return str(error)
-                elif isinstance(error, (APIConnectionError, RateLimitError)) or (error.status or 0) >= 500:
+                elif _counts_as_failure(error):
                     failures += 1
-                    if failures == IN_A_ROW:
+                    if failures == MAX_FAILURES:
                         return str(error)
-                waiting.popleft().close()
+                running.popleft().close()
         finally:
-            for file in waiting:
+            for file in running:
                 file.close()
 
-    def _keep(self, file: _File) -> APIError | None:
-        """Wait for a file and keep it. Return the error of one that cannot be had, which is written down."""
+    def _start_downloads(self, client: Client, ids: Iterator[str], running: deque[_FileDownload]) -> None:
+        """Start downloads until ``PARALLEL_DOWNLOADS`` run or no id is left."""
+        provider = client.account.name
+        while len(running) < PARALLEL_DOWNLOADS and (id := next(ids, None)) is not None:
+            if "files" in client.account.provider.without or not in_url(client.account, id):
+                self._record_missing(provider, id, "its provider cannot be asked for such a file", final=True)
+            else:
+                size = self._snapshot.size_of(provider, id)
+                running.append(_FileDownload(client, id, self._snapshot.folder, size))
+
+    def _finish(self, file: _FileDownload) -> APIError | None:
+        """Wait for a download and store it. Return its error, which is recorded as the reason why it is missing."""
         provider, id = file.client.account.name, file.id
         kept = [] if file.size is None else self._kept_hash(provider, id)
-        strange = set(kept)  # hashes of contents that are not as large as their provider says
+        rejected = set(kept)  # hashes of contents whose size differs from the declared one
         while True:
             try:
                 if not file.call.wait(self._stop):
                     reason = "the provider has no such file (HTTP 404)"
-                    self._miss(provider, id, reason, final=self._is_unlisted(provider, id))
+                    self._record_missing(provider, id, reason, final=self._is_unlisted(provider, id))
                     return None
             except APIError as error:
-                self._miss(provider, id, str(error).removeprefix(f"{provider}: "), final=error.status == 410)
+                reason = str(error).removeprefix(f"{provider}: ")
+                self._record_missing(provider, id, reason, final=error.status == 410)
                 return error
             except DataError as error:
-                self._miss(provider, id, str(error).removeprefix(f"{provider}: "), final=False)
+                self._record_missing(provider, id, str(error).removeprefix(f"{provider}: "), final=False)
+                return None
+            if file.has_declared_size:
+                self._store(file, has_declared_size=True)
                 return None
             size, sha256 = file.download.size, file.download.sha256
-            if file.size is None or size == file.size or _unpacked_size(file.download) == file.size:
-                self._write(file, whole=True)
-                return None
-            told = f"its provider says that it has {file.size:,} bytes, and gave {size:,}"
-            if sha256 in strange:
-                self._miss(provider, id, f"{told}, which are kept", final=False)
+            reason = f"the provider declares {file.size:,} bytes but returned {size:,}"
+            if sha256 in rejected:
+                self._record_missing(provider, id, f"{reason}, which are kept", final=False)
                 if not kept:
-                    self._write(file, whole=False)
+                    self._store(file, has_declared_size=False)
                 return None
-            if len(strange) > len(kept):
-                self._miss(provider, id, f"{told}, others each time", final=False)
+            if len(rejected) > len(kept):
+                self._record_missing(provider, id, f"{reason}, different ones each time", final=False)
                 return None
-            strange.add(sha256)
-            file.again()
+            rejected.add(sha256)
+            file.start()
 
     def _kept_hash(self, provider: str, id: str) -> list[str]:
-        """The hash of a content that is kept, if it is."""
-        with self._snapshot.doing("read"):
+        """Return the hash of the stored content in a list, which is empty if there is none."""
+        with self._snapshot.translate_errors("read"):
             found: Any = (
                 self._snapshot.db.execute(
                     "SELECT sha256 FROM main.file_contents WHERE provider = ? AND id = ?", (provider, id)
                 ).fetchall()
-                if layout.is_archive(self._snapshot.db)
+                if is_archive(self._snapshot.db)
                 else []
             )
             return [sha256 for (sha256,) in found]
 
     def _is_unlisted(self, provider: str, id: str) -> bool:
-        """Whether the provider lists its files, and not this one: then it will never come."""
-        with self._snapshot.doing("read"):
+        """Whether the provider lists its files but not this one; then it can never be downloaded."""
+        with self._snapshot.translate_errors("read"):
             if any(name == "gathered" for _, name, _ in self._snapshot.db.execute("PRAGMA database_list").fetchall()):
-                return False  # the list is still being read
+                return False  # the list may still be incomplete
             listed: Any = self._snapshot.db.execute(
                 "SELECT synced_at IS NOT NULL AND error IS NULL FROM main.sync_state "
                 'WHERE provider = ? AND "table" = ?',
@@ -270,8 +288,8 @@ class Archive:
             ).get
             return bool(listed) and known is None
 
-    def _write(self, file: _File, *, whole: bool) -> None:
-        """Keep a content. What is read back has to be what came."""
+    def _store(self, file: _FileDownload, *, has_declared_size: bool) -> None:
+        """Store a content, and read it back to check it. Raises apsw.CorruptError if it differs."""
         provider, download = file.client.account.name, file.download
         with self._snapshot.writing() as db:
             damaged = "\"table\" = 'file_contents' AND NOT final"
@@ -280,14 +298,14 @@ class Archive:
                 f"(SELECT 1 FROM main.sync_missing WHERE provider = ?1 AND id = ?2 AND {damaged})",
                 (provider, file.id),
             )
-            if whole:
-                self._forget(db, provider, file.id)
+            if has_declared_size:
+                self._clear_missing(db, provider, file.id)
             db.execute(
                 "INSERT OR IGNORE INTO main.file_contents VALUES (?, ?, ?, ?, ?)",
                 (provider, file.id, download.sha256, download.size, apsw.zeroblob(download.size)),
             )
             if not db.changes():
-                return  # another sync was faster
+                return  # another sync stored it first
             row = db.last_insert_rowid()
             if download.size:
                 with db.blob_open("main", "file_contents", "content", row, True) as blob:
@@ -296,12 +314,12 @@ class Archive:
                             raise apsw.InterruptError("interrupted")
                         blob.write(piece)
                 with db.blob_open("main", "file_contents", "content", row, False) as blob:
-                    if digest(blob) != download.sha256:
+                    if sha256_of(blob) != download.sha256:
                         raise apsw.CorruptError(f"the content of {file.id} is not what was written")
         self._new[provider] = self._new.get(provider, 0) + 1
 
-    def _miss(self, provider: str, id: str, reason: str, *, final: bool) -> None:
-        """Write down why a content is missing, unless another sync has brought it meanwhile."""
+    def _record_missing(self, provider: str, id: str, reason: str, *, final: bool) -> None:
+        """Record why a content is missing, unless another sync has stored it meanwhile."""
         with self._snapshot.writing() as db:
             db.execute(
                 "INSERT OR REPLACE INTO main.sync_missing SELECT ?1, 'file_contents', ?2, ?3, ?4, ?5 "
@@ -310,46 +328,64 @@ class Archive:
                 (provider, id, reason, time.time(), int(final)),
             )
 
-    def _forget(self, db: apsw.Connection, provider: str, id: str) -> None:
+    def _clear_missing(self, db: apsw.Connection, provider: str, id: str) -> None:
         db.execute(
             "DELETE FROM main.sync_missing WHERE provider = ? AND \"table\" = 'file_contents' AND id = ?",
             (provider, id),
         )
 
 
-class _File:
-    """A file that is asked for."""
+class _FileDownload:
+    """One file that is being downloaded. ``size``: The size in bytes that the provider declares; None if unknown."""
 
     def __init__(self, client: Client, id: str, folder: str, size: int | None) -> None:
         self.client = client
         self.id = id
-        self.size = size  # that the provider says, in bytes
-        self.download = Download(folder, client.counts, MOST if size is None else size * 3 // 2 + PIECE)
-        self.again()
+        self.size = size
+        limit = MAX_CONTENT if size is None else size * 3 // 2 + PIECE  # base64 needs four bytes for three
+        self.download = Download(folder, client.counts, limit)
+        self.start()
 
-    def again(self) -> None:
+    @property
+    def has_declared_size(self) -> bool:
+        """Whether the content has the declared size, as it is or once base64 is decoded."""
+        return self.size in (None, self.download.size) or _decoded_size(self.download) == self.size
+
+    def start(self) -> None:
+        """Send the request, for the first time or again."""
         self.call: Call[bool] = self.client.download(f"{FILES.path}/{self.id}/content", self.download, Asker())
 
     def close(self) -> None:
+        """Abandon the request and delete the temporary file."""
         self.call.abandoned.set()
         self.download.close()
 
 
+def _ends_downloads(error: APIError | None) -> bool:
+    """Whether no other download can succeed either, because the key is invalid."""
+    return isinstance(error, AuthenticationError) and error.status == 401
+
+
+def _counts_as_failure(error: APIError) -> bool:
+    """Whether the provider failed, and not this file."""
+    return isinstance(error, (APIConnectionError, RateLimitError)) or (error.status or 0) >= 500
+
+
 def printable(text: str) -> str:
-    """A text of a server's for a terminal."""
+    """Return text from a server with its control characters escaped, safe for a terminal."""
     return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
 
 
-def digest(blob: apsw.Blob) -> str:
-    """The SHA-256 of a content, in hexadecimal digits, read a megabyte at a time."""
+def sha256_of(blob: apsw.Blob) -> str:
+    """Return the SHA-256 of a content in hexadecimal digits; read one PIECE at a time."""
     found = hashlib.sha256()
     while piece := blob.read(PIECE):
         found.update(piece)
     return found.hexdigest()
 
 
-def _unpacked_size(download: Download) -> int | None:
-    """The bytes of a content that came in base64, as result files do; None where it is none."""
+def _decoded_size(download: Download) -> int | None:
+    """Return the size of a base64 content, as result files are, once decoded; None if it is not base64."""
     if download.size > 64 * PIECE:
         return None
     try:

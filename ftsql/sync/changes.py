@@ -1,6 +1,6 @@
-"""What a look changes in a snapshot: the rows that are new, differ or are gone, and ``sync_state``.
+"""The changes that one fetch makes in a snapshot: new, changed and deleted rows, and ``sync_state``.
 
-It runs inside the snapshot's transaction, and writes nothing where another sync has written a newer look.
+They run inside the snapshot's transaction. If another sync has written a newer fetch, nothing is changed.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ import apsw
 
 from ftsql.resources.definitions import CHECKPOINTS, JOBS
 from ftsql.resources.resource import Resource
-from ftsql.sync import tables as layout
+from ftsql.sync.tables import column_names, columns, is_archive
 
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """What was asked of one provider for one table, since ``began``; ``error``: why that failed.
+    """The gathered rows of one provider and one table.
 
-    ``complete``: nothing is left to read, as there is while jobs' events are read for the first time.
+    began: When the first request was sent, in Unix seconds.
+    error: Why the fetch failed.
+    complete: Whether nothing is left to read. While the events of many jobs are read for the first time, it is False.
     """
 
     provider: str
@@ -32,9 +34,11 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a look changed in the file. Where it failed: ``error``, and ``synced_at`` says how old the rows are.
+    """The effect of a fetch on the file, in numbers of rows.
 
-    ``superseded``: another sync wrote a newer look meanwhile, and this one nothing.
+    synced_at: How old the rows are, in Unix seconds; also after a failed fetch.
+    error: Why the fetch failed.
+    superseded: Whether another sync wrote a newer fetch meanwhile; then this fetch changed nothing.
     """
 
     provider: str
@@ -46,33 +50,32 @@ class Change:
     synced_at: int | None = None
     error: str | None = None
     superseded: bool = False
-    gone: int = 0  # rows of an archive that its provider shows no more
+    gone: int = 0  # rows of an archive that the provider no longer shows
     complete: bool = True
 
 
 def apply(db: apsw.Connection, fetch: Fetch) -> Change:
-    """Bring one provider's rows of one table to what the look gathered."""
+    """Change one provider's rows of one table to the gathered ones, and return the change."""
     table, now = fetch.resource.table, time.time()
     known: Any = db.execute(
         'SELECT max(synced_at), max(rows), max(looked_at) FROM main.sync_state WHERE provider = ? AND "table" = ?',
         (fetch.provider, table),
     ).fetchone()
     synced_at, rows, looked_at = known
-    # One of the future was written before somebody set the clock back.
+    # A time in the future was written before the clock was set back.
     if looked_at is not None and fetch.began < looked_at <= now:
         return Change(fetch.provider, table, rows=rows or 0, synced_at=synced_at, superseded=True)
     new = changed = deleted = gone = 0
     if fetch.error is None:
         new, changed = _upsert(db, fetch, int(now))
-        keeps = layout.is_archive(db)
-        if keeps:
-            gone = _note_unseen(db, fetch, int(now))
+        if is_archive(db):
+            gone = _record_gone(db, fetch, int(now))
         elif fetch.resource.parent:
             deleted = _delete_children(db, fetch)
         else:
-            deleted = _delete_unseen(db, fetch)
+            deleted = _delete_gone(db, fetch)
         if fetch.resource.parent:
-            _remember_parents(db, fetch)
+            _record_parents(db, fetch)
         counted = f"SELECT count(*) FROM main.{table} WHERE {_KEYS}"
         rows = db.execute(counted, (fetch.provider,)).get
         looked_at = fetch.began
@@ -95,17 +98,17 @@ def apply(db: apsw.Connection, fetch: Fetch) -> Change:
     )
 
 
-# All keys of a provider, by their index: '0' comes after '/', which is in no provider's name.
+# All keys of a provider, by their index: '0' follows '/', and no provider's name contains '/'.
 _KEYS = "key > ?1 || '/' AND key < ?1 || '0'"
 
 
 def _upsert(db: apsw.Connection, fetch: Fetch, now: int) -> tuple[int, int]:
-    """Write the rows that are new or differ; gives how many of each."""
-    table, names = fetch.resource.table, layout.names(fetch.resource)
-    others = [column.name for column in layout.columns(fetch.resource) if column.name != "key"]
+    """Write the rows that are new or changed, and return the number of each."""
+    table, names = fetch.resource.table, column_names(fetch.resource)
+    others = [column.name for column in columns(fetch.resource) if column.name != "key"]
     new = db.execute(
-        f"SELECT count(*) FROM gathered.{table} AS look WHERE provider = ? "
-        f"AND NOT EXISTS (SELECT 1 FROM main.{table} AS old WHERE old.key = look.key)",
+        f"SELECT count(*) FROM gathered.{table} AS fetched WHERE provider = ? "
+        f"AND NOT EXISTS (SELECT 1 FROM main.{table} AS old WHERE old.key = fetched.key)",
         (fetch.provider,),
     ).get
     before = db.total_changes()
@@ -119,23 +122,26 @@ def _upsert(db: apsw.Connection, fetch: Fetch, now: int) -> tuple[int, int]:
     return new, db.total_changes() - before - new
 
 
-def _delete_unseen(db: apsw.Connection, fetch: Fetch) -> int:
-    """Delete the provider's rows that the look did not show; gives how many."""
+def _delete_gone(db: apsw.Connection, fetch: Fetch) -> int:
+    """Delete the provider's rows that were not gathered, and return their number."""
     table, before = fetch.resource.table, db.total_changes()
     shown = f"SELECT key FROM gathered.{table}"
     db.execute(f"DELETE FROM main.{table} WHERE {_KEYS} AND key NOT IN ({shown})", (fetch.provider,))
     return db.total_changes() - before
 
 
-def _note_unseen(db: apsw.Connection, fetch: Fetch, now: int) -> int:
-    """Note which rows of an archive the look did not show, of parents that it asked about; gives how many there are."""
+def _record_gone(db: apsw.Connection, fetch: Fetch, now: int) -> int:
+    """Record the rows of an archive that were not gathered, and return how many rows are gone in total.
+
+    In a table with parents, only rows of the parents that were read can be gone.
+    """
     table, parent = fetch.resource.table, fetch.resource.parent
     ours = 'main.sync_gone WHERE provider = ?1 AND "table" = ?2'
-    asked = f'AND {parent} IN (SELECT parent FROM gathered.parents WHERE provider = ?1 AND "table" = ?2)'
+    read = f'AND {parent} IN (SELECT parent FROM gathered.parents WHERE provider = ?1 AND "table" = ?2)'
     db.execute(f"DELETE FROM {ours} AND key IN (SELECT key FROM gathered.{table})", (fetch.provider, table))
     db.execute(
         f"INSERT OR IGNORE INTO main.sync_gone SELECT ?1, ?2, key, ?3 FROM main.{table} "
-        f"WHERE {_KEYS} AND key NOT IN (SELECT key FROM gathered.{table}) {asked if parent else ''}",
+        f"WHERE {_KEYS} AND key NOT IN (SELECT key FROM gathered.{table}) {read if parent else ''}",
         (fetch.provider, table, now),
     )
     count: int = db.execute(f"SELECT count(*) FROM {ours}", (fetch.provider, table)).get
@@ -143,17 +149,17 @@ def _note_unseen(db: apsw.Connection, fetch: Fetch, now: int) -> int:
 
 
 def _delete_children(db: apsw.Connection, fetch: Fetch) -> int:
-    """Delete what the parents that were asked about no longer show, and what belongs to parents that are gone."""
+    """Delete rows that the parents read no longer show, and rows of parents that are gone; return their number."""
     table, parent, before = fetch.resource.table, fetch.resource.parent, db.total_changes()
     known = 'main._sync_children WHERE "table" = ?1 AND provider = ?2'
-    asked = 'gathered.parents WHERE "table" = ?1 AND provider = ?2'
+    read = 'gathered.parents WHERE "table" = ?1 AND provider = ?2'
     if parent == "fine_tuning_job_id":
         gone = f"provider || '/' || parent NOT IN (SELECT key FROM main.{JOBS.table})"
     else:
         gone = f"parent NOT IN (SELECT {parent} FROM main.{CHECKPOINTS.table} WHERE provider = ?2)"
     db.execute(
         f"DELETE FROM main.{table} WHERE provider = ?2 AND ({parent} IN (SELECT parent FROM {known} AND {gone}) "
-        f"OR ({parent} IN (SELECT parent FROM {asked}) AND key NOT IN (SELECT key FROM gathered.{table})))",
+        f"OR ({parent} IN (SELECT parent FROM {read}) AND key NOT IN (SELECT key FROM gathered.{table})))",
         (table, fetch.provider),
     )
     deleted = db.total_changes() - before
@@ -161,8 +167,8 @@ def _delete_children(db: apsw.Connection, fetch: Fetch) -> int:
     return deleted
 
 
-def _remember_parents(db: apsw.Connection, fetch: Fetch) -> None:
-    """Remember which parents were asked about, and when."""
+def _record_parents(db: apsw.Connection, fetch: Fetch) -> None:
+    """Record which parents were read, and when."""
     db.execute(
         'INSERT INTO main._sync_children SELECT * FROM gathered.parents WHERE "table" = ?1 AND provider = ?2 '
         "ON CONFLICT DO UPDATE SET finished = excluded.finished, read_at = excluded.read_at "

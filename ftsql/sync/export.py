@@ -1,4 +1,4 @@
-"""``ftsql export``: the contents of files out of an archive, as they were, byte for byte; and whether it is whole."""
+"""``ftsql export``: write file contents out of an archive, byte for byte, or check that the archive is complete."""
 
 from __future__ import annotations
 
@@ -20,84 +20,91 @@ import apsw
 from ftsql.api.download import PIECE
 from ftsql.errors import DataError, ProgrammingError
 from ftsql.resources.definitions import FILES, JOBS
-from ftsql.sync import tables as layout
-from ftsql.sync.archive import WANTED, digest, printable
-from ftsql.sync.tables import short
+from ftsql.sync.archive import WANTED_FILES, printable, sha256_of
+from ftsql.sync.tables import is_archive, short_name
 
-Found = tuple[int, str, str, str]  # rowid, provider, id and sha256
-NAME = 150  # bytes of a file's name
-DAMAGED = "its content is damaged"
+Content = tuple[int, str, str, str]  # rowid, provider, id and sha256
+MAX_NAME = 150  # bytes of a file name
+DAMAGED = "its content is damaged"  # stored in the archive and compared there, so it must not change
 Say = Callable[[str], None]
 
 
 def export(words: Sequence[str], say: Say) -> int:
-    """``ftsql export FILE ID [ID …] [-o PATH]``, ``--all -o DIRECTORY`` and ``--check``. Return the exit code.
+    """Run ``ftsql export FILE ID [ID …] [-o PATH]``, ``--all -o DIRECTORY`` or ``--check``. Return the exit code.
 
-    Raises ProgrammingError for what is no archive, has no such content or cannot be written, DataError for a content
-    that is damaged.
+    Raises ProgrammingError if the file is not an archive, has no such content, or the target cannot be written, and
+    DataError if a content is damaged.
     """
-    parser = argparse.ArgumentParser(
-        prog="ftsql export", description="Write the contents of files out of an archive (ftsql sync FILE --contents)."
-    )
-    add = parser.add_argument
-    add("file", metavar="FILE", help="the archive")
-    add("ids", nargs="*", metavar="ID", help="a file's id, or PROVIDER/ID where several providers have it")
-    add("-o", dest="path", metavar="PATH", help="where to write it (stdout); for several files a directory")
-    add("--all", action="store_true", help="all of them, into the directory of -o")
-    add("--force", action="store_true", help="write over files that are there")
-    add("--check", action="store_true", help="write nothing: check all contents, and say what the archive lacks")
-    given = parser.parse_intermixed_args(words)
-    if [bool(given.ids), given.all, given.check].count(True) != 1 or (given.check and given.path):
-        parser.error("say: ftsql export FILE ID -o PATH, ftsql export FILE --all -o DIRECTORY, or FILE --check")
-    several = given.all or len(given.ids) > 1
-    if several and given.path is None:
-        parser.error("several files go into a directory: -o DIRECTORY")
-    with contextlib.closing(_opened(given.file, writes=given.check)) as db:
+    given = _arguments(words)
+    with contextlib.closing(_open_archive(given.file, writes=given.check)) as db:
         if given.check:
             return _check(db, given.file, say)
-        found = [_found(db, given.file, id) for id in given.ids]
-        if given.all:
-            every: Any = db.execute(
-                "SELECT rowid, provider, id, sha256 FROM main.file_contents ORDER BY 2, 3"
-            ).fetchall()
-            found = every
+        chosen = _all(db) if given.all else [_find(db, given.file, id) for id in given.ids]
         if given.path is None:
-            _copy(db, found[0], sys.stdout.buffer)
+            _copy(db, chosen[0], sys.stdout.buffer)
             return 0
         try:
-            if several:
+            if given.all or len(given.ids) > 1:
                 os.makedirs(given.path, exist_ok=True)
             if os.path.isdir(given.path):
-                _into(db, given.path, found, given.file, say, force=given.force)
+                _write_into(db, given.path, chosen, given.file, say, force=given.force)
             else:
-                _write(db, found[0], given.path, given.file, force=given.force)
+                _write(db, chosen[0], given.path, given.file, force=given.force)
                 say(f"{given.path}: {os.path.getsize(given.path):,} bytes")
         except OSError as error:
             raise ProgrammingError(f"cannot write to {given.path}: {error.strerror}") from None
     return 0
 
 
-def _opened(path: str, *, writes: bool) -> apsw.Connection:
-    """The archive. Raises ProgrammingError for what is none."""
+def _arguments(words: Sequence[str]) -> argparse.Namespace:
+    """Parse the arguments of the command; exit with code 2 if they do not fit together."""
+    parser = argparse.ArgumentParser(
+        prog="ftsql export", description="Write the contents of files out of an archive (ftsql sync FILE --contents)."
+    )
+    add = parser.add_argument
+    add("file", metavar="FILE", help="the archive")
+    add("ids", nargs="*", metavar="ID", help="a file's id, or PROVIDER/ID if several providers have that id")
+    add("-o", dest="path", metavar="PATH", help="the file to write (stdout); for several files a directory")
+    add("--all", action="store_true", help="write all files into the directory of -o")
+    add("--force", action="store_true", help="overwrite existing files")
+    add("--check", action="store_true", help="write nothing: check all contents and list what the archive lacks")
+    given = parser.parse_intermixed_args(words)
+    if [bool(given.ids), given.all, given.check].count(True) != 1 or (given.check and given.path):
+        parser.error("use: ftsql export FILE ID -o PATH, ftsql export FILE --all -o DIRECTORY, or FILE --check")
+    if (given.all or len(given.ids) > 1) and given.path is None:
+        parser.error("several files are written into a directory: -o DIRECTORY")
+    return given
+
+
+def _all(db: apsw.Connection) -> list[Content]:
+    found: Any = db.execute("SELECT rowid, provider, id, sha256 FROM main.file_contents ORDER BY 2, 3").fetchall()
+    contents: list[Content] = found
+    return contents
+
+
+def _open_archive(path: str, *, writes: bool) -> apsw.Connection:
+    """Open the archive at ``path``. Raises ProgrammingError if it is not one."""
     if not os.path.isfile(path):
         raise ProgrammingError(f"there is no file {path}")
     uri = "file:" + quote(os.path.abspath(path))
     try:
-        db = _connection(uri, "rw") if writes and os.access(path, os.W_OK) else _connection(uri, "ro")
+        db = _connect(uri, "rw") if writes and os.access(path, os.W_OK) else _connect(uri, "ro")
     except apsw.Error as error:
         if os.path.exists(f"{path}-wal"):
-            raise ProgrammingError(f"{path} cannot be read, for its log {path}-wal cannot ({error})") from None
+            raise ProgrammingError(
+                f"{path} cannot be read, because its log {path}-wal cannot be read ({error})"
+            ) from None
         try:
-            db = _connection(uri, "ro&immutable=1")  # on a medium where no log can be made
+            db = _connect(uri, "ro&immutable=1")  # on a read-only medium, where no log can be created
         except apsw.Error:
             raise ProgrammingError(f"{path} cannot be read: {error}") from None
-    if layout.is_archive(db):
+    if is_archive(db):
         return db
     db.close()
-    raise ProgrammingError(f"{path} has no contents of files: ftsql sync {path} --contents brings them")
+    raise ProgrammingError(f"{path} has no contents of files: ftsql sync {path} --contents downloads them")
 
 
-def _connection(uri: str, mode: str) -> apsw.Connection:
+def _connect(uri: str, mode: str) -> apsw.Connection:
     flags = apsw.SQLITE_OPEN_READWRITE if mode == "rw" else apsw.SQLITE_OPEN_READONLY
     db = apsw.Connection(f"{uri}?mode={mode}", flags=apsw.SQLITE_OPEN_URI | flags)
     try:
@@ -110,21 +117,22 @@ def _connection(uri: str, mode: str) -> apsw.Connection:
     return db
 
 
-def _found(db: apsw.Connection, path: str, id: str) -> Found:
+def _find(db: apsw.Connection, path: str, id: str) -> Content:
+    """Return the content with this id, or PROVIDER/ID. Raises ProgrammingError, which says what to do."""
     listed: Any = db.execute(
         "SELECT rowid, provider, id, sha256 FROM main.file_contents WHERE id = ?1 OR provider || '/' || id = ?1", (id,)
     ).fetchall()
     if len({sha for _, _, _, sha in listed}) > 1:
         keys = " or ".join(f"{provider}/{id}" for _, provider, id, _ in listed)
-        raise ProgrammingError(f"several providers have a file {id}: say {keys}")
+        raise ProgrammingError(f"several providers have a file {id}: use {keys}")
     if listed:
-        found: Found = listed[0]
+        found: Content = listed[0]
         return found
     raise ProgrammingError(f"{path} has no content of {id}{_reason(db, path, id)}")
 
 
 def _reason(db: apsw.Connection, path: str, id: str) -> str:
-    """Why there is no content of ``id``, and what to do."""
+    """Return why there is no content of ``id``, and what to do."""
     names = (id, id.partition("/")[2] or id)
 
     def first(sql: str) -> Any:
@@ -135,9 +143,9 @@ def _reason(db: apsw.Connection, path: str, id: str) -> str:
         return f": {printable(missing[0])}"
     if db.table_exists("main", FILES.table):
         if first(f"SELECT 1 FROM main.{FILES.table} WHERE id IN (?1, ?2)"):
-            return f": it was not downloaded yet. ftsql sync {path} --contents does"
+            return f": it was not downloaded yet. ftsql sync {path} --contents downloads it"
         if named := first(f"SELECT id FROM main.{FILES.table} WHERE filename IN (?1, ?2)"):
-            return f": that is a name. Say the id: {named[0]}"
+            return f": that is a name. Use the id: {named[0]}"
     job = db.table_exists("main", JOBS.table) and first(
         f"SELECT training_file FROM main.{JOBS.table} WHERE id IN (?1, ?2)"
     )
@@ -146,17 +154,19 @@ def _reason(db: apsw.Connection, path: str, id: str) -> str:
     return f'. ftsql --db {path} "SELECT id, filename FROM files" lists the files'
 
 
-def _into(db: apsw.Connection, folder: str, files: Sequence[Found], archive: str, say: Say, *, force: bool) -> None:
-    """Write files into a folder, each under a name of its own."""
+def _write_into(
+    db: apsw.Connection, folder: str, files: Sequence[Content], archive: str, say: Say, *, force: bool
+) -> None:
+    """Write files into a folder, each under a unique name."""
     several = len({provider for _, provider, _, _ in files}) > 1
-    made: set[str] = set()
+    taken: set[str] = set()
     for found in files:
-        name = base = _name(db, found, several=several)
+        name = base = _file_name(db, found, several=several)
         number = 1
-        while name.casefold() in made:
+        while name.casefold() in taken:
             number += 1
             name = f"{number}-{base}"
-        made.add(name.casefold())
+        taken.add(name.casefold())
         _write(db, found, os.path.join(folder, name), archive, force=force)
         if len(files) < 50:
             say(f"{os.path.join(folder, name)}: {os.path.getsize(os.path.join(folder, name)):,} bytes")
@@ -164,31 +174,31 @@ def _into(db: apsw.Connection, folder: str, files: Sequence[Found], archive: str
         say(f"{folder}: {len(files):,} files")
 
 
-def _name(db: apsw.Connection, found: Found, *, several: bool) -> str:
-    """A name for a file in a directory: its id, and the name that it had, as far as a path can have them."""
+def _file_name(db: apsw.Connection, found: Content, *, several: bool) -> str:
+    """Return a name for a file in a directory: its id and its original name, limited to safe characters."""
     _, provider, id, _ = found
     known: Any = None
     if db.table_exists("main", FILES.table):
         known = db.execute(f"SELECT filename FROM main.{FILES.table} WHERE key = ?", (f"{provider}/{id}",)).get
     name = "-".join(str(part) for part in ([provider] if several else []) + [id] + ([known] if known else []))
     name = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name)
-    if len(name.encode()) <= NAME:
+    if len(name.encode()) <= MAX_NAME:
         return name
     ending = os.path.splitext(name)[1][:10]
-    return name.encode()[: NAME - len(ending.encode())].decode(errors="ignore") + ending
+    return name.encode()[: MAX_NAME - len(ending.encode())].decode(errors="ignore") + ending
 
 
-def _write(db: apsw.Connection, found: Found, path: str, archive: str, *, force: bool) -> None:
-    """Write a content to a path. A file takes its name only once it is whole; a pipe or device is written to."""
+def _write(db: apsw.Connection, found: Content, path: str, archive: str, *, force: bool) -> None:
+    """Write a content to a path: a regular file through a temporary one, a pipe or device directly."""
     target = os.path.realpath(path)
     if target in {os.path.realpath(archive) + ending for ending in ("", "-wal", "-shm", "-journal")}:
-        raise ProgrammingError(f"{path} is the archive: name another file")
+        raise ProgrammingError(f"{path} is the archive: choose another file")
     if os.path.exists(target) and not stat.S_ISREG(os.stat(target).st_mode):
         with open(target, "wb") as file:
             _copy(db, found, file)
         return
     if os.path.exists(target) and not force:
-        raise ProgrammingError(f"{path} is there already: name another file, or say --force")
+        raise ProgrammingError(f"{path} exists already: choose another file, or use --force")
     if not os.path.isdir(os.path.dirname(target)) or path.endswith(os.sep):
         raise ProgrammingError(f"there is no directory {os.path.dirname(path)}: make it first")
     descriptor, made = tempfile.mkstemp(dir=os.path.dirname(target), prefix=".ftsql-")
@@ -204,8 +214,8 @@ def _write(db: apsw.Connection, found: Found, path: str, archive: str, *, force:
         raise
 
 
-def _copy(db: apsw.Connection, found: Found, file: BinaryIO) -> None:
-    """Write a content. Raises DataError if it is not what was kept."""
+def _copy(db: apsw.Connection, found: Content, file: BinaryIO) -> None:
+    """Copy a content into ``file``. Raises DataError if its hash differs from the recorded one."""
     row, _, id, sha256 = found
     sums = hashlib.sha256()
     try:
@@ -217,84 +227,94 @@ def _copy(db: apsw.Connection, found: Found, file: BinaryIO) -> None:
         raise DataError(f"the content of {id} cannot be read: {error}") from None
     file.flush()
     if sums.hexdigest() != sha256:
-        raise DataError(f"the content of {id} is damaged: its hash is not the one of what was downloaded")
+        raise DataError(f"the content of {id} is damaged: its hash differs from the one of the download")
 
 
 @dataclass
-class _Checked:
-    """What a check has found."""
+class _CheckResult:
+    """The result of a check."""
 
     contents: int = 0
     bytes: int = 0
     damaged: list[tuple[str, str]] = field(default_factory=list)  # provider and id
     missing: int = 0
-    waiting: int = 0  # contents that were not asked for yet
-    lacking: list[str] = field(default_factory=list)  # tables that were never read to their end
+    waiting: int = 0  # contents that were never requested
+    unread: list[str] = field(default_factory=list)  # tables that were never read to their end
+    sound: bool = True  # whether SQLite finds no error in the database
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the archive is undamaged and lacks nothing."""
+        return self.sound and not (self.damaged or self.missing or self.waiting or self.unread)
 
 
 def _check(db: apsw.Connection, path: str, say: Say) -> int:
-    """Check all contents, and say what is damaged, what is missing and what was not read yet."""
-    checked = _Checked()
-    sound = db.execute("PRAGMA quick_check(1)").get
-    if sound != "ok":
-        say(f"{path} is a damaged database: {printable(str(sound))}")
-    listed: Any = db.execute("SELECT rowid, provider, id, sha256, bytes FROM main.file_contents").fetchall()
-    for row, provider, id, sha256, size in listed:
-        checked.contents += 1
-        checked.bytes += size
-        try:
-            with db.blob_open("main", "file_contents", "content", row, False) as blob:
-                whole = blob.length() == size and digest(blob) == sha256
-        except apsw.Error:
-            whole = False
-        if not whole:
-            checked.damaged.append((provider, id))
-            say(f"{provider}: {printable(id)}: {DAMAGED}")
+    """Check all contents, and report what is damaged, missing or unread. Return the exit code."""
+    result = _CheckResult()
+    quick_check = db.execute("PRAGMA quick_check(1)").get
+    if quick_check != "ok":
+        result.sound = False
+        say(f"{path} is a damaged database: {printable(str(quick_check))}")
+    _check_contents(db, result, say)
     missing: Any = db.execute(
         "SELECT provider, id, reason FROM main.sync_missing WHERE reason <> ? ORDER BY provider, id", (DAMAGED,)
     ).fetchall()
-    checked.missing = len(missing)
+    result.missing = len(missing)
     for provider, id, reason in missing:
         say(f"{provider}: {printable(id)}: {printable(reason)}")
-    _look_at_tables(db, checked, say)
-    if checked.damaged:
-        _ask_again(db, checked.damaged)
-    if checked.damaged or checked.waiting or checked.lacking:
-        say(f"ftsql sync {path} --tables all --contents brings what can be had")
-    print(  # noqa: T201 - a command speaks
-        f"{checked.contents:,} contents of {checked.bytes / 1e6:,.1f} MB, {len(checked.damaged):,} damaged, "
-        f"{checked.missing:,} missing, {checked.waiting:,} not downloaded yet"
+    _check_tables(db, result, say)
+    if result.damaged:
+        _request_again(db, result.damaged)
+    if result.damaged or result.waiting or result.unread:
+        say(f"ftsql sync {path} --tables all --contents downloads what is available")
+    print(  # noqa: T201 - a command prints
+        f"{result.contents:,} contents of {result.bytes / 1e6:,.1f} MB, {len(result.damaged):,} damaged, "
+        f"{result.missing:,} missing, {result.waiting:,} not downloaded yet"
     )
-    return int(sound != "ok" or bool(checked.damaged or missing or checked.waiting or checked.lacking))
+    return 0 if result.is_whole else 1
 
 
-def _look_at_tables(db: apsw.Connection, checked: _Checked, say: Say) -> None:
-    """Look for contents that were never asked for, and for tables that were never read to their end."""
+def _check_contents(db: apsw.Connection, result: _CheckResult, say: Say) -> None:
+    """Compare every content with its recorded size and hash."""
+    listed: Any = db.execute("SELECT rowid, provider, id, sha256, bytes FROM main.file_contents").fetchall()
+    for row, provider, id, sha256, size in listed:
+        result.contents += 1
+        result.bytes += size
+        try:
+            with db.blob_open("main", "file_contents", "content", row, False) as blob:
+                whole = blob.length() == size and sha256_of(blob) == sha256
+        except apsw.Error:
+            whole = False
+        if not whole:
+            result.damaged.append((provider, id))
+            say(f"{provider}: {printable(id)}: {DAMAGED}")
+
+
+def _check_tables(db: apsw.Connection, result: _CheckResult, say: Say) -> None:
+    """Look for contents that were never requested, and for tables that were never read to their end."""
     states: Any = []
     if db.table_exists("main", "sync_state"):
         states = db.execute('SELECT provider, "table", synced_at, error FROM main.sync_state ORDER BY 1').fetchall()
     if not states:
-        checked.lacking.append(JOBS.table)
-        say("no sync into it has come to its end yet")
+        result.unread.append(JOBS.table)
+        say("no sync into it has finished yet")
         return
+    has_files = all(db.table_exists("main", each.table) for each in (JOBS, FILES))
     for provider in dict.fromkeys(provider for provider, *_ in states):
-        lacks = [short(table) for name, table, at, _ in states if name == provider and at is None]
-        if lacks:
-            checked.lacking += lacks
-            say(f"{provider}: not read to the end yet: {', '.join(lacks)}")
-        if all(db.table_exists("main", each.table) for each in (JOBS, FILES)):
-            waiting = len(db.execute(WANTED, (provider, -1.0)).fetchall())
-            checked.waiting += waiting
-            if waiting:
-                say(f"{provider}: {waiting:,} contents were not downloaded yet")
-        failed = [(at, error) for name, _, at, error in states if name == provider and error and at is not None]
-        if failed:
-            day = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(min(at for at, _ in failed)))
-            say(f"{provider}: the last sync failed ({printable(failed[0][1])}): its rows are of {day} or later")
+        tables = [(table, synced_at, error) for name, table, synced_at, error in states if name == provider]
+        if unread := [short_name(table) for table, synced_at, _ in tables if synced_at is None]:
+            result.unread += unread
+            say(f"{provider}: not read to the end yet: {', '.join(unread)}")
+        if has_files and (waiting := len(db.execute(WANTED_FILES, (provider, -1.0)).fetchall())):
+            result.waiting += waiting
+            say(f"{provider}: {waiting:,} contents were not downloaded yet")
+        if failed := [(synced_at, error) for _, synced_at, error in tables if error and synced_at is not None]:
+            oldest = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(min(synced_at for synced_at, _ in failed)))
+            say(f"{provider}: the last sync failed ({printable(failed[0][1])}): its rows are of {oldest} or later")
 
 
-def _ask_again(db: apsw.Connection, damaged: Sequence[tuple[str, str]]) -> None:
-    """Have the next sync download these once more, where the archive can be written."""
+def _request_again(db: apsw.Connection, damaged: Sequence[tuple[str, str]]) -> None:
+    """Let the next sync download these contents again, if the archive can be written."""
     with contextlib.suppress(apsw.Error):
         db.executemany(
             "INSERT OR REPLACE INTO main.sync_missing VALUES (?, 'file_contents', ?, ?, 0, 0)",

@@ -1,6 +1,6 @@
-"""A snapshot: the SQLite file in which plain tables show what the live ones showed at the last good look.
+"""The snapshot: the SQLite file whose plain tables show what the live tables showed at the last successful sync.
 
-Looks are gathered in a temporary file, which locks nothing; then the file changes in one short transaction.
+A round gathers rows in a temporary file, which locks nothing. Then the snapshot changes in one short transaction.
 """
 
 from __future__ import annotations
@@ -20,36 +20,40 @@ from ftsql.resources.definitions import CHECKPOINTS, FILES, JOBS, PERMISSIONS, R
 from ftsql.resources.resource import Resource, SQLiteValue
 from ftsql.store.cache import SKEW, SLACK
 from ftsql.store.schema import APPLICATION_ID
-from ftsql.sync import tables as layout
+from ftsql.sync import tables
 from ftsql.sync.changes import Change, Fetch, apply
 
-READ_AGAIN = 86_400  # seconds after which a checkpoint's permissions are: one request each, and they seldom change
-PATIENCE = 30.0  # seconds for which another writer's lock is waited for
-# Those of a job, as an array; nothing where they are of another form.
+# Seconds after which a checkpoint's permissions are read again: one request for each checkpoint, and they seldom
+# change.
+PERMISSIONS_MAX_AGE = 86_400
+LOCK_TIMEOUT = 30.0  # seconds to wait for a lock of another writer
+# SQL: the result files of a job as an array, which is empty if they have another form.
 RESULT_FILES = "iif(json_valid(job.result_files) AND json_type(job.result_files) = 'array', job.result_files, '[]')"
-Parent = tuple[str, int, int]  # its id, whether it had finished, and when its rows are read
+UNCHANGED = "Its previous content is unchanged"
+Parent = tuple[str, int, int]  # id, whether it had finished, when its rows are read
 
 
 def plain_path(path: str | Path) -> str:
-    """The absolute path of a snapshot's file. Raises ProgrammingError for what cannot be one."""
+    """Return the absolute path of a snapshot file. Raises ProgrammingError if ``path`` cannot be one."""
     text = os.fspath(path)
     if text.startswith("file:") or text in ("", ":memory:"):
-        raise ProgrammingError(f"sync writes into a file: give its path, not {text!r}")
+        raise ProgrammingError(f"sync writes into a file: pass its path, not {text!r}")
     resolved = os.path.realpath(os.path.expanduser(text))
     if os.path.exists(resolved) and not os.path.isfile(resolved):
-        raise ProgrammingError(f"{text} is no file: name another one")
+        raise ProgrammingError(f"{text} is not a file: choose another path")
     if not os.path.isdir(os.path.dirname(resolved)):
         raise ProgrammingError(f"there is no directory {os.path.dirname(resolved)}: make it first")
     return resolved
 
 
 class Snapshot:
-    """The file at ``path`` with the tables of ``resources``; ``stop`` says that nobody wants to wait any longer.
+    """The snapshot file at ``path`` with the tables of ``resources``.
 
-    ``contents``: it has the contents of files too, which makes it an archive: what its provider deletes stays in it.
+    stop: Whether to end the current work; it is called often.
+    contents: Whether the file holds file contents too. That makes it an archive, which keeps what the provider deletes.
 
-    Every method raises OperationalError where the file cannot be used now, ProgrammingError where it is
-    not sync's to write to, and apsw.InterruptError after ``stop``. What was committed before stays.
+    Every method raises OperationalError if the file cannot be used now, ProgrammingError if sync may not write to it,
+    and apsw.InterruptError after ``stop``. What was committed before stays in the file.
     """
 
     def __init__(
@@ -66,70 +70,69 @@ class Snapshot:
         self._stop = stop
         self._db: apsw.Connection | None = None
         self._file: tuple[int, int] | None = None
-        self._schema: int | None = None  # the schema's version that was checked last
-        self._patience = 0.0
+        self._schema: int | None = None  # the version of the schema that was last checked
+        self._lock_deadline = 0.0
 
     @property
     def db(self) -> apsw.Connection:
-        """The file, while it is open. To be used within ``doing``."""
+        """The connection to the open file. Use it inside ``translate_errors``."""
         assert self._db is not None
         return self._db
 
     @property
     def folder(self) -> str:
-        """Where the file is, and has room for what is to go into it."""
+        """The folder of the file. Downloads are stored here first, on the disk that has to hold them."""
         return os.path.dirname(self.path)
 
     def open(self) -> None:
-        """Open the file, which is made where there is none, and begin to look: what was gathered is forgotten."""
-        with self.doing("open"):
+        """Open or create the file and start a round, with nothing gathered."""
+        with self.translate_errors("open"):
             if self._db is not None and self._file != _identity(self.path):
-                self._leave()
+                self._close_file()
             if self._db is None:
                 try:
                     self._open()
                 except BaseException:
-                    self._leave()
+                    self._close_file()
                     raise
             assert self._db is not None
-            # A file of its own, which SQLite keeps where temporary files are and takes away with the name.
-            self._forget()
+            # A separate temporary file, which SQLite deletes when it is detached.
+            self._detach_gathered()
             self._db.execute("ATTACH '' AS gathered")
             for resource in self._resources:
-                self._db.execute(f"CREATE TABLE gathered.{resource.table} ({layout.declared(resource)})")
+                self._db.execute(f"CREATE TABLE gathered.{resource.table} ({tables.column_definitions(resource)})")
             self._db.execute('CREATE TABLE gathered.parents ("table", provider, parent, finished, read_at)')
 
     def gather(self, resource: Resource, rows: Iterable[Sequence[SQLiteValue]]) -> None:
-        """Keep what a look shows. What ``rows`` raises passes, and nothing is kept then."""
-        with self.doing("keep what was asked in a temporary file for"):
+        """Gather ``rows`` of ``resource``. If ``rows`` raises, none of them is kept, and the error passes through."""
+        with self.translate_errors("gather rows in a temporary file for"):
             db = self.db
             table = f"gathered.{resource.table}"
-            holes = ", ".join("?" * len(layout.columns(resource)))
-            db.execute("BEGIN")  # which locks no file until the file is touched
+            placeholders = ", ".join("?" * len(tables.columns(resource)))
+            db.execute("BEGIN")  # it locks the snapshot only when a statement touches it
             try:
-                db.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({holes})", rows)
+                db.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({placeholders})", rows)
             except BaseException:
                 self._roll_back()
                 raise
             db.execute("COMMIT")
 
     def parents(self, resource: Resource, provider: str, most: int) -> tuple[list[str], bool]:
-        """The ids of the parents (jobs, or checkpoints) whose rows of ``resource`` need to be read, and whether these
-        are all.
+        """Return the ids of the parents (jobs or checkpoints) whose rows to read now, and whether no others are left.
 
-        All that may have changed, and the newest ``most`` of those that were never read.
+        These are all parents whose rows of ``resource`` may have changed, and the newest ``most`` of those never read.
         """
-        with self.doing("read"):
+        with self.translate_errors("read"):
             db = self.db
-            wanted = self._checkpoints if resource is PERMISSIONS else self._jobs
-            again, never = wanted(resource, provider)
+            find = self._stale_checkpoints if resource is PERMISSIONS else self._stale_jobs
+            again, never = find(resource, provider)
             values = [(resource.table, provider, *parent) for parent in again + never[:most]]
             db.executemany("INSERT INTO gathered.parents VALUES (?, ?, ?, ?, ?)", values)
         return [parent for _, _, parent, _, _ in values], len(never) <= most
 
     def size_of(self, provider: str, file: str) -> int | None:
-        """How many bytes the provider says that a file has, as far as the files were read."""
-        with self.doing("read"):
+        """Return the size in bytes that the provider declares for a file; None if the files were not read."""
+        with self.translate_errors("read"):
             for schema in ("gathered", "main"):
                 if self.db.table_exists(schema, FILES.table):
                     found: int | None = self.db.execute(
@@ -140,12 +143,12 @@ class Snapshot:
         return None
 
     def check_account(self, provider: str) -> None:
-        """Raise ProgrammingError if the gathered jobs are of another account than those of the archive.
+        """Raise ProgrammingError if the gathered jobs belong to another account than those of the archive.
 
-        It would keep both, and nothing would tell them apart.
+        An archive would keep both and could not tell them apart.
         """
-        with self.doing("read"):
-            if not (layout.is_archive(self.db) and self.db.table_exists("main", JOBS.table)):
+        with self.translate_errors("read"):
+            if not (tables.is_archive(self.db) and self.db.table_exists("main", JOBS.table)):
                 return
             kept, shown, both = self.db.execute(
                 f"SELECT EXISTS (SELECT 1 FROM main.{JOBS.table} WHERE provider = ?1), "
@@ -157,12 +160,12 @@ class Snapshot:
         if kept and shown and not both:
             raise ProgrammingError(
                 f"{self.path} has jobs of another {provider} account, or of a sandbox: none of its jobs is among those "
-                "that the API shows now. Name another file"
+                "that the API shows now. Choose another file"
             )
 
     def result_files(self, provider: str, jobs: Sequence[str]) -> list[str]:
-        """The ids of the result files of gathered jobs of which the file says nothing."""
-        with self.doing("read"):
+        """Return the ids of the gathered jobs' result files that the archive neither holds nor lists as missing."""
+        with self.translate_errors("read"):
             kept = "".join(
                 f"AND NOT EXISTS (SELECT 1 FROM main.{table} AS kept WHERE kept.provider = ?1 AND kept.id = file) "
                 for table in ("file_contents", "sync_missing")
@@ -171,15 +174,15 @@ class Snapshot:
                 "SELECT DISTINCT iif(each.type = 'object', each.value ->> '$.id', each.value) AS file "
                 f"FROM gathered.{JOBS.table} AS job, json_each({RESULT_FILES}) AS each "
                 "WHERE provider = ?1 AND job.id IN (SELECT value FROM json_each(?2)) "
-                f"AND each.type IN ('text', 'object') AND file <> '' {kept if layout.is_archive(self.db) else ''}",
+                f"AND each.type IN ('text', 'object') AND file <> '' {kept if tables.is_archive(self.db) else ''}",
                 (provider, to_json(jobs).decode()),
             ).fetchall()
         return [str(file) for (file,) in found]
 
-    def read_again(self, provider: str) -> None:
-        """Have the results of jobs read again in the next round whose result files are missing for now."""
-        with self.doing("keep what was asked in a temporary file for"):
-            if not layout.is_archive(self.db):
+    def reread_missing_results(self, provider: str) -> None:
+        """Let the next round read the results of jobs whose result files are missing for now."""
+        with self.translate_errors("gather rows in a temporary file for"):
+            if not tables.is_archive(self.db):
                 return
             self.db.execute(
                 'UPDATE gathered.parents SET finished = 0 WHERE provider = ?1 AND "table" = ?2 AND parent IN ('
@@ -190,9 +193,9 @@ class Snapshot:
                 (provider, RESULTS.table),
             )
 
-    def _jobs(self, resource: Resource, provider: str) -> tuple[list[Parent], list[Parent]]:
-        """The gathered jobs whose rows may have changed, and those whose rows were never read, newest first."""
-        known = self._knows_parents() and self.db.table_exists("main", JOBS.table)
+    def _stale_jobs(self, resource: Resource, provider: str) -> tuple[list[Parent], list[Parent]]:
+        """Return the gathered jobs whose rows may have changed, and those whose rows were never read, newest first."""
+        known = self._has_parents() and self.db.table_exists("main", JOBS.table)
         before = (
             '(SELECT finished FROM main._sync_children AS child WHERE child."table" = ?1 '
             "AND child.provider = ?2 AND child.parent = job.id)"
@@ -208,45 +211,47 @@ class Snapshot:
         again = [(id, settled, now) for id, settled, finished in found if finished is not None or not settled]
         return again, [(id, settled, now) for id, settled, finished in found if finished is None and settled]
 
-    def _checkpoints(self, resource: Resource, provider: str) -> tuple[list[Parent], list[Parent]]:
-        """The checkpoints whose permissions were read a day ago, and those whose were never read."""
+    def _stale_checkpoints(self, resource: Resource, provider: str) -> tuple[list[Parent], list[Parent]]:
+        """Return the checkpoints whose permissions were read a day ago or longer, and those never read."""
         kept = f"UNION SELECT {resource.parent} FROM main.{CHECKPOINTS.table} WHERE provider = ?2"
         known = '(SELECT read_at FROM main._sync_children WHERE "table" = ?1 AND provider = ?2 AND parent = name)'
         found: Any = self.db.execute(
-            f"SELECT name, {known if self._knows_parents() else 'NULL'} FROM (SELECT {resource.parent} AS name "
+            f"SELECT name, {known if self._has_parents() else 'NULL'} FROM (SELECT {resource.parent} AS name "
             f"FROM gathered.{CHECKPOINTS.table} WHERE provider = ?2 "
             f"{kept if self.db.table_exists('main', CHECKPOINTS.table) else ''}) WHERE name <> ''",
             (resource.table, provider),
         ).fetchall()
         now = int(time.time())
-        again = [(name, 0, now) for name, at in found if at is not None and not now - READ_AGAIN < at <= now]
+        again = [(name, 0, now) for name, at in found if at is not None and not now - PERMISSIONS_MAX_AGE < at <= now]
         return again, [(name, 0, now) for name, at in found if at is None]
 
-    def _knows_parents(self) -> bool:
-        """Whether the file knows whose rows it has: one that another version made is read anew."""
+    def _has_parents(self) -> bool:
+        """Whether the file knows which parents were read. If another version wrote that table, all are read again."""
         found = self.db.execute("SELECT sql FROM main.sqlite_schema WHERE name = '_sync_children'").get
-        return bool(found == layout.CHILDREN)
+        return bool(found == tables.CHILDREN_SQL)
 
     def write(self, fetches: Sequence[Fetch]) -> list[Change]:
-        """Bring the file to what the looks showed, in one transaction."""
+        """Apply the fetches to the file in one transaction, and return the changes."""
         with self.writing() as db:
             changes = [apply(db, fetch) for fetch in fetches]
-        with self.doing("write to"):
-            self._forget()
+        with self.translate_errors("write to"):
+            self._detach_gathered()
             self._checkpoint()
         return changes
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[apsw.Connection]:
-        """A transaction on the file with all its tables, committed unless something is raised."""
-        with self.doing("write to"):
+        """Run the block in a transaction on the file, with all tables created; roll back if the block raises."""
+        with self.translate_errors("write to"):
             db = self.db
             if self._file != _identity(self.path):
-                raise OperationalError(f"{self.path} was deleted or replaced meanwhile: the next round makes it again")
+                raise OperationalError(
+                    f"{self.path} was deleted or replaced meanwhile: the next round creates it again"
+                )
             db.execute("BEGIN IMMEDIATE")
             try:
                 if db.pragma("schema_version") != self._schema:
-                    layout.make(db, self.path, self._resources, contents=self._contents)
+                    tables.create_schema(db, self.path, self._resources, contents=self._contents)
                 yield db
                 schema = db.pragma("schema_version")
                 db.execute("COMMIT")
@@ -256,63 +261,65 @@ class Snapshot:
             self._schema = schema
 
     def close(self) -> None:
-        """Close the file, which holds everything by itself then, unless somebody reads it just now."""
+        """Close the file. It then needs no log beside it, unless another process is reading it."""
         if self._db is not None:
             with contextlib.suppress(apsw.Error):
                 self._checkpoint()
-            self._leave()
+            self._close_file()
 
     def _open(self) -> None:
         flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
         db = self._db = apsw.Connection(self.path, flags=flags)
         self._file, self._schema = _identity(self.path), None
         db.set_busy_handler(self._wait)
-        db.set_progress_handler(self._stop, 50_000)  # which lets Python hear of a signal, too
-        # The triggers that refuse everybody else; a user's own on these tables would make a round fail.
+        db.set_progress_handler(self._stop, 50_000)  # it also lets Python handle signals
+        # Our triggers refuse other writers, and a user's own triggers on these tables could make a round fail.
         db.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
         db.config(apsw.SQLITE_DBCONFIG_ENABLE_FKEY, 0)
         db.create_scalar_function("is_settled", _is_settled, 3)
         if db.pragma("application_id") == APPLICATION_ID:
-            raise ProgrammingError(f"{self.path} is ftsql's own store: name another file")
-        layout.check(db, self.path, self._resources, contents=self._contents)
-        self._log_ahead(db)
+            raise ProgrammingError(f"{self.path} is ftsql's own store: choose another file")
+        tables.check_schema(db, self.path, self._resources, contents=self._contents)
+        self._enable_wal(db)
         db.execute("PRAGMA main.synchronous = NORMAL")
 
-    def _log_ahead(self, db: apsw.Connection) -> None:
-        """Turn the write-ahead log on, with which readers and we do not block each other."""
+    def _enable_wal(self, db: apsw.Connection) -> None:
+        """Turn on the write-ahead log, with which readers and writers do not block each other."""
         while True:
             try:
                 mode = db.execute("PRAGMA main.journal_mode = WAL").get
-            except apsw.BusyError:  # SQLite asks no busy handler here
+            except apsw.BusyError:  # SQLite calls no busy handler for this statement
                 if not self._wait(0):
                     raise
                 continue
             if mode != "wal":
-                raise OperationalError(f"{self.path}: SQLite can keep no log there. Name a file on a local disk")
+                raise OperationalError(
+                    f"{self.path}: SQLite cannot create a write-ahead log there. Choose a file on a local disk"
+                )
             return
 
-    def _forget(self) -> None:
+    def _detach_gathered(self) -> None:
         db = self.db
         if any(name == "gathered" for _, name, _ in db.execute("PRAGMA database_list").fetchall()):
             db.execute("DETACH gathered")
 
     def _wait(self, _: int) -> bool:
-        """Whether to wait for somebody else's lock a little longer."""
-        if self._stop() or time.monotonic() > self._patience:
+        """Whether to wait longer for a lock of another process."""
+        if self._stop() or time.monotonic() > self._lock_deadline:
             return False
         time.sleep(0.02)
         return True
 
     def _checkpoint(self) -> None:
-        """Bring what was committed into the file itself, as far as readers allow it at once."""
-        self._patience = 0.0
+        """Copy the log into the file itself, as far as readers allow it without waiting."""
+        self._lock_deadline = 0.0
         with contextlib.suppress(apsw.BusyError):
             self.db.execute("PRAGMA main.wal_checkpoint(TRUNCATE)").fetchall()
 
-    def _leave(self) -> None:
-        """Close the file as it is."""
+    def _close_file(self) -> None:
+        """Close the file; without a checkpoint if another file has taken its place."""
         if self._db is not None:
-            # Where another file has taken its place, the log of its name may be the other's by now.
+            # If another file took this file's place, the log of that name may belong to the other file.
             moved = self._file != _identity(self.path)
             self._db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(moved))
             self._db.close(True)
@@ -324,23 +331,23 @@ class Snapshot:
                 self._db.execute("ROLLBACK")
 
     @contextlib.contextmanager
-    def doing(self, what: str) -> Iterator[None]:
-        """Turns SQLite's errors into ours; after one the file is opened anew."""
-        self._patience = time.monotonic() + PATIENCE
+    def translate_errors(self, what: str) -> Iterator[None]:
+        """Raise OperationalError for SQLite's errors; after one the file is closed and will be opened again."""
+        self._lock_deadline = time.monotonic() + LOCK_TIMEOUT
         try:
             yield
         except apsw.InterruptError:
             raise
         except apsw.Error as error:
-            self._leave()
+            self._close_file()
             if self._stop():
                 raise apsw.InterruptError("interrupted") from None
             raise OperationalError(f"cannot {what} {self.path}: {_reason(error)}") from None
 
 
 def synced_at(db: apsw.Connection) -> int | None:
-    """How old the jobs are that a connection's own file shows, in Unix seconds; None where it is no snapshot."""
-    if not layout.is_snapshot(db):
+    """Return when the jobs in the main database were synced, in Unix seconds; None if it is not a snapshot."""
+    if not tables.is_snapshot(db):
         return None
     with contextlib.suppress(apsw.Error):
         return int(db.execute('SELECT min(synced_at) FROM main.sync_state WHERE "table" = ?', (JOBS.table,)).get or 0)
@@ -348,18 +355,18 @@ def synced_at(db: apsw.Connection) -> int | None:
 
 
 def _is_settled(*job: Any) -> int:
-    """Whether a job (status, finished_at, since when its row is the same here) leaves nothing more behind.
+    """Whether a job (status, finished_at, since when its row is unchanged here) will produce no more rows.
 
-    By its own word only where that is long ago: two clocks may differ, and not every API says when a job finished.
+    A finished job counts only after some time: clocks may differ, and not every API says when a job finished.
     """
     status, finished_at, same_since = job
     now = time.time()
-    over = (finished_at or now) + SKEW < now or (same_since or now) + SLACK < now
-    return int(is_finished(status) and over)
+    long_ago = (finished_at or now) + SKEW < now or (same_since or now) + SLACK < now
+    return int(is_finished(status) and long_ago)
 
 
 def _identity(path: str) -> tuple[int, int] | None:
-    """Which file stands at a path. Never opens it: closing it would drop the locks that SQLite holds on it."""
+    """Return device and inode of the file at ``path``. Opening it here would drop SQLite's locks when it is closed."""
     try:
         found = os.stat(path)
     except OSError:
@@ -368,12 +375,13 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 
 def _reason(error: apsw.Error) -> str:
+    """Return the message of ``error`` with what the user can do."""
     if isinstance(error, apsw.BusyError):
-        return f"another program has kept it locked for {PATIENCE:g} s. What it held before stays"
+        return f"another program has kept it locked for {LOCK_TIMEOUT:g} s. {UNCHANGED}"
     if isinstance(error, apsw.FullError):
-        return "the disk is full. What it held before stays"
+        return f"the disk is full. {UNCHANGED}"
     if isinstance(error, (apsw.CantOpenError, apsw.ReadOnlyError)):
-        return f"{error}. The file and its directory must be writable: SQLite keeps a log beside it"
+        return f"{error}. The file and its directory must be writable: SQLite keeps a log beside the file"
     if isinstance(error, apsw.NotADBError):
-        return "it is no SQLite database. Name another file"
-    return f"{error}. What it held before stays"
+        return "it is not a SQLite database. Choose another file"
+    return f"{error}. {UNCHANGED}"

@@ -1,6 +1,7 @@
-"""What stands in a snapshot file: plain tables of the live tables' names and columns, and their views.
+"""The schema of a snapshot file: plain tables with the names and columns of the live tables, and their views.
 
-What sync makes it writes down in ``_sync_schema``; what is not there word for word is somebody else's.
+``_sync_schema`` records every object that sync created. An object that differs from its record is not sync's, and sync
+never changes it.
 """
 
 from __future__ import annotations
@@ -18,14 +19,15 @@ from ftsql.resources.definitions import CHECKPOINTS, EVENTS, FILES, JOBS, MODELS
 from ftsql.resources.fields import Column
 from ftsql.resources.resource import Resource
 
-# What can be synced: the jobs first, then what is read job by job.
-RESOURCES = (JOBS, EVENTS, CHECKPOINTS, PERMISSIONS, FILES, MODELS, RESULTS)
-USUAL = ("jobs", "events", "checkpoints")
-# What the triggers say, of a table that is a live one too, and of another.
-MESSAGE = "this is a snapshot: write to live.{} in ftsql; ftsql sync keeps it up to date"
-OWN = "this is a snapshot: {} is ftsql sync''s own, and only it writes there"
-RECORD = "CREATE TABLE _sync_schema (name TEXT PRIMARY KEY NOT NULL, sql TEXT NOT NULL)"
-STATE = """\
+# The tables that can be synced: the jobs first, then tables that are read job by job.
+SYNCABLE = (JOBS, EVENTS, CHECKPOINTS, PERMISSIONS, FILES, MODELS, RESULTS)
+DEFAULT_TABLES = ("jobs", "events", "checkpoints")
+# Error messages of the triggers: for a table that has a live counterpart, and for sync's own tables.
+LIVE_TABLE_REFUSAL = "this is a snapshot: write to live.{} in ftsql; ftsql sync keeps it up to date"
+OWN_TABLE_REFUSAL = "this is a snapshot: only ftsql sync writes to {}"
+# The comments inside these statements are part of the schema: changing one makes the next sync rebuild the table.
+RECORD_SQL = "CREATE TABLE _sync_schema (name TEXT PRIMARY KEY NOT NULL, sql TEXT NOT NULL)"
+STATE_SQL = """\
 CREATE TABLE sync_state (
   provider TEXT NOT NULL,
   "table" TEXT NOT NULL,
@@ -36,7 +38,7 @@ CREATE TABLE sync_state (
   looked_at REAL, -- synced_at to the fraction, by which two syncs on one file know whose look is newer
   PRIMARY KEY (provider, "table")
 )"""
-CHILDREN = """\
+CHILDREN_SQL = """\
 CREATE TABLE _sync_children (
   "table" TEXT NOT NULL,
   provider TEXT NOT NULL,
@@ -45,7 +47,7 @@ CREATE TABLE _sync_children (
   read_at INTEGER NOT NULL, -- when they were last read
   PRIMARY KEY ("table", provider, parent)
 )"""
-CONTENTS = """\
+CONTENTS_SQL = """\
 CREATE TABLE file_contents (
   provider TEXT NOT NULL,
   id TEXT NOT NULL,
@@ -54,7 +56,7 @@ CREATE TABLE file_contents (
   content BLOB NOT NULL, -- as the API gave it: result files may be in base64
   PRIMARY KEY (provider, id)
 )"""
-MISSING = """\
+MISSING_SQL = """\
 CREATE TABLE sync_missing (
   provider TEXT NOT NULL,
   "table" TEXT NOT NULL,
@@ -64,7 +66,7 @@ CREATE TABLE sync_missing (
   final INTEGER NOT NULL, -- 1: it is not asked for again
   PRIMARY KEY (provider, "table", id)
 )"""
-GONE = """\
+GONE_SQL = """\
 CREATE TABLE sync_gone (
   provider TEXT NOT NULL,
   "table" TEXT NOT NULL,
@@ -72,99 +74,101 @@ CREATE TABLE sync_gone (
   since INTEGER NOT NULL, -- Unix seconds: when that was seen
   PRIMARY KEY (provider, "table", key)
 )"""
-
-
 INDEXED = {"created_at", "status", "id"}
 
 
 def columns(resource: Resource) -> list[Column]:
-    """What a snapshot keeps of a live table: what ``SELECT *`` shows, then the hidden rest."""
+    """Return the columns of a snapshot's table: those that ``SELECT *`` shows, then the hidden ones."""
     shown = [column for column in resource.columns if not column.hidden]
     hidden = [column for column in resource.columns if column.hidden and column.name != "extra_body"]
-    if resource is not JOBS:  # a table-valued function's argument
+    if resource is not JOBS:  # its first one is the argument of the table-valued function
         hidden.remove(resource.extra[0])
     return shown + hidden
 
 
-def names(resource: Resource) -> str:
+def column_names(resource: Resource) -> str:
+    """Return the names of ``columns``, separated by commas."""
     return ", ".join(column.name for column in columns(resource))
 
 
-def declared(resource: Resource) -> str:
-    """The columns as CREATE TABLE takes them: of the live table's types, so that values compare alike."""
+def column_definitions(resource: Resource) -> str:
+    """Return the columns for CREATE TABLE. Their types are the live table's, so that comparisons behave alike."""
     return ",\n  ".join(
         f"{column.name} {column.type}{' PRIMARY KEY NOT NULL' if column.name == 'key' else ''}"
         for column in columns(resource)
     )
 
 
-def make(db: apsw.Connection, path: str, resources: Sequence[Resource], *, contents: bool = False) -> None:
-    """Make what is missing and rebuild what another version of ftsql made otherwise; in a transaction.
+def create_schema(db: apsw.Connection, path: str, resources: Sequence[Resource], *, contents: bool = False) -> None:
+    """Create missing objects, and rebuild objects that another version of ftsql created differently.
 
-    Raises ProgrammingError, before it changes anything, where something else stands at one of the names.
+    The caller has begun a transaction. Raises ProgrammingError, before any change, if another object has one of the
+    names.
     """
-    check(db, path, resources, contents=contents)
-    db.execute(RECORD.replace("TABLE", "TABLE IF NOT EXISTS", 1))
-    for name, sql in _wanted(resources, contents=contents).items():
+    check_schema(db, path, resources, contents=contents)
+    db.execute(RECORD_SQL.replace("TABLE", "TABLE IF NOT EXISTS", 1))
+    for name, sql in _expected_schema(resources, contents=contents).items():
         found = db.execute("SELECT sql FROM main.sqlite_schema WHERE name = ?", (name,)).get
         if found == sql:
             continue
         kind = sql.split()[1]
-        if kind == "VIEW" and not _works(db, sql):
+        if kind == "VIEW" and not _can_be_created(db, sql):
             continue
         if kind == "TABLE":
-            _make_table(db, name, sql, rebuilt=found is not None)
+            _create_table(db, name, sql, rebuilt=found is not None)
         else:
             db.execute(f"DROP {kind} IF EXISTS main.{name}; {sql}")
         db.execute("INSERT OR REPLACE INTO main._sync_schema VALUES (?, ?)", (name, sql))
 
 
-def check(db: apsw.Connection, path: str, resources: Sequence[Resource], *, contents: bool = False) -> None:
-    """Raises ProgrammingError where something that sync did not make stands at one of its names."""
+def check_schema(db: apsw.Connection, path: str, resources: Sequence[Resource], *, contents: bool = False) -> None:
+    """Raise ProgrammingError if an object that sync did not make has one of its names."""
     listed: Any = db.execute("SELECT type, name, sql FROM main.sqlite_schema").fetchall()
     found = {name.lower(): (kind, sql) for kind, name, sql in listed}
     ours: dict[str, str] = {}
-    if found.get("_sync_schema") == ("table", RECORD):
+    if found.get("_sync_schema") == ("table", RECORD_SQL):
         recorded: Any = db.execute("SELECT name, sql FROM main._sync_schema").fetchall()
         ours = dict(recorded)
-    ours["_sync_schema"] = RECORD
-    for name in ("_sync_schema", *_wanted(resources, contents=contents)):
+    ours["_sync_schema"] = RECORD_SQL
+    for name in ("_sync_schema", *_expected_schema(resources, contents=contents)):
         if name in found and found[name][1] != ours.get(name):
             kind, _ = found[name]
             raise ProgrammingError(
-                f"{path} has a {kind} {name} that ftsql sync did not make, or that was changed since: name another "
-                f"file, or take it away (DROP {kind.upper()} {name})"
+                f"{path} has a {kind} {name} that ftsql sync did not make, or that was changed since: choose "
+                f"another file, or remove it (DROP {kind.upper()} {name})"
             )
 
 
 def is_snapshot(db: apsw.Connection) -> bool:
-    """Whether the main database has the jobs' table as sync made it."""
+    """Whether the main database is a snapshot."""
     return db.table_exists("main", "_sync_schema") and db.table_exists("main", "sync_state")
 
 
 def is_archive(db: apsw.Connection) -> bool:
-    """Whether it keeps what its provider deletes."""
+    """Whether the main database is an archive, which keeps rows and file contents that the provider deletes."""
     if not db.table_exists("main", "_sync_schema"):
         return False
     found = db.execute("SELECT 1 FROM main._sync_schema WHERE name = 'file_contents'").get
     return found is not None and db.table_exists("main", "file_contents")
 
 
-def _wanted(resources: Sequence[Resource], *, contents: bool) -> dict[str, str]:
-    """Every object by name, each after what it stands on."""
-    tables = {"_sync_children": CHILDREN, "sync_state": STATE}
+def _expected_schema(resources: Sequence[Resource], *, contents: bool) -> dict[str, str]:
+    """Return the CREATE statement of every object by name, each after the objects that it depends on."""
+    tables = {"_sync_children": CHILDREN_SQL, "sync_state": STATE_SQL}
     if contents:
-        tables |= {"file_contents": CONTENTS, "sync_missing": MISSING, "sync_gone": GONE}
+        tables |= {"file_contents": CONTENTS_SQL, "sync_missing": MISSING_SQL, "sync_gone": GONE_SQL}
     others: dict[str, str] = {}
     for resource in resources:
-        tables[resource.table] = f"CREATE TABLE {resource.table} (\n  {declared(resource)},\n  _synced_at INTEGER\n)"
+        tables[resource.table] = (
+            f"CREATE TABLE {resource.table} (\n  {column_definitions(resource)},\n  _synced_at INTEGER\n)"
+        )
         for column in sorted((INDEXED | {resource.parent}) & {column.name for column in resource.columns}):
             name = f"{resource.table}_by_{column}"
             others[name] = f"CREATE INDEX {name} ON {resource.table} ({column})"
     for table in ("_sync_schema", *tables):
         for verb in ("INSERT", "UPDATE", "DELETE"):
             name = f"{table}_refuses_{verb.lower()}"
-            message = (MESSAGE if table in TABLES else OWN).format(table)
+            message = (LIVE_TABLE_REFUSAL if table in TABLES else OWN_TABLE_REFUSAL).format(table)
             others[name] = f"CREATE TRIGGER {name} BEFORE {verb} ON {table} BEGIN SELECT RAISE(ABORT, '{message}'); END"
     views = read_text("views.sql")
     for sql in re.findall(r"^CREATE VIEW .*?(?=;$)", views, re.MULTILINE | re.DOTALL):
@@ -172,14 +176,14 @@ def _wanted(resources: Sequence[Resource], *, contents: bool) -> dict[str, str]:
     return {**tables, **others}
 
 
-def _make_table(db: apsw.Connection, name: str, sql: str, *, rebuilt: bool) -> None:
-    """Make a table. One that another version made keeps its rows, which the next look brings up to date."""
+def _create_table(db: apsw.Connection, name: str, sql: str, *, rebuilt: bool) -> None:
+    """Create a table. A rebuilt table keeps its rows, which the next round brings up to date."""
     if not rebuilt:
         db.execute(sql)
         return
     listed = "SELECT name FROM pragma_table_info(?, 'main')"
     before = [column for (column,) in db.execute(listed, (name,)).fetchall()]
-    users: Any = db.execute(
+    users_objects: Any = db.execute(
         "SELECT sql FROM main.sqlite_schema WHERE tbl_name = ? AND type IN ('index', 'trigger') AND sql IS NOT NULL "
         "AND name NOT IN (SELECT name FROM main._sync_schema)",
         (name,),
@@ -188,15 +192,15 @@ def _make_table(db: apsw.Connection, name: str, sql: str, *, rebuilt: bool) -> N
     after = [column for (column,) in db.execute(listed, (name,)).fetchall()]
     both = ", ".join(f'"{column}"' for column in after if column in before)
     db.execute(f"INSERT OR IGNORE INTO main.{name} ({both}) SELECT {both} FROM temp.kept; DROP TABLE temp.kept")
-    # Rows of finished jobs are not read again by themselves, and lack what is new.
+    # A round does not read rows of finished jobs again by itself, and those rows lack the new columns.
     db.execute('DELETE FROM main._sync_children WHERE "table" = ?', (name,))
-    for (statement,) in users:
-        with contextlib.suppress(apsw.SQLError):  # on a column that is no more
+    for (statement,) in users_objects:
+        with contextlib.suppress(apsw.SQLError):  # on a column that was removed
             db.execute(statement)
 
 
-def _works(db: apsw.Connection, view: str) -> bool:
-    """Whether all that a view would stand on is in the file, which may have some of the tables only."""
+def _can_be_created(db: apsw.Connection, view: str) -> bool:
+    """Whether the file has all tables that the view reads; it may have only some of the tables."""
     query = re.sub(r"^CREATE VIEW \w+ AS\b", "", view)
     try:
         db.execute(f"SELECT * FROM ({query}) LIMIT 0")
@@ -205,6 +209,6 @@ def _works(db: apsw.Connection, view: str) -> bool:
     return True
 
 
-def short(table: str) -> str:
-    """What people call a table: jobs, events, checkpoints."""
+def short_name(table: str) -> str:
+    """Return the short name of a table: jobs, events, checkpoints, …"""
     return table.removeprefix("fine_tuning_").removeprefix("job_").removeprefix("checkpoint_")

@@ -102,7 +102,7 @@ def test_a_password_of_a_proxy_is_in_no_message_though_a_space_stands_before_its
     [
         ("FTSQL_STORE", "cannot use the store ~nosuchuser/x: there is no such user"),
         ("FTSQL_CONFIG", "cannot read the provider file ~nosuchuser/x"),
-        ("FTSQL_TIMEOUT", "setting timeout: '~nosuchuser/x' is no number"),
+        ("FTSQL_TIMEOUT", "invalid timeout '~nosuchuser/x'"),
     ],
 )
 def test_a_file_of_a_user_that_does_not_exist_is_named(
@@ -121,7 +121,7 @@ def test_a_file_of_a_user_that_does_not_exist_is_named(
 @pytest.mark.parametrize("name", ["timeout", "connect_timeout", "settle_seconds"])
 def test_a_time_that_no_socket_takes_is_refused(name: str, value: str) -> None:
     settings: dict[str, Any] = {name: value}
-    with pytest.raises(ftsql.ConfigError, match=f"setting {name}"):
+    with pytest.raises(ftsql.ConfigError, match=f"invalid {name}"):
         ftsql.connect(**settings)
 
 

@@ -1,4 +1,4 @@
-"""Each extra alone: it is enough for what it is for, and what belongs to another says which one to install."""
+"""Each extra alone supports its feature, and the other features name the extra to install."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.extras import BRINGS, check
 
 
 @pytest.mark.parametrize("extra", ["", *BRINGS])
-def test_an_extra_is_enough_by_itself_and_a_missing_one_is_named(extra: str) -> None:
+def test_each_extra_alone_is_enough_and_a_missing_one_is_named(extra: str) -> None:
     check(extra)
 
 

@@ -1,4 +1,4 @@
-"""``ftsql guide`` and its pages: whatever in them can be run here is run, on the sandbox and on a snapshot of it."""
+"""``ftsql guide`` and its pages: all examples that can run here are run, on the sandbox and on a snapshot of it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ import pytest
 import ftsql
 from ftsql.api.provider import VARIABLE, Provider
 from ftsql.cli.documents import Topic, all_topics
-from ftsql.cli.main import APART, _parser
+from ftsql.cli.main import WITH_OPTIONS, _parser
 from ftsql.sandbox import Sandbox
 from tests.cli.test_shell import run
 from tests.conftest import CANARY
@@ -60,21 +60,21 @@ NOT_RUN = re.compile(r"Not\s+run\s+by\s+us:")
 
 
 def of(*languages: str) -> list[Any]:
-    """The pages with blocks of a language, as test parameters."""
+    """Return the pages with blocks of a language as test parameters."""
     found = [page for page in PAGES.values() if any(block.language in languages for block in blocks(page.text))]
     return [pytest.param(page, id=page.name) for page in found]
 
 
 @pytest.fixture(scope="module")
 def still() -> Iterator[dict[str, str]]:
-    """The address of a sandbox whose jobs stand still, and a key, as variables."""
+    """Return the URL of a sandbox whose jobs do not progress, and a key, as environment variables."""
     with Sandbox(jobs=250, speed=0) as sandbox:
         yield {"OPENAI_BASE_URL": sandbox.base_url("openai"), "OPENAI_API_KEY": CANARY}
 
 
 @pytest.fixture(scope="module")
 def snapshot(still: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file as ``ftsql sync`` makes it of that sandbox."""
+    """Return a snapshot of that sandbox."""
     path = tmp_path_factory.mktemp("guide") / "jobs.db"
     variables = {**os.environ, **still, "FTSQL_STORE": ":memory:"}
     done = run("sync", str(path), "--tables", "jobs", environment=variables)
@@ -109,16 +109,16 @@ def test_a_page_is_printed_as_it_is_and_a_name_may_be_in_capitals() -> None:
     ("words", "code", "message"),
     [
         (["guide", "looker"], 1, f"no guide to 'looker'; there are: {', '.join(PAGES)}"),
-        (["guide", "superset", "metabase"], 2, "say: ftsql guide, or ftsql guide TOPIC"),
+        (["guide", "superset", "metabase"], 2, "use: ftsql guide, or ftsql guide TOPIC"),
     ],
 )
-def test_a_wrong_topic_says_which_there_are(words: list[str], code: int, message: str) -> None:
+def test_an_unknown_topic_lists_all_topics(words: list[str], code: int, message: str) -> None:
     done = run(*words)
     assert (done.returncode, message in done.stderr) == (code, True), done.stderr
 
 
 @pytest.mark.parametrize("page", PAGES.values(), ids=list(PAGES))
-def test_a_page_is_short_says_what_was_not_run_and_stands_in_the_readme(page: Topic) -> None:
+def test_a_page_is_short_names_untested_parts_and_is_linked_in_the_readme(page: Topic) -> None:
     lines = page.text.splitlines()
     assert lines[0] == f"# {page.title}"
     assert len(lines) <= LINES
@@ -154,7 +154,7 @@ def test_a_sh_block_is_shell_and_its_ftsql_takes_these_options(page: Topic) -> N
         for line in block.text.splitlines():
             words = line.split()
             assert words[0] in SHELL, line
-            if words[0] == "ftsql" and words[1] not in APART:
+            if words[0] == "ftsql" and words[1] not in WITH_OPTIONS:
                 bare = re.sub(r'"[^"]*"', "SQL", line).partition(">")[0]
                 _parser().parse_intermixed_args(bare.split()[1:])
 
@@ -213,7 +213,7 @@ def test_python_blocks_run_one_after_the_other(
         import duckdb_extensions
 
         (tmp_path / "home").mkdir()
-        duckdb_extensions.import_extension("sqlite_scanner")  # else INSTALL would ask the network
+        duckdb_extensions.import_extension("sqlite_scanner")  # otherwise INSTALL would use the network
     shutil.copy(snapshot, tmp_path)
     monkeypatch.chdir(tmp_path)
     exec(compile(text, f"{page.name}.md", "exec"), {})
@@ -233,7 +233,7 @@ def test_cells_run_one_after_the_other(page: Topic, tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("page", of("ini", "json", "toml", "cron"))
-def test_other_programs_files_have_their_form(page: Topic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_for_other_programs_are_valid(page: Topic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for block in blocks(page.text):
         match block.language:
             case "json":

@@ -1,4 +1,4 @@
-"""Progress: a line on stderr's terminal for a slow statement, which leaves nothing behind and no row unread."""
+"""The progress line: it appears on the terminal of stderr for a slow statement, and is removed without a trace."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from collections.abc import Callable
 import pytest
 
 from ftsql.api.request_log import Counts
-from ftsql.cli.progress import words
+from ftsql.cli.progress import progress_text
 from ftsql.sandbox import Fault, Sandbox
 from tests.conftest import CANARY, fill
 
@@ -42,7 +42,7 @@ def run(
     rows_too: bool = False,
     interrupt_when: Callable[[bytes], bool] = UNLIMITED,
 ) -> tuple[int, str, str]:
-    """The command with stderr (and stdout, if ``rows_too``) on a terminal: exit code, stdout, what stderr got."""
+    """Run the command with stderr (and stdout if ``rows_too``) on a terminal. Return exit code, stdout and stderr."""
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (50, 100))
     process = subprocess.Popen(
@@ -58,7 +58,7 @@ def run(
     while select.select([master], [], [], 30)[0]:
         try:
             shown += os.read(master, 65536)
-        except OSError:  # how Linux says that the other end is closed
+        except OSError:  # Linux reports a closed other end this way
             break
         if not interrupted and interrupt_when(shown):
             interrupted = True
@@ -73,7 +73,7 @@ def run(
 
 
 def left_on_screen(shown: str) -> str:
-    """What a terminal shows in the end: as much of one as the line's coming and going needs."""
+    """Return what a terminal shows in the end; emulate only what the progress line needs."""
     lines, row, column = [""], 0, 0
     for token in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|[^\x1b]", shown):
         if token == "\n":
@@ -101,7 +101,7 @@ def test_a_slow_listing_shows_pages_rows_and_rate_and_leaves_nothing(sandbox: Sa
     assert " rows/s" in shown
     assert "rate limit" not in shown
     assert left_on_screen(shown) == ""
-    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")  # the cursor is back
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")  # the cursor is visible again
 
 
 def test_rows_on_the_same_terminal_are_never_mixed_with_it(sandbox: Sandbox) -> None:
@@ -113,7 +113,7 @@ def test_rows_on_the_same_terminal_are_never_mixed_with_it(sandbox: Sandbox) -> 
     assert left_on_screen(shown).split() == ["n", "300", "id", *(f"ftjob-{number:05}" for number in range(300))]
 
 
-def test_a_rate_limit_is_named_while_it_is_waited_for(sandbox: Sandbox) -> None:
+def test_a_rate_limit_is_shown_during_the_wait(sandbox: Sandbox) -> None:
     fill(sandbox, 1)
     sandbox.fault(Fault(status=429, headers={"Retry-After": "3"}))
     code, rows, shown = run(sandbox, COUNT)
@@ -122,11 +122,11 @@ def test_a_rate_limit_is_named_while_it_is_waited_for(sandbox: Sandbox) -> None:
     assert left_on_screen(shown) == ""
 
 
-def test_it_is_silent_where_stderr_is_no_terminal_and_for_what_is_quick(sandbox: Sandbox) -> None:
+def test_it_is_silent_without_a_terminal_and_for_quick_statements(sandbox: Sandbox) -> None:
     fill(sandbox, 300)
     assert run(sandbox, COUNT) == (0, "n\n300\n", "")
     slow = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 5000000) SELECT max(i) AS n FROM n"
-    assert run(sandbox, slow) == (0, "n\n5000000\n", "")  # it asks nobody
+    assert run(sandbox, slow) == (0, "n\n5000000\n", "")  # it sends no request
     sandbox.fault(Fault(times=None, latency=0.5))
     code, output, _ = run(sandbox, COUNT, on_terminal=False)
     assert (code, output) == (0, "n\n300\n")
@@ -152,19 +152,19 @@ def test_ctrl_c_ends_it_and_leaves_the_terminal_as_it_was(sandbox: Sandbox) -> N
         ({"create": 2}, "2 create, 1,200 rows, 600 rows/s"),
     ],
 )
-def test_the_line_says_what_was_asked_and_received(counts: Counts | dict[str, int], said: str) -> None:
+def test_the_line_shows_requests_and_rows(counts: Counts | dict[str, int], said: str) -> None:
     if isinstance(counts, dict):
         kinds, counts = counts, Counts(rows=1000, from_store=200)
         counts.kinds.update(kinds)
-    assert words(counts, 2.0) == said
+    assert progress_text(counts, 2.0) == said
 
 
-def test_a_wait_that_is_over_is_no_longer_said() -> None:
+def test_a_finished_wait_is_no_longer_shown() -> None:
     counts = Counts(held={"openai": time.monotonic() - 1, "azure": time.monotonic() + 9.6})
-    assert words(counts, 2.0) == "0 rows, 0 rows/s, waiting for azure's rate limit, 10 s left"
+    assert progress_text(counts, 2.0) == "0 rows, 0 rows/s, waiting for azure's rate limit, 10 s left"
 
 
-def test_it_stands_aside_while_a_person_is_asked(sandbox: Sandbox) -> None:
+def test_it_is_hidden_while_the_user_is_asked(sandbox: Sandbox) -> None:
     sandbox.add_file(id="file-a")
     fill(sandbox, 300)
     sandbox.fault(Fault(times=None, latency=0.6))

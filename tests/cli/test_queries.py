@@ -1,4 +1,4 @@
-"""queries/: each file answers its question, on the sandbox, with the tables that it says it needs."""
+"""queries/: each file answers its question on the sandbox, with the tables that it declares."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_command_lists_and_runs_them() -> None:
     assert done.stderr.startswith("-- How often do jobs succeed")
 
 
-def test_a_query_that_needs_a_table_says_so() -> None:
+def test_a_query_that_needs_a_table_names_it() -> None:
     done = run("--sandbox", "queries", "experiments")
     assert done.returncode == 1
     assert "CREATE TABLE experiments (name TEXT, job_id TEXT)" in done.stderr
@@ -60,21 +60,21 @@ def test_a_query_that_needs_a_table_says_so() -> None:
 OPTIONAL = [query for query in QUERIES if query.optional]
 
 
-def test_what_ends_when_is_the_same_in_each_query_that_says_so() -> None:
-    """A query is a file that stands alone, so that this part of it stands in three."""
+def test_the_end_dates_are_the_same_in_each_query() -> None:
+    """Each query file is self-contained, so three files repeat this part."""
     parts = {query.sql[query.sql.index("WITH ends AS (") : query.sql.index("\n)\nSELECT")] for query in OPTIONAL}
     assert (len(OPTIONAL), len(parts)) == (3, 1)
 
 
 @pytest.mark.parametrize("query", OPTIONAL, ids=lambda query: str(query.name))
-def test_an_optional_table_need_not_be_there_also_read_only(query: Query) -> None:
+def test_an_optional_table_may_be_missing_also_read_only(query: Query) -> None:
     assert query.optional == ["CREATE TABLE shutdown_dates (model TEXT, shutdown_date TEXT)"]
     done = run("--sandbox", "--read-only", "queries", query.name)
     assert (done.returncode, done.stdout.splitlines()[0].split(",")[0]) == (0, "shutdown_date"), done.stderr
 
 
 def _made_again(db: ftsql.Connection, job: str) -> tuple[object, ...]:
-    """What a job was made with, as far as the API shows it."""
+    """Return the settings of a job's create, as far as the API shows them."""
     shown = db.execute(
         "SELECT model, training_file, validation_file, seed, json(method), metadata, "
         "(SELECT group_concat(value ->> '$.wandb.project') FROM json_each(integrations)) "
@@ -143,7 +143,7 @@ def test_odd_values_make_an_insert_too(at: At, fields: dict[str, Any]) -> None:
     assert body.get("suffix", "") == (parts[3] if len(parts) >= 5 else "")
 
 
-def test_the_soonest_comes_first_and_a_date_of_mine_counts_where_the_api_has_none(at: At) -> None:
+def test_the_soonest_end_comes_first_and_a_users_date_fills_a_gap(at: At) -> None:
     found = [
         job(1, model="big-2024-01-01", fine_tuned_model="ft:big-2024-01-01:o::a"),
         job(2, model="small", fine_tuned_model="ft:small:o::b"),

@@ -41,7 +41,7 @@ def test_a_console_block_prints_what_the_readme_shows(tmp_path: Path, block: Blo
         if name := missing(command):
             absent(f"there is no {name}")
         printed = shown(command, tmp_path)
-        assert matches(output, printed), printed  # … stands for what varies
+        assert matches(output, printed), printed  # … matches parts that vary
 
 
 @pytest.mark.parametrize("block", PYTHON, ids=[block.partition("\n")[0] for block in PYTHON])

@@ -1,4 +1,4 @@
-"""The command: rows on stdout, everything else on stderr, exit codes, and never a traceback."""
+"""The command: rows on stdout, all else on stderr, exit codes, and never a traceback."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_first_command_of_the_readme_works_with_no_key() -> None:
     assert done.stderr == ""
 
 
-def test_a_statement_that_asks_nobody_loads_no_client_and_no_models() -> None:
+def test_a_statement_without_requests_loads_no_client_and_no_models() -> None:
     loaded = "print(sorted({'httpx', 'pydantic.fields', 'ftsql.api.transport', 'ftsql.resources.validation'} & set(sys.modules)))"
     code = f"import atexit, sys; atexit.register(lambda: {loaded}); from ftsql.cli.main import main; main()"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")}
@@ -95,7 +95,7 @@ def test_an_insert_prints_the_new_job_on_stderr(sandbox: Sandbox, environment: d
     assert done.stderr.startswith(f"created {job['id']} (provider openai, model {job['model']}, status ")
 
 
-# arguments, exit code, words on stderr
+# arguments, exit code, part of stderr
 MISTAKES = [
     (["SELECT nope FROM fine_tuning_jobs"], 1, "no such column: nope"),
     (["SELEC 1"], 1, "syntax error"),
@@ -117,7 +117,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("arguments", "code", "words"), MISTAKES, ids=[" ".join(case[0])[:60] for case in MISTAKES])
-def test_a_mistake_is_a_message_and_an_exit_code(
+def test_an_error_is_a_message_and_an_exit_code(
     environment: dict[str, str], arguments: list[str], code: int, words: str
 ) -> None:
     done = run(*arguments, environment=environment)
@@ -146,7 +146,7 @@ def test_the_first_error_ends_a_script(sandbox: Sandbox, environment: dict[str, 
     assert done.stdout == "1\n1\n"
 
 
-def test_db_opens_the_users_file_and_says_when_its_table_stands_first(
+def test_db_opens_the_users_file_and_reports_a_table_that_hides_ours(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     path = str(tmp_path / "own.db")
@@ -187,7 +187,7 @@ def test_open_keeps_the_tables(sandbox: Sandbox, environment: dict[str, str], tm
     assert done.stdout == "n\n2\n"
 
 
-def test_a_reader_that_stops_early_is_no_error(environment: dict[str, str]) -> None:
+def test_a_reader_of_the_pipe_may_stop_early(environment: dict[str, str]) -> None:
     sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 200000) SELECT i FROM n"
     command = f'{sys.executable} -m ftsql "{sql}" | head -1'
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=environment, timeout=60)
@@ -212,7 +212,7 @@ def test_ctrl_c_ends_a_command_with_130(sandbox: Sandbox, environment: dict[str,
 
 
 def typed(lines: str, environment: dict[str, str], *options: str, columns: int = 200) -> str:
-    """What the prompt shows when ``lines`` are typed at it."""
+    """Return the output of the prompt when ``lines`` are typed."""
     master, slave = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "ftsql", *options],
@@ -240,7 +240,7 @@ def test_the_prompt_shows_a_box_and_goes_on_after_an_error(sandbox: Sandbox, env
     text = typed(lines, environment, columns=80)
     assert "no such column: nope" in text
     assert "│ ftjob-00000 │ succeeded │" in text
-    assert "training_file = " in text  # one column a line where a row is wider than the screen
+    assert "training_file = " in text  # one column a line if a row is wider than the screen
 
 
 def test_the_sandbox_serves_other_clients(tmp_path: Path) -> None:
@@ -260,20 +260,20 @@ def test_the_sandbox_serves_other_clients(tmp_path: Path) -> None:
     assert json.loads(done.stdout) == [{"n": 3}]
 
 
-def test_version_and_help_print_and_end_well() -> None:
+def test_version_and_help_print_and_exit_with_0() -> None:
     assert run("--version").stdout.startswith("ftsql ")
     assert "--sandbox" in run("--help").stdout
     assert "--port" in run("sandbox", "--help").stdout
 
 
 @pytest.mark.parametrize("end", [".quit", ".exit", "SELECT nope;", ""])
-def test_what_was_not_sent_is_said_however_it_ends(environment: dict[str, str], end: str) -> None:
+def test_unsent_writes_are_reported_however_it_ends(environment: dict[str, str], end: str) -> None:
     insert = "INSERT INTO fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', 'file-a');"
     done = run(environment=environment, stdin=f"BEGIN;\n{insert}\n{end}\n")
     assert "1 queued write was not sent: there was no COMMIT" in done.stderr
 
 
-def test_a_mistyped_subcommand_is_no_sql(environment: dict[str, str]) -> None:
+def test_a_mistyped_subcommand_is_not_run_as_sql(environment: dict[str, str]) -> None:
     done = run("queires", environment=environment)
     assert (done.returncode, "did you mean ftsql queries?" in done.stderr) == (2, True)
     assert run("Vacuum", environment=environment).returncode == 0

@@ -1,4 +1,4 @@
-"""PEP 249: the module's promises, values, errors, and what a closed or broken connection does."""
+"""PEP 249: the module's attributes, values and errors, and closed or broken connections."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.conftest import CANARY, Connect, fill, gets
 
 @pytest.fixture
 def db(sandbox: Sandbox, connect: Connect) -> Iterator[dbapi.Connection]:
-    """A connection that may write, on the sandbox."""
+    """Return a writable connection to the sandbox."""
     connection = dbapi.connect(read_only=False)
     yield connection
     connection.close()
@@ -35,7 +35,7 @@ def values(db: dbapi.Connection, sql: str, parameters: Any = ()) -> list[Any]:
     return db.cursor().execute(sql, parameters).fetchall()
 
 
-def test_the_module_has_what_pep_249_asks_for(db: dbapi.Connection) -> None:
+def test_the_module_has_the_names_of_pep_249(db: dbapi.Connection) -> None:
     assert (dbapi.apilevel, dbapi.threadsafety, dbapi.paramstyle) == ("2.0", 1, "qmark")
     for name in ("Warning", "Error", "InterfaceError", "DatabaseError", "DataError", "OperationalError",
                  "IntegrityError", "InternalError", "ProgrammingError", "NotSupportedError"):  # fmt: skip
@@ -53,7 +53,7 @@ def test_the_module_has_what_pep_249_asks_for(db: dbapi.Connection) -> None:
 
 
 @pytest.mark.parametrize("where", ["", " WHERE 0", " WHERE id = 'ftjob-nothing'"])
-def test_the_description_is_there_with_and_without_rows(sandbox: Sandbox, db: dbapi.Connection, where: str) -> None:
+def test_the_description_is_set_with_and_without_rows(sandbox: Sandbox, db: dbapi.Connection, where: str) -> None:
     fill(sandbox, 1)
     cursor = db.cursor().execute(f"SELECT id, created_at, error, 1 AS one FROM fine_tuning_jobs{where} -- so")
     assert cursor.description is not None
@@ -84,15 +84,13 @@ def test_rows_come_one_by_one_in_chunks_and_all_at_once(sandbox: Sandbox, db: db
     assert cursor.fetchall() == cursor.fetchmany(5) == list(cursor) == []
 
 
-def test_a_statement_is_one_look_though_its_cursor_has_a_trace(sandbox: Sandbox, db: dbapi.Connection) -> None:
+def test_a_statement_fetches_once_although_its_cursor_has_a_trace(sandbox: Sandbox, db: dbapi.Connection) -> None:
     fill(sandbox, 250)
     values(db, "SELECT count(*) FROM fine_tuning_jobs a JOIN fine_tuning_jobs b USING (id)")
     assert len(gets(sandbox)) == 3
 
 
-def test_a_statement_beside_another_has_a_look_of_its_own_also_behind_a_comment(
-    sandbox: Sandbox, db: dbapi.Connection
-) -> None:
+def test_two_open_statements_fetch_separately_also_after_a_comment(sandbox: Sandbox, db: dbapi.Connection) -> None:
     fill(sandbox, 3)
     other = db.cursor().execute("SELECT id FROM fine_tuning_jobs")
     other.fetchone()
@@ -113,7 +111,7 @@ BOUND = [
 
 
 @pytest.mark.parametrize(("value", "kept"), BOUND, ids=[repr(value) for value, _ in BOUND])
-def test_what_python_has_is_bound_as_sqlite_has_it(db: dbapi.Connection, value: object, kept: object) -> None:
+def test_python_values_are_bound_as_sqlites_types(db: dbapi.Connection, value: object, kept: object) -> None:
     assert values(db, "SELECT ?", (value,)) == values(db, "SELECT :v", {"v": value}) == [(kept,)]
 
 
@@ -155,7 +153,7 @@ def test_a_mistake_is_an_error_of_pep_249s_class_with_its_message(
     assert values(db, "SELECT count(*) FROM own") == [(1,)]
 
 
-def test_blank_text_around_a_statement_is_no_second_one(db: dbapi.Connection) -> None:
+def test_blanks_around_a_statement_are_not_a_second_statement(db: dbapi.Connection) -> None:
     for sql in (
         "; SELECT 1",
         "SELECT 1;",
@@ -207,7 +205,7 @@ def test_an_interrupted_cursor_is_an_operational_error_and_the_connection_goes_o
     assert values(db, "SELECT 1") == [(1,)]
 
 
-def test_what_is_closed_says_so(db: dbapi.Connection) -> None:
+def test_a_closed_cursor_or_connection_is_an_error(db: dbapi.Connection) -> None:
     cursor = db.cursor().execute("SELECT 1")
     cursor.close()
     cursor.close()
@@ -261,7 +259,7 @@ def test_a_store_that_cannot_be_used_is_a_warning_unless_it_was_named(
 ) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "data").write_text("no folder")
-    with pytest.warns(dbapi.Warning, match="the record of writes ends with the connection"):
+    with pytest.warns(dbapi.Warning, match="the journal of writes ends with the connection"):
         db = dbapi.connect()
     assert db.ftsql.store.path == ":memory:"
     db.close()

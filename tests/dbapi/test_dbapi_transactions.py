@@ -1,4 +1,4 @@
-"""Transactions through PEP 249: what begins one, and what a commit that fails leaves."""
+"""Transactions through PEP 249: which statements begin one, and the state after a failed commit."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_a_commit_that_fails_is_rolled_back_and_what_it_created_cancelled(
     assert alive(sandbox) == ["file-a"]
 
 
-def test_an_outcome_that_nobody_knows_passes_unchanged(sandbox: Sandbox, connect: Connect) -> None:
+def test_an_unknown_outcome_passes_unchanged(sandbox: Sandbox, connect: Connect) -> None:
     db = dbapi.connect(read_only=False, settle_seconds=0.2)
     sandbox.fault(Fault(method="POST", path=CREATE, drop=True))
     db.cursor().execute(ONE)
@@ -143,7 +143,7 @@ def test_commit_with_unfinished_cursors_sends_once_and_they_go_on(sandbox: Sandb
     assert again.fetchall() == [(2,)]
 
 
-def test_a_cursor_executed_again_leaves_its_statement_behind(sandbox: Sandbox, db: dbapi.Connection) -> None:
+def test_executing_again_ends_the_previous_statement(sandbox: Sandbox, db: dbapi.Connection) -> None:
     fill(sandbox, 250)
     cursor = db.cursor().execute("SELECT id FROM fine_tuning_jobs")
     cursor.fetchone()

@@ -1,4 +1,4 @@
-"""Writes through PEP 249: what commit sends, what is counted, and what a failure leaves."""
+"""Writes through PEP 249: the requests of a commit, the counts, and the state after a failure."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_counts_and_rowids_are_those_of_the_statement(sandbox: Sandbox, db: dbap
     assert cursor.rowcount == 7
     cursor.executemany("DELETE FROM own WHERE id = ?", [])
     assert cursor.rowcount == 0
-    with pytest.raises(dbapi.ProgrammingError, match="give no rows"):
+    with pytest.raises(dbapi.ProgrammingError, match="return no rows"):
         cursor.executemany("SELECT ?", [(1,)])
     db.rollback()
     assert posts(sandbox) == []
@@ -112,10 +112,10 @@ def test_executemany_is_one_transaction_under_max_writes(sandbox: Sandbox, conne
     db.close()
 
 
-def test_executemany_stands_or_falls_together(sandbox: Sandbox, db: dbapi.Connection) -> None:
+def test_executemany_succeeds_completely_or_not_at_all(sandbox: Sandbox, db: dbapi.Connection) -> None:
     cursor = db.cursor()
     cursor.execute("CREATE TABLE own (id INTEGER PRIMARY KEY)")
-    for _ in range(2):  # inside a transaction, then each as one
+    for _ in range(2):  # in one transaction, then each in its own
         with pytest.raises(dbapi.IntegrityError):
             cursor.executemany("INSERT INTO own VALUES (?)", [(1,), (2,), (2,), (3,)])
         with pytest.raises(dbapi.IntegrityError):
@@ -129,7 +129,7 @@ def test_executemany_stands_or_falls_together(sandbox: Sandbox, db: dbapi.Connec
     assert posts(sandbox) == []
 
 
-def test_what_failed_in_part_is_not_paid_for_by_a_program_that_commits_all_the_same(
+def test_a_partly_failed_transaction_is_not_sent_by_a_program_that_commits_anyway(
     sandbox: Sandbox, db: dbapi.Connection
 ) -> None:
     cursor = db.cursor()
@@ -171,9 +171,7 @@ def test_a_connection_is_read_only_unless_asked(sandbox: Sandbox, connect: Conne
     assert posts(sandbox) == []
 
 
-def test_a_select_that_acts_has_acted_for_every_row_though_nobody_fetches(
-    sandbox: Sandbox, db: dbapi.Connection
-) -> None:
+def test_a_select_with_effects_acts_for_every_row_without_a_fetch(sandbox: Sandbox, db: dbapi.Connection) -> None:
     ids = [sandbox.add_job(status="running")["id"] for _ in range(3)]
     cursor = db.cursor().execute("SELECT id, cancel_job(id) FROM fine_tuning_jobs WHERE status = 'running'")
     assert len(posts(sandbox)) == 3

@@ -30,7 +30,7 @@ IN_SQL = (
     (" > ?", " >= ?"), (" < ?", " <= ?"), ("max(", "min("), (" DESC", ""), (" LIMIT 1", ""), ("DISTINCT ", ""),
 )  # fmt: skip
 SIZE = 100  # a larger number is a size that was chosen, and one more is no bug
-WORDS = {"warn", "tell", "complain", "say", "note", "redacted", "refuse"}  # calls whose arguments are messages
+WORDS = {"warn", "tell", "print_message", "say", "note", "redacted", "refuse"}  # calls whose arguments are messages
 MESSAGES = re.compile(r"Error|Exception|Failure|Warning|Unknown$")
 
 

@@ -117,7 +117,7 @@ def test_the_setting_does_not_make_a_cut_list_whole(at: At) -> None:
 @pytest.mark.parametrize("value", ["x", "", "cursor"])
 def test_the_setting_takes_two_words(value: str) -> None:
     if value:
-        with pytest.raises(ftsql.ConfigError, match="setting paging: .* should be 'after' or 'none'"):
+        with pytest.raises(ftsql.ConfigError, match="invalid paging .* expected 'after' or 'none'"):
             ftsql.connect(paging=value)
 
 

@@ -1,4 +1,4 @@
-"""What a refresh of a dashboard sends: none from a snapshot, much live, nearly nothing live with ``max_age``.
+"""The requests of a dashboard's refresh: none on a snapshot, many live, very few live with ``max_age``.
 
 The guide's page `snapshot` shows the figures; they are counted here, where requests arrive. Each chart has a connection of its own.
 """
@@ -21,7 +21,7 @@ from tests.conftest import fill
 from tests.sync.fixtures import once, read
 
 SIZE = 1000
-ACTIVE = (0, 1, 2, 150, 400)  # the places of running jobs in the list
+ACTIVE = (0, 1, 2, 150, 400)  # the positions of running jobs in the list
 SINCE = 1_790_000_000 - 60 * 400
 
 CHARTS = [
@@ -35,7 +35,7 @@ CHARTS = [
 
 
 def _refreshed(sandbox: Sandbox, ask: Callable[[str], object]) -> int:
-    """The requests of a refresh: every chart asks once."""
+    """Return the number of requests of a refresh, in which every chart runs once."""
     sandbox.requests.clear()
     for sql in CHARTS:
         ask(sql)
@@ -50,7 +50,7 @@ def _live(store: Path, sql: str, **options: Any) -> None:
 
 @functools.cache
 def figures() -> dict[str, tuple[int, int]]:
-    """The requests of the first refresh and of the next, by how the charts are connected."""
+    """Return the requests of the first refresh and of the next one, by the kind of connection."""
     with (
         tempfile.TemporaryDirectory() as name,
         Sandbox(jobs=0, speed=0) as sandbox,
@@ -84,7 +84,7 @@ def test_the_guide_shows_these_figures() -> None:
     assert table() in topic("snapshot").text
 
 
-def test_a_snapshot_costs_nothing_and_max_age_no_more_than_one_look() -> None:
+def test_a_snapshot_sends_nothing_and_max_age_at_most_one_listing() -> None:
     pages = SIZE // 100
     assert figures()["a snapshot"] == (0, 0)
     assert figures()["live, `max_age=60`"][0] <= pages + len(ACTIVE)

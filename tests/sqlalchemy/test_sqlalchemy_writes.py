@@ -1,4 +1,4 @@
-"""SQLAlchemy's Core and ORM through ``ftsql://``, under 1.4 and 2: what they read, and what they send when."""
+"""SQLAlchemy's Core and ORM through ``ftsql://``, with 1.4 and 2: their rows, their requests, and when these are sent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("files")
 
 
 def jobs(engine: Any, metadata: Any = None) -> Any:
-    """The table with its key, as the ORM needs it."""
+    """Return the table with its key, as the ORM needs it."""
     key = sa.Column("key", sa.Text, primary_key=True, nullable=True)
     return sa.Table("fine_tuning_jobs", metadata or sa.MetaData(), key, autoload_with=engine)
 
@@ -92,7 +92,7 @@ def test_a_commit_that_the_api_refuses_fails_and_the_engine_goes_on(engine: Engi
     assert alive(sandbox) == ["file-b"]
 
 
-def test_returning_a_new_job_is_refused_and_a_row_of_ones_own_returns(engine: Engine, own: str) -> None:
+def test_returning_is_refused_for_jobs_and_works_for_own_tables(engine: Engine, own: str) -> None:
     one = engine(own)
     table = jobs(one)
     mine = sa.Table("mine", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True), sa.Column("data", sa.JSON))
@@ -107,7 +107,7 @@ def test_returning_a_new_job_is_refused_and_a_row_of_ones_own_returns(engine: En
             connection.execute(table.insert().values(model="m", training_file="f").returning(table.c.id))
 
 
-def test_the_orm_reads_and_cancels_jobs_but_flushes_no_new_one(engine: Engine, sandbox: Sandbox) -> None:
+def test_the_orm_reads_and_cancels_jobs_but_cannot_insert_them(engine: Engine, sandbox: Sandbox) -> None:
     ids = [sandbox.add_job(status="running")["id"] for _ in range(2)]
     one = engine("ftsql://?read_only=false")
     base = orm.declarative_base()
@@ -176,7 +176,7 @@ def test_isolation_levels_are_serializable_and_autocommit(engine: Engine, sandbo
         connection.execution_options(isolation_level="READ COMMITTED")
 
 
-def test_a_nested_transaction_sends_nothing_by_itself(engine: Engine, sandbox: Sandbox) -> None:
+def test_a_nested_transaction_sends_nothing_at_its_end(engine: Engine, sandbox: Sandbox) -> None:
     one = engine("ftsql://?read_only=false")
     table = jobs(one)
     with one.begin() as connection:

@@ -243,8 +243,10 @@ def test_an_unknown_provider_or_setting_is_named_with_those_that_exist() -> None
         ftsql.connect(providers="opnai")
     with pytest.raises(ftsql.ConfigError, match="unknown setting 'max_request'; known are .*max_requests"):
         ftsql.connect(max_request=5)
-    with pytest.raises(ftsql.ConfigError, match="setting timeout: 'soon' is no number"):
+    with pytest.raises(ftsql.ConfigError, match="invalid timeout 'soon' .*: expected a number"):
         ftsql.connect(timeout="soon")
+    with pytest.raises(ftsql.ConfigError, match="invalid max_writes inf .*: expected an integer"):
+        ftsql.connect(max_writes=float("inf"))
 
 
 def test_register_inside_a_transaction_says_to_do_it_before() -> None:

@@ -441,9 +441,9 @@ def test_what_cannot_be_decided_is_refused_unless_somebody_is_sure(
         asked.append(question)
         return True
 
-    db.ftsql.when_in_doubt(is_sure)
+    db.ftsql.confirm_comparisons(is_sure)
     db.execute(sql)
-    db.ftsql.when_in_doubt(None)
+    db.ftsql.confirm_comparisons(None)
     assert len(asked) == 1
     db.execute("ROLLBACK")
     assert [request for request in sandbox.requests if request.method != "GET"] == []

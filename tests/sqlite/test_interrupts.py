@@ -16,7 +16,7 @@ import apsw
 import pytest
 
 import ftsql
-from ftsql import interrupts as ctrl_c
+from ftsql import interrupts
 from ftsql.sandbox import Fault, Sandbox
 from ftsql.store import database as store
 from ftsql.store.database import Store
@@ -117,9 +117,9 @@ def test_a_ctrl_c_of_which_others_make_another_error_is_one_all_the_same() -> No
         finally:
             raise AttributeError
 
-    with pytest.raises(KeyboardInterrupt), ctrl_c.heard():
+    with pytest.raises(KeyboardInterrupt), interrupts.keep_keyboard_interrupt():
         cleaning_up()
-    with pytest.raises(AttributeError), ctrl_c.heard():
+    with pytest.raises(AttributeError), interrupts.keep_keyboard_interrupt():
         raise AttributeError
 
 

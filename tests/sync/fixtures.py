@@ -1,4 +1,4 @@
-"""What the tests of sync share: a file to sync into, how others read it, the command as a process."""
+"""Fixtures of the tests of sync: a file to sync into, readers of that file, and the command as a process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FACE = "/v1/fine_tuning/jobs"
 
 
 def once(db: ftsql.Connection, path: str | Path, **options: Any) -> Round:
-    """One round, on a file that is opened and closed for it; of the jobs alone, unless ``tables`` says more."""
+    """Run one round on a file that is opened and closed for it; only the jobs unless ``tables`` names more."""
     syncing = Sync(db, path, **{"tables": ["jobs"], **options})
     try:
         return syncing.round()
@@ -29,10 +29,10 @@ def once(db: ftsql.Connection, path: str | Path, **options: Any) -> Round:
 
 
 def read(path: str | Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
-    """What another connection reads.
+    """Return the rows that another connection reads.
 
-    Not one of Python's own sqlite3: beside APSW that is a second SQLite in one process, and closing its file
-    drops the locks of the first. See WHOLE for processes of their own.
+    It is not a connection of Python's own sqlite3: that is a second SQLite library in the process, and when it closes
+    the file, the locks of the first are dropped. See WHOLE for separate processes.
     """
     other = apsw.Connection(str(path))
     try:
@@ -42,7 +42,7 @@ def read(path: str | Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
 
 
 def changed(path: str | Path, sql: str) -> None:
-    """Change a snapshot behind sync's back."""
+    """Change a snapshot without sync."""
     other = apsw.Connection(str(path))
     other.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
     other.execute(sql)
@@ -50,7 +50,7 @@ def changed(path: str | Path, sql: str) -> None:
 
 
 class Service:
-    """``ftsql sync`` as a process of its own, which does not outlive the ``with`` block."""
+    """``ftsql sync`` in its own process, which ends with the ``with`` block."""
 
     def __init__(self, path: str | Path, environment: dict[str, str], *options: str) -> None:
         command = [sys.executable, "-m", "ftsql", "sync", str(path), "--tables", "jobs", *options]
@@ -64,7 +64,7 @@ class Service:
         self.process.communicate()
 
     def line(self, part: str = "") -> str:
-        """The next line on stderr that has ``part``; fails when the process ends without one."""
+        """Return the next line on stderr that contains ``part``; fail if the process ends without one."""
         assert self.process.stderr is not None
         for line in self.process.stderr:
             if part in line:
@@ -72,7 +72,7 @@ class Service:
         raise AssertionError(f"it ended without {part!r}")
 
     def end(self, number: int = signal.SIGTERM) -> tuple[int, str, float]:
-        """Send a signal; gives the exit code, what else stood on stderr, and how many seconds it took."""
+        """Send a signal. Return the exit code, the rest of stderr, and the seconds until the end."""
         began = time.monotonic()
         self.process.send_signal(number)
         _, errors = self.process.communicate(timeout=20)
@@ -81,7 +81,7 @@ class Service:
 
 
 def stamp(sandbox: Sandbox, count: int) -> None:
-    """``count`` running jobs, all of which show the number of the request that asks for them."""
+    """Return ``count`` running jobs that all show the number of the request."""
     for number in range(count):
         sandbox.add_job(id=f"ftjob-{number:05}", created_at=1_790_000_000 - number, status="running")
     asked = 0
@@ -94,12 +94,13 @@ def stamp(sandbox: Sandbox, count: int) -> None:
     sandbox.fault(Fault(times=None, path=FACE + "$", transform=stamped))
 
 
-# One transaction of a reader: gives the number of looks that its rows are of, and those of rows and of sync_state.
+# One transaction of a reader: the number of rounds that its rows come from, its rows, and the rows that sync_state
+# says.
 WHOLE = "SELECT count(DISTINCT seed), count(*), (SELECT max(rows) FROM sync_state) FROM fine_tuning_jobs"
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    """Wait until something is so; fails when it never is."""
+    """Wait until a condition is true; fail if it never is."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it never happened"

@@ -1,4 +1,4 @@
-"""``ftsql sync --contents`` and ``ftsql export``: everything that an account has, in one file that outlives it."""
+"""``ftsql sync --contents`` and ``ftsql export``: all data of an account in one file that outlives it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TABLES = (
     "fine_tuning_jobs", "fine_tuning_job_events", "fine_tuning_job_checkpoints", "fine_tuning_checkpoint_permissions",
     "fine_tuning_results", "files", "models", "file_contents", "sync_missing",
 )  # fmt: skip
-OF_A_RUN = {"_synced_at", "tried_at", "position"}  # columns that say when, and not what
+OF_A_RUN = {"_synced_at", "tried_at", "position"}  # columns with times of the sync, not data
 
 
 @pytest.fixture
@@ -53,12 +53,12 @@ def variables(sandbox: Sandbox, folder: Path) -> dict[str, str]:
 
 
 def archive(db: ftsql.Connection, path: Path, **options: Any) -> Round:
-    """One round with contents, of the jobs alone unless ``tables`` says more."""
+    """Run one round with contents; only the jobs unless ``tables`` names more."""
     return once(db, path, **{"contents": True, **options})
 
 
 def with_files(sandbox: Sandbox, **contents: bytes) -> None:
-    """A finished job whose training file, and if there are more whose result files, have these contents."""
+    """Add a finished job with these contents: its training file first, then its result files."""
     for name, content in contents.items():
         sandbox.add_file(f"file-{name}", filename=f"{name}.jsonl", content=content)
     names = [f"file-{name}" for name in contents]
@@ -74,7 +74,7 @@ def missing(path: Path) -> dict[str, str]:
 
 
 def asked_contents(sandbox: Sandbox) -> Counter[str]:
-    """How often the content of each file was asked for."""
+    """Return how often the content of each file was requested."""
     paths = [request.path.partition("?")[0] for request in sandbox.requests]
     return Counter(path.split("/")[-2] for path in paths if path.endswith("/content"))
 
@@ -140,7 +140,7 @@ def test_an_archive_costs_each_request_once_and_the_next_time_almost_none(large:
     assert done.returncode == 0, done.stderr
     requests = [(request.path, request.query.get("after")) for request in large.requests]
     twice = [request for request, times in Counter(requests).items() if times > 1]
-    assert twice == [("/v1/fine_tuning/jobs", None)]  # the newest page, by which the results find their jobs
+    assert twice == [("/v1/fine_tuning/jobs", None)]  # the newest page, in which the results find their jobs
     (files,) = read(path, "SELECT count(*) FROM files WHERE purpose GLOB 'fine-tune*'")[0]
     assert asked_contents(large).total() == files == len(kept(path)) > 300
     last = Counter(path.rpartition("/")[2] for path, _ in requests)
@@ -161,7 +161,7 @@ def test_an_archive_costs_each_request_once_and_the_next_time_almost_none(large:
     assert done.returncode == 0, done.stderr
     assert asked_contents(large).total() == 0
     again = Counter(request.path.rpartition("/")[2] for request in large.requests)
-    # A page of jobs (the results look at it too), of files, of models, and of what belongs to jobs that are not over.
+    # A page of jobs (the results read it too), of files and of models, and the rows of unfinished jobs.
     assert {name: times for name, times in again.items() if not name.startswith("ftjob-")} == {
         "jobs": 2, "files": 1, "models": 1, "events": active, "checkpoints": active,
     }  # fmt: skip
@@ -169,7 +169,7 @@ def test_an_archive_costs_each_request_once_and_the_next_time_almost_none(large:
 
 
 @pytest.mark.slow
-def test_an_archive_that_is_killed_again_and_again_ends_like_one_that_is_not(large: Sandbox, tmp_path: Path) -> None:
+def test_an_archive_that_is_killed_repeatedly_ends_complete(large: Sandbox, tmp_path: Path) -> None:
     whole, path = tmp_path / "whole.db", tmp_path / "killed.db"
     calm = variables(large, tmp_path)
     assert run("sync", str(whole), "--tables", "all", "--contents", environment=calm).returncode == 0
@@ -187,7 +187,7 @@ def test_an_archive_that_is_killed_again_and_again_ends_like_one_that_is_not(lar
     assert everything(path) == everything(whole)
     for sha256, content in read(path, "SELECT sha256, content FROM file_contents"):
         assert hashlib.sha256(content).hexdigest() == sha256
-    # Only what was under way when it was killed is asked for again.
+    # Only the downloads that were running when it was killed are repeated.
     again = asked_contents(large).total() - len(kept(path))
     assert again <= 4 * KILLS
     assert not list(tmp_path.glob("*-wal"))
@@ -222,7 +222,7 @@ REFUSALS: list[tuple[Fault, str, bool]] = [
 
 
 @pytest.mark.parametrize(("fault", "words", "final"), REFUSALS, ids=[words for _, words, _ in REFUSALS])
-def test_what_is_refused_is_listed_with_its_reason_and_the_rest_is_kept(
+def test_a_refused_file_is_listed_with_its_reason_and_the_others_are_kept(
     sandbox: Sandbox,
     db: ftsql.Connection,
     tmp_path: Path,
@@ -244,7 +244,7 @@ def test_what_is_refused_is_listed_with_its_reason_and_the_rest_is_kept(
     assert list(missing(path)) == ["file-a"]
     assert re.search(words, missing(path)["file-a"])
     assert "2 contents of 0.0 MB (2 new, 1 MISSING)" in str(done)
-    told = list(done.complaints())
+    told = list(done.problems())
     assert re.search(f"openai: no content of file-a: .*{words}", told[0])
     assert told[-1].startswith("the archive is NOT whole")
     sandbox.clear_faults()
@@ -256,7 +256,7 @@ def test_what_is_refused_is_listed_with_its_reason_and_the_rest_is_kept(
     assert list(missing(path)) == (["file-a"] if final else [])
 
 
-def test_a_file_that_was_deleted_is_asked_for_once_and_stays_missing(
+def test_a_deleted_file_is_requested_once_and_stays_missing(
     sandbox: Sandbox, environment: dict[str, str], tmp_path: Path
 ) -> None:
     sandbox.add_job(id="ftjob-1", training_file="file-deleted", validation_file=None, result_files=[])
@@ -270,7 +270,7 @@ def test_a_file_that_was_deleted_is_asked_for_once_and_stays_missing(
         assert asked_contents(sandbox).total() == times
 
 
-def test_a_service_asks_for_what_was_refused_once_a_day(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
+def test_a_service_requests_a_refused_file_once_a_day(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
     with_files(sandbox, a=b"a")
     sandbox.fault(Fault(path="/content", times=None, status=403, body={"error": {"message": "no"}}))
     rounds: list[str] = []
@@ -288,7 +288,7 @@ def test_a_service_asks_for_what_was_refused_once_a_day(sandbox: Sandbox, db: ft
     assert asked_contents(sandbox) == {"file-a": 2}
 
 
-def test_a_download_that_breaks_off_is_begun_again(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
+def test_an_interrupted_download_starts_again(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
     content = os.urandom(300_000)
     with_files(sandbox, a=content)
     sandbox.fault(Fault(path="/content", times=1, truncate=100_000))
@@ -301,7 +301,7 @@ def test_a_download_that_breaks_off_is_begun_again(sandbox: Sandbox, db: ftsql.C
 
 
 @pytest.mark.parametrize("times", [1, None])
-def test_a_content_of_another_size_than_its_file_is_asked_for_again_and_then_kept_and_named(
+def test_a_content_of_the_wrong_size_is_requested_again_then_kept_and_reported(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path, times: int | None
 ) -> None:
     with_files(sandbox, a=b"all of it")
@@ -312,28 +312,26 @@ def test_a_content_of_another_size_than_its_file_is_asked_for_again_and_then_kep
     assert kept(path) == {"file-a": b"half" if times is None else b"all of it"}
     assert asked_contents(sandbox) == {"file-a": 2}
     if times is None:
-        assert missing(path)["file-a"] == "its provider says that it has 9 bytes, and gave 4, which are kept"
+        assert missing(path)["file-a"] == "the provider declares 9 bytes but returned 4, which are kept"
         archive(db, path)
         assert asked_contents(sandbox) == {"file-a": 3}
         sandbox.clear_faults()
-        assert not archive(db, path).failed  # the right one takes its place
+        assert not archive(db, path).failed  # the right content replaces it
         assert kept(path) == {"file-a": b"all of it"}
         assert missing(path) == {}
 
 
-def test_a_content_that_is_another_one_each_time_is_not_kept(
-    sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
-) -> None:
+def test_a_content_that_differs_each_time_is_not_kept(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
     with_files(sandbox, a=b"all of it")
     sandbox.fault(Fault(path="/content", status=200, body=b"half"))
     sandbox.fault(Fault(path="/content", status=200, body=b"third"))
     path = tmp_path / "all.db"
     assert archive(db, path).failed
     assert kept(path) == {}
-    assert missing(path)["file-a"] == "its provider says that it has 9 bytes, and gave 5, others each time"
+    assert missing(path)["file-a"] == "the provider declares 9 bytes but returned 5, different ones each time"
 
 
-def test_base64_of_the_right_size_is_no_other_size(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
+def test_base64_of_the_declared_size_is_accepted(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
     with_files(sandbox, a=b"step,train_loss\n1,2\n")
     packed = base64.b64encode(b"step,train_loss\n1,2\n")
     sandbox.fault(Fault(path="/content", times=None, status=200, body=packed))
@@ -343,7 +341,7 @@ def test_base64_of_the_right_size_is_no_other_size(sandbox: Sandbox, db: ftsql.C
 
 
 @pytest.mark.parametrize("status", [401, 500])
-def test_a_provider_that_is_down_is_not_asked_for_every_file(
+def test_a_provider_that_is_down_gets_no_request_for_every_file(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     monkeypatch.setattr("ftsql.api.retry.RETRY_SECONDS", 0.0)
@@ -359,7 +357,7 @@ def test_a_provider_that_is_down_is_not_asked_for_every_file(
     assert len(kept(path)) == 40
 
 
-def test_ids_that_no_address_can_have_are_missing_without_a_request(
+def test_ids_that_no_url_can_contain_are_missing_without_a_request(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
 ) -> None:
     sandbox.add_job(id="ftjob-1", training_file="s3://bucket/train.jsonl", validation_file="a b", result_files=["../x"])
@@ -369,7 +367,7 @@ def test_ids_that_no_address_can_have_are_missing_without_a_request(
     assert not asked_contents(sandbox)
 
 
-def test_what_the_provider_deletes_stays_in_an_archive(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
+def test_rows_that_the_provider_deletes_stay_in_an_archive(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
     with_files(sandbox, a=b"a")
     sandbox.add_job(id="ftjob-2", training_file="file-a", validation_file=None, result_files=[])
     path = tmp_path / "all.db"
@@ -381,7 +379,7 @@ def test_what_the_provider_deletes_stays_in_an_archive(sandbox: Sandbox, connect
     db.execute("DELETE FROM files")
     gone = read(path, "SELECT count(*) FROM sync_gone")
     assert gone == [(0,)]
-    for contents in (True, False):  # a round without --contents knows that the file is an archive
+    for contents in (True, False):  # a round without --contents treats the file as an archive
         done = once(connect(), path, tables=["all"], contents=contents)
         assert "2 jobs (2 gone at the provider)" in str(done)
         assert everything(path) == before
@@ -425,11 +423,11 @@ def test_ctrl_c_ends_a_long_download_and_what_was_kept_stays(
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=20)
     assert (process.returncode, "Traceback" in errors) == (130, False)
-    assert "interrupted: the same command goes on where it was" in errors
+    assert "interrupted: run the same command again to continue" in errors
     assert kept(path) == {"file-a": b"a"}
 
 
-def test_a_disk_that_is_full_is_said_and_nothing_is_half_there(
+def test_a_full_disk_is_reported_and_no_content_is_incomplete(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
 ) -> None:
     with_files(sandbox, a=os.urandom(2_000_000), b=b"b")
@@ -439,14 +437,14 @@ def test_a_disk_that_is_full_is_said_and_nothing_is_half_there(
     syncing._snapshot.open()
     pages = syncing._snapshot.db.pragma("page_count")
     syncing._snapshot.db.execute(f"PRAGMA main.max_page_count = {pages + 100}")
-    with pytest.raises(OperationalError, match="the disk is full. What it held before stays"):
+    with pytest.raises(OperationalError, match="the disk is full. Its previous content is unchanged"):
         syncing.round()
     syncing.close()
     assert not archive(db, path).failed
     assert set(kept(path)) == {"file-a", "file-b"}
 
 
-def test_a_temporary_file_that_cannot_be_written_is_said(
+def test_a_temporary_file_that_cannot_be_written_is_reported(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_files(sandbox, a=b"a")
@@ -460,7 +458,7 @@ def test_a_temporary_file_that_cannot_be_written_is_said(
 
 
 class Stream(BaseHTTPRequestHandler):
-    """One job with one large training file, which no memory holds."""
+    """A server with one job whose training file is larger than the memory that the command may use."""
 
     protocol_version = "HTTP/1.1"
     size = LARGE * 1024 * 1024
@@ -499,7 +497,7 @@ def test_a_large_file_needs_no_memory(tmp_path: Path) -> None:
     path = tmp_path / "all.db"
 
     def peak(*words: str) -> int:
-        """The most memory that the command took, in megabytes."""
+        """Return the peak memory of the command in megabytes."""
         script = (
             "import resource, sys\nfrom ftsql.cli.main import main\ntry: main(sys.argv[1:])\n"
             "finally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
@@ -543,17 +541,17 @@ def test_export_writes_each_content_as_it_was(archived: Path, tmp_path: Path) ->
     }
 
 
-def test_export_writes_over_nothing_unless_it_is_told(archived: Path, tmp_path: Path) -> None:
+def test_export_overwrites_only_with_force(archived: Path, tmp_path: Path) -> None:
     target = tmp_path / "out"
     target.write_text("mine")
     done = run("export", str(archived), "file-plain", "-o", str(target))
     assert (done.returncode, target.read_text()) == (1, "mine")
-    assert f"{target} is there already: name another file, or say --force" in done.stderr
+    assert f"{target} exists already: choose another file, or use --force" in done.stderr
     assert run("export", str(archived), "file-plain", "-o", str(target), "--force").returncode == 0
     assert target.read_bytes() == ODD["plain"]
 
 
-def test_export_gives_nothing_that_is_damaged(archived: Path, tmp_path: Path) -> None:
+def test_export_refuses_damaged_contents(archived: Path, tmp_path: Path) -> None:
     assert (
         run("export", str(archived), "--check").stdout
         == "8 contents of 0.2 MB, 0 damaged, 0 missing, 0 not downloaded yet\n"
@@ -589,25 +587,29 @@ def test_export_reads_a_file_that_cannot_be_written(archived: Path, tmp_path: Pa
         (
             ["export", "all.db"],
             2,
-            "say: ftsql export FILE ID -o PATH, ftsql export FILE --all -o DIRECTORY, or FILE --check",
+            "use: ftsql export FILE ID -o PATH, ftsql export FILE --all -o DIRECTORY, or FILE --check",
         ),
-        (["export", "all.db", "file-plain", "--check"], 2, "say: ftsql export FILE ID"),
+        (["export", "all.db", "file-plain", "--check"], 2, "use: ftsql export FILE ID"),
         (["export", "all.db", "file-plain", "file-bom"], 2, "-o DIRECTORY"),
         (["export", "none.db", "file-plain"], 1, "there is no file none.db"),
         (["export", "all.db", "file-none"], 1, "all.db has no content of file-none. ftsql --db all.db"),
         (["export", "all.db", "file-plain", "-o", "nowhere/x"], 1, "there is no directory nowhere: make it first"),
-        (["export", "all.db", "file-plain", "-o", "all.db", "--force"], 1, "all.db is the archive: name another file"),
-        (["export", "all.db", "plain.jsonl"], 1, "that is a name. Say the id: file-plain"),
+        (
+            ["export", "all.db", "file-plain", "-o", "all.db", "--force"],
+            1,
+            "all.db is the archive: choose another file",
+        ),
+        (["export", "all.db", "plain.jsonl"], 1, "that is a name. Use the id: file-plain"),
         (["export", "all.db", "ftjob-1"], 1, "that is a job. Its training file is file-plain"),
         (["export", "all.db", "azure/file-none"], 1, "all.db has no content of azure/file-none"),
-        (["export", "all.db", "--all"], 2, "several files go into a directory: -o DIRECTORY"),
+        (["export", "all.db", "--all"], 2, "several files are written into a directory: -o DIRECTORY"),
         (["export", "plain.db", "file-plain"], 1, "has no contents of files: ftsql sync plain.db --contents"),
         (["export", "text.db", "file-plain"], 1, "cannot be read"),
         (["SELECT 1", "--contents"], 2, "belong to: ftsql sync FILE"),
-        (["--sandbox", "export", "all.db", "x"], 2, "say export first: ftsql export"),
+        (["--sandbox", "export", "all.db", "x"], 2, "put export first: ftsql export"),
     ],
 )
-def test_a_mistake_says_what_to_say(
+def test_a_usage_error_says_what_to_use(
     archived: Path, db: ftsql.Connection, tmp_path: Path, words: list[str], code: int, message: str
 ) -> None:
     once(db, tmp_path / "plain.db")
@@ -617,7 +619,7 @@ def test_a_mistake_says_what_to_say(
     assert "Traceback" not in done.stderr
 
 
-def test_export_says_why_a_content_is_missing(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
+def test_export_reports_why_a_content_is_missing(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
     sandbox.add_job(id="ftjob-1", training_file="file-deleted", validation_file=None, result_files=[])
     archive(db, tmp_path / "all.db")
     done = run("export", str(tmp_path / "all.db"), "file-deleted")
@@ -627,14 +629,16 @@ def test_export_says_why_a_content_is_missing(sandbox: Sandbox, db: ftsql.Connec
     assert (done.returncode, done.stdout) == (1, "0 contents of 0.0 MB, 0 damaged, 1 missing, 0 not downloaded yet\n")
 
 
-def test_two_providers_with_one_id_want_to_be_named(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
+def test_an_id_of_two_providers_needs_the_providers_name(
+    sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
+) -> None:
     with_files(sandbox, a=b"a")
     path = tmp_path / "all.db"
     archive(db, path)
     changed(path, "INSERT INTO file_contents SELECT 'other', id, 'x', bytes, content FROM file_contents")
     done = run("export", str(path), "file-a")
     assert done.returncode == 1
-    assert "several providers have a file file-a: say openai/file-a or other/file-a" in done.stderr
+    assert "several providers have a file file-a: use openai/file-a or other/file-a" in done.stderr
     assert run("export", str(path), "openai/file-a").stdout == "a"
 
 
@@ -684,7 +688,7 @@ def test_permissions_are_read_with_their_checkpoints_and_again_a_day_later(
         assert read(path, shown) == []
 
 
-def test_a_provider_that_is_down_is_not_asked_for_contents(
+def test_a_provider_that_is_down_gets_no_requests_for_contents(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ftsql.api.retry.RETRY_SECONDS", 0.0)
@@ -699,7 +703,7 @@ def test_a_provider_that_is_down_is_not_asked_for_contents(
     assert set(kept(path)) == {"file-a"}
 
 
-def test_every_active_provider_has_its_contents_and_one_without_files_says_so(
+def test_each_active_provider_has_its_contents_and_one_without_files_is_reported(
     sandbox: Sandbox, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_files(sandbox, a=b"a")
@@ -773,7 +777,7 @@ def test_a_content_is_compared_once_the_files_can_be_listed(
     assert kept(path) == {"file-a": b"all of it"}
 
 
-def test_a_404_of_a_file_that_is_listed_is_asked_for_again(
+def test_a_listed_file_that_returned_404_is_requested_again(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
 ) -> None:
     with_files(sandbox, a=b"a", results=b"step,train_loss\n1,1\n")
@@ -785,7 +789,7 @@ def test_a_404_of_a_file_that_is_listed_is_asked_for_again(
     assert set(kept(path)) == {"file-a", "file-results"}
 
 
-def test_files_that_fail_do_not_keep_the_others_away(
+def test_failed_files_do_not_stop_the_others(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ftsql.api.retry.RETRY_SECONDS", 0.0)
@@ -798,9 +802,7 @@ def test_files_that_fail_do_not_keep_the_others_away(
     assert set(missing(path)) == {f"file-f{number}" for number in range(3)}
 
 
-def test_two_syncs_do_not_leave_a_content_missing_that_is_there(
-    sandbox: Sandbox, connect: Connect, tmp_path: Path
-) -> None:
+def test_two_syncs_do_not_list_a_stored_content_as_missing(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
     with_files(sandbox, a=b"a")
     path = tmp_path / "all.db"
     sandbox.fault(Fault(path="/content", latency=1.5, status=403, body={"error": {"message": "no"}}))
@@ -829,7 +831,7 @@ def test_two_syncs_do_not_leave_a_content_missing_that_is_there(
     ],
     ids=str,
 )
-def test_result_files_of_other_forms_are_listed_and_end_nothing(
+def test_result_files_of_unknown_forms_are_listed_and_do_not_stop_the_sync(
     at: At, tmp_path: Path, shown: Any, asked: set[str], listed: bool
 ) -> None:
     requests: list[str] = []
@@ -852,13 +854,13 @@ def test_result_files_of_other_forms_are_listed_and_end_nothing(
     if listed:
         assert "in a form that is not known" in missing(path)["ftjob-00000"]
     if listed:
-        shown = []  # what the server sends from now on
+        shown = []  # the server's responses from now on
         db.ftsql.refresh()
         archive(db, path, tables=["jobs", "results"])
         assert missing(path) == {}
 
 
-def test_another_account_is_not_mixed_into_an_archive(
+def test_an_archive_refuses_another_account(
     sandbox: Sandbox, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_files(sandbox, a=b"a")
@@ -874,7 +876,9 @@ def test_another_account_is_not_mixed_into_an_archive(
     assert everything(path) == before
 
 
-def test_a_table_of_mine_of_that_name_makes_no_archive(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
+def test_a_users_table_file_contents_does_not_make_an_archive(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path
+) -> None:
     with_files(sandbox, a=b"a")
     path = tmp_path / "jobs.db"
     changed(path, "CREATE TABLE file_contents (mine)")
@@ -887,17 +891,17 @@ def test_a_table_of_mine_of_that_name_makes_no_archive(sandbox: Sandbox, connect
         archive(connect(), path)
 
 
-def test_what_is_damaged_is_downloaded_again(archived: Path, sandbox: Sandbox, db: ftsql.Connection) -> None:
+def test_damaged_contents_are_downloaded_again(archived: Path, sandbox: Sandbox, db: ftsql.Connection) -> None:
     changed(archived, "UPDATE file_contents SET content = x'00' || substr(content, 2) WHERE id = 'file-plain'")
     assert not archive(db, archived).failed  # not checked yet
     done = run("export", str(archived), "--check")
-    assert (done.returncode, f"ftsql sync {archived} --tables all --contents brings" in done.stderr) == (1, True)
+    assert (done.returncode, f"ftsql sync {archived} --tables all --contents downloads" in done.stderr) == (1, True)
     assert not archive(db, archived).failed
     assert kept(archived)["file-plain"] == ODD["plain"]
     assert run("export", str(archived), "--check").returncode == 0
 
 
-def test_a_check_tells_an_archive_that_was_cut_short(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
+def test_a_check_detects_an_incomplete_archive(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
     with_files(sandbox, a=b"a", b=b"b", c=b"c")
     path = tmp_path / "all.db"
     archive(db, path)
@@ -906,14 +910,14 @@ def test_a_check_tells_an_archive_that_was_cut_short(sandbox: Sandbox, db: ftsql
     assert (done.returncode, "openai: 2 contents were not downloaded yet" in done.stderr) == (1, True)
     assert done.stdout == "1 contents of 0.0 MB, 0 damaged, 0 missing, 2 not downloaded yet\n"
     done = run("export", str(path), "file-a")
-    assert f"it was not downloaded yet. ftsql sync {path} --contents does" in done.stderr
+    assert f"it was not downloaded yet. ftsql sync {path} --contents downloads it" in done.stderr
     archive(db, path)
     changed(path, "UPDATE sync_state SET synced_at = NULL WHERE \"table\" = 'files'")
     done = run("export", str(path), "--check")
     assert (done.returncode, "openai: not read to the end yet: files" in done.stderr) == (1, True)
     changed(path, "DELETE FROM sync_state")
     done = run("export", str(path), "--check")
-    assert (done.returncode, "no sync into it has come to its end yet" in done.stderr) == (1, True)
+    assert (done.returncode, "no sync into it has finished yet" in done.stderr) == (1, True)
 
 
 def test_a_whole_archive_stays_whole_once_the_provider_is_gone(
@@ -973,7 +977,9 @@ def test_export_follows_links_and_writes_into_pipes(archived: Path, tmp_path: Pa
     assert (done.returncode, "is the archive" in done.stderr) == (1, True)
 
 
-def test_base64_with_line_ends_is_no_other_size(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
+def test_base64_with_line_ends_of_the_declared_size_is_accepted(
+    sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
+) -> None:
     content = os.urandom(3000)
     with_files(sandbox, a=content)
     sandbox.fault(Fault(path="/content", times=None, status=200, body=base64.encodebytes(content)))
@@ -1002,7 +1008,9 @@ def test_a_packed_content_is_unpacked_with_all_its_members(at: At, tmp_path: Pat
     assert kept(path) == {"file-a": content[: step * parts]}
 
 
-def test_a_content_far_larger_than_its_file_is_given_up(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
+def test_a_content_far_larger_than_declared_is_abandoned(
+    sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
+) -> None:
     with_files(sandbox, a=b"ten bytes!")
     sandbox.fault(Fault(path="/content", times=None, status=200, body=bytes(3_000_000)))
     path = tmp_path / "all.db"
@@ -1011,7 +1019,7 @@ def test_a_content_far_larger_than_its_file_is_given_up(sandbox: Sandbox, db: ft
     assert kept(path) == {}
 
 
-def test_a_signed_address_is_written_nowhere(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
+def test_a_signed_url_is_never_written(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
     with_files(sandbox, a=b"a")
     signed = "http://127.0.0.1:1/x?sig=SECRETSIGNATURE"
     sandbox.fault(Fault(path="/content", times=None, redirect=signed))
@@ -1019,14 +1027,12 @@ def test_a_signed_address_is_written_nowhere(sandbox: Sandbox, db: ftsql.Connect
     assert done.failed
     assert "It redirects to http://127.0.0.1:1/x, and a key is never sent" in missing(tmp_path / "all.db")["file-a"]
     assert b"SECRETSIGNATURE" not in (tmp_path / "all.db").read_bytes()
-    assert "SECRETSIGNATURE" not in "".join(done.complaints())
+    assert "SECRETSIGNATURE" not in "".join(done.problems())
 
 
-def test_ids_of_a_server_are_shown_so_that_no_terminal_obeys_them(
-    sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
-) -> None:
+def test_ids_from_a_server_are_escaped_for_the_terminal(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
     sandbox.add_job(id="ftjob-1", training_file="file-\x1b[31m\nevil", validation_file=None, result_files=[])
-    (told, _) = archive(db, tmp_path / "all.db").complaints()
+    (told, _) = archive(db, tmp_path / "all.db").problems()
     assert told.startswith("openai: no content of file-\\x1b[31m\\x0aevil: ")
 
 
@@ -1048,6 +1054,6 @@ def test_a_write_to_a_snapshot_is_refused_also_if_no_row_matches(
     )
 
 
-def test_the_command_says_what_it_left_out_and_that_it_goes_on(archived: Path, environment: dict[str, str]) -> None:
+def test_sync_of_an_archive_without_contents_recommends_the_option(archived: Path, environment: dict[str, str]) -> None:
     done = run("sync", str(archived), environment=environment)
-    assert (done.returncode, f"{archived} is an archive: --contents looks at" in done.stderr) == (0, True)
+    assert (done.returncode, f"{archived} is an archive: add --contents" in done.stderr) == (0, True)

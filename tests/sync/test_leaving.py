@@ -1,4 +1,4 @@
-"""A provider that makes no more jobs: a refused create says so, blames no key and points to the guide."""
+"""A provider that creates no more jobs: the error of a create says so, does not blame the key, and names the guide."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import ftsql
-from ftsql.cli.documents import topic
+from ftsql.cli.documents import find_topic
 from ftsql.sandbox import TRAINING_NOT_AVAILABLE, Sandbox
 from tests.answering import Response, api, job
 from tests.conftest import At, fill
@@ -15,7 +15,7 @@ from tests.conftest import At, fill
 CREATE = "INSERT INTO fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', 'file-abc')"
 
 
-def test_a_create_that_is_not_made_any_more_blames_no_key(sandbox: Sandbox, db: ftsql.Connection) -> None:
+def test_an_ended_create_does_not_blame_the_key(sandbox: Sandbox, db: ftsql.Connection) -> None:
     fill(sandbox, 2)
     sandbox.fault(TRAINING_NOT_AVAILABLE)
     with pytest.raises(ftsql.APIError, match="OpenAI is winding down the fine-tuning platform") as caught:
@@ -27,7 +27,7 @@ def test_a_create_that_is_not_made_any_more_blames_no_key(sandbox: Sandbox, db: 
     assert db.execute("SELECT state, open FROM ftsql_writes").fetchall() == [("refused", 0)]
     assert db.execute("SELECT count(*) FROM fine_tuning_jobs").get == 2
     db.execute("SELECT cancel_job('ftjob-00000')").fetchall()
-    assert topic("leaving-openai").title
+    assert find_topic("leaving-openai").title
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_a_create_that_is_not_made_any_more_blames_no_key(sandbox: Sandbox, db: 
     ],
     ids=str,
 )
-def test_other_words_for_it_are_known(at: At, status: int, error: dict[str, Any]) -> None:
+def test_other_wordings_of_the_refusal_are_recognised(at: At, status: int, error: dict[str, Any]) -> None:
     _, db = at(lambda asked: Response({"error": error}, status))
     with pytest.raises(ftsql.APIError, match="see ftsql guide leaving-openai"):
         db.execute(CREATE)
@@ -61,7 +61,7 @@ def test_a_refused_key_is_still_a_refused_key(at: At, message: str) -> None:
         db.execute(CREATE)
 
 
-def test_a_refused_cancel_is_no_end_of_fine_tuning(at: At) -> None:
+def test_a_refused_cancel_does_not_mean_the_end_of_fine_tuning(at: At) -> None:
     refused = Response({"error": {"message": "Fine-tuning is no longer supported"}}, 400)
     running = job(0, status="running", finished_at=None)
     _, db = at(lambda asked: refused if asked.method == "POST" else api([running])(asked))

@@ -1,4 +1,4 @@
-"""A snapshot's file: whose it is, who may write to it, and what of the user's stays as it was."""
+"""A snapshot's file: which tables are sync's, who may write to them, and that the user's own tables stay unchanged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ JOBS = "SELECT count(*) FROM fine_tuning_jobs"
 
 
 MESSAGE = r"this is a snapshot: write to live\.fine_tuning_jobs in ftsql"
-OWN = r"this is a snapshot: \w+ is ftsql sync's own, and only it writes there"
+OWN = r"this is a snapshot: only ftsql sync writes to \w+"
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ OWN = r"this is a snapshot: \w+ is ftsql sync's own, and only it writes there"
         "DELETE FROM _sync_schema",
     ],
 )
-def test_anybody_elses_writes_are_refused_with_the_way_to_write(
+def test_writes_of_other_connections_are_refused_with_advice(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path, sql: str
 ) -> None:
     fill(sandbox, 2)
@@ -70,7 +70,7 @@ def test_the_shell_reads_the_snapshot_and_the_api_by_their_names(
     assert [job["status"] for job in sandbox.jobs()] == ["cancelled", "succeeded", "succeeded"]
 
 
-def test_a_users_own_file_keeps_what_is_in_it(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
+def test_a_users_own_tables_stay_unchanged(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
     fill(sandbox, 3)
     path = tmp_path / "own.db"
     own = sqlite3.connect(path)
@@ -107,7 +107,7 @@ def test_a_users_triggers_indexes_and_keys_on_our_tables_do_not_stop_the_sync(
     assert read(path, "SELECT * FROM notes") == [("openai/ftjob-00000",)]
 
 
-def test_what_was_dropped_is_made_again(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
+def test_a_dropped_object_is_created_again(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
     fill(sandbox, 2)
     path = tmp_path / "jobs.db"
     syncing = Sync(db, path, ["jobs"])
@@ -120,7 +120,7 @@ def test_what_was_dropped_is_made_again(sandbox: Sandbox, db: ftsql.Connection, 
     syncing.close()
 
 
-def test_a_table_of_another_version_is_rebuilt_and_keeps_its_rows_until_the_next_look(
+def test_a_table_of_another_version_is_rebuilt_and_keeps_its_rows_until_the_next_fetch(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
 ) -> None:
     fill(sandbox, 3)
@@ -141,7 +141,7 @@ def test_a_table_of_another_version_is_rebuilt_and_keeps_its_rows_until_the_next
     assert "extinct" not in columns
     assert columns.index("seed") < columns.index("status")
     indexes = read(path, "SELECT count(*) FROM pragma_index_list('fine_tuning_jobs')")
-    assert indexes == [(5,)]  # created_at, status, id, the key's own, the user's
+    assert indexes == [(5,)]  # created_at, status, id, the primary key's index, the user's index
 
 
 def test_the_umask_decides_who_may_read_it(db: ftsql.Connection, tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_reader_stops_neither_a_round_nor_the_next(sandbox: Sandbox, db: ftsql
     assert os.listdir(tmp_path) == ["jobs.db"]
 
 
-def test_another_writer_is_waited_for_and_then_named(
+def test_a_round_waits_for_another_writer_and_then_reports_it(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(sandbox, 2)
@@ -187,7 +187,7 @@ def test_another_writer_is_waited_for_and_then_named(
     timer.start()
     syncing.round()
     timer.join()
-    monkeypatch.setattr("ftsql.sync.snapshot.PATIENCE", 0.3)
+    monkeypatch.setattr("ftsql.sync.snapshot.LOCK_TIMEOUT", 0.3)
     writer.execute("BEGIN IMMEDIATE")
     with pytest.raises(OperationalError, match="another program has kept it locked for 0.3 s"):
         syncing.round()
@@ -211,7 +211,7 @@ def test_stop_ends_the_wait_for_another_writer(db: ftsql.Connection, tmp_path: P
     syncing.close()
 
 
-def test_a_file_that_was_deleted_is_made_again_whole(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
+def test_a_deleted_file_is_created_again_completely(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
     fill(sandbox, 150)
     path = tmp_path / "jobs.db"
     syncing = Sync(db, path, ["jobs"])
@@ -229,7 +229,7 @@ def test_a_file_that_was_deleted_is_made_again_whole(sandbox: Sandbox, db: ftsql
     assert read(path, "PRAGMA integrity_check") == [("ok",)]
 
 
-def test_a_file_that_another_sync_made_anew_meanwhile_is_not_harmed(
+def test_a_file_that_another_sync_created_meanwhile_is_not_harmed(
     sandbox: Sandbox, connect: Connect, tmp_path: Path
 ) -> None:
     fill(sandbox, 150)
@@ -239,7 +239,7 @@ def test_a_file_that_another_sync_made_anew_meanwhile_is_not_harmed(
     two.round()
     path.unlink()
     one.round()
-    two.close()  # whose log had the name that the new file's log has now
+    two.close()  # its log had the name of the new file's log
     one.round()
     assert read(path, JOBS) == [(150,)]
     assert read(path, "PRAGMA integrity_check") == [("ok",)]

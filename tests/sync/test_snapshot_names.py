@@ -1,4 +1,4 @@
-"""Which file a snapshot may be: any name that the user gives, and nothing that is somebody else's."""
+"""Paths of a snapshot: any name works, but a file with other tables of these names is refused."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.sync.fixtures import once
         ("CREATE TABLE x (y); CREATE INDEX fine_tuning_jobs_by_id ON x (y)", "has a index fine_tuning_jobs_by_id that"),
     ],
 )
-def test_a_file_that_has_such_a_table_of_somebody_elses_is_left_alone(
+def test_a_file_with_a_foreign_table_of_the_same_name_is_not_changed(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path, sql: str, message: str
 ) -> None:
     path = tmp_path / "own.db"
@@ -43,9 +43,7 @@ def test_a_file_that_has_such_a_table_of_somebody_elses_is_left_alone(
     assert path.read_bytes() == before
 
 
-def test_a_table_of_ours_that_somebody_changed_is_not_taken_for_ours(
-    sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
-) -> None:
+def test_a_changed_table_of_sync_is_treated_as_foreign(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
     path = tmp_path / "jobs.db"
     once(db, path)
     own = sqlite3.connect(path)
@@ -55,14 +53,16 @@ def test_a_table_of_ours_that_somebody_changed_is_not_taken_for_ours(
         once(db, path)
 
 
-def test_ftsqls_store_and_what_is_no_database_are_refused(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
+def test_the_store_and_files_that_are_not_databases_are_refused(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path
+) -> None:
     db = connect(store=tmp_path / "store.db")
     with pytest.raises(ftsql.ConfigError, match="is the store"):
         once(db, tmp_path / "store.db")
     with pytest.raises(ProgrammingError, match="is ftsql's own store"):
         once(connect(), tmp_path / "store.db")
     (tmp_path / "text.csv").write_text("id,status\n" * 1000)
-    with pytest.raises(OperationalError, match="it is no SQLite database"):
+    with pytest.raises(OperationalError, match="it is not a SQLite database"):
         once(db, tmp_path / "text.csv")
     assert (tmp_path / "text.csv").read_text() == "id,status\n" * 1000
     assert sandbox.requests == []
@@ -71,21 +71,21 @@ def test_ftsqls_store_and_what_is_no_database_are_refused(sandbox: Sandbox, conn
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        (":memory:", "give its path"),
-        ("", "give its path"),
-        ("file:jobs.db?mode=memory", "give its path"),
+        (":memory:", "pass its path"),
+        ("", "pass its path"),
+        ("file:jobs.db?mode=memory", "pass its path"),
         ("/nowhere/at/all/jobs.db", "there is no directory /nowhere/at/all"),
-        ("/", "is no file"),
-        ("/dev/null", "is no file"),
+        ("/", "is not a file"),
+        ("/dev/null", "is not a file"),
     ],
 )
-def test_a_path_that_can_be_no_file_is_refused(db: ftsql.Connection, name: str, message: str) -> None:
+def test_a_path_that_cannot_be_a_file_is_refused(db: ftsql.Connection, name: str, message: str) -> None:
     with pytest.raises(ProgrammingError, match=message):
         once(db, name)
 
 
 @pytest.mark.parametrize("name", ["with space.db", "what?mode=memory", "100%.db", "%41.db", "a'b\"c.db", "ü☃.db", "-x"])
-def test_any_other_name_is_a_files_name(
+def test_any_other_name_is_a_file_name(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     fill(sandbox, 1)
@@ -104,7 +104,7 @@ def test_a_link_is_followed(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Pa
     assert os.listdir(tmp_path / "real") == ["jobs.db"]
 
 
-def test_a_directory_that_may_not_be_written_is_said() -> None:
+def test_a_directory_that_is_not_writable_is_reported() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o555)
         with as_nobody(), pytest.raises(OperationalError, match="The file and its directory must be writable"):

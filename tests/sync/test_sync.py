@@ -1,4 +1,4 @@
-"""A round of sync: what it asks, what it writes, and what stays when a provider fails."""
+"""A round of sync: its requests, its writes, and the rows that stay if a provider fails."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import apsw
 import pytest
 
 import ftsql
+from ftsql import sync as package
 from ftsql.cli.documents import all_queries
 from ftsql.errors import ConfigError, OperationalError
 from ftsql.sandbox import Fault, Sandbox
@@ -41,7 +42,7 @@ def test_the_file_has_the_live_tables_columns_and_rows(sandbox: Sandbox, db: fts
     assert read(tmp_path / "jobs.db", COUNTS) == [(250, None, 1, 1)]
 
 
-def test_the_first_round_lists_and_the_second_asks_for_one_page_and_the_active_jobs(
+def test_the_first_round_lists_and_the_second_requests_one_page_and_the_active_jobs(
     sandbox: Sandbox, connect: Connect, tmp_path: Path
 ) -> None:
     fill(sandbox, 250)
@@ -78,7 +79,7 @@ def test_a_round_writes_only_the_rows_that_differ(sandbox: Sandbox, db: ftsql.Co
     after = path.read_bytes()
     assert (
         sum(before[at : at + 4096] != after[at : at + 4096] for at in range(0, len(before), 4096)) <= 2
-    )  # the file's header and sync_state
+    )  # the pages of the file's header and of sync_state
 
 
 def test_a_deleted_job_goes_with_the_next_full_listing(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
@@ -133,7 +134,7 @@ def test_a_provider_that_fails_keeps_its_rows_and_the_others_are_synced(
     assert all(CANARY.encode() not in file.read_bytes() for file in tmp_path.iterdir() if file.is_file())
 
 
-def test_an_outage_from_the_start_leaves_a_file_that_says_so(
+def test_an_outage_from_the_start_is_recorded_in_the_file(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
 ) -> None:
     sandbox.fault(Fault(times=None, drop=True))
@@ -143,7 +144,9 @@ def test_an_outage_from_the_start_leaves_a_file_that_says_so(
     assert read(tmp_path / "jobs.db", "SELECT * FROM jobs") == []
 
 
-def test_a_look_that_is_older_than_the_files_writes_nothing(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
+def test_a_fetch_that_is_older_than_the_files_writes_nothing(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path
+) -> None:
     path = tmp_path / "jobs.db"
     fill(sandbox, 1, status="running", finished_at=None)
     slow: list[Round] = []
@@ -192,13 +195,16 @@ def test_nothing_is_locked_while_requests_are_under_way(sandbox: Sandbox, db: ft
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[list[str], list[str]]]:
-    """What each query answers live and on the snapshot, as sorted texts."""
+    """Return the rows of each query, live and on the snapshot, as sorted strings."""
     path = tmp_path_factory.mktemp("snapshot") / "jobs.db"
     found = {}
     with Sandbox(speed=0) as sandbox, pytest.MonkeyPatch.context() as patch:
         patch.setenv("OPENAI_BASE_URL", sandbox.base_url("openai"))
         patch.setenv("OPENAI_API_KEY", CANARY)
-        db, own = ftsql.connect(providers="openai"), apsw.Connection(str(path))  # of one SQLite, whose round() is alike
+        db, own = (
+            ftsql.connect(providers="openai"),
+            apsw.Connection(str(path)),
+        )  # the same SQLite library, so round() is the same
         for query in all_queries():
             for need in query.needs + query.optional:
                 for connection in (db, own):
@@ -208,7 +214,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[list[st
             connection.execute("INSERT INTO experiments VALUES ('none', 'ftjob-none'), ('one', ?)", (id,))
         once(db, path, tables=["all"])
         for query in all_queries():
-            for _ in range(3):  # hours since now may differ in their last digit
+            for _ in range(3):  # hours until now may differ in the last digit
                 live = sorted(map(repr, db.execute(query.sql).fetchall()))
                 kept = sorted(map(repr, own.execute(query.sql).fetchall()))
                 if live == kept:
@@ -255,7 +261,7 @@ def test_strange_values_are_kept_and_not_written_twice(
 
 
 @pytest.mark.parametrize("place", ["suffix", "id"])
-def test_half_of_a_character_is_kept_as_a_replacement_but_in_an_id(
+def test_a_lone_surrogate_becomes_a_replacement_character_except_in_an_id(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path, place: str
 ) -> None:
     sandbox.add_job(id="ftjob-1")
@@ -267,9 +273,7 @@ def test_half_of_a_character_is_kept_as_a_replacement_but_in_an_id(
         assert read(tmp_path / "jobs.db", "SELECT suffix FROM fine_tuning_jobs") == [("\ufffd",)]
 
 
-def test_what_cannot_be_asked_for_is_said_before_anything_is_sent(
-    sandbox: Sandbox, connect: Connect, tmp_path: Path
-) -> None:
+def test_invalid_arguments_are_reported_before_any_request(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no table 'permission' to sync; there are: jobs"):
         sync(tmp_path / "jobs.db", tables=["permission"])
     with pytest.raises(ConfigError, match="is the store"):
@@ -281,7 +285,7 @@ def test_what_cannot_be_asked_for_is_said_before_anything_is_sent(
     assert sandbox.requests == []
 
 
-def test_a_full_disk_is_said_and_the_last_good_state_stays(
+def test_a_full_disk_is_reported_and_the_previous_state_stays(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
 ) -> None:
     path = tmp_path / "jobs.db"
@@ -292,7 +296,7 @@ def test_a_full_disk_is_said_and_the_last_good_state_stays(
         sandbox.add_job(id=f"ftjob-new-{number}")
     assert syncing._snapshot._db is not None
     syncing._snapshot._db.execute("PRAGMA max_page_count = 40").fetchall()
-    with pytest.raises(OperationalError, match="the disk is full. What it held before stays"):
+    with pytest.raises(OperationalError, match="the disk is full. Its previous content is unchanged"):
         syncing.round()
     assert read(path, "SELECT count(*), (SELECT rows FROM sync_state) FROM fine_tuning_jobs") == [(5, 5)]
     assert counted(syncing.round()) == (200, 0, 0, 205)
@@ -322,3 +326,10 @@ def test_providers_whose_names_begin_alike_keep_their_rows(sandbox: Sandbox, con
         assert [change.rows for change in done.changes] == [3] * 4
     counts = read(path, "SELECT provider, count(*) FROM fine_tuning_jobs GROUP BY 1 ORDER BY 1")
     assert counts == [(name, 3) for name in sorted(names)]
+
+
+def test_the_package_exports_what_users_call() -> None:
+    assert [getattr(package, name).__name__ for name in package.__all__] == package.__all__
+    assert package.sync is sync
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        package.nothing  # noqa: B018

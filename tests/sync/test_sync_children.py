@@ -1,4 +1,4 @@
-"""Events and checkpoints in a snapshot: which jobs' rows a round reads, in how many requests, and which it deletes."""
+"""Events and checkpoints in a snapshot: the jobs that a round reads, its requests, and the rows that it deletes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def db(connect: Connect) -> ftsql.Connection:
 
 
 def asked(sandbox: Sandbox, db: ftsql.Connection, path: Path, tables: str = "events") -> list[str]:
-    """The jobs whose events or checkpoints the next round asks the API for."""
+    """Return the jobs whose events or checkpoints the next round requests."""
     sandbox.requests.clear()
     assert not once(db, path, tables=tables.split(",")).failed
     return sorted({request.split("/")[1] for request in gets(sandbox) if request.count("/") == 2})
@@ -45,13 +45,13 @@ def test_a_finished_jobs_events_are_read_once_and_an_active_ones_until_it_has_fi
     assert read(path, state) == [(EVENTS, 324, None), ("fine_tuning_jobs", 3, None)]
 
 
-def test_a_finished_job_is_read_no_more_once_it_is_over_for_a_while_by_our_clock(
+def test_a_job_that_finished_long_ago_by_our_clock_is_not_read_again(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
 ) -> None:
     path = tmp_path / "jobs.db"
     ids = fill(sandbox, 3)
     sandbox.update_job(ids[0], finished_at=None)
-    sandbox.update_job(ids[1], finished_at=int(time.time()) - 1000)  # by a clock that may be behind
+    sandbox.update_job(ids[1], finished_at=int(time.time()) - 1000)  # the other clock may be behind
     over = "SELECT parent, finished FROM _sync_children ORDER BY 1"
     for _ in range(2):
         once(db, path, tables=["events"])
@@ -61,7 +61,7 @@ def test_a_finished_job_is_read_no_more_once_it_is_over_for_a_while_by_our_clock
     assert read(path, over) == [(id, 1) for id in ids]
 
 
-def test_the_second_run_asks_for_one_page_and_the_active_jobs(
+def test_the_second_run_requests_one_page_and_the_active_jobs(
     sandbox: Sandbox, connect: Connect, tmp_path: Path
 ) -> None:
     path, store = tmp_path / "jobs.db", str(tmp_path / "store.db")
@@ -80,7 +80,7 @@ def test_the_second_run_asks_for_one_page_and_the_active_jobs(
     assert sorted(gets(sandbox)) == sorted(expected[:2])
 
 
-def test_what_belongs_to_a_deleted_job_goes_with_it(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
+def test_rows_of_a_deleted_job_are_deleted_with_it(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
     path = tmp_path / "jobs.db"
     ids = fill(sandbox, 2, status="running", finished_at=None)
     asked(sandbox, db, path, "events,checkpoints")
@@ -94,7 +94,7 @@ def test_what_belongs_to_a_deleted_job_goes_with_it(sandbox: Sandbox, db: ftsql.
 def test_a_round_reads_some_jobs_for_the_first_time_and_the_rest_comes_with_the_next(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ftsql.sync.rounds.PARENTS", 4)
+    monkeypatch.setattr("ftsql.sync.rounds.NEW_PARENTS_PER_ROUND", 4)
     path = tmp_path / "jobs.db"
     ids = fill(sandbox, 10)
     sandbox.update_job(ids[9], status="running", finished_at=None)
@@ -111,7 +111,7 @@ def test_a_round_reads_some_jobs_for_the_first_time_and_the_rest_comes_with_the_
     syncing.close()
 
 
-def test_jobs_are_synced_where_their_events_fail(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
+def test_jobs_are_synced_even_if_their_events_fail(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
     path = tmp_path / "jobs.db"
     ids = fill(sandbox, 2)
     sandbox.fault(Fault(status=403, path=f"/{ids[1]}/events", times=None))
@@ -123,7 +123,7 @@ def test_jobs_are_synced_where_their_events_fail(sandbox: Sandbox, db: ftsql.Con
     assert read(path, f"SELECT count(*) FROM {EVENTS}") == [(216,)]
 
 
-def test_a_provider_without_events_is_no_failure(
+def test_a_provider_without_events_does_not_fail(
     sandbox: Sandbox, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TELNYX_BASE_URL", sandbox.base_url("telnyx"))
@@ -146,9 +146,7 @@ def test_a_file_of_jobs_gets_events_later_and_none_of_its_jobs_is_forgotten(
     assert read(path, f"SELECT count(*) FROM {EVENTS}") == [(216,)]
 
 
-def test_files_and_models_are_synced_where_they_are_asked_for(
-    sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
-) -> None:
+def test_files_and_models_are_synced_if_they_are_named(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
     path = tmp_path / "jobs.db"
     kept, gone = (sandbox.add_file()["id"] for _ in range(2))
     once(db, path, tables=["files", "models"])

@@ -1,4 +1,4 @@
-"""The command ``ftsql sync``: its line a round, its exit codes, its end, and whole files whatever happens."""
+"""The command ``ftsql sync``: its output, its exit codes, its end, and consistent files even if it is killed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def environment(sandbox: Sandbox, tmp_path: Path) -> dict[str, str]:
     return {**os.environ, **known, "FTSQL_STORE": str(tmp_path / "store" / "store.db")}
 
 
-def test_once_makes_a_file_of_its_own_and_the_next_time_asks_for_what_is_new(
+def test_a_run_creates_the_file_and_the_next_run_requests_only_new_rows(
     sandbox: Sandbox, environment: dict[str, str], tmp_path: Path
 ) -> None:
     fill(sandbox, 250)
@@ -56,8 +56,8 @@ def test_a_provider_that_fails_is_exit_code_1(sandbox: Sandbox, environment: dic
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["sync"], 2, "say: ftsql sync FILE"),
-        (["sync", "a.db", "b.db"], 2, "say: ftsql sync FILE"),
+        (["sync"], 2, "use: ftsql sync FILE"),
+        (["sync", "a.db", "b.db"], 2, "use: ftsql sync FILE"),
         (["sync", "a.db", "--db", "b.db"], 2, "without --db"),
         (["sync", "a.db", "--read-only"], 2, "without --db"),
         (["sync", "a.db", "--every", "0"], 2, "--every takes seconds above 0"),
@@ -69,7 +69,7 @@ def test_a_provider_that_fails_is_exit_code_1(sandbox: Sandbox, environment: dic
         (["sync", "a.db", "--provider", "nope"], 1, "unknown provider 'nope'"),
     ],
 )
-def test_a_mistake_says_what_to_say(
+def test_a_usage_error_says_what_to_use(
     environment: dict[str, str], tmp_path: Path, words: list[str], code: int, message: str
 ) -> None:
     done = run(*words, environment=environment, folder=tmp_path)
@@ -77,7 +77,7 @@ def test_a_mistake_says_what_to_say(
     assert not (tmp_path / "a.db").exists()
 
 
-def test_no_provider_says_what_to_do_and_a_service_does_not_wait_for_one(tmp_path: Path) -> None:
+def test_a_missing_provider_is_an_error_with_advice_also_for_a_service(tmp_path: Path) -> None:
     for options in ([], ["--every", "1"]):
         done = run("sync", str(tmp_path / "jobs.db"), *options)
         assert done.returncode == 1
@@ -108,7 +108,7 @@ def test_ctrl_c_ends_a_single_round_with_130(sandbox: Sandbox, environment: dict
     with Service(tmp_path / "jobs.db", environment) as service:
         wait_for(lambda: len(sandbox.requests) > 0)
         code, errors, _ = service.end(signal.SIGINT)
-    assert (code, errors.splitlines()[-1]) == (130, "ftsql: interrupted: the same command goes on where it was")
+    assert (code, errors.splitlines()[-1]) == (130, "ftsql: interrupted: run the same command again to continue")
 
 
 def test_a_service_outlives_an_outage_and_the_deletion_of_its_file(
@@ -130,7 +130,9 @@ def test_a_service_outlives_an_outage_and_the_deletion_of_its_file(
     assert read(path, "SELECT rows, error FROM sync_state") == [(3, None)]
 
 
-def test_a_killed_service_leaves_a_whole_round(sandbox: Sandbox, environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_killed_service_leaves_a_complete_round(
+    sandbox: Sandbox, environment: dict[str, str], tmp_path: Path
+) -> None:
     stamp(sandbox, 80)
     path = tmp_path / "jobs.db"
     rng = random.Random(1)
@@ -139,7 +141,7 @@ def test_a_killed_service_leaves_a_whole_round(sandbox: Sandbox, environment: di
         with Service(path, environment, "--every", "0.001") as service:
             if number % 4:
                 service.line()
-            else:  # while it starts
+            else:  # during its start
                 time.sleep(0.3)
             time.sleep(rng.random() * 0.2)
         if not path.exists() or not read(path, "SELECT 1 FROM sqlite_schema WHERE name = 'fine_tuning_jobs'"):
@@ -150,8 +152,8 @@ def test_a_killed_service_leaves_a_whole_round(sandbox: Sandbox, environment: di
     assert len(looks) > KILLS / 2
 
 
-# A connection that stays is never refused. One that opens waits a moment, since another that closes looks whether
-# it is the last: the 5 s that Python's library waits by itself are plenty.
+# An open connection is never refused. A new one may wait, because a closing one checks whether it is the last:
+# the 5 s that Python's library waits by default are enough.
 READER = """
 import sqlite3, sys, time
 path, seconds, sql, stays = *sys.argv[1:4], sys.argv[4] == "stays"
@@ -169,7 +171,7 @@ print(reads)
 """
 
 
-def test_readers_are_never_in_the_way_of_two_services_nor_they_in_theirs(
+def test_readers_and_two_services_never_block_each_other(
     sandbox: Sandbox, environment: dict[str, str], tmp_path: Path
 ) -> None:
     stamp(sandbox, 80)

@@ -23,7 +23,7 @@ import pytest
 import ftsql
 from ftsql.resources.definitions import JOBS
 from ftsql.sandbox import Sandbox
-from ftsql.sync.tables import names
+from ftsql.sync.tables import column_names
 from tests.cli.test_shell import run
 from tests.conftest import CANARY
 from tests.documents import PACKAGE, absent, blocks, needed, shown
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.filterwarnings("default")  # what tools warn of is thei
 
 RowSpool = list[tuple[Any, ...]]
 
-TABLE = f"SELECT {names(JOBS)} FROM fine_tuning_jobs ORDER BY key"
+TABLE = f"SELECT {column_names(JOBS)} FROM fine_tuning_jobs ORDER BY key"
 # Without minutes: those of what still runs are of the moment, and versions of SQLite round the others differently.
 VIEW = """
 SELECT id, provider, model, status, fine_tuned_model, created, finished, trained_tokens, training_file, method,

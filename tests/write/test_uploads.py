@@ -16,7 +16,7 @@ import pytest
 import ftsql
 from ftsql.api import upload as multipart
 from ftsql.api.request_log import Counts
-from ftsql.cli.progress import words
+from ftsql.cli.progress import progress_text
 from ftsql.sandbox import Fault, Sandbox
 from tests.answering import Asked, Response
 from tests.conftest import At, Connect, as_nobody
@@ -301,6 +301,6 @@ def test_a_large_file_is_not_held_in_memory(sandbox: Sandbox, train: Path) -> No
     sizes = [len(chunk) for chunk in upload.chunks(lambda: False, counts)]
     assert max(sizes) <= multipart.CHUNK
     assert sum(sizes) == int(upload.headers["Content-Length"])
-    assert "300 of 300 MB uploaded" in words(counts, 1.0)
+    assert "300 of 300 MB uploaded" in progress_text(counts, 1.0)
     assert counts.uploaded == counts.to_upload == 300_000_000
     upload.close()

@@ -34,7 +34,10 @@ def store(tmp_path: Path) -> Path:
 
 def test_the_path_of_the_record_is_printed_once(environment: dict[str, str], store: Path) -> None:
     done = run(ONE, environment=environment)
-    assert done.stderr.splitlines()[0] == f"ftsql: {store} keeps the record of what is written, from now on"
+    assert (
+        done.stderr.splitlines()[0]
+        == f"ftsql: created {store}: the cache, and the journal of creates, cancels and deletes"
+    )
     assert stat.S_IMODE(store.stat().st_mode) == 0o600
     done = run("--mode", "csv", "SELECT state, statement FROM ftsql_writes", environment=environment)
     assert (done.stdout.splitlines()[1], done.stderr) == (f'committed,"{ONE}"', "")
@@ -84,17 +87,17 @@ def test_open_writes_are_listed_settled_and_decided(sandbox: Sandbox, environmen
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["writes", "nope"], 1, "say: ftsql writes, ftsql writes settle, or"),
-        (["writes", "settle", "x"], 1, "say: ftsql writes"),
+        (["writes", "nope"], 1, "use: ftsql writes, ftsql writes settle, or"),
+        (["writes", "settle", "x"], 1, "use: ftsql writes"),
         (["writes", "settle", "1"], 1, "go together"),
         (["writes", "settle", "--keep"], 1, "go together"),
         (["writes", "settle", "7", "--none"], 1, "write 7 is not open"),
         (["SELECT 1", "--none"], 2, "belong to: ftsql writes settle N"),
         (["writes", "settle", "7", "--none", "--keep"], 2, "not allowed with"),
-        (["--max-creates-per-day", "0", "SELECT 1"], 1, "should be above 0"),
+        (["--max-creates-per-day", "0", "SELECT 1"], 1, "expected a number above 0"),
     ],
 )
-def test_a_mistake_says_what_to_say(environment: dict[str, str], words: list[str], code: int, message: str) -> None:
+def test_a_usage_error_says_what_to_use(environment: dict[str, str], words: list[str], code: int, message: str) -> None:
     done = run(*words, environment=environment)
     assert (done.returncode, message in done.stderr) == (code, True), done.stderr
 

@@ -1,8 +1,8 @@
-"""``python -m tests.sqlalchemy.superset``: Superset for real, over ``ftsql://``, over a snapshot and over ``ftsql serve``. Not part of the quick tests.
+"""``python -m tests.sqlalchemy.superset``: a real Superset over ``ftsql://``, over a snapshot and over ``ftsql serve``. Not part of the quick tests.
 
-It makes a venv with Superset and this checkout (some 900 MB), starts the sandbox and Superset on free ports, has
-Superset's API make databases, datasets and charts, compares every number with SQLite's own, and takes screenshots
-where Debian's chromium and chromium-driver are installed.
+It makes a venv with Superset and this checkout (some 900 MB), starts the sandbox and Superset on free ports, creates
+databases, datasets and charts through Superset's API, compares every number with SQLite's own, and takes screenshots
+if Debian's chromium and chromium-driver are installed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import venv
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[3]
-# rich, cachetools: Superset 6.1 imports them and does not ask for them; flask-caching: what it needs is gone from 2.4
+# rich, cachetools: Superset 6.1 imports but does not require them; flask-caching: 2.4 removed a part that it needs
 PACKAGES = ("apache-superset>=6,<7", "rich", "cachetools", "flask-caching<2.4", "psycopg2-binary")
 
 

@@ -1,4 +1,4 @@
-"""Drives a Superset in the venv that this runs in: databases, datasets, charts, SQL Lab, screenshots."""
+"""Drive Superset in its own venv, which runs this file: databases, datasets, charts, SQL Lab, screenshots."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ METRICS: list[dict[str, Any]] = [
     {"expressionType": "SQL", "sqlExpression": "count(*)", "label": "jobs"},
     {"expressionType": "SQL", "sqlExpression": "sum(trained_tokens)", "label": "tokens"},
 ]
-# The same weeks as Superset's grain makes them: from Sunday in SQLite, from Monday in PostgreSQL.
+# Weeks as in Superset's time grain: from Sunday in SQLite, from Monday in PostgreSQL.
 WEEKS = {
     "sqlite": """
 SELECT datetime(created_at, 'unixepoch', 'start of day', -strftime('%w', created_at, 'unixepoch') || ' days'), count(*)
@@ -79,7 +79,7 @@ def _wait_for(url: str, seconds: float = 90.0) -> None:
 
 
 class Superset:
-    """Superset's API, as admin."""
+    """A client of Superset's API, logged in as admin."""
 
     def __init__(self, url: str) -> None:
         self._http = httpx.Client(base_url=url, timeout=120, trust_env=False)
@@ -107,7 +107,7 @@ class Superset:
 
 
 def check(superset: Superset, name: str, uri: str, schema: str, snapshot: Path) -> tuple[int, int]:
-    """One database in Superset against the snapshot's own numbers; gives the ids of the dataset and its chart."""
+    """Compare one database in Superset with the snapshot's own numbers. Return the ids of the dataset and its chart."""
     database = superset.post("/api/v1/database/", {"database_name": name, "sqlalchemy_uri": uri})["id"]
     tables = superset.get(f"/api/v1/database/{database}/tables/?q=(force:!t,schema_name:{schema})")["result"]
     shown = {table["value"] for table in tables}
@@ -163,7 +163,7 @@ def check(superset: Superset, name: str, uri: str, schema: str, snapshot: Path) 
 
 
 def screenshot(url: str, name: str, chart: int, folder: Path) -> None:
-    """A picture of a chart, by Chromium."""
+    """Take a screenshot of a chart with Chromium."""
     from selenium import webdriver
     from selenium.common.exceptions import TimeoutException
     from selenium.webdriver.common.by import By
@@ -180,7 +180,7 @@ def screenshot(url: str, name: str, chart: int, folder: Path) -> None:
     driver = webdriver.Chrome(options=options, service=service)
     try:
         wait = WebDriverWait(driver, 120)
-        for _ in range(5):  # the form may be there before what listens to it
+        for _ in range(5):  # the form may appear before its event handlers
             driver.get(f"{url}/login/")
             wait.until(lambda it: it.find_elements(By.CSS_SELECTOR, "input[name=password], input#password"))
             time.sleep(2)
@@ -192,7 +192,7 @@ def screenshot(url: str, name: str, chart: int, folder: Path) -> None:
                 break
         driver.get(f"{url}/explore/?slice_id={chart}")
         wait.until(lambda it: it.find_elements(By.CSS_SELECTOR, ".chart-container canvas"))
-        time.sleep(3)  # the bars grow
+        time.sleep(3)  # the bars are animated
         target = folder / f"{name}.png"
         driver.save_screenshot(str(target))
         print(f"{name}: {target}")
@@ -251,7 +251,7 @@ def main(folder: Path) -> None:
                     dataset, chart = check(superset, name, uri, schema, snapshot)
                     if draws:
                         screenshot(url, name, chart, folder)
-                    # Over SQLite, Superset's own database takes one dataset of a table's name.
+                    # If Superset's own database is SQLite, it allows one dataset for each table name.
                     superset.delete(f"/api/v1/dataset/{dataset}")
             if not draws:
                 print("no chromium and chromedriver: no screenshots")
