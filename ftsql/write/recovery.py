@@ -20,7 +20,6 @@ from ftsql.read.statement_cache import StatementCache
 from ftsql.resources.definitions import JOBS, is_finished
 from ftsql.resources.resource import Row
 from ftsql.settings import Settings
-from ftsql.sqlite.session import Session
 from ftsql.store.journal import Entry, Journal, State
 from ftsql.write import lookup
 from ftsql.write.fingerprint import Fingerprint, carries, condition
@@ -81,7 +80,7 @@ def settle(session: Opened) -> list[str]:
     return [_looked(caches, entry) for entry in session.journal.open()]
 
 
-def decide(session: Session, write_id: int, decision: Decision, job_id: str = "") -> str:
+def decide(session: Opened, write_id: int, decision: Decision, job_id: str = "") -> str:
     """Close an open write by the user's word; gives what it is now.
 
     ``keep`` and ``cancel`` are for a job that exists, ``none`` (no job came of it) and ``job`` (it is ``job_id``)

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import ftsql
-from ftsql.cli.documents import topic
+from ftsql.cli.documents import find_topic
 from ftsql.sandbox import Sandbox
 from tests.answering import Asked, api, jobs
 from tests.conftest import At, fill
@@ -402,7 +402,7 @@ def table() -> str:
 
 
 def test_the_guide_shows_this_table() -> None:
-    assert table() in topic("costs").text
+    assert table() in find_topic("costs").text
 
 
 if __name__ == "__main__":

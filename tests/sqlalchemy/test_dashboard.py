@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import ftsql
-from ftsql.cli.documents import topic
+from ftsql.cli.documents import find_topic
 from ftsql.sandbox import Sandbox
 from tests.conftest import fill
 from tests.sync.fixtures import once, read
@@ -81,7 +81,7 @@ def table() -> str:
 
 
 def test_the_guide_shows_these_figures() -> None:
-    assert table() in topic("snapshot").text
+    assert table() in find_topic("snapshot").text
 
 
 def test_a_snapshot_sends_nothing_and_max_age_at_most_one_listing() -> None:

@@ -236,7 +236,7 @@ def test_more_than_one_write_is_sent_only_once_somebody_confirmed(sandbox: Sandb
         asked.append(question)
         return next(answers)
 
-    db.ftsql.ask_before(confirm)
+    db.ftsql.confirm_writes(confirm)
     db.execute(ONE)
     assert asked == []
     several = f"BEGIN; DELETE FROM files WHERE id IN ('file-g', 'file-h'); {ONE}; COMMIT"
