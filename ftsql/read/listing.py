@@ -59,6 +59,21 @@ class Ask:
     tell: Callable[[str], None]
 
 
+@dataclass(frozen=True)
+class Received:
+    """One page as it was received: its rows, the ``fresh`` ones among them, and how it was requested.
+
+    ``size`` rows were requested; ``paged`` is whether the list has pages; the request was sent at ``began``.
+    """
+
+    page: Page
+    rows: list[Row]
+    fresh: list[Row]
+    size: int
+    paged: bool
+    began: float
+
+
 class Listing:
     """``rows`` grows page by page until ``done``, or until ``joined``: then the store has the rest.
 
@@ -88,11 +103,7 @@ class Listing:
         self._ask = ask
         self._stored = stored
         self._filter = filter or {}
-        if resource.table not in account.habits:
-            account.habits[resource.table] = Habits() if stored is None else stored.habits()
-        self._habits = account.habits[resource.table]
-        if is_recent(self._habits.listed_only_at, REMEMBERED):
-            account.single[resource.table] = False
+        self._habits = self._recall_habits()
         self.ordered = account.newest_first if self._of_jobs else account.provider.newest_first
         if stored is not None and self.ordered and not stored.trusts_order():
             self._order_broke()
@@ -101,10 +112,7 @@ class Listing:
         self.pages = 0
         self.began = time.time()
         cover = None if stored is None or filter else stored.cover()
-        can_ask = not self._of_jobs or account.retrieves
-        self._cover = cover if self.ordered and can_ask else None
-        if cover is not None and stored is not None and not self._of_jobs and stored.counts_equals():
-            self._cover = None  # which of its equal objects are new shows only in the whole list
+        self._cover = cover if cover is not None and self._can_use_cover() else None
         self._ahead: tuple[Query, Call[Any]] | None = None
         self._slow = False
         self._accepted = 0  # the largest limit that was not refused
@@ -113,6 +121,24 @@ class Listing:
         self._begin_pass()
         if stored is not None and cover is not None and stored.is_fresh(cover.looked_at):
             self.joined = True  # all of it was looked at within max_age
+
+    def _recall_habits(self) -> Habits:
+        """Return what earlier pages of this list have shown, from the account or the store."""
+        account, table = self.account, self._resource.table
+        if table not in account.habits:
+            account.habits[table] = Habits() if self._stored is None else self._stored.habits()
+        habits = account.habits[table]
+        if is_recent(habits.listed_only_at, REMEMBERED):
+            account.single[table] = False
+        return habits
+
+    def _can_use_cover(self) -> bool:
+        """Whether the listing may stop where the store knows every older object."""
+        if not self.ordered or self._stored is None:
+            return False
+        if self._of_jobs:
+            return self.account.retrieves
+        return not self._stored.counts_equals()  # only the whole list shows which of equal objects are new
 
     @property
     def trusted(self) -> bool:
@@ -200,25 +226,47 @@ class Listing:
         return query, paged, size
 
     def read(self, size: int | None = None) -> None:
-        """Read one more page of ``size`` rows (the provider's largest by default).
+        """Read one more page, of ``size`` rows; by default of as many as the provider gives at once.
 
-        Raises APIError, DataError, and OperationalError for a list that contradicts itself.
+        Raises APIError, DataError, and OperationalError if the list contradicts itself.
         """
+        received = self._receive(size)
+        if received is None:
+            return
+        if self._moved(received.page, received.rows, received.fresh):
+            self._begin_pass()
+            return
+        if self._cursor is None and self._stored is not None and not self._of_jobs:
+            self._rank = self._stored.top() + RANKS
+        self._add(received.fresh)
+        more = self._goes_on(received)
+        if more is None:
+            self._begin_pass()
+            return
+        self._last = (len(received.rows), received.size)
+        if more:
+            self._advance(received.rows)
+        meets = self._keep(received)
+        if not more:
+            self._end()
+        elif meets:
+            self._join()
+
+    def _receive(self, size: int | None) -> Received | None:
+        """Request the next page and decode it; None if the pass began again or the list ended with "not found"."""
         query, paged, size = self._query(size)
         answer = self._asked(query, size)
         if answer is None:
             self._begin_pass()
-            return
+            return None
         began, body, size = answer
         if body is None:
             self._missing()
-            return
+            return None
         page = decoded(self.account.name, self._resource.noun, body)
         answer = body = None  # a traceback may show its locals
         if self.eager and self._cover is None and paged and page.has_more:
-            last = page.objects[-1].get("id") if page.objects and isinstance(page.objects[-1], dict) else None
-            if isinstance(last, str) and last and last not in self._seen:
-                self.ahead(after=last)  # before this page is checked and kept, which takes a while too
+            self._read_ahead(page)
         rows = self._resource.rows(self.account.name, page.objects, self._parent, self._ask.tell)
         if self._resource.kept:
             self._identify(rows)
@@ -228,31 +276,31 @@ class Listing:
         self._pages += bool(fresh)
         self._sizes.add(size)
         self._overlap |= len(fresh) < len(rows)
-        if self._moved(page, rows, fresh):
-            self._begin_pass()
-            return
-        if self._cursor is None and self._stored is not None and not self._of_jobs:
-            self._rank = self._stored.top() + RANKS
-        self._add(fresh)
-        if page.has_more is None and self._goes_nowhere(page, rows, fresh, size, paged=paged):
-            if not self._is_whole(page, rows, size, "an id of their own" if fresh else ""):
-                self._begin_pass()
-                return
-            more = False
-        else:
-            more = self._has_more(page, rows, fresh, size, paged=paged)
-        self._last = (len(rows), size)
-        if more:
-            self._advance(rows)
-        stored = self._stored
-        meets = stored is not None and self._cover is not None and stored.holds_any([row.id for row in rows])
-        if stored is not None:
-            stored.save(rows, self._token, began, self._rank if not self._of_jobs else None)
-            self._rank -= len(rows)
-        if not more:
-            self._end()
-        elif meets:
-            self._join()
+        return Received(page, rows, fresh, size, paged, began)
+
+    def _read_ahead(self, page: Page) -> None:
+        """Request the page after this one before this one is checked and stored, which takes a while too."""
+        last = page.objects[-1].get("id") if page.objects and isinstance(page.objects[-1], dict) else None
+        if isinstance(last, str) and last and last not in self._seen:
+            self.ahead(after=last)
+
+    def _goes_on(self, received: Received) -> bool | None:
+        """Whether there is a next page; None if the list changed meanwhile and has to be read again."""
+        page, rows, fresh = received.page, received.rows, received.fresh
+        size, paged = received.size, received.paged
+        if page.has_more is not None or not self._goes_nowhere(page, rows, fresh, size, paged=paged):
+            return self._has_more(page, rows, fresh, size, paged=paged)
+        return False if self._is_whole(page, rows, size, "an id of their own" if fresh else "") else None
+
+    def _keep(self, received: Received) -> bool:
+        """Save a page in the store; return whether the store already had one of its rows below the cover."""
+        stored, rows = self._stored, received.rows
+        if stored is None:
+            return False
+        meets = self._cover is not None and stored.holds_any([row.id for row in rows])
+        stored.save(rows, self._token, received.began, self._rank if not self._of_jobs else None)
+        self._rank -= len(rows)
+        return meets
 
     def _asked(self, query: Query, size: int) -> tuple[float, Any, int] | None:
         """Since when the next page's body is so, the body (None: "not found"), and how many rows were asked for.
@@ -496,29 +544,32 @@ class Listing:
         self.rows, self.by_id, self._seen = [], {}, {}
 
     def _add(self, fresh: list[Row]) -> None:
+        """Add the new rows of a page, and note whether they are newest first."""
         again = self._passes > 1
         for row in fresh:
-            created_at = row.created_at
-            if created_at is None or (self._tail is not None and created_at > self._tail):
-                if self.ordered and self._stored is not None:
-                    self._stored.order_broke()
-                self._order_broke()
-            elif created_at != self._tail:
-                self._falls += 1
-            self._tail = created_at
+            self._note_order(row.created_at)
             if again:
                 self._seen[row.id] = 0
             if row.id in self.by_id:
                 continue
-            if again and self.ordered and (created_at or 0) > (self.rows[-1].created_at or 0):
-                continue  # created after this statement's look began
+            if again and self.ordered and (row.created_at or 0) > (self.rows[-1].created_at or 0):
+                continue  # created after this statement began to read
             self.by_id[row.id] = len(self.rows)
             self.rows.append(row)
-            if created_at is not None and (self._newest is None or created_at > self._newest):
-                self._newest = created_at
-
+            if row.created_at is not None and (self._newest is None or row.created_at > self._newest):
+                self._newest = row.created_at
         if self.trusted and self._falls >= SHOWS_AN_ORDER and not is_recent(self._habits.ordered_at, REMEMBERED / 2):
             self.notice(ordered_at=time.time())
+
+    def _note_order(self, created_at: int | None) -> None:
+        """Compare the time of a row with that of the row before it."""
+        if created_at is None or (self._tail is not None and created_at > self._tail):
+            if self.ordered and self._stored is not None:
+                self._stored.order_broke()
+            self._order_broke()
+        elif created_at != self._tail:
+            self._falls += 1
+        self._tail = created_at
 
     def _cursor_is_gone(self) -> bool:
         return self._cursor is not None and not self._parent and not self._ask.exists(self._cursor)
