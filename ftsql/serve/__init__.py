@@ -1,4 +1,6 @@
-"""PostgreSQL's protocol for BI tools: what they send, answered from SQLite.
+"""PostgreSQL's protocol for BI tools, over SQLite: the server, the catalog, and the translation of SQL.
 
-Nothing here writes: a statement that would is refused before SQLite sees it.
+The package may import everything but ``cli``, which uses ``ftsql.serve.command.serve``. Importing the package loads
+nothing, because its modules need the extra ``serve``. The package writes nothing: a statement that would write is
+refused before SQLite sees it.
 """

@@ -15,8 +15,8 @@ import apsw
 
 import ftsql
 from ftsql.resources.definitions import JOBS
-from ftsql.serve.functions import register as functions
 from ftsql.serve.functions import texts
+from ftsql.serve.functions.register import register
 from ftsql.serve.translate.inference import Tables
 from ftsql.serve.translate.statement import translate
 from tests.serve.postgres import Postgres, Response
@@ -63,7 +63,7 @@ def sqlite(rows: list[tuple[Any, ...]]) -> apsw.Connection:
     db.executemany(f"INSERT INTO fine_tuning_jobs VALUES ({', '.join('?' * len(COLUMNS))})", rows)
     db.execute((packaged.files("ftsql.data") / "views.sql").read_text().partition("CREATE VIEW checkpoints")[0]
                .replace("unixepoch()", str(NOW)))  # fmt: skip
-    functions.register(db)
+    register(db)
     return db
 
 
@@ -88,7 +88,7 @@ def difference(db: apsw.Connection, sql: str, right: Response) -> str | None:
     if right.error:
         return f"PostgreSQL itself: {right.error[-300:]}"
     try:
-        (found,) = translate(sql, TABLES)
+        found = translate(sql, TABLES)
         rows = db.execute(found.sql.replace("UNIXEPOCH()", str(NOW))).fetchall()
     except (ftsql.Error, apsw.Error, ValueError, TypeError) as error:
         return f"{error!r}"

@@ -16,7 +16,7 @@ SHORT = {"hour": 3600 * SECOND, "minute": 60 * SECOND, "second": SECOND, "millis
 OWN = ("epoch", "quarter", "dow", "isodow", "doy", "isoyear", "julian", "timezone")
 
 
-def field(word: Value) -> str:
+def unit_name(word: Value) -> str:
     """A field's own name for what was written."""
     lowered = str(word).strip().lower()
     if lowered in OWN or lowered.startswith("timezone_"):
@@ -31,7 +31,7 @@ def date_trunc(word: Value, value: Value, zone: Value = "UTC") -> Value:
     """``date_trunc(field, timestamp or interval[, zone])``."""
     if word is None or value is None or zone is None:
         return None
-    unit, text = field(word), str(value)
+    unit, text = unit_name(word), str(value)
     if text in ENDLESS:
         return text
     if not is_time(text):
@@ -81,7 +81,7 @@ def date_part(word: Value, value: Value) -> Value:
     """``extract(field from value)``: a whole number as an integer."""
     if word is None or value is None:
         return None
-    unit, text = field(word), str(value)
+    unit, text = unit_name(word), str(value)
     if text in ENDLESS:
         return None if unit not in ("epoch", "year") else float(text.replace("inity", ""))
     found = _of_time(unit, parse(text)) if is_time(text) else _of_interval(unit, interval(text))

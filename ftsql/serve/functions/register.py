@@ -13,10 +13,17 @@ from typing import Any
 import apsw
 
 from ftsql.serve import errors
-from ftsql.serve.functions import aggregates, formats, intervals, introspection, numbers, texts
-from ftsql.serve.functions import date_parts as fields
-from ftsql.serve.functions import table_functions as tablefunctions
-from ftsql.serve.functions import timestamps as dates
+from ftsql.serve.functions import (
+    aggregates,
+    date_parts,
+    formats,
+    intervals,
+    introspection,
+    numbers,
+    table_functions,
+    texts,
+    timestamps,
+)
 from ftsql.serve.functions.timestamps import Value
 
 LONGEST_SERIES = 10_000_000
@@ -27,7 +34,7 @@ def time(value: Value) -> Value:
     if value is None:
         return None
     text = str(value)
-    return str(dates.timestamp(text if dates.is_time(text) else f"1970-01-01 {text}", 0))[11:]
+    return str(timestamps.timestamp(text if timestamps.is_time(text) else f"1970-01-01 {text}", 0))[11:]
 
 
 def interval(value: Value) -> Value:
@@ -62,26 +69,26 @@ def make_interval(*parts: Value) -> Value:
 
 
 def make_date(year: Value, month: Value, day: Value) -> Value:
-    return None if None in (year, month, day) else dates.date(f"{int(year or 0):04}-{month!s}-{day!s}")
+    return None if None in (year, month, day) else timestamps.date(f"{int(year or 0):04}-{month!s}-{day!s}")
 
 
 def make_timestamp(*parts: Value) -> Value:
     if None in parts or len(parts) != 6:
         return None
     year, month, day, hour, minute, second = (float(part or 0) for part in parts)
-    start = dates.parse(f"{int(year):04}-{int(month)}-{int(day)}")
+    start = timestamps.parse(f"{int(year):04}-{int(month)}-{int(day)}")
     step = intervals.Interval(0, 0, round((hour * 3600 + minute * 60 + second) * intervals.SECOND))
-    return dates.text_of(dates.later(start, step))
+    return timestamps.text_of(timestamps.later(start, step))
 
 
 def timestamp_round(value: Value, places: Value) -> Value:
     """``value::timestamp(places)``."""
     if value is None or places is None:
         return None
-    time = dates.parse(str(value))
+    time = timestamps.parse(str(value))
     size = 10 ** (6 - min(max(int(places), 0), 6))
     micros = (time.microsecond + size // 2) // size * size - time.microsecond
-    return dates.text_of(dates.later(time, intervals.Interval(0, 0, micros)))
+    return timestamps.text_of(timestamps.later(time, intervals.Interval(0, 0, micros)))
 
 
 def justify(days: bool, hours: bool, value: Value) -> Value:
@@ -99,15 +106,16 @@ def justify(days: bool, hours: bool, value: Value) -> Value:
 
 
 def isfinite(value: Value) -> Value:
-    return None if value is None else int(value not in dates.ENDLESS)
+    return None if value is None else int(value not in timestamps.ENDLESS)
 
 
 OWN: dict[str, tuple[Callable[..., Value], int]] = {
-    "timestamp": (dates.timestamp, -1), "date": (dates.date, 1), "time": (time, 1), "interval": (interval, 1),
-    "to_timestamp": (dates.to_timestamp, 1), "epoch": (dates.epoch, 1), "plus": (dates.plus, -1),
-    "minus": (dates.minus, 2), "days_between": (dates.days_between, 2), "date_plus": (dates.date_plus, 2),
-    "age": (dates.age, 2), "at_zone": (dates.at_zone, 3), "date_trunc": (fields.date_trunc, -1),
-    "date_part": (fields.date_part, 2), "date_bin": (fields.date_bin, 3), "to_char": (formats.to_char, 2),
+    "timestamp": (timestamps.timestamp, -1), "date": (timestamps.date, 1), "time": (time, 1), "interval": (interval, 1),
+    "to_timestamp": (timestamps.to_timestamp, 1), "epoch": (timestamps.epoch, 1), "plus": (timestamps.plus, -1),
+    "minus": (timestamps.minus, 2), "days_between": (timestamps.days_between, 2),
+    "date_plus": (timestamps.date_plus, 2),
+    "age": (timestamps.age, 2), "at_zone": (timestamps.at_zone, 3), "date_trunc": (date_parts.date_trunc, -1),
+    "date_part": (date_parts.date_part, 2), "date_bin": (date_parts.date_bin, 3), "to_char": (formats.to_char, 2),
     "parse_time": (formats.parse_time, 2), "interval_add": (interval_add, 3), "interval_times": (interval_times, 3),
     "interval_order": (interval_order, 1), "make_interval": (make_interval, 7), "make_date": (make_date, 3),
     "make_timestamp": (make_timestamp, 6), "timestamp_round": (timestamp_round, 2), "isfinite": (isfinite, 1),
@@ -169,17 +177,17 @@ def series(_start: Value = None, _stop: Value = None, _step: Value = None) -> It
     raise errors.data("a series of more than 10,000,000 rows is refused", "54000")
 
 
-SERIES = tablefunctions.Module(series, ["_value"])
-ELEMENTS = tablefunctions.Module(elements, ["_value", "_place"])
+SERIES = table_functions.Module(series, ["_value"])
+ELEMENTS = table_functions.Module(elements, ["_value", "_place"])
 
 
 def _times(start: str, stop: str, step: str) -> Iterator[tuple[Value]]:
-    time, end, by = dates.parse(start), dates.parse(stop), intervals.interval(step)
+    time, end, by = timestamps.parse(start), timestamps.parse(stop), intervals.interval(step)
     if by.order == 0:
         raise errors.data("step size cannot equal zero", errors.INVALID_PARAMETER)
     for _ in range(LONGEST_SERIES):
         if time > end if by.order > 0 else time < end:
             return
-        yield (dates.text_of(time),)
-        time = dates.later(time, by)
+        yield (timestamps.text_of(time),)
+        time = timestamps.later(time, by)
     raise errors.data("a series of more than 10,000,000 rows is refused", "54000")

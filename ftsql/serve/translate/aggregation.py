@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ftsql.serve.translate.inference import type_of, typed
+from ftsql.serve.translate.inference import type_of, with_type
 from ftsql.serve.translate.tree import Node, call, exp
 
 ARRAYS = ("array_agg", "json_agg", "jsonb_agg")
@@ -52,7 +52,7 @@ def inside(node: Node, around: Callable[[Node], Node]) -> Node | None:
     if not node.meta.get("wraps"):
         return None
     inner, *rest = node.expressions
-    outer = typed(call(node.name, around(inner.copy()), *rest), type_of(node))
+    outer = with_type(call(node.name, around(inner.copy()), *rest), type_of(node))
     outer.meta["wraps"] = True
     return outer
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ftsql.serve import errors
-from ftsql.serve.functions import date_parts as fields
-from ftsql.serve.functions import register as functions
+from ftsql.serve.functions import date_parts
+from ftsql.serve.functions.register import NAMES
 from ftsql.serve.text import words
 from ftsql.serve.translate import aggregation, casts
-from ftsql.serve.translate.inference import type_of, typed
+from ftsql.serve.translate.inference import type_of, with_type
 from ftsql.serve.translate.tree import Node, Parameters, call, exp
-from ftsql.serve.translate.type_names import NUMBERS, TEXTS, TIMES, UNKNOWN, WHOLE
+from ftsql.serve.translate.type_names import INTEGERS, NUMBERS, TEXTS, TIMES, UNKNOWN
 
 Special = Callable[[Node, Parameters], Node | None]
 ROWS = frozenset(
@@ -39,7 +39,7 @@ def put(node: Node, found: Node) -> None:
     if isinstance(found, (exp.Binary, exp.Not, exp.Neg)) and isinstance(
         node.parent, (exp.Binary, exp.Not, exp.Neg, exp.Between, exp.In, exp.Is, exp.Cast)
     ):
-        found = typed(exp.Paren(this=found), type_of(found))
+        found = with_type(exp.Paren(this=found), type_of(found))
     node.replace(found)
 
 
@@ -67,7 +67,7 @@ def _called(node: Node, parameters: Parameters) -> Node | None:
                           parameters)  # fmt: skip
     if name in RENAMED:
         return call(RENAMED[name], *node.expressions)
-    if name in functions.NAMES:
+    if name in NAMES:
         return call(f"pgsql_{name}", *node.expressions)
     return None
 
@@ -139,7 +139,7 @@ def _to_timestamp(node: Node, parameters: Parameters) -> Node | None:
         return call("pgsql_parse_time", *node.expressions)
     seconds = node.expressions[0]
     parameters.note(seconds, "float8")
-    if type_of(seconds) in WHOLE and not isinstance(seconds, exp.Literal):
+    if type_of(seconds) in INTEGERS and not isinstance(seconds, exp.Literal):
         return call("strftime", "%Y-%m-%d %H:%M:%S", seconds, "unixepoch")
     return call("pgsql_to_timestamp", seconds)
 
@@ -151,7 +151,7 @@ def _to_date(node: Node, _: Parameters) -> Node | None:
 def _date_part(node: Node, parameters: Parameters) -> Node | None:
     word, value = node.expressions
     if isinstance(word, exp.Literal):
-        word = exp.Literal.string(fields.field(str(word.this)))
+        word = exp.Literal.string(date_parts.unit_name(str(word.this)))
     if type_of(value) in (*NUMBERS, *TEXTS, "bool"):
         raise errors.syntax(
             f"function date_part(unknown, {type_of(value)}) does not exist: write to_timestamp(…) or ::timestamp around"
@@ -164,7 +164,7 @@ def _date_trunc(node: Node, parameters: Parameters) -> Node | None:
     word, value, *zone = node.expressions
     parameters.note(word, "text")
     if isinstance(word, exp.Literal):
-        word = exp.Literal.string(fields.field(str(word.this)))
+        word = exp.Literal.string(date_parts.unit_name(str(word.this)))
     if type_of(value) in (*NUMBERS, *TEXTS, "bool"):
         raise errors.syntax(
             f"function date_trunc(unknown, {type_of(value)}) does not exist: write to_timestamp(…) or ::timestamp"
@@ -217,7 +217,7 @@ def _substring(node: Node, _: Parameters) -> Node | None:
 
 def _texts(node: Node, _: Parameters) -> Node | None:
     """concat, which prints every value."""
-    plain = (*TEXTS, *WHOLE, UNKNOWN, None)
+    plain = (*TEXTS, *INTEGERS, UNKNOWN, None)
     return call(node.name, *[_short(one) if type_of(one) == "bool" else one if type_of(one) in plain
                              else casts.as_text(one) for one in node.expressions])  # fmt: skip
 

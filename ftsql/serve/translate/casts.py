@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ftsql.serve import errors
-from ftsql.serve.functions import numbers
-from ftsql.serve.functions import timestamps as dates
+from ftsql.serve.functions import numbers, timestamps
 from ftsql.serve.functions.intervals import interval
-from ftsql.serve.translate.inference import type_of, typed
+from ftsql.serve.translate.inference import type_of, with_type
 from ftsql.serve.translate.tree import Node, Parameters, call, exp
-from ftsql.serve.translate.type_names import NUMBERS, OBJECTS, TEXTS, TIMES, UNKNOWN, WHOLE, of_cast, wider
+from ftsql.serve.translate.type_names import INTEGERS, NUMBERS, OBJECTS, TEXTS, TIMES, UNKNOWN, of_cast, wider
 
 RELATIVE = ("now", "today", "yesterday", "tomorrow")  # literals that are not constant
 OF_TIME = (*TIMES, "interval")
@@ -50,13 +49,13 @@ def coerced(node: Node, type: str, parameters: Parameters) -> Node:
     own = type_of(node)
     if isinstance(bare, exp.Literal) and bare.is_string and own in (UNKNOWN, None):
         found = _literal(str(bare.this), type)
-        return typed(found, type) if found is not None else node
+        return with_type(found, type) if found is not None else node
     if isinstance(bare, exp.Parameter) and type in OF_TIME:
-        return typed(_converted(bare, type), type)
+        return with_type(_converted(bare, type), type)
     if own == "date" and type in ("timestamp", "timestamptz"):
-        return typed(call("pgsql_timestamp", node), type)
+        return with_type(call("pgsql_timestamp", node), type)
     if own is None and type == "interval":
-        return typed(call("pgsql_interval", node), type)
+        return with_type(call("pgsql_interval", node), type)
     return node
 
 
@@ -93,14 +92,14 @@ def as_text(node: Node) -> Node:
         )  # fmt: skip
     if own == "timestamptz":
         return exp.DPipe(this=node, expression=exp.Literal.string("+00"))
-    if own in (*WHOLE, UNKNOWN):
+    if own in (*INTEGERS, UNKNOWN):
         return exp.Cast(this=node, to=exp.DataType.build("text"))
     return call("pgsql_text", node, own or "")
 
 
 def _number(inner: Node, own: str | None, to: str) -> Node | None:
-    if to in WHOLE:
-        if own in WHOLE or own == "bool":
+    if to in INTEGERS:
+        if own in INTEGERS or own == "bool":
             return inner
         return call("pgsql_int_even" if own in ("float8", "float4") else "pgsql_int", inner)
     if to in ("float8", "float4"):
@@ -109,7 +108,7 @@ def _number(inner: Node, own: str | None, to: str) -> Node | None:
     if to == "numeric":
         return inner if own in NUMBERS else call("pgsql_numeric", inner)
     if to == "bool":
-        return exp.NEQ(this=inner, expression=exp.Literal.number(0)) if own in WHOLE else call("pgsql_bool", inner)
+        return exp.NEQ(this=inner, expression=exp.Literal.number(0)) if own in INTEGERS else call("pgsql_bool", inner)
     return None
 
 
@@ -148,13 +147,13 @@ def _limited(value: Node, node: Node, to: str) -> Node:
 def _literal(text: str, type: str) -> Node | None:
     """The constant that a string is as a ``type``; None where it stays a string."""
     if type in TIMES and text.strip().lower() not in RELATIVE:
-        made = dates.date(text) if type == "date" else dates.timestamp(text, type == "timestamptz")
+        made = timestamps.date(text) if type == "date" else timestamps.timestamp(text, type == "timestamptz")
         return exp.Literal.string(str(made))
     if type == "interval":
         return exp.Literal.string(str(interval(text)))
     if type in (*NUMBERS, "bool") and type != "oid":
         made = numbers.to_bool(text) if type == "bool" else numbers.numeric(text)
-        if type in WHOLE and not isinstance(made, int):
+        if type in INTEGERS and not isinstance(made, int):
             raise errors.data(f'invalid input syntax for type integer: "{text:.60}"', errors.INVALID_TEXT)
         if (isinstance(made, float) and made in (float("inf"), float("-inf"))) or made != made:
             return call("pgsql_float", text)
@@ -175,14 +174,14 @@ def _object(inner: Node, to: str) -> Node:
     if isinstance(literal, exp.Literal) and literal.is_string:
         text = str(literal.this)
         if text.isdigit():
-            return typed(exp.Literal.number(text), "oid")
+            return with_type(exp.Literal.number(text), "oid")
         wanted = text.rpartition(".")[2].strip('"') if to != "regtype" else text
-        return typed(_looked_up(table, "oid", name, exp.Literal.string(wanted)), "oid")
+        return with_type(_looked_up(table, "oid", name, exp.Literal.string(wanted)), "oid")
     if type_of(inner) in (*TEXTS, None) and to == "regclass":
-        return typed(call("coalesce", _looked_up(table, "oid", name, inner), inner.copy()), "oid")
+        return with_type(call("coalesce", _looked_up(table, "oid", name, inner), inner.copy()), "oid")
     if to == "regtype":
-        return typed(call("pgsql_format_type", inner, exp.Null()), "text")
-    return typed(call("coalesce", _looked_up(table, name, "oid", inner), inner.copy()), "text")
+        return with_type(call("pgsql_format_type", inner, exp.Null()), "text")
+    return with_type(call("coalesce", _looked_up(table, name, "oid", inner), inner.copy()), "text")
 
 
 def _looked_up(table: str, column: str, by: str, value: Node) -> Node:

@@ -11,10 +11,10 @@ from ftsql.serve import errors
 from ftsql.serve.text import fold
 from ftsql.serve.translate import arrays, calls, casts
 from ftsql.serve.translate.casts import coerced
-from ftsql.serve.translate.inference import type_of, typed
+from ftsql.serve.translate.inference import type_of, with_type
 from ftsql.serve.translate.names import bottom_up
 from ftsql.serve.translate.tree import Node, Parameters, call, exp
-from ftsql.serve.translate.type_names import OBJECTS, TEXTS, TIMES, UNKNOWN, WHOLE
+from ftsql.serve.translate.type_names import INTEGERS, OBJECTS, TEXTS, TIMES, UNKNOWN
 
 COMPARED = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ)
 PLAIN_COLLATIONS = ("c", "posix", "default", "ucs_basic", "c.utf-8", "en_us", "en_us.utf-8", "und-x-icu")
@@ -32,7 +32,7 @@ def rewrite(root: Node, parameters: Parameters) -> Node:
         found = step(node, parameters)
         if found is not None and found is not node:
             own = type_of(node)  # of a cast, too, which may leave the node below as it is
-            typed(found, type_of(found) if own is None or own in OBJECTS else own)
+            with_type(found, type_of(found) if own is None or own in OBJECTS else own)
             calls.put(node, found)
     for node in list(holder.find_all(exp.Parameter)):
         if not (isinstance(node.this, exp.Literal) and not node.this.is_string):
@@ -176,13 +176,13 @@ def _arithmetic(node: Node, parameters: Parameters) -> Node | None:
         if other not in (None, UNKNOWN):
             parameters.note(side, other)
     if isinstance(node, exp.Div):
-        exact = one in WHOLE and two in WHOLE
+        exact = one in INTEGERS and two in INTEGERS
         if (one is None or two is None) and not exact:
             return None
         if (isinstance(right, exp.Literal) and str(right.this).strip("0.")) or _is_nullif_zero(right):
             return exp.Div(this=left if exact else calls.real(left), expression=right, typed=True)
         return call("pgsql_divide", left, right, 1 if exact else 0)
-    if isinstance(node, exp.Mod) and not (one in WHOLE and two in WHOLE and isinstance(right, exp.Literal)):
+    if isinstance(node, exp.Mod) and not (one in INTEGERS and two in INTEGERS and isinstance(right, exp.Literal)):
         return call("pgsql_mod", left, right)
     if isinstance(node, exp.Pow):
         return call("pgsql_power", left, right)
@@ -203,7 +203,7 @@ def _of_times(node: Node, parameters: Parameters) -> Node | None:
         left, right, one, two = right, left, two, one
     if two == "interval" or (two in (UNKNOWN, None) and sign > 0 and one != "date"):
         return call("pgsql_plus", left, coerced(right, "interval", parameters), sign)
-    if one in TIMES and two in WHOLE:
+    if one in TIMES and two in INTEGERS:
         return call("pgsql_date_plus", left, right if sign > 0 else exp.Neg(this=exp.Paren(this=right)))
     if sign < 0 and (one in TIMES or two in TIMES):
         if "date" in (one, two) and {one, two} <= {"date", UNKNOWN}:
@@ -228,11 +228,11 @@ def _joined(node: Node, parameters: Parameters) -> Node | None:
     if arrays_of:
         which = "both" if len(arrays_of) == 2 else {"this": "left", "expression": "right"}[arrays_of[0]]
         made = call("pgsql_array_cat", node.this, node.expression, exp.Literal.string(which))
-        return typed(made, type_of(node.args[arrays_of[0]]))
+        return with_type(made, type_of(node.args[arrays_of[0]]))
     for side in ("this", "expression"):
         part = node.args[side]
         parameters.note(part, "text")
-        if type_of(part) not in (*TEXTS, *WHOLE, UNKNOWN, None):
+        if type_of(part) not in (*TEXTS, *INTEGERS, UNKNOWN, None):
             node.set(side, casts.as_text(part))
     return None
 

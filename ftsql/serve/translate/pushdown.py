@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 from ftsql.serve.functions.intervals import DAY, SECOND, interval
 from ftsql.serve.text import fold, words
-from ftsql.serve.translate.inference import Inference, Tables, type_of, typed
+from ftsql.serve.translate.inference import Inference, Tables, type_of, with_type
 from ftsql.serve.translate.tree import Node, call, exp, parse
-from ftsql.serve.translate.type_names import NUMBERS, TIMES, UNKNOWN, WHOLE, of_cast
+from ftsql.serve.translate.type_names import INTEGERS, NUMBERS, TIMES, UNKNOWN, of_cast
 
 FLIPPED = {exp.GT: exp.LT, exp.GTE: exp.LTE, exp.LT: exp.GT, exp.LTE: exp.GTE, exp.EQ: exp.EQ}
 ZONE = 86_400  # seconds that a zone's clock may be ahead, and more
@@ -152,7 +152,7 @@ class _Looker:
         arguments = node.expressions
         if node.name == "to_timestamp" and len(arguments) == 1:
             column = arguments[0].unnest()
-            if isinstance(column, exp.Column) and type_of(column) in WHOLE:
+            if isinstance(column, exp.Column) and type_of(column) in INTEGERS:
                 return Found(column)
         if node.name == "date_trunc" and len(arguments) > 1 and isinstance(arguments[0], exp.Literal):
             inner = self.under(arguments[1])
@@ -171,7 +171,7 @@ class _Looker:
             product = right.unnest()
             for column, step in ((product.this, product.expression), (product.expression, product.this)):
                 column = column.unnest()
-                if isinstance(column, exp.Column) and type_of(column) in WHOLE and _micros(step) == SECOND:
+                if isinstance(column, exp.Column) and type_of(column) in INTEGERS and _micros(step) == SECOND:
                     return Found(column)
         inner, later = self.under(left), _micros(right, 1 if isinstance(node, exp.Add) else -1)
         if inner is None or inner.number or later is None:
@@ -222,7 +222,7 @@ def _of_type(bound: Node, type: str | None) -> Node:
     """A string or a parameter is of the other side's type: as a date it has no time of day."""
     if type_of(bound) not in (UNKNOWN, None) or type not in TIMES:
         return bound
-    return typed(exp.Cast(this=bound.copy(), to=exp.DataType.build(type, dialect="postgres")), type)
+    return with_type(exp.Cast(this=bound.copy(), to=exp.DataType.build(type, dialect="postgres")), type)
 
 
 def _is_constant(node: Node) -> bool:

@@ -11,7 +11,7 @@ from ftsql.serve.text import fold
 from ftsql.serve.translate.tree import Node, exp
 
 UNKNOWN = "unknown"  # a string or NULL that takes its type from what stands beside it
-WHOLE = ("int2", "int4", "int8", "oid")
+INTEGERS = ("int2", "int4", "int8", "oid")
 NUMBERS = ("int2", "int4", "int8", "oid", "numeric", "float4", "float8")
 TIMES = ("date", "timestamp", "timestamptz")
 TEXTS = ("text", "varchar", "bpchar", "name", "char", "citext")
