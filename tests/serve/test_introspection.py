@@ -1,4 +1,4 @@
-"""What clients ask of PostgreSQL's catalog is valid SQLite over tables of the same names, with the same columns."""
+"""Clients' queries of PostgreSQL's catalog are translated to valid SQL for SQLite, with the same columns."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PSQL = r"\d|\dt|\dt+|\dn|\dn+|\d jobs|\d+ fine_tuning_jobs|\d+ jobs|\l|\du|\df|\
 
 @pytest.fixture(scope="module")
 def catalog(postgres: Postgres) -> Iterator[tuple[apsw.Connection, Tables]]:
-    """PostgreSQL's catalog tables, empty."""
+    """Yield a SQLite connection with empty copies of PostgreSQL's catalog tables, and their columns."""
     printed, errors = postgres.run(CATALOG)
     assert not errors
     tables: dict[str, list[tuple[str, str]]] = {}
@@ -47,7 +47,7 @@ def catalog(postgres: Postgres) -> Iterator[tuple[apsw.Connection, Tables]]:
 
 
 def queries() -> list[tuple[str, str]]:
-    """The queries of the file, by name."""
+    """Return the queries of catalog_queries.sql with their names."""
     text = (Path(__file__).parent / "catalog_queries.sql").read_text().partition("\n")[2]
     return [
         (part.partition("\n")[0], part.partition("\n")[2].strip()) for part in re.split(r"^-- ", text, flags=re.M)[1:]
@@ -55,7 +55,7 @@ def queries() -> list[tuple[str, str]]:
 
 
 def of_psql(postgres: Postgres) -> list[tuple[str, str]]:
-    """The queries that psql itself sends for its backslash commands."""
+    """Return the queries that psql sends for its backslash commands."""
     found = []
     for command in PSQL:
         printed, _ = postgres.run(f"\\set ECHO_HIDDEN on\n{command}\n")
@@ -83,7 +83,7 @@ def _failures(postgres: Postgres, catalog: tuple[apsw.Connection, Tables], cases
     return failed
 
 
-def test_clients_questions_run_with_postgresqls_columns(
+def test_queries_of_clients_have_postgresqls_columns(
     postgres: Postgres, catalog: tuple[apsw.Connection, Tables]
 ) -> None:
     cases = queries()
@@ -91,9 +91,7 @@ def test_clients_questions_run_with_postgresqls_columns(
     assert not failed, f"{len(failed)} of {len(cases)}:\n" + "\n".join(failed)
 
 
-def test_psqls_questions_run_with_postgresqls_columns(
-    postgres: Postgres, catalog: tuple[apsw.Connection, Tables]
-) -> None:
+def test_queries_of_psql_have_postgresqls_columns(postgres: Postgres, catalog: tuple[apsw.Connection, Tables]) -> None:
     cases = of_psql(postgres)
     assert len(cases) > len(PSQL)
     failed = _failures(postgres, catalog, cases)

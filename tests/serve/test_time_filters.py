@@ -1,4 +1,4 @@
-"""Time filters as BI tools write them ask a live table for no more than created_at >= … does."""
+"""Time filters as BI tools write them cause no more requests to a live table than created_at >= … does."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ NOT_PUSHED = [
 
 
 @pytest.mark.parametrize("sql", [*FILTERS, *VIEWS])
-def test_a_time_filter_reads_the_pages_since_then(sql: str) -> None:
+def test_a_time_filter_reads_only_the_pages_after_that_time(sql: str) -> None:
     with account(SIZE) as (sandbox, db):
         register(db)
         found = translate(sql, TABLES)
@@ -67,7 +67,7 @@ def test_a_time_filter_reads_the_pages_since_then(sql: str) -> None:
 
 
 @pytest.mark.parametrize("sql", NOT_PUSHED)
-def test_a_filter_that_does_not_narrow_reads_all(sql: str) -> None:
+def test_other_filters_read_all_pages(sql: str) -> None:
     with account(SIZE) as (sandbox, db):
         register(db)
         found = translate(sql, TABLES)

@@ -1,4 +1,4 @@
-"""What is refused is refused in words, with PostgreSQL's code, before SQLite; what is hostile stays a value."""
+"""Statements are refused with PostgreSQL's SQLSTATE before SQLite sees them, and hostile strings stay values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import apsw
 import pytest
 
 import ftsql
-from ftsql.serve.functions import patterns
+from ftsql.serve.functions import formats, patterns
 from ftsql.serve.functions.register import register
 from ftsql.serve.text import statements
 from ftsql.serve.translate.statement import translate
@@ -63,7 +63,7 @@ CASES = [(code, sql) for code, statements in REFUSED.items() for sql in statemen
 
 
 @pytest.mark.parametrize(("code", "sql"), CASES, ids=[f"{code}-{sql[:40]!r}" for code, sql in CASES])
-def test_it_is_refused_with_postgresqls_code(code: str, sql: str) -> None:
+def test_a_statement_is_refused_with_postgresqls_code(code: str, sql: str) -> None:
     begun = time.monotonic()
     with pytest.raises(ftsql.Error) as raised:
         translate(sql, TABLES)
@@ -72,7 +72,7 @@ def test_it_is_refused_with_postgresqls_code(code: str, sql: str) -> None:
     assert time.monotonic() - begun < 30
 
 
-def test_a_deep_statement_is_refused_in_a_thread_too() -> None:
+def test_a_deeply_nested_statement_is_refused_in_a_thread_too() -> None:
     found: list[str] = []
 
     def ask() -> None:
@@ -93,7 +93,7 @@ HOSTILE = ["a'b", "a\"b", "'; DROP TABLE fine_tuning_jobs; --", "*/ x /*", "\\",
 
 
 @pytest.mark.parametrize("value", HOSTILE)
-def test_a_string_stays_the_string_that_it_is(value: str) -> None:
+def test_a_string_is_not_changed(value: str) -> None:
     db = apsw.Connection(":memory:")
     register(db)
     quoted = "'" + value.replace("'", "''") + "'"
@@ -133,7 +133,7 @@ TYPED = {
 
 
 @pytest.mark.parametrize("sql", TYPED)
-def test_parameters_have_the_type_that_the_text_tells(sql: str) -> None:
+def test_the_types_of_parameters_are_inferred(sql: str) -> None:
     found = translate(sql, TABLES)
     assert found.types == TYPED[sql]
     assert found.parameters == len(found.types)
@@ -154,7 +154,7 @@ def test_a_table_keeps_its_schema_unless_that_is_public() -> None:
     assert "public" not in found.sql
 
 
-def test_a_name_in_the_wrong_case_or_with_a_slip_is_an_error() -> None:
+def test_a_misspelled_name_is_an_error() -> None:
     db = apsw.Connection(":memory:")
     db.config(apsw.SQLITE_DBCONFIG_DQS_DML, 0)
     db.execute(f"CREATE TABLE {JOBS} (id, status)")
@@ -193,3 +193,7 @@ def test_a_long_list_is_quick() -> None:
 )  # fmt: skip
 def test_a_backslash_in_a_replacement_is_postgresqls(replacement: str, wanted: str) -> None:
     assert patterns.regexp_replace("abc", "(b)", replacement) == wanted
+
+
+def test_a_number_pattern_without_digits_before_the_point_formats_zero() -> None:
+    assert formats.to_char(0, "D") == formats.to_char(1, ".") == " ."

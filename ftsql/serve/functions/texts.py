@@ -1,6 +1,6 @@
-"""PostgreSQL's functions of texts, but for patterns: parts, padding; and of arrays, which are JSON here.
+"""PostgreSQL's functions of strings other than patterns, and of arrays and JSON. SQLite holds arrays as JSON.
 
-What they make is bounded before it is made.
+The length of a result is checked before it is computed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import partial
 from ftsql.serve import errors
 from ftsql.serve.functions.patterns import (
     LONGEST,
-    fits,
+    check_length,
     like,
     regexp_ilike,
     regexp_like,
@@ -58,7 +58,7 @@ def right(value: Value, count: Value) -> Value:
 
 
 def pad(value: Value, size: Value, filler: Value = " ", before: bool = True) -> Value:
-    """lpad and rpad."""
+    """Return ``lpad(value, size, filler)``, or ``rpad`` unless ``before``."""
     if value is None or size is None or filler is None:
         return None
     text, wide = str(value)[: max(int(size), 0)], min(int(size), LONGEST)
@@ -98,14 +98,18 @@ def repeat(value: Value, count: Value) -> Value:
 
 
 def text(value: Value, _: Value = "") -> Value:
-    """A number as PostgreSQL prints it."""
+    """Return a value as PostgreSQL prints it."""
     if isinstance(value, float):
         return repr(value).removesuffix(".0")
     return None if value is None else str(value)
 
 
 def array(value: Value) -> Value:
-    """An array as JSON: PostgreSQL writes {a,b}, an int2vector 1 2."""
+    """Return an array as JSON. It may be JSON, PostgreSQL's {a,b}, or an int2vector such as 1 2.
+
+    >>> array('{1,"a b",NULL}')
+    '[1, "a b", null]'
+    """
     if value is None:
         return "[]"
     words = str(value).strip()
@@ -133,20 +137,20 @@ def array_to_string(value: Value, separator: Value, null: Value = None) -> Value
         return None
     items = [null if item is None else item for item in json.loads(str(array(value)))]
     words = [str(text(item)) for item in items if item is not None]
-    fits(sum(map(len, words)) + len(words) * len(str(separator)))
+    check_length(sum(map(len, words)) + len(words) * len(str(separator)))
     return str(separator).join(words)
 
 
 def joined(value: Value, separator: Value) -> Value:
-    """``string_agg``'s text: NULL where there was nothing."""
+    """Return the result of ``string_agg`` from a JSON array, NULL if the array has no strings."""
     items = [item for item in json.loads(str(value or "[]")) if item is not None]
     words, between = [str(text(item)) for item in items], str(separator) if separator is not None else ""
-    fits(sum(map(len, words)) + len(words) * len(between))
+    check_length(sum(map(len, words)) + len(words) * len(between))
     return between.join(words) if items else None
 
 
 def array_cat(left: Value, right: Value, which: Value) -> Value:
-    """``left || right``, of which one or both are arrays: ``which`` says "left", "right" or "both"."""
+    """Return ``left || right``. ``which`` says which side is an array: "left", "right" or "both"."""
     if left is None and right is None:
         return None
     sides = []
@@ -167,13 +171,13 @@ def cardinality(value: Value) -> Value:
 
 
 def json_text(value: Value) -> Value:
-    """What ``->>`` gives for the JSON of a member."""
+    """Return the text of a JSON value, as ``->>`` does."""
     words = None if value is None else str(value)
     return None if words in (None, "null") else json.loads(words) if words and words[0] == '"' else words
 
 
 def json_path(value: Value, path: Value, as_text: int) -> Value:
-    """``#>`` and ``#>>``."""
+    """Return ``value #> path``, or ``value #>> path`` if ``as_text``."""
     if value is None or path is None:
         return None
     found = json.loads(str(value))
@@ -196,7 +200,7 @@ def json_typeof(value: Value) -> Value:
 
 
 def null_safe(function: Callable[..., Value]) -> Callable[..., Value]:
-    """``function``, which is NULL where an argument is."""
+    """Return a function that returns NULL if one of its arguments is NULL."""
     return lambda *values: None if None in values else function(*values)
 
 

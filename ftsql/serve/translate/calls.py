@@ -1,6 +1,6 @@
-"""PostgreSQL's functions as calls of SQLite's, or of those in functions.py, which are named pgsql_….
+"""The rewrite of calls: PostgreSQL's functions become SQLite's, or those of functions/, whose names begin with pgsql_.
 
-A name that neither has is left as it is: SQLite says that there is no such function.
+An unknown name stays as it is; SQLite then says that there is no such function.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ INTERVAL = ("years", "months", "weeks", "days", "hours", "mins", "secs")
 
 
 def put(node: Node, found: Node) -> None:
-    """``found`` where ``node`` is, in parentheses where precedence asks for it."""
+    """Replace ``node`` by ``found``, in parentheses if precedence requires them."""
     if isinstance(found, (exp.Binary, exp.Not, exp.Neg)) and isinstance(
         node.parent, (exp.Binary, exp.Not, exp.Neg, exp.Between, exp.In, exp.Is, exp.Cast)
     ):
@@ -44,10 +44,10 @@ def put(node: Node, found: Node) -> None:
 
 
 def function(node: Node, parameters: Parameters) -> Node | None:
-    """A call, by its name."""
+    """Rewrite a call by its name."""
     try:
         return _called(node, parameters)
-    except (IndexError, ValueError):  # of an argument that is not there, or one too many
+    except (IndexError, ValueError):  # too few arguments, or too many
         count = len(node.expressions)
         raise errors.syntax(f"function {node.name} with {count} arguments does not exist", "42883") from None
 
@@ -73,12 +73,12 @@ def _called(node: Node, parameters: Parameters) -> Node | None:
 
 
 def real(node: Node) -> Node:
-    """``node`` as a float, for a division that is none of integers."""
+    """Return ``node`` as a float, because SQLite divides integers without a fraction."""
     return exp.Cast(this=node, to=exp.DataType.build("double"))
 
 
 def at_zone(value: Node, zone: Node, parameters: Parameters) -> Node:
-    """``value AT TIME ZONE zone``: for UTC, in which all times are, nothing but another type."""
+    """Return ``value AT TIME ZONE zone``. For UTC only the type changes, because all times are in UTC."""
     parameters.note(zone, "text")
     towards = 1 if type_of(value) == "timestamptz" else -1
     value = casts.coerced(value, "timestamp", parameters)
@@ -90,7 +90,7 @@ def at_zone(value: Node, zone: Node, parameters: Parameters) -> Node:
 
 
 def filtered(node: Node, _: Parameters) -> Node | None:
-    """FILTER belongs to the aggregate itself, inside of what is computed from it."""
+    """Move FILTER to the aggregate inside an expression that was made for one."""
     return aggregation.inside(node.this, lambda inner: exp.Filter(this=inner, expression=node.expression))
 
 
@@ -112,7 +112,7 @@ def _over(node: Node, inner: Node) -> Node:
 
 
 def within_group(node: Node, parameters: Parameters) -> Node | None:
-    """``percentile_cont(0.5) WITHIN GROUP (ORDER BY x)``."""
+    """Rewrite ``percentile_cont(0.5) WITHIN GROUP (ORDER BY x)``."""
     name = node.this.name.removeprefix("pgsql_")
     if name not in ("percentile_cont", "percentile_disc", "mode"):
         raise errors.unsupported(f"{name} WITHIN GROUP")
@@ -123,7 +123,7 @@ def within_group(node: Node, parameters: Parameters) -> Node | None:
 
 
 def _now(node: Node) -> Node:
-    # SQLite's own clock, which stands still while a statement runs; the end is trimmed as all times' is.
+    # SQLite's clock, because it stands still while a statement runs. Zeros at the end go, as in all times.
     now = call("strftime", "%Y-%m-%d %H:%M:%f", "now")
     if node.expressions:
         return call("pgsql_timestamp_round", now, *node.expressions)
@@ -216,14 +216,18 @@ def _substring(node: Node, _: Parameters) -> Node | None:
 
 
 def _texts(node: Node, _: Parameters) -> Node | None:
-    """concat, which prints every value."""
-    plain = (*TEXTS, *INTEGERS, UNKNOWN, None)
-    return call(node.name, *[_short(one) if type_of(one) == "bool" else one if type_of(one) in plain
-                             else casts.as_text(one) for one in node.expressions])  # fmt: skip
+    """Rewrite concat, which prints every value as text."""
+    return call(node.name, *[_printed(argument) for argument in node.expressions])
 
 
-def _short(node: Node) -> Node:
-    """A boolean as concat prints it, where ``::text`` has the whole word."""
+def _printed(node: Node) -> Node:
+    if type_of(node) in (*TEXTS, *INTEGERS, UNKNOWN, None):
+        return node
+    return _first_letter(node) if type_of(node) == "bool" else casts.as_text(node)
+
+
+def _first_letter(node: Node) -> Node:
+    """Return a boolean as concat prints it, t or f. ``::text`` returns the whole word."""
     return call("substr", casts.as_text(node), 1, 1)
 
 
@@ -246,9 +250,9 @@ def _zoned(node: Node, parameters: Parameters) -> Node | None:
 
 def _make_interval(node: Node, _: Parameters) -> Node | None:
     parts: dict[str, Node] = {}
-    for place, argument in enumerate(node.expressions):
+    for number, argument in enumerate(node.expressions):
         named = isinstance(argument, (exp.Kwarg, exp.PropertyEQ))
-        parts[argument.this.name if named else INTERVAL[place]] = argument.expression if named else argument
+        parts[argument.this.name if named else INTERVAL[number]] = argument.expression if named else argument
     return call("pgsql_make_interval", *[parts.get(name, exp.Literal.number(0)) for name in INTERVAL])
 
 

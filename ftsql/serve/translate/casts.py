@@ -1,10 +1,11 @@
-"""Casts, and the types that two sides of a comparison meet in.
+"""Casts, and the common type of the two sides of a comparison.
 
-A literal is converted here, so that SQLite sees a constant; what stands in a column is converted by a function.
+A literal is converted here, so that SQLite sees a constant. Other expressions are converted by a function.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from ftsql.serve import errors
@@ -22,7 +23,7 @@ CATALOGS = {"regclass": ("pg_class", "relname"), "regnamespace": ("pg_namespace"
 
 
 def common(nodes: Sequence[Node]) -> str | None:
-    """The type in which all of ``nodes`` are compared; None where they are taken as they are."""
+    """Return the type in which all of ``nodes`` are compared, or None if they are compared as they are."""
     found: str | None = UNKNOWN
     for node in nodes:
         found = wider(found, type_of(node)) if type_of(node) is not None else found
@@ -30,7 +31,7 @@ def common(nodes: Sequence[Node]) -> str | None:
 
 
 def meet(left: Node, right: Node, parameters: Parameters) -> tuple[Node, Node]:
-    """Both sides of a comparison, of one type."""
+    """Return both sides of a comparison in one type."""
     type = common([left, right])
     if type is None:
         return left, right
@@ -38,12 +39,12 @@ def meet(left: Node, right: Node, parameters: Parameters) -> tuple[Node, Node]:
 
 
 def ordered(node: Node) -> Node:
-    """What compares as ``node`` does in PostgreSQL."""
+    """Return an expression that SQLite compares as PostgreSQL compares ``node``."""
     return call("pgsql_interval_order", node) if type_of(node) == "interval" else node
 
 
 def coerced(node: Node, type: str, parameters: Parameters) -> Node:
-    """``node`` where a value of ``type`` is expected."""
+    """Return ``node`` as a value of ``type``, which its context expects."""
     parameters.note(node, type)
     bare = node.unnest()
     own = type_of(node)
@@ -60,7 +61,7 @@ def coerced(node: Node, type: str, parameters: Parameters) -> Node:
 
 
 def cast(node: Node, parameters: Parameters) -> Node | None:
-    """``x::type``."""
+    """Rewrite ``x::type``."""
     to, inner = of_cast(node.args["to"]), node.this
     own = type_of(inner)
     parameters.note(inner, to)
@@ -81,7 +82,7 @@ def cast(node: Node, parameters: Parameters) -> Node | None:
 
 
 def as_text(node: Node) -> Node:
-    """``x::text``."""
+    """Return ``x::text``."""
     own = type_of(node)
     if own in TEXTS or own in ("interval", "date", "timestamp", "json", "jsonb"):
         return node
@@ -121,11 +122,11 @@ def _converted(inner: Node, to: str) -> Node:
         return call("pgsql_timestamp", inner)
     if to.endswith("[]"):
         return call("pgsql_array", inner)
-    return inner  # json, uuid, bytea, and names of the catalog's own types: the value stays
+    return inner  # values of json, uuid, bytea and the catalog's own types stay as they are
 
 
 def _sizes(node: Node) -> list[int]:
-    """The numbers in varchar(20), numeric(10, 2), timestamp(0)."""
+    """Return the numbers in varchar(20), numeric(10, 2) or timestamp(0)."""
     to = node.args["to"]
     parts = [part.this for part in to.expressions if isinstance(part, exp.DataTypeParam)]
     return [int(part.this) for part in parts if isinstance(part, exp.Literal) and str(part.this).isdigit()]
@@ -145,28 +146,32 @@ def _limited(value: Node, node: Node, to: str) -> Node:
 
 
 def _literal(text: str, type: str) -> Node | None:
-    """The constant that a string is as a ``type``; None where it stays a string."""
+    """Return a string as a constant of ``type``, or None if it must stay a string."""
     if type in TIMES and text.strip().lower() not in RELATIVE:
         made = timestamps.date(text) if type == "date" else timestamps.timestamp(text, type == "timestamptz")
         return exp.Literal.string(str(made))
     if type == "interval":
         return exp.Literal.string(str(interval(text)))
     if type in (*NUMBERS, "bool") and type != "oid":
-        made = numbers.to_bool(text) if type == "bool" else numbers.numeric(text)
-        if type in INTEGERS and not isinstance(made, int):
-            raise errors.data(f'invalid input syntax for type integer: "{text:.60}"', errors.INVALID_TEXT)
-        if (isinstance(made, float) and made in (float("inf"), float("-inf"))) or made != made:
-            return call("pgsql_float", text)
-        negative = isinstance(made, (int, float)) and made < 0
-        found: Node = exp.Literal.number(str(made).lstrip("-"))
-        return exp.Paren(this=exp.Neg(this=found)) if negative else found
+        return _number_literal(text, type)
     if type == "oid" and text.strip().isdigit():
         return exp.Literal.number(text.strip())
     return exp.Literal.string(text) if type in TEXTS else None
 
 
+def _number_literal(text: str, type: str) -> Node:
+    made = numbers.to_bool(text) if type == "bool" else numbers.numeric(text)
+    assert made is not None
+    if type in INTEGERS and not isinstance(made, int):
+        raise errors.data(f'invalid input syntax for type integer: "{text:.60}"', errors.INVALID_TEXT)
+    if not math.isfinite(made):
+        return call("pgsql_float", text)
+    found: Node = exp.Literal.number(str(made).lstrip("-"))
+    return exp.Paren(this=exp.Neg(this=found)) if made < 0 else found
+
+
 def _object(inner: Node, to: str) -> Node:
-    """A name of the catalog's objects as its number, and a number as a name."""
+    """Turn the name of a catalog object into its oid, and an oid into the name."""
     if to not in CATALOGS:
         return inner
     table, name = CATALOGS[to]
@@ -185,7 +190,7 @@ def _object(inner: Node, to: str) -> Node:
 
 
 def _looked_up(table: str, column: str, by: str, value: Node) -> Node:
-    # The catalog's table by an alias of its own: ``value`` may be a column of the same table outside.
+    # The table has an alias, because ``value`` may be a column of the same table in the query outside.
     source = exp.to_table(f"pg_catalog.{table}")
     source.set("alias", exp.TableAlias(this=exp.to_identifier("_named")))
     found = exp.select(exp.column(column, table="_named")).from_(source)
@@ -194,7 +199,7 @@ def _looked_up(table: str, column: str, by: str, value: Node) -> Node:
 
 
 def interval_literal(node: Node, parameters: Parameters) -> Node | None:
-    """``interval '7 days'``, whose unit the parser took off."""
+    """Rewrite ``interval '7 days'``. sqlglot holds the unit apart from the number."""
     if isinstance(node.parent, exp.Cast) and node.arg_key == "to":
         return None
     unit = node.args.get("unit")
@@ -204,6 +209,6 @@ def interval_literal(node: Node, parameters: Parameters) -> Node | None:
     if isinstance(node.this, exp.Literal):
         return exp.Literal.string(str(interval(f"{node.this.this}{words}")))
     if node.this is None:
-        raise errors.syntax("an interval is written interval '1 day'")
+        raise errors.syntax("syntax error: write interval '1 day'")
     parameters.note(node.this, "interval")
     return call("pgsql_interval", node.this)

@@ -227,7 +227,7 @@ class ClientSession:
     def bind(
         self, prepared: PreparedStatement, values: Sequence[SQLiteValue], formats: Sequence[int]
     ) -> BoundStatement:
-        """Give the parameters of a statement their values."""
+        """Bind values to the parameters of a statement. ``formats`` holds the formats of its columns."""
         bound = BoundStatement(prepared, values, formats)
         if prepared.plan is not None and prepared.word not in ("EXPLAIN", "DECLARE"):
             bound.portal = self.portal(bound)
