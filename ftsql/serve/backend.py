@@ -150,8 +150,8 @@ class Backend:
         columns = translated.columns
         if explain or columns is None or len(columns) != len(described):
             columns = tuple((name, None) for name, _ in described)
-        declared = [types.named(kind) for _, kind in described]
-        inferred = [types.named(kind) for _, kind in columns]
+        declared = [types.oid_of(kind) for _, kind in described]
+        inferred = [types.oid_of(kind) for _, kind in columns]
         return StatementPlan(
             details.query,
             parameters,
@@ -185,7 +185,7 @@ def _empty_plan(text: str, given: Sequence[int | None], names: Sequence[str]) ->
 def _parameters(given: Sequence[int | None], translated: Translated) -> tuple[int, ...]:
     """Return the type of each parameter: the client's, else the inferred one, else text."""
     count = max(len(given), translated.parameters)
-    inferred = [types.named(kind) for kind in translated.types]
+    inferred = [types.oid_of(kind) for kind in translated.types]
     return tuple(
         (given[number] if number < len(given) else None)
         or (inferred[number] if number < len(inferred) else None)

@@ -67,15 +67,15 @@ NAMES = {
 SIZED = re.compile(r"\s*\([^)]*\)")
 
 
-def named(declared: str | None) -> int | None:
+def oid_of(declared: str | None) -> int | None:
     """Return the oid for the name of a type, PostgreSQL's or SQLite's, or None for an unknown name.
 
-    >>> named("timestamptz"), named("VARCHAR(20)"), named("shape")
+    >>> oid_of("timestamptz"), oid_of("VARCHAR(20)"), oid_of("shape")
     (1184, 25, None)
     """
     name = SIZED.sub("", declared or "").strip().lower()
     if name.endswith("[]"):
-        element = BY_OID.get(named(name.removesuffix("[]")) or 0)
+        element = BY_OID.get(oid_of(name.removesuffix("[]")) or 0)
         return element.array if element is not None and element.array else None
     if name in NAMES:
         return NAMES[name]
@@ -85,19 +85,19 @@ def named(declared: str | None) -> int | None:
     return FLOAT8 if any(part in name for part in ("real", "floa", "doub")) else None
 
 
-def shown(oid: int) -> str:
+def sql_name(oid: int) -> str:
     """Return the name of a type as people write it, such as bigint."""
     names = {INT8: "bigint", INT4: "integer", INT2: "smallint", FLOAT8: "double precision", FLOAT4: "real"}
-    return {**names, BOOL: "boolean"}.get(oid) or plain(oid)
+    return {**names, BOOL: "boolean"}.get(oid) or short_name(oid)
 
 
-def plain(oid: int) -> str:
+def short_name(oid: int) -> str:
     """Return the name of a type in pg_type's manner, such as int8 and text[]."""
     name = BY_OID[oid].name
     return f"{name[1:]}[]" if name.startswith("_") else name
 
 
-def guessed(values: list[SQLiteValue]) -> int:
+def common_type(values: list[SQLiteValue]) -> int:
     """Return the type that all first values of a column have in common, or text."""
     kinds = {type(value) for value in values if value is not None}
     if kinds == {int}:
@@ -232,7 +232,7 @@ def encoder(oid: int, binary: bool, column: str) -> Callable[[SQLiteValue], byte
             return bytes(encode_value_binary(oid, convert(value) if convert is not None else _text(value)))
         except (ValueError, KeyError, TypeError, AssertionError, OverflowError, InvalidOperation, struct.error):
             raise DataError(
-                f"column {column} is sent as {shown(oid)}, but contains {value!r:.60}. CAST the column to text"
+                f"column {column} is sent as {sql_name(oid)}, but contains {value!r:.60}. CAST the column to text"
             ) from None
 
     return encode
@@ -262,7 +262,7 @@ def parameter(oid: int, binary: bool, data: bytes) -> SQLiteValue:
         text: str = decode_binary_param(oid, data) if binary and oid else data.decode()
         return _read_text(oid, text)
     except (ValueError, KeyError, TypeError, OverflowError, InvalidOperation, struct.error):
-        raise DataError(f"cannot read a parameter of type {shown(oid) if oid in BY_OID else oid}") from None
+        raise DataError(f"cannot read a parameter of type {sql_name(oid) if oid in BY_OID else oid}") from None
 
 
 def _items(element: int, items: list[object]) -> list[object]:

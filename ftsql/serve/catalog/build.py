@@ -247,5 +247,5 @@ def _standard(relations: Iterable[Relation]) -> Iterator[tuple[str, Row]]:
 
 def _long(oid: int) -> str:
     return {types.TIMESTAMP: "timestamp without time zone", types.TIMESTAMPTZ: "timestamp with time zone"}.get(
-        oid, types.shown(oid)
+        oid, types.sql_name(oid)
     )

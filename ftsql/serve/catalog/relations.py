@@ -68,7 +68,7 @@ def by_name(relations: Sequence[Relation]) -> Mapping[str, Sequence[tuple[str, s
     """Return the columns and their types by each name that SQL can use, with and without the schema."""
     found = {}
     for relation in relations:
-        columns = [(column.name, types.plain(column.oid)) for column in relation.columns]
+        columns = [(column.name, types.short_name(column.oid)) for column in relation.columns]
         found[f"{relation.schema}.{relation.name}"] = columns
         if relation.schema == PUBLIC:
             found[relation.name] = columns
@@ -96,7 +96,7 @@ def _relation(connection: apsw.Connection, inside: str, schema: str, name: str, 
         rows = []
     for _, column, declared, required, _, key, hidden in rows:
         if hidden != 1:
-            oid = types.named(declared) or (types.named(COMPUTED.get(column)) if is_own_view else None) or types.TEXT
+            oid = types.oid_of(declared) or (types.oid_of(COMPUTED.get(column)) if is_own_view else None) or types.TEXT
             columns.append(Column(column, oid, bool(required), key, comments.get(column, "")))
     sql = connection.execute(f"SELECT sql FROM {inside}.sqlite_schema WHERE name = ?", (name,)).get
     return Relation(schema, name, kind == "view", tuple(columns), str(sql or ""))

@@ -14,7 +14,7 @@ import regex
 
 from ftsql.serve import errors
 from ftsql.serve.functions.intervals import SECOND, Interval, interval
-from ftsql.serve.functions.patterns import bounded
+from ftsql.serve.functions.patterns import with_timeout
 from ftsql.serve.functions.timestamps import Value, is_time, parse, text_of
 from ftsql.serve.text import words
 
@@ -152,7 +152,7 @@ def _integer_digits(integer: str, pattern: str, trim: bool, *, without_decimals:
 
 
 def _trimmed_decimals(decimals: str, pattern: str) -> str:
-    """Drop trailing zeros after the last 0 of the pattern: FM leaves out those of a 9."""
+    """Drop trailing zeros after the last 0 of the pattern, because FM omits the zeros of a 9."""
     kept = len(pattern) if "0" not in pattern else pattern.rindex("0") + 1
     decimals = decimals[:kept] + decimals[kept:].rstrip("0")
     return decimals.ljust(pattern.rindex("0") + 1, "0") if "0" in pattern else decimals
@@ -176,7 +176,7 @@ def parse_time(value: Value, pattern: Value) -> Value:
     if len(str(pattern)) > LONGEST or len(str(value)) > LONGEST:
         raise errors.data(f"to_timestamp takes strings of up to {LONGEST} characters", errors.TOO_COMPLEX)
     try:
-        found = bounded(regex.compile(_reading_pattern(str(pattern))).match, str(value))
+        found = with_timeout(regex.compile(_reading_pattern(str(pattern))).match, str(value))
     except regex.error:
         raise errors.unsupported("the same part twice in a pattern of to_timestamp", "write it once") from None
     if found is None:

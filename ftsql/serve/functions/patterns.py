@@ -45,7 +45,7 @@ def _like_expression(pattern: str, escape: str, folded: bool) -> regex.Pattern[s
     return regex.compile("".join(made), regex.DOTALL | (regex.IGNORECASE if folded else 0))
 
 
-def bounded(search: Callable[..., Any], *arguments: Any) -> Any:
+def with_timeout(search: Callable[..., Any], *arguments: Any) -> Any:
     """Call a method of a regular expression with a time limit, because some patterns never end.
 
     Other threads run meanwhile.
@@ -62,11 +62,11 @@ def like(value: Value, pattern: Value, escape: Value = "\\", folded: bool = Fals
         return None
     if len(str(pattern)) > 10_000:
         raise errors.data("a LIKE pattern may have at most 10,000 characters", errors.TOO_COMPLEX)
-    return int(bounded(_like_expression(str(pattern), str(escape), folded).fullmatch, str(value)) is not None)
+    return int(with_timeout(_like_expression(str(pattern), str(escape), folded).fullmatch, str(value)) is not None)
 
 
 @lru_cache(maxsize=512)
-def expression(pattern: str, flags: str = "") -> regex.Pattern[str]:
+def compiled(pattern: str, flags: str = "") -> regex.Pattern[str]:
     """Compile a regular expression of PostgreSQL's. Raise DataError."""
     made = re.sub(r"\[:(\w+):\]", lambda found: CLASSES.get(found[1], found[0]), pattern)
     made = re.sub(r"\\[mMyY]", lambda found: BOUNDARIES[found[0]], made)
@@ -82,7 +82,7 @@ def regexp_like(value: Value, pattern: Value, flags: Value = "") -> Value:
     """Return ``value ~ pattern``."""
     if value is None or pattern is None or flags is None:
         return None
-    return int(bounded(expression(str(pattern), str(flags)).search, str(value)) is not None)
+    return int(with_timeout(compiled(str(pattern), str(flags)).search, str(value)) is not None)
 
 
 def regexp_ilike(value: Value, pattern: Value) -> Value:
@@ -94,13 +94,13 @@ def similar(value: Value, pattern: Value) -> Value:
     if value is None or pattern is None:
         return None
     made = re.sub(r"[%_.^$]", lambda found: {"%": ".*", "_": "."}.get(found[0], "\\" + found[0]), str(pattern))
-    return int(bounded(expression(f"(?:{made})").fullmatch, str(value)) is not None)
+    return int(with_timeout(compiled(f"(?:{made})").fullmatch, str(value)) is not None)
 
 
 def regexp_replace(value: Value, pattern: Value, replacement: Value, flags: Value = "") -> Value:
     if None in (value, pattern, replacement, flags):
         return None
-    wanted = expression(str(pattern), str(flags))
+    wanted = compiled(str(pattern), str(flags))
 
     def written(found: re.Match[str]) -> str:
         word = found[1]
@@ -112,23 +112,25 @@ def regexp_replace(value: Value, pattern: Value, replacement: Value, flags: Valu
     made = re.sub(r"\\(.|\Z)", written, str(replacement), flags=re.DOTALL)
     count = 0 if "g" in str(flags) else 1
     check_length((len(str(value)) + 1 if count == 0 else 1) * len(made) + len(str(value)))
-    return str(bounded(wanted.sub, made, str(value), count))
+    return str(with_timeout(wanted.sub, made, str(value), count))
 
 
 def regexp_substr(value: Value, pattern: Value) -> Value:
     """Return ``substring(value from pattern)``: the first group of the pattern if it has one, else the match."""
     if value is None or pattern is None:
         return None
-    found = bounded(expression(str(pattern)).search, str(value))
+    found = with_timeout(compiled(str(pattern)).search, str(value))
     return None if found is None else found[1] if found.re.groups else found[0]
 
 
 def regexp_match(value: Value, pattern: Value, flags: Value = "") -> Value:
     if None in (value, pattern, flags):
         return None
-    found = bounded(expression(str(pattern), str(flags)).search, str(value))
+    found = with_timeout(compiled(str(pattern), str(flags)).search, str(value))
     return None if found is None else json.dumps(list(found.groups()) or [found[0]])
 
 
 def regexp_split_to_array(value: Value, pattern: Value) -> Value:
-    return None if value is None or pattern is None else json.dumps(bounded(expression(str(pattern)).split, str(value)))
+    return (
+        None if value is None or pattern is None else json.dumps(with_timeout(compiled(str(pattern)).split, str(value)))
+    )

@@ -34,10 +34,10 @@ def string_to_array(value: Value, separator: Value, null: Value = None) -> Value
     return json.dumps([None if null is not None and part == null else part for part in parts])
 
 
-def split_part(value: Value, separator: Value, place: Value) -> Value:
-    if value is None or separator is None or place is None:
+def split_part(value: Value, separator: Value, position: Value) -> Value:
+    if value is None or separator is None or position is None:
         return None
-    parts, number = str(value).split(str(separator)) if separator else [str(value)], int(place)
+    parts, number = str(value).split(str(separator)) if separator else [str(value)], int(position)
     if number == 0:
         raise errors.data("field position must not be zero", errors.INVALID_PARAMETER)
     at = number - 1 if number > 0 else len(parts) + number
@@ -127,9 +127,9 @@ def _number(word: str) -> str | int:
     return int(word) if re.fullmatch(r"-?(0|[1-9]\d{0,17})", word) else word
 
 
-def element(value: Value, place: Value) -> Value:
-    items = json.loads(str(array(value))) if value is not None and place is not None else []
-    return items[int(place)] if place is not None and 0 <= int(place) < len(items) else None
+def element(value: Value, position: Value) -> Value:
+    items = json.loads(str(array(value))) if value is not None and position is not None else []
+    return items[int(position)] if position is not None and 0 <= int(position) < len(items) else None
 
 
 def array_to_string(value: Value, separator: Value, null: Value = None) -> Value:
@@ -224,7 +224,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Value], int]] = {
     "ascii": (null_safe(lambda value: ord(str(value)[0]) if value else 0), 1),
     "starts_with": (null_safe(lambda value, start: int(str(value).startswith(str(start)))), 2),
     "translate": (null_safe(lambda value, old, new: str(value).translate(
-        {ord(one): new[place] if place < len(new) else None for place, one in reversed(list(enumerate(old)))})), 3),
+        {ord(one): new[position] if position < len(new) else None for position, one in reversed(list(enumerate(old)))})), 3),
     "quote_ident": (null_safe(lambda name: name if re.fullmatch("[a-z_][a-z0-9_$]*", name)
                               else '"' + name.replace('"', '""') + '"'), 1),
     "quote_literal": (null_safe(lambda value: "'" + str(value).replace("'", "''") + "'"), 1),

@@ -190,20 +190,23 @@ def _age(late: datetime, early: datetime) -> Interval:
     return Interval(months, days, micros)
 
 
-def at_zone(value: Value, zone: Value, towards: int) -> Value:
-    """Return ``value AT TIME ZONE zone``: from UTC to the zone's clock if ``towards`` is 1, back to UTC if it is -1."""
+def at_zone(value: Value, zone: Value, direction: int) -> Value:
+    """Return ``value AT TIME ZONE zone``.
+
+    Convert from UTC to the clock of the zone if ``direction`` is 1, and back to UTC if it is -1.
+    """
     if value is None or zone is None or value in ENDLESS:
         return value if zone is not None else None
     time = parse(str(value))
     offset = ZONE.fullmatch(str(zone)[:LONGEST])
     if offset:  # POSIX: a positive offset is west of Greenwich
         shift = timedelta(hours=int(offset[2] or 0), minutes=int(offset[3] or 0)) * (-1 if offset[1] == "-" else 1)
-        return text_of(time - towards * shift)
+        return text_of(time - direction * shift)
     try:
         known = ZoneInfo(str(zone))
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise errors.data(f'time zone "{zone!s:.60}" not recognized', errors.INVALID_PARAMETER) from None
-    if towards > 0:
+    if direction > 0:
         return text_of(time.replace(tzinfo=UTC).astimezone(known).replace(tzinfo=None))
     return text_of(time.replace(tzinfo=known).astimezone(UTC).replace(tzinfo=None))
 

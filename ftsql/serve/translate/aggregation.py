@@ -42,12 +42,12 @@ def aggregate(node: Node) -> Node | None:
     array = call("json_group_array", made)
     outer = (
         call("pgsql_joined", array, arguments[1]) if name == "string_agg" else call("nullif", array, "[]")
-    )  # PostgreSQL has NULL where there are no rows
+    )  # PostgreSQL returns NULL if there are no rows
     outer.meta["wraps"] = True
     return outer
 
 
-def inside(node: Node, around: Callable[[Node], Node]) -> Node | None:
+def apply_inside(node: Node, around: Callable[[Node], Node]) -> Node | None:
     """Apply ``around`` to the aggregate inside ``node``. Return None if ``node`` was not made for an aggregate."""
     if not node.meta.get("wraps"):
         return None

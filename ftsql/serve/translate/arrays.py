@@ -55,7 +55,7 @@ def _comparisons(node: Node, every: bool, items: list[Node], parameters: Paramet
     """Write ``a > ANY (ARRAY[1, 2])`` as comparisons, because ``a`` may be an aggregate, which no subquery can hold."""
     found: Node = exp.Boolean(this=every)
     for item in items:
-        left, right = casts.meet(node.this.copy(), item, parameters)
+        left, right = casts.with_one_type(node.this.copy(), item, parameters)
         test = type(node)(this=left, expression=right)
         found = exp.And(this=found, expression=test) if every else exp.Or(this=found, expression=test)
     return exp.Paren(this=found)
@@ -67,7 +67,7 @@ def _in(left: Node, source: Node, parameters: Parameters) -> Node:
     items = _items(source)
     if items is None:
         return exp.In(this=left, query=exp.Subquery(this=_rows(source)))
-    type = casts.common([left, *items])
+    type = casts.common_type([left, *items])
     if type is not None:
         items = [casts.coerced(item, type, parameters) for item in items]
     return exp.In(this=left, expressions=items)

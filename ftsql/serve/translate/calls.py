@@ -34,7 +34,7 @@ TYPES = ("date", "timestamp", "timestamptz", "text", "int4", "int8", "float8", "
 INTERVAL = ("years", "months", "weeks", "days", "hours", "mins", "secs")
 
 
-def put(node: Node, found: Node) -> None:
+def substitute(node: Node, found: Node) -> None:
     """Replace ``node`` by ``found``, in parentheses if precedence requires them."""
     if isinstance(found, (exp.Binary, exp.Not, exp.Neg)) and isinstance(
         node.parent, (exp.Binary, exp.Not, exp.Neg, exp.Between, exp.In, exp.Is, exp.Cast)
@@ -80,18 +80,18 @@ def real(node: Node) -> Node:
 def at_zone(value: Node, zone: Node, parameters: Parameters) -> Node:
     """Return ``value AT TIME ZONE zone``. For UTC only the type changes, because all times are in UTC."""
     parameters.note(zone, "text")
-    towards = 1 if type_of(value) == "timestamptz" else -1
+    direction = 1 if type_of(value) == "timestamptz" else -1
     value = casts.coerced(value, "timestamp", parameters)
     if type_of(value) == "date":
         value = call("pgsql_timestamp", value)
     if isinstance(zone, exp.Literal) and str(zone.this).upper() in ("UTC", "GMT", "ETC/UTC"):
         return exp.Paren(this=value)
-    return call("pgsql_at_zone", value, zone, towards)
+    return call("pgsql_at_zone", value, zone, direction)
 
 
 def filtered(node: Node, _: Parameters) -> Node | None:
     """Move FILTER to the aggregate inside an expression that was made for one."""
-    return aggregation.inside(node.this, lambda inner: exp.Filter(this=inner, expression=node.expression))
+    return aggregation.apply_inside(node.this, lambda inner: exp.Filter(this=inner, expression=node.expression))
 
 
 def window(node: Node, _: Parameters) -> Node | None:
@@ -102,7 +102,7 @@ def window(node: Node, _: Parameters) -> Node | None:
                 raise errors.unsupported("RANGE with an interval", "write ROWS, or a join")
     if not isinstance(node.this, Node):
         return None
-    return aggregation.inside(node.this, lambda inner: _over(node, inner))
+    return aggregation.apply_inside(node.this, lambda inner: _over(node, inner))
 
 
 def _over(node: Node, inner: Node) -> Node:
@@ -123,7 +123,7 @@ def within_group(node: Node, parameters: Parameters) -> Node | None:
 
 
 def _now(node: Node) -> Node:
-    # SQLite's clock, because it stands still while a statement runs. Zeros at the end go, as in all times.
+    # SQLite's clock does not advance while a statement runs. Zeros at the end are removed, as in all times.
     now = call("strftime", "%Y-%m-%d %H:%M:%f", "now")
     if node.expressions:
         return call("pgsql_timestamp_round", now, *node.expressions)
@@ -189,7 +189,7 @@ def _trunc(node: Node, _: Parameters) -> Node | None:
 
 
 def _coalesce(node: Node, parameters: Parameters) -> Node | None:
-    type = casts.common(node.expressions)
+    type = casts.common_type(node.expressions)
     if type is not None:
         node.set("expressions", [casts.coerced(value, type, parameters) for value in node.expressions])
     return node.expressions[0] if len(node.expressions) == 1 else None
@@ -203,7 +203,7 @@ def _extreme(node: Node, parameters: Parameters) -> Node | None:
 
 
 def _nullif(node: Node, parameters: Parameters) -> Node | None:
-    type = casts.common(node.expressions)
+    type = casts.common_type(node.expressions)
     if type is not None:
         node.set("expressions", [casts.coerced(value, type, parameters) for value in node.expressions])
     return None

@@ -22,7 +22,7 @@ CATALOGS = {"regclass": ("pg_class", "relname"), "regnamespace": ("pg_namespace"
             "regproc": ("pg_proc", "proname"), "regprocedure": ("pg_proc", "proname")}  # fmt: skip
 
 
-def common(nodes: Sequence[Node]) -> str | None:
+def common_type(nodes: Sequence[Node]) -> str | None:
     """Return the type in which all of ``nodes`` are compared, or None if they are compared as they are."""
     found: str | None = UNKNOWN
     for node in nodes:
@@ -30,15 +30,15 @@ def common(nodes: Sequence[Node]) -> str | None:
     return found if found != UNKNOWN else None
 
 
-def meet(left: Node, right: Node, parameters: Parameters) -> tuple[Node, Node]:
+def with_one_type(left: Node, right: Node, parameters: Parameters) -> tuple[Node, Node]:
     """Return both sides of a comparison in one type."""
-    type = common([left, right])
+    type = common_type([left, right])
     if type is None:
         return left, right
-    return ordered(coerced(left, type, parameters)), ordered(coerced(right, type, parameters))
+    return comparable(coerced(left, type, parameters)), comparable(coerced(right, type, parameters))
 
 
-def ordered(node: Node) -> Node:
+def comparable(node: Node) -> Node:
     """Return an expression that SQLite compares as PostgreSQL compares ``node``."""
     return call("pgsql_interval_order", node) if type_of(node) == "interval" else node
 

@@ -44,7 +44,7 @@ def _set_operation(node: exp.SetOperation) -> None:
 
 
 def _group(node: exp.Group) -> None:
-    """Take off the brackets: GROUP BY (a, b) is GROUP BY a, b."""
+    """Remove brackets: GROUP BY (a, b) means GROUP BY a, b."""
     rows = [one.expressions if isinstance(one, exp.Tuple) else [one.unnest()] for one in node.expressions]
     node.set("expressions", [one for row in rows for one in row])
 

@@ -43,7 +43,7 @@ def bottom_up(root: Node) -> Iterator[Node]:
 
 
 def resolve(root: Node) -> Node:
-    """Resolve all names, and name each column of a SELECT."""
+    """Resolve all names in the tree, and name each column of a SELECT. Return the tree."""
     for select in list(root.find_all(exp.Select)):
         _name_columns(select)
     for node in bottom_up(root):

@@ -31,9 +31,9 @@ def rewrite(root: Node, parameters: Parameters) -> Node:
             continue
         found = step(node, parameters)
         if found is not None and found is not node:
-            own = type_of(node)  # a cast may leave the node below it as it is; that has the cast's type from now on
+            own = type_of(node)  # the new node takes this type, also if a cast is replaced by the node below it
             with_type(found, type_of(found) if own is None or own in OBJECTS else own)
-            calls.put(node, found)
+            calls.substitute(node, found)
     for node in list(holder.find_all(exp.Parameter)):
         if not (isinstance(node.this, exp.Literal) and not node.this.is_string):
             raise errors.syntax('syntax error at or near "@": a parameter is written $1')
@@ -47,18 +47,18 @@ def _compared(node: Node, parameters: Parameters) -> Node | None:
     """Give both sides one type, and compare intervals by their length."""
     if arrays.is_quantified(node.expression):
         return arrays.quantified(node, parameters)
-    left, right = casts.meet(node.this, node.expression, parameters)
+    left, right = casts.with_one_type(node.this, node.expression, parameters)
     if type(node) in (exp.EQ, exp.NEQ) and isinstance(left, exp.Tuple):
         return None
     return type(node)(this=left, expression=right)
 
 
 def _between(node: Node, parameters: Parameters) -> Node | None:
-    type = casts.common([node.this, node.args["low"], node.args["high"]])
+    type = casts.common_type([node.this, node.args["low"], node.args["high"]])
     if type is None:
         return None
     for part in ("this", "low", "high"):
-        node.set(part, casts.ordered(coerced(node.args[part], type, parameters)))
+        node.set(part, casts.comparable(coerced(node.args[part], type, parameters)))
     return None
 
 
@@ -70,10 +70,10 @@ def _in(node: Node, parameters: Parameters) -> Node | None:
         node.set("expressions", None)
         node.set("query", exp.Subquery(this=exp.Values(expressions=[item.copy() for item in items])))
         return None
-    type = casts.common([node.this, *items])
+    type = casts.common_type([node.this, *items])
     if type is not None:
-        node.set("this", casts.ordered(coerced(node.this, type, parameters)))
-        node.set("expressions", [casts.ordered(coerced(item, type, parameters)) for item in items])
+        node.set("this", casts.comparable(coerced(node.this, type, parameters)))
+        node.set("expressions", [casts.comparable(coerced(item, type, parameters)) for item in items])
     return None
 
 

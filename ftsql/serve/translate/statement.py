@@ -12,7 +12,7 @@ from ftsql.serve import errors
 from ftsql.serve.text import QUERIES, Statement, refusal, statements
 from ftsql.serve.translate import from_clause, names, operators, pushdown
 from ftsql.serve.translate.inference import Inference, Tables
-from ftsql.serve.translate.tree import Parameters, SqlglotError, exp, parse, written
+from ftsql.serve.translate.tree import Parameters, SqlglotError, exp, parse, to_sql
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def _select(statement: Statement, tables: Tables) -> Translated:
         parameters = Parameters(statement.parameters)
         for part in root.find_all(exp.Limit, exp.Offset):
             parameters.note(part.expression, "int8")
-        sql = written(operators.rewrite(root, parameters))
+        sql = to_sql(operators.rewrite(root, parameters))
     except RecursionError:
         raise errors.syntax(errors.TOO_DEEP, errors.TOO_COMPLEX) from None
     except SqlglotError as error:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 else:
     Node = exp.Expression
 
-__all__ = ["ByClass", "Node", "Scope", "SqlglotError", "call", "exp", "parse", "traverse_scope", "written"]
+__all__ = ["ByClass", "Node", "Scope", "SqlglotError", "call", "exp", "parse", "to_sql", "traverse_scope"]
 
 T = TypeVar("T")
 WIDEST = 1664  # entries of a list, as in PostgreSQL; the cost of each entry grows with their number
@@ -98,7 +98,7 @@ def _check(node: Node) -> None:
     if not isinstance(node, LONG) and any(_is_long(part) for part in node.args.values()):
         raise errors.syntax(f"a list in the statement has more than {WIDEST} entries", "54011")
     if isinstance(node, exp.Placeholder):
-        raise errors.syntax("syntax error: a parameter is written $1")
+        raise errors.syntax("syntax error: a parameter is to_sql $1")
     if isinstance(node, WRITES):
         raise errors.writes(_statement_name(node))
     if type(node) in REFUSED:
@@ -109,7 +109,7 @@ def _is_long(part: object) -> bool:
     return isinstance(part, list) and len(part) > WIDEST
 
 
-def written(root: Node) -> str:
+def to_sql(root: Node) -> str:
     """Return the tree as SQL for SQLite."""
     return str(root.sql("sqlite", identify=True, comments=False, unsupported_level=sqlglot.ErrorLevel.IGNORE))
 

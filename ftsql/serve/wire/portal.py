@@ -86,7 +86,7 @@ class Portal:
             for number, oid in enumerate(self._plan.types):
                 values = [row[number] for row in self._head]
                 known = oid is not None and all(types.fits(oid, value) for value in values)
-                oids.append(oid if known and oid is not None else types.guessed(values))
+                oids.append(oid if known and oid is not None else types.common_type(values))
             self._fields = [Field(name, oid) for name, oid in zip(self._plan.names, oids, strict=True)]
         return self._fields
 
