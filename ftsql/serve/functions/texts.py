@@ -51,10 +51,8 @@ def left(value: Value, count: Value) -> Value:
 def right(value: Value, count: Value) -> Value:
     if value is None or count is None:
         return None
-    text, number = str(value), int(count)
-    return (
-        text[len(text) - number :] if 0 < number < len(text) else text if number > 0 else text[-number:] * (number < 0)
-    )
+    number = int(count)
+    return str(value)[-number:] if number else ""
 
 
 def pad(value: Value, size: Value, filler: Value = " ", before: bool = True) -> Value:
@@ -199,6 +197,14 @@ def json_typeof(value: Value) -> Value:
     return names.get(type(json.loads(str(value))), "number")
 
 
+def translate(value: Value, old: Value, new: Value) -> Value:
+    """Return ``translate(value, old, new)``: characters of ``old`` without a counterpart in ``new`` are removed."""
+    replaced: dict[int, str | None] = {}
+    for position, character in enumerate(str(old)):
+        replaced.setdefault(ord(character), str(new)[position : position + 1] or None)
+    return str(value).translate(replaced)
+
+
 def null_safe(function: Callable[..., Value]) -> Callable[..., Value]:
     """Return a function that returns NULL if one of its arguments is NULL."""
     return lambda *values: None if None in values else function(*values)
@@ -223,8 +229,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Value], int]] = {
     "upper": (null_safe(lambda value: str(value).upper()), 1),
     "ascii": (null_safe(lambda value: ord(str(value)[0]) if value else 0), 1),
     "starts_with": (null_safe(lambda value, start: int(str(value).startswith(str(start)))), 2),
-    "translate": (null_safe(lambda value, old, new: str(value).translate(
-        {ord(one): new[position] if position < len(new) else None for position, one in reversed(list(enumerate(old)))})), 3),
+    "translate": (null_safe(translate), 3),
     "quote_ident": (null_safe(lambda name: name if re.fullmatch("[a-z_][a-z0-9_$]*", name)
                               else '"' + name.replace('"', '""') + '"'), 1),
     "quote_literal": (null_safe(lambda value: "'" + str(value).replace("'", "''") + "'"), 1),
