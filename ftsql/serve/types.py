@@ -92,7 +92,7 @@ def sql_name(oid: int) -> str:
 
 
 def short_name(oid: int) -> str:
-    """Return the name of a type in pg_type's manner, such as int8 and text[]."""
+    """Return the short name of a type, such as int8 and text[]."""
     name = BY_OID[oid].name
     return f"{name[1:]}[]" if name.startswith("_") else name
 

@@ -48,7 +48,10 @@ def aggregate(node: Node) -> Node | None:
 
 
 def apply_inside(node: Node, around: Callable[[Node], Node]) -> Node | None:
-    """Apply ``around`` to the aggregate inside ``node``. Return None if ``node`` was not made for an aggregate."""
+    """Return ``node`` with ``around`` applied to the aggregate inside it.
+
+    Return None if ``node`` is not an expression that ``aggregate`` built around one.
+    """
     if not node.meta.get("wraps"):
         return None
     inner, *rest = node.expressions

@@ -90,7 +90,7 @@ def at_zone(value: Node, zone: Node, parameters: Parameters) -> Node:
 
 
 def filtered(node: Node, _: Parameters) -> Node | None:
-    """Move FILTER to the aggregate inside an expression that was made for one."""
+    """Move FILTER to the aggregate itself if ``aggregate`` built an expression around it."""
     return aggregation.apply_inside(node.this, lambda inner: exp.Filter(this=inner, expression=node.expression))
 
 

@@ -260,7 +260,7 @@ def _outputs(select: exp.Select, inference: Inference) -> Outputs:
 
 
 def _meant(node: Node, outputs: Outputs) -> Node:
-    """Return the expression that a term of ORDER BY means: it may be the number or the name of a column."""
+    """Return the expression for a term of ORDER BY, which may be the number or the name of a column."""
     if isinstance(node, exp.Literal) and not node.is_string and 0 < int(node.this) <= len(outputs):
         return outputs[int(node.this) - 1][1].copy()
     if isinstance(node, exp.Column) and not node.table:

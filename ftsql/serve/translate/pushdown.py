@@ -197,7 +197,7 @@ class _Finder:
         return replace(found, select=select) if found is not None and found.select is None else found
 
     def _takes_filter(self, select: Node) -> bool:
-        """Whether fewer rows in a derived table change nothing but its rows, for one reader."""
+        """Whether a filter can move into a derived table, because nothing else depends on the rows that it drops."""
         if select.args.get("limit") or select.args.get("offset") or select.find(exp.Window):
             return False
         if isinstance(select.args.get("distinct"), exp.Distinct) and select.args["distinct"].args.get("on"):
@@ -214,7 +214,7 @@ def _is_integer_column(node: Node) -> bool:
 
 
 def _is_key(select: Node, made: Node) -> bool:
-    """Whether a filter on ``made`` drops whole groups only."""
+    """Whether a filter on ``made`` keeps or drops all rows of a group together."""
     group = select.args.get("group")
     if group is None:
         has_aggregate = any(one.name in AGGREGATES for one in select.find_all(exp.Anonymous))
@@ -252,7 +252,7 @@ def _is_epoch(node: Node) -> bool:
 
 
 def _micros(node: Node, sign: int = 1) -> int | None:
-    """Return the most microseconds by which an interval literal shifts a time. A month has 28 to 31 days."""
+    """Return the maximum shift of an interval literal in microseconds, with 28 to 31 days to a month."""
     node = node.unnest()
     words = ""
     if isinstance(node, exp.Interval) and isinstance(node.this, exp.Literal):

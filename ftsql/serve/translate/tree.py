@@ -61,7 +61,7 @@ logging.getLogger("sqlglot").setLevel(logging.CRITICAL)  # its warnings on stder
 
 
 class ByClass(Generic[T]):
-    """A table by the class of a node. The first entry counts whose class is the node's, or a base of it."""
+    """A table of values by the class of a node. The first entry counts whose class the node is an instance of."""
 
     def __init__(self, *entries: tuple[type | tuple[type, ...], T]) -> None:
         self._entries = entries
@@ -98,7 +98,7 @@ def _check(node: Node) -> None:
     if not isinstance(node, LONG) and any(_is_long(part) for part in node.args.values()):
         raise errors.syntax(f"a list in the statement has more than {WIDEST} entries", "54011")
     if isinstance(node, exp.Placeholder):
-        raise errors.syntax("syntax error: a parameter is to_sql $1")
+        raise errors.syntax("syntax error: a parameter is written $1")
     if isinstance(node, WRITES):
         raise errors.writes(_statement_name(node))
     if type(node) in REFUSED:
