@@ -1,4 +1,23 @@
-"""PostgreSQL's protocol for BI tools: what they send, answered from SQLite.
+"""PostgreSQL's protocol for BI tools, over SQLite: the server, the catalog, and the translation of SQL.
 
-Nothing here writes: a statement that would is refused before SQLite sees it.
+The package may import everything but ``cli``. It exports ``serve``, the function of the command ``ftsql serve``, which
+is loaded on first use, because it needs the extra ``serve``. The package writes nothing: a statement that would write
+is refused before SQLite sees it.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ftsql.serve.command import serve
+
+__all__ = ["serve"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "serve":
+        from ftsql.serve.command import serve
+
+        return serve
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

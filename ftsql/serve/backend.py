@@ -1,6 +1,6 @@
-"""A backend: one client's SQLite connection with the catalog beside it, and the plans of what it prepared.
+"""One client's SQLite connection with the catalog attached, and the plans of the statements that it prepared.
 
-Everything here runs in the one thread that the connection lives in.
+A backend lives in one thread, because its connection does.
 """
 
 from __future__ import annotations
@@ -18,24 +18,26 @@ import apsw.ext
 from ftsql.connection import Connection
 from ftsql.resources.resource import SQLiteValue
 from ftsql.serve import types
-from ftsql.serve.authorizer import Permission
-from ftsql.serve.catalog import build as catalog
-from ftsql.serve.catalog import relations as schemas
+from ftsql.serve.authorizer import ReadOnlyAuthorizer
+from ftsql.serve.catalog import build, relations
 from ftsql.serve.catalog.descriptions import Descriptions
-from ftsql.serve.catalog.unknown import Healing
-from ftsql.serve.errors import Failure
-from ftsql.serve.functions import register as functions
+from ftsql.serve.catalog.unknown import UnknownObjects
+from ftsql.serve.functions.register import register
 from ftsql.serve.limits import harden
 from ftsql.serve.translate.statement import Translated, translate
 
-KEPT = 100  # plans of late
-LOGGED = 1000  # lines on what the catalog lacks
+KEPT = 100  # plans of the statements prepared last
+LOGGED = 1000  # different messages about what the catalog lacks
 NUMBERED = re.compile(r"\$(\d{1,3})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """A statement as SQLite runs it. ``types``: the columns' where they are known; ``sql`` None: it gives no rows."""
+class StatementPlan:
+    """A statement as SQLite runs it.
+
+    ``sql`` is None if the statement returns no rows. ``parameters`` holds the types of the client's parameters,
+    ``bindings`` how many of them SQLite takes. ``types`` holds the types of the columns, None for unknown ones.
+    """
 
     sql: str | None
     parameters: tuple[int, ...]
@@ -45,46 +47,47 @@ class Plan:
 
 
 class Shared:
-    """What the sessions of a server have in common: the catalog's content, made anew when the file's tables change."""
+    """What all sessions of a server share: how to connect, the log, and the content of the catalog."""
 
     def __init__(self, connect: Callable[[], Connection], log: Callable[[str], None]) -> None:
         self.connect = connect
-        self._say = log
-        self._said: set[str] = set()
+        self._log = log
+        self._logged: set[str] = set()
         self._lock = threading.Lock()
-        self._built: tuple[list[schemas.Relation], dict[str, bytes]] | None = None
+        self._built: tuple[list[relations.Relation], dict[str, bytes]] | None = None
 
-    def log(self, text: str) -> None:
-        """Say it once, and no end of things never."""
+    def log(self, message: str) -> None:
+        """Log a message once. After LOGGED different messages log nothing more."""
         with self._lock:
-            fresh = text not in self._said and len(self._said) < LOGGED
-            self._said |= {text} if fresh else set()
-        if fresh:
-            self._say(text)
+            is_new = message not in self._logged and len(self._logged) < LOGGED
+            if is_new:
+                self._logged.add(message)
+        if is_new:
+            self._log(message)
 
-    def content(self, found: list[schemas.Relation]) -> dict[str, bytes]:
-        """The catalog of these relations."""
+    def content(self, found: list[relations.Relation]) -> dict[str, bytes]:
+        """Return the catalog of these relations. Build it only if they have changed."""
         with self._lock:
             if self._built is None or self._built[0] != found:
-                self._built = (found, catalog.build(found))
+                self._built = (found, build.build(found))
             return self._built[1]
 
 
 class Backend:
-    """Made, used and closed in one thread; ``interrupt`` alone may come from another."""
+    """Create, use and close a backend in one thread. Only ``interrupt`` may be called from another."""
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
         self.connection = shared.connect()
         try:
-            self._permission = Permission(self.connection)
-            self._healing = Healing(self.connection, shared.log)
+            self._authorizer = ReadOnlyAuthorizer(self.connection)
+            self._unknown = UnknownObjects(self.connection, shared.log)
             self._descriptions = Descriptions()
-            functions.register(self.connection)
+            register(self.connection)
             self._descriptions.register(self.connection)
-            with self._permission.lifted():
+            with self._authorizer.suspended():
                 harden(self.connection)
-                for schema in catalog.SCHEMAS:
+                for schema in build.SCHEMAS:
                     # A read-only connection would attach a plain ':memory:' as read-only too.
                     self.connection.execute(f"ATTACH 'file::memory:?mode=memory' AS {schema}")
         except BaseException:
@@ -92,31 +95,34 @@ class Backend:
             raise
         self._version: object = object()
         self.tables: Mapping[str, Sequence[tuple[str, str]]] = {}
-        self._plans: OrderedDict[tuple[str, tuple[int | None, ...]], Plan] = OrderedDict()
+        self._plans: OrderedDict[tuple[str, tuple[int | None, ...]], StatementPlan] = OrderedDict()
 
     def close(self) -> None:
         self.connection.close(True)
 
     def interrupt(self) -> None:
-        """From another thread: end what runs."""
+        """End the running statement. May be called from another thread."""
         with contextlib.suppress(apsw.ConnectionClosedError):
             self.connection.interrupt()
 
     def _refresh(self) -> None:
-        """Read the catalog anew where a table of the file has changed."""
-        with self._permission.lifted():
-            version = schemas.version(self.connection)
+        """Read the catalog again if a table of the file has changed."""
+        with self._authorizer.suspended():
+            version = relations.version(self.connection)
             if version != self._version:
-                found = schemas.read(self.connection)
+                found = relations.read(self.connection)
                 for schema, content in self._shared.content(found).items():
                     self.connection.deserialize(schema, content)
-                self.tables = {**catalog.TYPED, **schemas.named(found)}
-                self._descriptions.learn(found)
+                self.tables = {**build.TYPED, **relations.by_name(found)}
+                self._descriptions.update(found)
                 self._plans.clear()
                 self._version = version
 
-    def plan(self, text: str, given: Sequence[int | None] = (), *, explain: bool = False) -> Plan:
-        """What a statement is to SQLite. Raises what SQLite and the translation say of it."""
+    def plan(self, text: str, given: Sequence[int | None] = (), *, explain: bool = False) -> StatementPlan:
+        """Return the plan of a statement. ``given`` holds the types of parameters that the client names.
+
+        Raise the errors of SQLite and of the translation.
+        """
         self._refresh()
         key = ("EXPLAIN " * explain + text, tuple(given))
         if (known := self._plans.get(key)) is not None:
@@ -128,34 +134,30 @@ class Backend:
             self._plans.popitem(last=False)
         return plan
 
-    def _plan(self, text: str, given: Sequence[int | None], explain: bool) -> Plan:
+    def _plan(self, text: str, given: Sequence[int | None], explain: bool) -> StatementPlan:
         try:
             translated = translate(text, self.tables)
-            if len(translated) != 1 or translated[0].kind != "select":
-                raise Failure("42601", "one SELECT is expected here")
-            parameters = _parameters(given, translated[0])
-            details = self._details(f"{'EXPLAIN QUERY PLAN ' * explain}{translated[0].sql}", text)
+            parameters = _parameters(given, translated)
+            details = self._details(f"{'EXPLAIN QUERY PLAN ' * explain}{translated.sql}", text)
+        except apsw.InterruptError:
+            raise
         except Exception as error:
-            if isinstance(error, apsw.InterruptError):
-                raise
-            names = None if explain else self._healing.empty(text, self.tables, error)
+            names = None if explain else self._unknown.empty_columns(text, self.tables, error)
             if names is None:
                 raise
-            count = max([len(given), *(int(number) for number in NUMBERED.findall(text)[:1000])])
-            parameters = tuple((given[place] if place < len(given) else None) or types.TEXT for place in range(count))
-            return Plan(None, parameters, 0, tuple(names), (types.TEXT,) * len(names))
-        columns = translated[0].columns
+            return _empty_plan(text, given, names)
         described = details.description
+        columns = translated.columns
         if explain or columns is None or len(columns) != len(described):
             columns = tuple((name, None) for name, _ in described)
-        known = [types.named(declared) for _, declared in described]
-        said = [types.named(kind) for _, kind in columns]
-        return Plan(
+        declared = [types.oid_of(kind) for _, kind in described]
+        inferred = [types.oid_of(kind) for _, kind in columns]
+        return StatementPlan(
             details.query,
             parameters,
             details.bindings_count,
             tuple(name for name, _ in columns),
-            tuple(one if one is not None else other for one, other in zip(known, said, strict=True)),
+            tuple(one if one is not None else other for one, other in zip(declared, inferred, strict=True)),
         )
 
     def _details(self, sql: str, text: str) -> apsw.ext.QueryDetails:
@@ -163,21 +165,30 @@ class Backend:
             try:
                 return apsw.ext.query_info(self.connection, sql)
             except apsw.SQLError as error:
-                with self._permission.lifted():
-                    if not self._healing.heal(error, text, self.tables):
+                with self._authorizer.suspended():
+                    if not self._unknown.add(error, text, self.tables):
                         raise
 
-    def start(self, plan: Plan, values: Sequence[SQLiteValue]) -> apsw.Cursor:
-        """Run it; the cursor gives its rows."""
+    def start(self, plan: StatementPlan, values: Sequence[SQLiteValue]) -> apsw.Cursor:
+        """Run a statement and return the cursor of its rows."""
         assert plan.sql is not None
         return self.connection.execute(plan.sql, tuple(values[: plan.bindings]))
 
 
+def _empty_plan(text: str, given: Sequence[int | None], names: Sequence[str]) -> StatementPlan:
+    """Return the plan of a statement without rows, whose columns have these names."""
+    count = max([len(given), *(int(number) for number in NUMBERED.findall(text)[:1000])])
+    parameters = tuple((given[number] if number < len(given) else None) or types.TEXT for number in range(count))
+    return StatementPlan(None, parameters, 0, tuple(names), (types.TEXT,) * len(names))
+
+
 def _parameters(given: Sequence[int | None], translated: Translated) -> tuple[int, ...]:
-    """The parameters' types: as the client says, else as the text tells, else texts."""
+    """Return the type of each parameter: the client's, else the inferred one, else text."""
     count = max(len(given), translated.parameters)
-    told = [types.named(kind) for kind in translated.types]
+    inferred = [types.oid_of(kind) for kind in translated.types]
     return tuple(
-        (given[place] if place < len(given) else None) or (told[place] if place < len(told) else None) or types.TEXT
-        for place in range(count)
+        (given[number] if number < len(given) else None)
+        or (inferred[number] if number < len(inferred) else None)
+        or types.TEXT
+        for number in range(count)
     )

@@ -1,6 +1,6 @@
-"""The command ``ftsql serve``: its options, its address and its end.
+"""The command ``ftsql serve``: its options, the address, and the end at a signal.
 
-An address that others reach is refused without TLS.
+An address that other machines can reach requires TLS.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ftsql.serve.catalog.build import DATABASE
 from ftsql.serve.limits import Limits
 from ftsql.serve.wire.server import Server
 
-PASSWORD = "FTSQL_SERVE_PASSWORD"  # noqa: S105 - a variable's name
+PASSWORD = "FTSQL_SERVE_PASSWORD"  # noqa: S105 - the name of a variable
 
 
 def _number(least: float, kind: Callable[[str], Any], most: float = 2**31 - 1) -> Callable[[str], Any]:
@@ -37,7 +37,7 @@ def _number(least: float, kind: Callable[[str], Any], most: float = 2**31 - 1) -
         except ValueError:
             value = -1
         if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is no number from {least} to {most}")
+            raise argparse.ArgumentTypeError(f"invalid value {text!r}: expected a number from {least} to {most}")
         return value
 
     return number
@@ -47,45 +47,49 @@ def _parser() -> argparse.ArgumentParser:
     usual = Limits()
     parser = argparse.ArgumentParser(
         prog="ftsql serve",
-        description="Serve the tables, read-only, to clients of PostgreSQL: schema public is FILE's tables and the "
-        "live ones beside them, schema live the live ones. The password is FTSQL_SERVE_PASSWORD, else made up.",
+        description="Serve the tables, read-only, to clients of PostgreSQL. Schema live has the live tables. Schema "
+        "public has the tables of FILE, and the live tables of other names. The password is FTSQL_SERVE_PASSWORD; if "
+        "that is not set, one is generated and shown.",
     )
     add = parser.add_argument
-    add("file", nargs="?", metavar="FILE", default=":memory:", help="a SQLite file, such as ftsql sync writes")
-    add("--host", default="127.0.0.1", help="address to listen on (127.0.0.1); others want --tls-cert and --tls-key")
-    add("--port", type=_number(0, int, 65535), default=5433, help="port to listen on (5433); 0 takes a free one")
+    add("file", nargs="?", metavar="FILE", default=":memory:", help="a SQLite file, such as a snapshot of ftsql sync")
+    add("--host", default="127.0.0.1", help="address to listen on (127.0.0.1); others require --tls-cert, --tls-key")
+    add("--port", type=_number(0, int, 65535), default=5433, help="port to listen on (5433); 0 chooses a free one")
     add("--tls-cert", metavar="FILE", help="certificate chain (PEM)")
     add("--tls-key", metavar="FILE", help="its key (PEM)")
     add("--statement-timeout", type=_number(0.001, float), default=usual.statement, metavar="SECONDS",
-        help=f"how long a statement may run ({usual.statement:.0f})")  # fmt: skip
+        help=f"time limit of a statement ({usual.statement:.0f})")  # fmt: skip
     add("--max-connections", type=_number(1, int), default=usual.connections, metavar="N",
-        help=f"clients at once ({usual.connections})")  # fmt: skip
+        help=f"maximum number of clients ({usual.connections})")  # fmt: skip
     add("--max-rows", type=_number(1, int), default=usual.rows, metavar="N",
-        help=f"rows that a statement may give ({usual.rows})")  # fmt: skip
+        help=f"maximum number of rows of a statement ({usual.rows})")  # fmt: skip
     add("--max-memory", type=_number(16, int), default=usual.memory >> 20, metavar="MB",
-        help=f"memory of SQLite in all ({usual.memory >> 20})")  # fmt: skip
+        help=f"memory of SQLite in total ({usual.memory >> 20})")  # fmt: skip
     add("--max-age", type=_number(0, float), default=30.0, metavar="SECONDS",
-        help="how old what live tables show may be (30)")  # fmt: skip
-    add("--sandbox", action="store_true", help="serve everything from a local sandbox with made-up jobs; no key needed")
-    add("--provider", action="append", metavar="NAME", help="ask this provider only; may be repeated")
+        help="maximum age of the rows of live tables (30)")  # fmt: skip
+    add("--sandbox", action="store_true", help="serve a local sandbox with made-up jobs; needs no API key")
+    add("--provider", action="append", metavar="NAME", help="query this provider only; may be repeated")
     add("--config", metavar="FILE", help="your own provider file (TOML)")
-    add("--store", metavar="FILE", help="what keeps what is known (FTSQL_STORE, else a file of the platform's)")
-    add("--max-requests", type=int, metavar="N", help="requests allowed in one statement (10000)")
-    add("--timeout", type=float, metavar="SECONDS", help="how long an answer may take to come (60)")
+    add("--store", metavar="FILE", help="the cache (default: $FTSQL_STORE, else the platform's data folder)")
+    add("--max-requests", type=int, metavar="N", help="maximum number of requests of a statement (10000)")
+    add("--timeout", type=float, metavar="SECONDS", help="time limit of a request (60)")
     return parser
 
 
 def serve(words: Sequence[str], say: Callable[[str], None]) -> int:
-    """Serve until Ctrl-C or SIGTERM. Raises ProgrammingError and ConfigError for what cannot be served."""
+    """Serve until Ctrl-C or SIGTERM, and return the exit code. ``words`` holds the arguments of the command.
+
+    Raise ProgrammingError if the file or the address cannot be used, and ConfigError for invalid settings.
+    """
     given = _parser().parse_args(words)
     tls = _tls(given)
     password = os.environ.get(PASSWORD, "")
     if not password.isascii() or not password.isprintable():
-        raise ConfigError(f"{PASSWORD} is of printable ASCII: clients do not agree on how others are sent")
-    made = password or secrets.token_urlsafe(18)
-    plain = given.file != ":memory:" and not given.file.startswith("file:")
-    if plain and not os.path.exists(given.file):
-        raise ProgrammingError(f"there is no file {given.file}: ftsql sync {given.file} makes it")
+        raise ConfigError(f"{PASSWORD} must be printable ASCII: clients do not agree on how to send other characters")
+    generated = "" if password else secrets.token_urlsafe(18)
+    is_path = given.file != ":memory:" and not given.file.startswith("file:")
+    if is_path and not os.path.exists(given.file):
+        raise ProgrammingError(f"there is no file {given.file}: ftsql sync {given.file} creates it")
     limits = Limits(statement=given.statement_timeout, connections=given.max_connections, rows=given.max_rows)
     with contextlib.ExitStack() as end:
         options = _options(given, end)
@@ -95,12 +99,12 @@ def serve(words: Sequence[str], say: Callable[[str], None]) -> int:
 
         shared = Shared(connect, say)
         try:
-            Backend(shared).close()  # what is wrong with the file, the options or the store is said now
+            Backend(shared).close()  # raises errors of the file, the options and the store before a client connects
         except (apsw.CantOpenError, apsw.NotADBError) as error:
             raise ProgrammingError(f"cannot open {given.file}: {error}") from None
         _allow_files()
         apsw.hard_heap_limit(given.max_memory << 20)
-        asyncio.run(_run(Server(shared, made, limits=limits, tls=tls), given, made if not password else "", say))
+        asyncio.run(_run(Server(shared, password or generated, limits=limits, tls=tls), given, generated, say))
     return 0
 
 
@@ -132,7 +136,10 @@ async def _run(server: Server, given: argparse.Namespace, shown: str, say: Calla
 
 
 def _tls(given: argparse.Namespace) -> ssl.SSLContext | None:
-    """Raises ConfigError where the address wants TLS and there is none, or a file cannot be used."""
+    """Return the TLS context, or None without TLS.
+
+    Raise ConfigError if the address requires TLS and there is none, or if a file cannot be used.
+    """
     if bool(given.tls_cert) != bool(given.tls_key):
         raise ConfigError("--tls-cert and --tls-key go together")
     if not given.tls_cert:
@@ -142,8 +149,7 @@ def _tls(given: argparse.Namespace) -> ssl.SSLContext | None:
             loopback = False
         if not loopback:
             raise ConfigError(
-                f"{given.host} is an address that others may reach: give --tls-cert and --tls-key, or listen on "
-                "127.0.0.1"
+                f"other machines can reach {given.host}: give --tls-cert and --tls-key, or listen on 127.0.0.1"
             )
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -156,13 +162,13 @@ def _tls(given: argparse.Namespace) -> ssl.SSLContext | None:
 
 
 def _options(given: argparse.Namespace, end: contextlib.ExitStack) -> dict[str, Any]:
-    """The arguments of ``connect``. All sessions share one sandbox and one store, so that they are warm."""
+    """Return the arguments of ``connect``. All sessions share one sandbox and one cache."""
     names = [name for listed in given.provider or [] for name in listed.split(",")]
     options: dict[str, Any] = {"providers": names or None, "config": given.config, "store": given.store}
     options |= {"read_only": True, "max_age": given.max_age, "sandbox": False}
     options |= {"max_requests": given.max_requests, "timeout": given.timeout}
     if given.sandbox:
-        from ftsql.sandbox import Sandbox  # an extra of its own
+        from ftsql.sandbox import Sandbox  # it needs the extra sandbox
 
         options["sandbox"] = end.enter_context(Sandbox())
         folder = end.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
@@ -171,7 +177,7 @@ def _options(given: argparse.Namespace, end: contextlib.ExitStack) -> dict[str, 
 
 
 def _allow_files() -> None:
-    """As many open files as the system allows: each client has several."""
+    """Raise the limit of open files as far as the system allows, because each client needs several."""
     if sys.platform != "win32":
         import resource
 

@@ -1,6 +1,6 @@
-"""Failures: what a client is told of an error, with PostgreSQL's five characters for its kind.
+"""Errors as PostgreSQL's clients see them: a message with a SQLSTATE, the five characters for its kind.
 
-Nothing of a traceback is told, and ftsql's own errors hold no key.
+Clients never see a traceback, and the messages of ftsql's errors contain no API key.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ OUT_OF_RANGE = "22003"
 INVALID_PARAMETER = "22023"
 INVALID_PATTERN = "2201B"
 ZERO_DIVISION = "22012"
-KINDS: tuple[tuple[str, str, str], ...] = (  # a pattern of SQLite's words, the state, PostgreSQL's words
+TOO_DEEP = "the statement is nested too deeply: write a part of it as WITH"
+KINDS: tuple[tuple[str, str, str], ...] = (  # a pattern of SQLite's message, the SQLSTATE, PostgreSQL's message
     (r"no such table: (?:main\.|public\.)?(.+)", "42P01", 'relation "{}" does not exist'),
     (r"no such column: \"?(.+?)\"?(?: - should this be .*)?", "42703", 'column "{}" does not exist'),
     (r"no such function: (.+)", "42883", "function {} does not exist"),
@@ -79,33 +80,34 @@ WORDS = {"57014": "canceling statement due to user request", "53200": "out of me
 
 
 def syntax(message: str, sqlstate: str = SYNTAX) -> ProgrammingError:
-    """The text is not PostgreSQL's SQL, or names what does not exist."""
-    return _with(ProgrammingError(message), sqlstate)
+    """Return the error for a statement that is not PostgreSQL's SQL, or names an object that does not exist."""
+    return _with_state(ProgrammingError(message), sqlstate)
 
 
 def unsupported(what: str, instead: str = "") -> NotSupportedError:
-    """``what`` does not run here; ``instead`` is what does."""
-    return _with(NotSupportedError(f"{what} is not supported here" + (f": {instead}" if instead else "")), UNSUPPORTED)
+    """Return the error for an unsupported feature; ``instead`` names the alternative."""
+    message = f"{what} is not supported here" + (f": {instead}" if instead else "")
+    return _with_state(NotSupportedError(message), UNSUPPORTED)
 
 
-def writes(what: str) -> ProgrammingError:
-    """The statement writes, or may."""
-    text = f"cannot execute {what}: this server only reads. Write with ftsql's shell or from Python"
-    return _with(ProgrammingError(text), READ_ONLY)
+def writes(statement: str) -> ProgrammingError:
+    """Return the error for a statement that writes or could write."""
+    text = f"cannot execute {statement}: this server only reads. Write with ftsql's shell or from Python"
+    return _with_state(ProgrammingError(text), READ_ONLY)
 
 
 def data(message: str, sqlstate: str) -> DataError:
-    """A value that PostgreSQL would not take either."""
-    return _with(DataError(message), sqlstate)
+    """Return the error for a value that PostgreSQL would not accept either."""
+    return _with_state(DataError(message), sqlstate)
 
 
-def _with(error: E, sqlstate: str) -> E:
+def _with_state(error: E, sqlstate: str) -> E:
     error.sqlstate = sqlstate  # type: ignore[attr-defined]
     return error
 
 
 class Failure(ProgrammingError):
-    """An error whose kind is known where it is raised."""
+    """An error with its SQLSTATE, a hint and a detail."""
 
     def __init__(self, sqlstate: str, message: str, *, hint: str = "", detail: str = "") -> None:
         super().__init__(message)
@@ -115,7 +117,7 @@ class Failure(ProgrammingError):
 
 
 def failure(error: BaseException) -> Failure:
-    """Any error as the client is told of it."""
+    """Return any error as the client sees it."""
     if isinstance(error, Failure):
         return error
     text = str(error).strip()
@@ -128,15 +130,15 @@ def failure(error: BaseException) -> Failure:
                 return Failure(kind, words.format(match[1]))
     found = next((code for cause, code in CLASSES if isinstance(error, cause)), "XX000")
     if found == "XX000" and not isinstance(error, Error):
-        return Failure(found, f"a mistake in ftsql: {type(error).__name__}")
+        return Failure(found, f"internal error in ftsql: {type(error).__name__}")
     return Failure(found, WORDS.get(found) or text or type(error).__name__)
 
 
 def message(error: BaseException, severity: str = "ERROR") -> bytes:
-    """The message that tells a client of an error."""
-    told = failure(error)
-    fields = {"S": severity, "V": severity, "C": told.sqlstate, "M": str(told).replace("\0", "") or "error"}
-    fields |= {key: value.replace("\0", "") for key, value in (("D", told.detail), ("H", told.hint)) if value}
+    """Return the ErrorResponse for an error."""
+    shown = failure(error)
+    fields = {"S": severity, "V": severity, "C": shown.sqlstate, "M": str(shown).replace("\0", "") or "error"}
+    fields |= {key: value.replace("\0", "") for key, value in (("D", shown.detail), ("H", shown.hint)) if value}
     fields = {key: value.encode("utf-8", "replace").decode() for key, value in fields.items()}
-    told_so: bytes = make_error_response(fields)
-    return told_so
+    response: bytes = make_error_response(fields)
+    return response

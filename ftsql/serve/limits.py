@@ -1,4 +1,4 @@
-"""Limits: the numbers that keep one client from taking what belongs to all, and the connection's own.
+"""Limits on clients and on SQLite, so that one client cannot use up what all clients share.
 
 Times are seconds, sizes bytes.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import apsw
 
 SQLITE = {
-    apsw.SQLITE_LIMIT_LENGTH: 16 * 2**20,  # a text, a BLOB, a row
+    apsw.SQLITE_LIMIT_LENGTH: 16 * 2**20,  # of a string, a BLOB or a row
     apsw.SQLITE_LIMIT_SQL_LENGTH: 2 * 2**20,
     apsw.SQLITE_LIMIT_EXPR_DEPTH: 500,
     apsw.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 1000,
@@ -20,9 +20,12 @@ SQLITE = {
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """``statement``: how long a statement may run, ``login``: how long a client may take to log in, ``stall``:
-    how long it may leave what it asked for unread, ``rows``: what a statement may give, ``text``: how long SQL may
-    be, ``message``: the longest message, ``prepared`` and ``portals``: how many a session may hold.
+    """The limits of a server.
+
+    ``statement`` limits the time of a statement, ``login`` the time until a client has logged in, and ``stall`` the
+    time in which a client must read its response or send the rest of a message. ``rows`` limits the rows of a
+    statement, ``text`` the length of its SQL. ``message`` and ``startup`` limit the size of a message after and before
+    the login. ``prepared`` and ``portals`` limit how many of them a session may hold.
     """
 
     statement: float = 300.0
@@ -35,16 +38,16 @@ class Limits:
     startup: int = 10_000
     prepared: int = 1000
     portals: int = 20
-    memory: int = 1024 * 2**20  # of SQLite in the whole process
+    memory: int = 1024 * 2**20  # SQLite's, in the whole process
 
 
 def harden(connection: apsw.Connection) -> None:
-    """Set the connection's own limits and switches."""
+    """Set the limits and switches of a connection."""
     for limit, value in SQLITE.items():
         connection.limit(limit, value)
     connection.limit(apsw.SQLITE_LIMIT_ATTACHED, len(connection.pragma("database_list")) + 2)
-    # A column that is misspelled is an error and no text.
+    # A misspelled column in double quotes is an error. SQLite would take it for a string.
     connection.config(apsw.SQLITE_DBCONFIG_DQS_DML, 0)
     connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0)
-    connection.pragma("temp_store", 2)  # a sort that is large stays in memory, which is limited, and off the disk
+    connection.pragma("temp_store", 2)  # a large sort stays in memory, which is limited, and off the disk

@@ -1,17 +1,20 @@
-"""The text of a message, cut into statements whose tokens sqlglot reads as PostgreSQL would.
+"""PostgreSQL's SQL as text: statements, tokens, and what the first word of a statement means.
 
-sqlglot takes ``$1, $2`` for a dollar-quoted string and E'' for bytes; so both, and comments, are settled here.
+sqlglot reads ``$1, $2`` as a dollar-quoted string and E'' as bytes. Both are rewritten here, and comments removed,
+so that sqlglot reads the tokens that PostgreSQL would.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
+from ftsql.errors import Error
 from ftsql.serve import errors
 
-DEEPEST = 100  # brackets in each other; a statement that people or tools write has ten
+DEEPEST = 100  # nested brackets; statements of people and tools have about ten
 LONGEST = 1_000_000  # characters
 TOKEN = re.compile(
     r"""(?P<space>\s+|--[^\r\n]*)
@@ -31,141 +34,192 @@ TOKEN = re.compile(
 COMMENT = re.compile(r"/\*|\*/")
 ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{1,2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-7]{1,3}|.)|''", re.DOTALL)
 POINT = re.compile(r"\\(?:([0-9a-fA-F]{4})|\+([0-9a-fA-F]{6})|(\\))")
-NAMED = ("SELECT", "INSERT", "UPDATE", "DELETE")  # names after AS or a point, which sqlglot takes for statements
+COMMANDS = ("SELECT", "INSERT", "UPDATE", "DELETE")  # names after AS or a dot, which sqlglot takes for statements
 CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 ARRAY = re.compile(r"\s*\[\s*\]")
 PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
+# What the first word of a statement means. wire/utility.py runs the statements about the session, such as SET.
+QUERIES = frozenset({"SELECT", "WITH", "VALUES", "TABLE"})
+READS = QUERIES | {"(", "EXPLAIN", "DECLARE", "FETCH"}
+WRITES = frozenset(
+    {
+        "INSERT", "UPDATE", "DELETE", "MERGE", "CREATE", "DROP", "ALTER", "TRUNCATE", "GRANT", "REVOKE", "COPY", "DO",
+        "CALL", "VACUUM", "ANALYZE", "ANALYSE", "REINDEX", "CLUSTER", "REFRESH", "COMMENT", "SECURITY", "IMPORT",
+        "NOTIFY", "LOAD", "CHECKPOINT", "REASSIGN", "REPLACE", "ATTACH", "DETACH", "PRAGMA",
+    }
+)  # fmt: skip
+UNSUPPORTED = {
+    "PREPARE": "use the extended protocol, as drivers do",
+    "EXECUTE": "use the extended protocol, as drivers do",
+    "MOVE": "use FETCH",
+    "LOCK": "nothing is locked here",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement: its words in capitals at the beginning, its text as sqlglot is given it, and as it was sent."""
+    """One statement: its first word in capitals, its text for sqlglot, and the highest number of a parameter."""
 
-    words: tuple[str, ...]
+    word: str
     text: str
-    original: str
     parameters: int
 
 
 def statements(text: str) -> Iterator[Statement]:
-    """Each statement of ``text`` that is not empty."""
+    """Yield the statements of ``text`` that are not empty. Raise ProgrammingError or NotSupportedError.
+
+    >>> [statement.text for statement in statements("SELECT 1; /* two */ SELECT $1")]
+    ['SELECT 1', 'SELECT  @1']
+    """
     if len(text) > LONGEST:
-        raise errors.syntax(f"a statement of more than {LONGEST:,} characters is refused", errors.TOO_COMPLEX)
+        raise errors.syntax(f"a statement may have at most {LONGEST:,} characters", errors.TOO_COMPLEX)
     if "\0" in text:
-        raise errors.syntax("a statement may not hold a NUL character")
-    shown: list[str] = []
-    words: list[str] = []
-    highest, depth, begin, at, first, last = 0, 0, 0, 0, True, ""
-    while at < len(text):
-        found = TOKEN.match(text, at)
-        assert found is not None
-        kind, at = found.lastgroup, found.end()
-        part = found.group()
-        if kind == "comment":
-            at = _after_comment(text, at)
-            part = " "
-        elif kind == "space":
-            part = " "
-        elif kind == "tag":
-            close = text.find(part, at)
-            if close < 0:
-                raise errors.syntax(f"unterminated dollar-quoted string at {part}")
-            part, at = literal(text[at:close]), close + len(part)
-        elif kind == "operator":
-            part, at = _operator(text, part, at)
-        elif kind == "other" and part == ";":
-            if words or shown:
-                yield Statement(tuple(words), "".join(shown), text[begin : at - 1].strip(), highest)
-            shown, words, highest, depth, begin, first = [], [], 0, 0, at, True
-            continue
-        elif kind == "parameter":
-            highest = max(highest, _number(found["parameter"]))
-            part = f" @{int(found['parameter'])}"  # sqlglot's other word for a parameter
-        elif kind == "other" and part in "([":
-            depth += 1
-            if depth > DEEPEST:
-                raise errors.syntax(f"more than {DEEPEST} brackets in each other are refused", errors.TOO_COMPLEX)
-        elif kind == "other" and part in ")]":
-            depth -= 1
-        else:
-            part = _shown(kind, part, text, at)
-            if kind == "word" and part.upper() in NAMED and last in ("AS", "."):
-                part = f'"{fold(part)}"'
-            if kind == "word" and part.lower() == "oid" and (array := ARRAY.match(text, at)):
-                part, at = "_oid", array.end()  # PostgreSQL's other name for it: of oid sqlglot knows no arrays
-        if part != " ":
-            last = part.upper()
-            if first and kind == "word":
-                words.append(part.upper())
-            elif part != "(":
-                first = False
-            first = first and len(words) < 4
-        if part != " " or shown:
-            shown.append(part)
-    if words or shown:
-        yield Statement(tuple(words), "".join(shown), text[begin:].strip(), highest)
+        raise errors.syntax("a statement must not contain a NUL character")
+    yield from _Splitter(text).split()
+
+
+def refusal(word: str) -> Error | None:
+    """Return the error for a statement that begins with ``word``, or None if that word alone is no reason to refuse."""
+    if word in WRITES:
+        return errors.writes(word)
+    return errors.unsupported(word, UNSUPPORTED[word]) if word in UNSUPPORTED else None
 
 
 def literal(value: str) -> str:
-    """``value`` as a SQL string."""
+    """Return ``value`` as a SQL string."""
     return "'" + value.replace("'", "''") + "'"
 
 
 def words(text: str) -> list[str]:
-    """The names in a text."""
+    """Return the words of ``text``. Long lists of names are easier to read as one string."""
     return text.split()
 
 
 def fold(name: str) -> str:
-    """An identifier without quotes, as PostgreSQL folds it: ASCII alone."""
+    """Return an unquoted identifier in lower case. As PostgreSQL does, change ASCII letters only."""
     return re.sub("[A-Z]+", lambda found: found.group().lower(), name)
 
 
-def _shown(kind: str | None, part: str, text: str, at: int) -> str:
-    """What sqlglot is given for a part."""
-    if kind == "escape":
-        return literal(ESCAPE.sub(_unescaped, part[2:-1]))
-    if kind == "points":
-        return literal(POINT.sub(_point, part[3:-1].replace("''", "'")))
-    if kind == "word" and not PLAIN.fullmatch(part):
-        return '"' + fold(part) + '"'
-    if kind == "other" and part in "'\"":
-        raise errors.syntax(f"unterminated quoted {'string' if part == chr(39) else 'identifier'}")
-    if kind == "other" and part in "$?\\{}":
-        raise errors.syntax(f'syntax error at or near "{part}": a parameter is written $1')
-    return part
+class _Splitter:
+    """Rewrites tokens one by one and collects them into statements."""
 
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
+        self._previous = ""  # the last token in capitals
+        self._clear()
 
-def _operator(text: str, part: str, at: int) -> tuple[str, int]:
-    """An operator; a comment ends it."""
-    for mark in ("--", "/*"):
-        place = part.find(mark)
-        if place == 0:
-            raise AssertionError("a comment is matched before an operator")
-        if place > 0:
-            return part[:place], at - len(part) + place
-    if part == "@":
-        raise errors.unsupported("the operator @", "write abs(…)")
-    if "@" in part and part not in ("@>", "<@", "@@"):
-        raise errors.unsupported(f"the operator {part}")
-    return part, at
+    def _clear(self) -> None:
+        self._parts: list[str] = []
+        self._word = ""
+        self._at_start = True  # only brackets so far
+        self._depth = 0
+        self._parameters = 0
 
+    def split(self) -> Iterator[Statement]:
+        while self._at < len(self._text):
+            found = TOKEN.match(self._text, self._at)
+            assert found is not None
+            self._at = found.end()
+            if found.group() == ";":
+                yield from self._statement()
+            else:
+                kind = str(found.lastgroup)
+                self._add(kind, self.REWRITES[kind](self, found) if kind in self.REWRITES else found.group())
+        yield from self._statement()
 
-def _after_comment(text: str, at: int) -> int:
-    depth = 1
-    while depth:
-        found = COMMENT.search(text, at)
-        if found is None:
-            raise errors.syntax("unterminated /* comment")
-        depth += 1 if found.group() == "/*" else -1
-        at = found.end()
-    return at
+    def _statement(self) -> Iterator[Statement]:
+        if self._parts:
+            yield Statement(self._word, "".join(self._parts), self._parameters)
+        self._clear()
 
+    def _add(self, kind: str, part: str) -> None:
+        if part != " ":
+            self._previous = part.upper()
+            if self._at_start and part != "(":
+                self._word = self._previous if kind == "word" else ""
+                self._at_start = False
+        if part != " " or self._parts:
+            self._parts.append(part)
 
-def _number(digits: str) -> int:
-    if len(digits) > 5 or not 0 < int(digits) <= 32766:
-        raise errors.syntax(f"there is no parameter ${digits:.20}", "42P02")
-    return int(digits)
+    def _blank(self, _: re.Match[str]) -> str:
+        return " "
+
+    def _comment(self, _: re.Match[str]) -> str:
+        depth = 1
+        while depth:
+            found = COMMENT.search(self._text, self._at)
+            if found is None:
+                raise errors.syntax("unterminated /* comment")
+            depth += 1 if found.group() == "/*" else -1
+            self._at = found.end()
+        return " "
+
+    def _escaped_string(self, found: re.Match[str]) -> str:
+        return literal(ESCAPE.sub(_unescaped, found.group()[2:-1]))
+
+    def _unicode_string(self, found: re.Match[str]) -> str:
+        return literal(POINT.sub(_point, found.group()[3:-1].replace("''", "'")))
+
+    def _dollar_string(self, found: re.Match[str]) -> str:
+        tag, start = found.group(), self._at
+        end = self._text.find(tag, start)
+        if end < 0:
+            raise errors.syntax(f"unterminated dollar-quoted string at {tag}")
+        self._at = end + len(tag)
+        return literal(self._text[start:end])
+
+    def _parameter(self, found: re.Match[str]) -> str:
+        digits = found["parameter"]
+        if len(digits) > 5 or not 0 < int(digits) <= 32766:
+            raise errors.syntax(f"there is no parameter ${digits:.20}", "42P02")
+        self._parameters = max(self._parameters, int(digits))
+        return f" @{int(digits)}"  # the other way in which sqlglot writes a parameter
+
+    def _keyword_or_name(self, found: re.Match[str]) -> str:
+        word = found.group()
+        if not PLAIN.fullmatch(word) or (word.upper() in COMMANDS and self._previous in ("AS", ".")):
+            return f'"{fold(word)}"'
+        if word.lower() == "oid" and (array := ARRAY.match(self._text, self._at)):
+            self._at = array.end()
+            return "_oid"  # PostgreSQL's other name for oid[]; sqlglot has no arrays of oid
+        return word
+
+    def _operator(self, found: re.Match[str]) -> str:
+        part = found.group()
+        comment = min((at for at in (part.find("--"), part.find("/*")) if at > 0), default=0)
+        if comment:
+            self._at -= len(part) - comment
+            return part[:comment]
+        if part == "@":
+            raise errors.unsupported("the operator @", "write abs(…)")
+        if "@" in part and part not in ("@>", "<@", "@@"):
+            raise errors.unsupported(f"the operator {part}")
+        return part
+
+    def _mark(self, found: re.Match[str]) -> str:
+        mark = found.group()
+        if mark in "'\"":
+            raise errors.syntax(f"unterminated quoted {'string' if mark == chr(39) else 'identifier'}")
+        if mark in "$?\\{}":
+            raise errors.syntax(f'syntax error at or near "{mark}": a parameter is written $1')
+        self._depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(mark, 0)
+        if self._depth > DEEPEST:
+            raise errors.syntax(f"brackets may be nested at most {DEEPEST} deep", errors.TOO_COMPLEX)
+        return mark
+
+    REWRITES: ClassVar[dict[str, Callable[[_Splitter, re.Match[str]], str]]] = {
+        "space": _blank,
+        "comment": _comment,
+        "escape": _escaped_string,
+        "points": _unicode_string,
+        "tag": _dollar_string,
+        "parameter": _parameter,
+        "word": _keyword_or_name,
+        "operator": _operator,
+        "other": _mark,
+    }
 
 
 def _unescaped(found: re.Match[str]) -> str:

@@ -1,6 +1,6 @@
-"""Types: PostgreSQL's numbers for SQLite's declared ones, and values from and to the wire.
+"""PostgreSQL's types: the oids for types that SQLite declares, and the conversion of values from and to the wire.
 
-A value that is not of its column's type is an error in words, never another value.
+A value that does not fit the type of its column is an error. It is never changed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ EPOCH = datetime.datetime(1970, 1, 1)
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """A row of pg_type, as far as clients look at it."""
+    """A row of pg_type, with the columns that clients read."""
 
     oid: int
     name: str
@@ -47,12 +47,11 @@ def _read() -> list[Type]:
 
 TYPES = _read()
 BY_OID = {one.oid: one for one in TYPES}
-BOOL, BYTEA, INT8, INT2, INT4, TEXT, OID, JSON = 16, 17, 20, 21, 23, 25, 26, 114
-FLOAT4, FLOAT8, DATE, TIME, TIMESTAMP, TIMESTAMPTZ, INTERVAL, NUMERIC, UUID, JSONB = (
-    700, 701, 1082, 1083, 1114, 1184, 1186, 1700, 2950, 3802,
-)  # fmt: skip
-WHOLE = {INT2: 2**15, INT4: 2**31, INT8: 2**63, OID: 2**32}
-# What a result calls by a name is a text on the wire: these have binary forms of their own that nobody needs.
+BOOL, BYTEA, INT8, INT2, INT4, TEXT, OID = 16, 17, 20, 21, 23, 25, 26
+FLOAT4, FLOAT8, NUMERIC = 700, 701, 1700
+DATE, TIME, TIMESTAMP, TIMESTAMPTZ, INTERVAL = 1082, 1083, 1114, 1184, 1186
+INTEGERS = {INT2: 2**15, INT4: 2**31, INT8: 2**63, OID: 2**32}
+# Sent as text. These types have binary formats of their own that no client needs.
 AS_TEXT = {"name", "regproc", "regclass", "regtype", "xid", "void", "unknown", "pg_node_tree", "anyarray", "record",
            "aclitem", "tid", "inet", "varchar", "bpchar", "int2vector", "oidvector"}  # fmt: skip
 NAMES = {
@@ -68,11 +67,15 @@ NAMES = {
 SIZED = re.compile(r"\s*\([^)]*\)")
 
 
-def named(declared: str | None) -> int | None:
-    """The number for a type's name, PostgreSQL's or SQLite's. None where it says nothing."""
+def oid_of(declared: str | None) -> int | None:
+    """Return the oid for the name of a type, PostgreSQL's or SQLite's, or None for an unknown name.
+
+    >>> oid_of("timestamptz"), oid_of("VARCHAR(20)"), oid_of("shape")
+    (1184, 25, None)
+    """
     name = SIZED.sub("", declared or "").strip().lower()
     if name.endswith("[]"):
-        element = BY_OID.get(named(name.removesuffix("[]")) or 0)
+        element = BY_OID.get(oid_of(name.removesuffix("[]")) or 0)
         return element.array if element is not None and element.array else None
     if name in NAMES:
         return NAMES[name]
@@ -82,20 +85,20 @@ def named(declared: str | None) -> int | None:
     return FLOAT8 if any(part in name for part in ("real", "floa", "doub")) else None
 
 
-def shown(oid: int) -> str:
-    """The type's name as people write it."""
+def sql_name(oid: int) -> str:
+    """Return the name of a type as people write it, such as bigint."""
     names = {INT8: "bigint", INT4: "integer", INT2: "smallint", FLOAT8: "double precision", FLOAT4: "real"}
-    return {**names, BOOL: "boolean"}.get(oid) or plain(oid)
+    return {**names, BOOL: "boolean"}.get(oid) or short_name(oid)
 
 
-def plain(oid: int) -> str:
-    """The type's own name, such as int8 and text[]."""
+def short_name(oid: int) -> str:
+    """Return the short name of a type, such as int8 and text[]."""
     name = BY_OID[oid].name
     return f"{name[1:]}[]" if name.startswith("_") else name
 
 
-def guessed(values: list[SQLiteValue]) -> int:
-    """The type that all of a column's first values have; text where they have none in common."""
+def common_type(values: list[SQLiteValue]) -> int:
+    """Return the type that all first values of a column have in common, or text."""
     kinds = {type(value) for value in values if value is not None}
     if kinds == {int}:
         return INT8
@@ -104,11 +107,11 @@ def guessed(values: list[SQLiteValue]) -> int:
     return BYTEA if kinds == {bytes} else TEXT
 
 
-# --- to the client
+# --- values to the client
 
 
 def _moment(value: SQLiteValue) -> datetime.datetime:
-    """A time in UTC without saying so: of an ISO text, or of Unix seconds."""
+    """Return a naive time in UTC, from an ISO string or from Unix seconds."""
     if isinstance(value, (int, float)):
         return EPOCH + datetime.timedelta(seconds=value)
     assert isinstance(value, str)
@@ -132,8 +135,8 @@ def _truth(value: SQLiteValue) -> bool:
     return found[str(value).lower()]
 
 
-def _whole(limit: int, least: int) -> Callable[[SQLiteValue], int]:
-    def whole(value: SQLiteValue) -> int:
+def _integer(limit: int, least: int) -> Callable[[SQLiteValue], int]:
+    def integer(value: SQLiteValue) -> int:
         if isinstance(value, float) and not value.is_integer():
             raise ValueError
         if value is None or isinstance(value, bytes):
@@ -143,7 +146,7 @@ def _whole(limit: int, least: int) -> Callable[[SQLiteValue], int]:
             raise ValueError
         return number
 
-    return whole
+    return integer
 
 
 def _real(value: SQLiteValue) -> float:
@@ -189,7 +192,7 @@ def _float(value: SQLiteValue) -> str:
 SENT: dict[int, Callable[[SQLiteValue], object]] = {
     BOOL: _truth, BYTEA: _bytes, FLOAT4: _real, FLOAT8: _real, DATE: _day, TIME: _clock, TIMESTAMP: _moment,
     TIMESTAMPTZ: _moment, INTERVAL: _duration, NUMERIC: _exact,
-    **{oid: _whole(limit, 0 if oid == OID else -limit) for oid, limit in WHOLE.items()},
+    **{oid: _integer(limit, 0 if oid == OID else -limit) for oid, limit in INTEGERS.items()},
 }  # fmt: skip
 WRITTEN: dict[int, Callable[[SQLiteValue], str]] = {
     BOOL: lambda value: "t" if _truth(value) else "f",
@@ -201,7 +204,7 @@ WRITTEN: dict[int, Callable[[SQLiteValue], str]] = {
     TIMESTAMPTZ: lambda value: f"{_moment(value).isoformat(' ')}+00",
     INTERVAL: _text,
     NUMERIC: lambda value: format(_exact(value), "f"),
-    **{oid: (lambda whole: lambda value: str(whole(value)))(SENT[oid]) for oid in WHOLE},
+    **{oid: (lambda convert: lambda value: str(convert(value)))(SENT[oid]) for oid in INTEGERS},
 }  # fmt: skip
 
 
@@ -212,7 +215,10 @@ def _array(value: SQLiteValue) -> list[object]:
 
 
 def encoder(oid: int, binary: bool, column: str) -> Callable[[SQLiteValue], bytes]:
-    """What writes a column's values (none of them NULL) for the client. It raises DataError for one that is none."""
+    """Return a function that encodes values of a column for the client.
+
+    The function does not take NULL. It raises DataError for a value that does not fit the type.
+    """
     is_array = BY_OID[oid].element != 0 and BY_OID[oid].name.startswith("_")
     convert, write = SENT.get(oid), WRITTEN.get(oid, _text)
 
@@ -226,15 +232,14 @@ def encoder(oid: int, binary: bool, column: str) -> Callable[[SQLiteValue], byte
             return bytes(encode_value_binary(oid, convert(value) if convert is not None else _text(value)))
         except (ValueError, KeyError, TypeError, AssertionError, OverflowError, InvalidOperation, struct.error):
             raise DataError(
-                f"the column {column} is sent as {shown(oid)}, and one of its values is none: {value!r:.60}. "
-                f"CAST it to text"
+                f"column {column} is sent as {sql_name(oid)}, but contains {value!r:.60}. CAST the column to text"
             ) from None
 
     return encode
 
 
 def fits(oid: int, value: SQLiteValue) -> bool:
-    """Whether a value can be sent as that type."""
+    """Whether a value can be sent as this type."""
     try:
         if value is not None and (convert := SENT.get(oid)) is not None:
             convert(value)
@@ -243,11 +248,11 @@ def fits(oid: int, value: SQLiteValue) -> bool:
     return True
 
 
-# --- from the client
+# --- values from the client
 
 
 def parameter(oid: int, binary: bool, data: bytes) -> SQLiteValue:
-    """A parameter as SQLite takes it: times as ISO text in UTC, arrays as JSON. Raises DataError."""
+    """Decode a parameter for SQLite: times become ISO strings in UTC, arrays JSON. Raise DataError."""
     try:
         if BY_OID.get(oid) is not None and BY_OID[oid].name.startswith("_"):
             items = decode_array_binary(data) if binary else parse_array_literal(data.decode())
@@ -257,7 +262,7 @@ def parameter(oid: int, binary: bool, data: bytes) -> SQLiteValue:
         text: str = decode_binary_param(oid, data) if binary and oid else data.decode()
         return _read_text(oid, text)
     except (ValueError, KeyError, TypeError, OverflowError, InvalidOperation, struct.error):
-        raise DataError(f"a parameter of type {shown(oid) if oid in BY_OID else oid} cannot be read") from None
+        raise DataError(f"cannot read a parameter of type {sql_name(oid) if oid in BY_OID else oid}") from None
 
 
 def _items(element: int, items: list[object]) -> list[object]:
@@ -268,7 +273,7 @@ def _items(element: int, items: list[object]) -> list[object]:
 
 
 def _read_text(oid: int, text: str) -> SQLiteValue:
-    if oid in WHOLE:
+    if oid in INTEGERS:
         return int(text)
     if oid in (FLOAT4, FLOAT8):
         return float(text)

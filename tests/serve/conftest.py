@@ -1,4 +1,4 @@
-"""One PostgreSQL for all tests that compare with it, and the same rows in SQLite."""
+"""One PostgreSQL for all tests that compare with it, and a SQLite connection with the same rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _jobs() -> list[tuple[object, ...]]:
 
 @pytest.fixture(scope="session")
 def postgres(_jobs: list[tuple[object, ...]]) -> Iterator[Postgres]:
-    """A PostgreSQL with the jobs."""
+    """Yield a PostgreSQL with the jobs."""
     with running() as started:
         rows.load(started, _jobs)
         yield started
@@ -26,5 +26,5 @@ def postgres(_jobs: list[tuple[object, ...]]) -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def sqlite(_jobs: list[tuple[object, ...]]) -> apsw.Connection:
-    """A SQLite with the same."""
+    """Return a SQLite connection with the same jobs."""
     return rows.sqlite(_jobs)

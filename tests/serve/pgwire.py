@@ -1,4 +1,4 @@
-"""A server of ftsql serve as a process of its own, and a client that says to it what no driver would."""
+"""ftsql serve in a process of its own, and a client that can send it messages that no driver would send."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ INSERT INTO mixed VALUES ('one');
 
 
 def own_file(folder: Path) -> Path:
-    """A file with tables of the user's."""
+    """Create a file with tables of a user."""
     path = folder / "own.db"
     db = apsw.Connection(str(path))
     db.execute(OWN)
@@ -42,7 +42,7 @@ def own_file(folder: Path) -> Path:
 
 
 class Served:
-    """The command, until the ``with`` block's end. ``lines``: what it said, read at its end."""
+    """The running command, until the end of the ``with`` block. ``lines`` holds what it wrote to stderr."""
 
     def __init__(self, *words: str, password: str | None = PASSWORD, environment: dict[str, str] | None = None) -> None:
         variables = {name: value for name, value in os.environ.items() if not name.startswith(("FTSQL_", "OPENAI_"))}
@@ -71,7 +71,7 @@ class Served:
             self.process.communicate()
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
-        """End it; gives the code, and all that it said."""
+        """End it with a signal. Return the exit code and everything written to stderr."""
         self.process.send_signal(number)
         try:
             _, rest = self.process.communicate(timeout=20)
@@ -82,14 +82,14 @@ class Served:
         return self.process.returncode, "".join(self.lines) + rest
 
     def memory(self) -> float:
-        """Its resident set in MB."""
+        """Return the resident set of the process in MB."""
         found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{self.process.pid}/status").read_text())
         assert found is not None
         return int(found[1]) / 1024
 
 
 class Refused(Exception):
-    """An ErrorResponse: its fields by their letters."""
+    """An ErrorResponse, with its fields by their letters."""
 
     def __init__(self, fields: dict[str, str]) -> None:
         super().__init__(f"{fields.get('C')}: {fields.get('M')}")
@@ -109,7 +109,7 @@ def message(tag: bytes, body: bytes = b"") -> bytes:
 
 
 class Client:
-    """A connection; logged in unless ``password`` is None."""
+    """A connection. It logs in unless ``password`` is None."""
 
     def __init__(self, port: int, password: str | None = PASSWORD, *, timeout: float = 20, sock: Any = None) -> None:
         self.socket = sock or socket.create_connection(("127.0.0.1", port), timeout=timeout)
@@ -132,7 +132,7 @@ class Client:
         self.socket.sendall(b"".join(data))
 
     def read(self) -> tuple[bytes, bytes]:
-        """The next message; (b"", b"") at the end."""
+        """Return the next message, or (b"", b"") at the end."""
         head = self._exactly(5)
         if not head:
             return b"", b""
@@ -178,7 +178,7 @@ class Client:
                 self.key = body
 
     def answer(self) -> list[tuple[str | None, ...]]:
-        """The rows, as texts, until the server is ready. Raises Refused."""
+        """Return the rows as strings, once the server is ready. Raise Refused."""
         rows, error = [], None
         for tag, body in self.until():
             if tag == b"D":
@@ -190,12 +190,12 @@ class Client:
         return rows
 
     def query(self, sql: str) -> list[tuple[str | None, ...]]:
-        """By the simple protocol."""
+        """Run a statement by the simple protocol."""
         self.send(message(b"Q", sql.encode() + b"\0"))
         return self.answer()
 
     def execute(self, sql: str, parameters: Sequence[str | None] = (), *, oids: Sequence[int] = ()) -> list[Any]:
-        """By the extended protocol, in texts."""
+        """Run a statement by the extended protocol, with text formats."""
         parts = [b"\0\0" + struct.pack("!hh", 0, len(parameters))]
         for one in parameters:
             data = b"" if one is None else one.encode()
@@ -209,7 +209,7 @@ class Client:
         return self.answer()
 
     def types(self, sql: str) -> list[int]:
-        """The numbers of the columns' types."""
+        """Return the oids of the columns' types."""
         self.send(message(b"P", b"\0" + sql.encode() + b"\0\0\0"), message(b"D", b"S\0"), message(b"S"))
         found: list[int] = []
         for tag, body in self.until():
@@ -223,7 +223,7 @@ class Client:
 
 
 def values(body: bytes) -> Iterator[bytes | None]:
-    """The fields of a DataRow."""
+    """Yield the fields of a DataRow."""
     offset = 2
     for _ in range(struct.unpack("!h", body[:2])[0]):
         length = struct.unpack("!i", body[offset : offset + 4])[0]
@@ -233,7 +233,7 @@ def values(body: bytes) -> Iterator[bytes | None]:
 
 
 def state(client: Client, sql: str) -> str:
-    """The SQLSTATE that a statement is refused with; "" where it is not."""
+    """Return the SQLSTATE of a statement's error, or "" if it has none."""
     try:
         client.query(sql)
     except Refused as error:
@@ -242,7 +242,7 @@ def state(client: Client, sql: str) -> str:
 
 
 def soon(true: Any, seconds: float = 10) -> bool:
-    """Whether ``true()`` comes to hold."""
+    """Whether ``true()`` becomes true within some seconds."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if true():

@@ -1,6 +1,6 @@
-"""A throw-away PostgreSQL, where one is installed: the oracle of what a statement means.
+"""A temporary PostgreSQL server, if one is installed: the oracle for the meaning of a statement.
 
-It listens on a socket in a folder of its own and is gone with the tests.
+It listens on a socket in a temporary folder, and is removed after the tests.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MARK = "@@@"
 
 @dataclass(frozen=True)
 class Response:
-    """What PostgreSQL gave: the columns' names and types, and the rows as texts, or the error."""
+    """PostgreSQL's response: the names and types of the columns, and the rows as strings, or the error."""
 
     columns: list[tuple[str, str]]
     rows: list[list[str | None]]
@@ -40,7 +40,7 @@ class Postgres:
     folder: Path
 
     def run(self, text: str) -> tuple[str, str]:
-        """A script for psql: what it printed, and its errors."""
+        """Run a script with psql. Return its output and its errors."""
         done = subprocess.run(
             [self.programs / "psql", "-X", "-q", "-h", self.folder, "-U", "owner", "-d", "postgres", "--csv",
              "-v", "ON_ERROR_STOP=0", "-P", f"null={NULL}"],
@@ -50,7 +50,7 @@ class Postgres:
         return done.stdout, done.stderr
 
     def answers(self, statements: Sequence[str]) -> list[Response]:
-        """The answer to each statement."""
+        """Return the response to each statement."""
         script = "".join(f"\\echo {MARK}\n{sql}\n\\gdesc\n\\echo {MARK}\n{sql};\n" for sql in statements)
         printed, errors = self.run(script)
         parts = printed.split(f"{MARK}\n")[1:]
@@ -65,7 +65,7 @@ def _answer(described: str, printed: str, errors: str) -> Response:
 
 
 def programs() -> Path | None:
-    """Where PostgreSQL's server programs are."""
+    """Return the folder of PostgreSQL's server programs, or None if it is not installed."""
     found = shutil.which("initdb")
     if found:
         return Path(found).resolve().parent
@@ -80,7 +80,7 @@ def programs() -> Path | None:
 
 @contextmanager
 def running() -> Iterator[Postgres]:
-    """A new server; the test skips where there is none, and fails under FTSQL_TOOLS=1."""
+    """Start a server. Without PostgreSQL the test skips, or fails if FTSQL_TOOLS=1 is set."""
     found = programs()
     if found is None:
         absent("PostgreSQL's initdb and postgres are not installed")

@@ -1,6 +1,6 @@
-"""The same rows in PostgreSQL and in SQLite, and how their values are compared.
+"""The same rows in PostgreSQL and in SQLite, and the comparison of their results.
 
-A float may differ in its last digits; everything else is equal as PostgreSQL prints it.
+A float may differ in its last digits. Everything else must be equal as PostgreSQL prints it.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
 from importlib import resources as packaged
 from typing import Any
 
@@ -15,8 +16,8 @@ import apsw
 
 import ftsql
 from ftsql.resources.definitions import JOBS
-from ftsql.serve.functions import register as functions
 from ftsql.serve.functions import texts
+from ftsql.serve.functions.register import register
 from ftsql.serve.translate.inference import Tables
 from ftsql.serve.translate.statement import translate
 from tests.serve.postgres import Postgres, Response
@@ -30,7 +31,7 @@ TYPES = {"INTEGER": "bigint", "JSON": "json", "TEXT": "text"}
 NAMES = {"bigint": "int8", "integer": "int4", "smallint": "int2", "boolean": "bool", "double precision": "float8",
          "timestamp without time zone": "timestamp", "timestamp with time zone": "timestamptz", "real": "float4",
          "character varying": "varchar", "time without time zone": "time"}  # fmt: skip
-NOW = 1_800_000_000  # where the view asks the clock
+NOW = 1_800_000_000  # the time of the view's clock
 IN_POSTGRES = f"""
 CREATE VIEW jobs AS SELECT id, provider, model, status, fine_tuned_model,
   to_timestamp(created_at) AT TIME ZONE 'UTC' AS created, to_timestamp(finished_at) AT TIME ZONE 'UTC' AS finished,
@@ -47,7 +48,7 @@ CREATE VIEW jobs AS SELECT id, provider, model, status, fine_tuned_model,
 
 
 def jobs() -> list[tuple[Any, ...]]:
-    """The rows of a sandbox's jobs."""
+    """Return the rows of a sandbox's jobs."""
     db = ftsql.connect(sandbox=True)
     try:
         return db.execute(f"SELECT {', '.join(name for name, _ in COLUMNS)} FROM fine_tuning_jobs").fetchall()
@@ -56,19 +57,19 @@ def jobs() -> list[tuple[Any, ...]]:
 
 
 def sqlite(rows: list[tuple[Any, ...]]) -> apsw.Connection:
-    """A connection with the rows, as a snapshot has them."""
+    """Return a connection with the rows in a table, as in a snapshot."""
     db = apsw.Connection(":memory:")
     db.config(apsw.SQLITE_DBCONFIG_DQS_DML, 0)
     db.execute(f"CREATE TABLE fine_tuning_jobs ({', '.join(f'{name} {type}' for name, type in COLUMNS)})")
     db.executemany(f"INSERT INTO fine_tuning_jobs VALUES ({', '.join('?' * len(COLUMNS))})", rows)
     db.execute((packaged.files("ftsql.data") / "views.sql").read_text().partition("CREATE VIEW checkpoints")[0]
                .replace("unixepoch()", str(NOW)))  # fmt: skip
-    functions.register(db)
+    register(db)
     return db
 
 
 def load(postgres: Postgres, rows: list[tuple[Any, ...]]) -> None:
-    """The rows in PostgreSQL."""
+    """Create the tables with the rows in PostgreSQL."""
 
     def quoted(value: Any) -> str:
         if value is None or isinstance(value, int):
@@ -84,40 +85,53 @@ def load(postgres: Postgres, rows: list[tuple[Any, ...]]) -> None:
 
 
 def difference(db: apsw.Connection, sql: str, right: Response) -> str | None:
-    """How SQLite's answer differs from PostgreSQL's; None where it does not."""
+    """Return how SQLite's result differs from PostgreSQL's, or None if they are equal."""
     if right.error:
         return f"PostgreSQL itself: {right.error[-300:]}"
     try:
-        (found,) = translate(sql, TABLES)
+        found = translate(sql, TABLES)
         rows = db.execute(found.sql.replace("UNIXEPOCH()", str(NOW))).fetchall()
     except (ftsql.Error, apsw.Error, ValueError, TypeError) as error:
         return f"{error!r}"
     assert found.columns is not None
-    names = [name for name, _ in found.columns]
-    if names != [name for name, _ in right.columns]:
-        return f"columns {names}, should be {[name for name, _ in right.columns]}"
-    for (name, type), (_, wanted) in zip(found.columns, right.columns, strict=True):
-        wanted = NAMES.get(wanted, re.sub(r"\(.*\)", "", wanted))
+    difference = _difference_of_columns(found.columns, right.columns)
+    if difference is None:
+        ordered = "order by" in sql.lower()
+        difference = _difference_of_rows(_normal(rows, right, ordered), _normal(right.rows, right, ordered))
+        difference = difference and f"{difference}\n{found.sql}"
+    return difference
+
+
+def _difference_of_columns(
+    columns: Sequence[tuple[str, str | None]], expected: Sequence[tuple[str, str]]
+) -> str | None:
+    names, expected_names = [name for name, _ in columns], [name for name, _ in expected]
+    if names != expected_names:
+        return f"columns {names}, should be {expected_names}"
+    for (name, type), (_, declared) in zip(columns, expected, strict=True):
+        wanted = NAMES.get(declared, re.sub(r"\(.*\)", "", declared))
         if type != NAMES.get(wanted, wanted) and type is not None and (type, wanted) != ("bpchar", "character"):
             return f"type of {name}: {type}, should be {wanted}"
-    shown = [[_shown(value, kind[1]) for value, kind in zip(row, right.columns, strict=True)] for row in rows]
-    wanted_rows = [
-        [_shown(value, kind[1]) for value, kind in zip(row, right.columns, strict=True)] for row in right.rows
-    ]
-    if "order by" not in sql.lower():
-        shown.sort(key=repr)
-        wanted_rows.sort(key=repr)
-    if len(shown) != len(wanted_rows):
-        return f"{len(shown)} rows, should be {len(wanted_rows)}\n{found.sql}"
-    for one, two in zip(shown, wanted_rows, strict=True):
-        for name, left, value in zip(names, one, two, strict=True):
-            if not _same(left, value):
-                return f"{name}: {left!r}, should be {value!r}\n{found.sql}"
+    return None
+
+
+def _normal(rows: Sequence[Sequence[Any]], right: Response, ordered: bool) -> list[list[Any]]:
+    normal = [[_shown(value, kind) for value, (_, kind) in zip(row, right.columns, strict=True)] for row in rows]
+    return normal if ordered else sorted(normal, key=repr)
+
+
+def _difference_of_rows(rows: list[list[Any]], expected: list[list[Any]]) -> str | None:
+    if len(rows) != len(expected):
+        return f"{len(rows)} rows, should be {len(expected)}"
+    for number, (row, wanted) in enumerate(zip(rows, expected, strict=True)):
+        for left, right in zip(row, wanted, strict=True):
+            if not _same(left, right):
+                return f"row {number}: {left!r}, should be {right!r}"
     return None
 
 
 def _shown(value: Any, type: str) -> Any:
-    """A value of either side as the same thing."""
+    """Convert a value of either side, so that both sides can be compared."""
     if value is None:
         return None
     if type == "boolean":

@@ -1,6 +1,6 @@
 """Statements as BI tools write them for PostgreSQL, over fine_tuning_jobs and the view jobs.
 
-Each is run by PostgreSQL and by SQLite; where it says ORDER BY, the rows' order is compared too.
+PostgreSQL and SQLite run each of them. With ORDER BY the order of the rows is compared too.
 """
 
 from __future__ import annotations

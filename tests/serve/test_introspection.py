@@ -1,4 +1,4 @@
-"""What clients ask of PostgreSQL's catalog is valid SQLite over tables of the same names, with the same columns."""
+"""Clients' queries of PostgreSQL's catalog are translated to valid SQL for SQLite, with the same columns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import apsw.ext
 import pytest
 
 import ftsql
-from ftsql.serve.functions import register as functions
+from ftsql.serve.functions.register import register
+from ftsql.serve.text import QUERIES, statements
 from ftsql.serve.translate.inference import Tables
 from ftsql.serve.translate.statement import translate
 from tests.serve.postgres import Postgres
@@ -27,7 +28,7 @@ PSQL = r"\d|\dt|\dt+|\dn|\dn+|\d jobs|\d+ fine_tuning_jobs|\d+ jobs|\l|\du|\df|\
 
 @pytest.fixture(scope="module")
 def catalog(postgres: Postgres) -> Iterator[tuple[apsw.Connection, Tables]]:
-    """PostgreSQL's catalog tables, empty."""
+    """Yield a SQLite connection with empty copies of PostgreSQL's catalog tables, and their columns."""
     printed, errors = postgres.run(CATALOG)
     assert not errors
     tables: dict[str, list[tuple[str, str]]] = {}
@@ -40,13 +41,13 @@ def catalog(postgres: Postgres) -> Iterator[tuple[apsw.Connection, Tables]]:
     for name, columns in tables.items():
         listed = ", ".join(f'"{column}"' for column, _ in columns)
         db.execute(f"CREATE TABLE {name} ({listed})")
-    functions.register(db)
+    register(db)
     yield db, tables
     db.close()
 
 
 def queries() -> list[tuple[str, str]]:
-    """The queries of the file, by name."""
+    """Return the queries of catalog_queries.sql with their names."""
     text = (Path(__file__).parent / "catalog_queries.sql").read_text().partition("\n")[2]
     return [
         (part.partition("\n")[0], part.partition("\n")[2].strip()) for part in re.split(r"^-- ", text, flags=re.M)[1:]
@@ -54,7 +55,7 @@ def queries() -> list[tuple[str, str]]:
 
 
 def of_psql(postgres: Postgres) -> list[tuple[str, str]]:
-    """The queries that psql itself sends for its backslash commands."""
+    """Return the queries that psql sends for its backslash commands."""
     found = []
     for command in PSQL:
         printed, _ = postgres.run(f"\\set ECHO_HIDDEN on\n{command}\n")
@@ -69,9 +70,9 @@ def _failures(postgres: Postgres, catalog: tuple[apsw.Connection, Tables], cases
     failed = []
     for (name, sql), right in zip(cases, postgres.answers([sql for _, sql in cases]), strict=True):
         try:
-            (found,) = translate(sql, tables)
-            if found.kind != "select":
+            if next(statements(sql)).word not in QUERIES:
                 continue
+            found = translate(sql, tables)
             description = apsw.ext.query_info(db, found.sql).description
             db.execute(found.sql).fetchall()
             names = [column[0] for column in description]
@@ -82,7 +83,7 @@ def _failures(postgres: Postgres, catalog: tuple[apsw.Connection, Tables], cases
     return failed
 
 
-def test_clients_questions_run_with_postgresqls_columns(
+def test_queries_of_clients_have_postgresqls_columns(
     postgres: Postgres, catalog: tuple[apsw.Connection, Tables]
 ) -> None:
     cases = queries()
@@ -90,9 +91,7 @@ def test_clients_questions_run_with_postgresqls_columns(
     assert not failed, f"{len(failed)} of {len(cases)}:\n" + "\n".join(failed)
 
 
-def test_psqls_questions_run_with_postgresqls_columns(
-    postgres: Postgres, catalog: tuple[apsw.Connection, Tables]
-) -> None:
+def test_queries_of_psql_have_postgresqls_columns(postgres: Postgres, catalog: tuple[apsw.Connection, Tables]) -> None:
     cases = of_psql(postgres)
     assert len(cases) > len(PSQL)
     failed = _failures(postgres, catalog, cases)

@@ -1,4 +1,4 @@
-"""A statement means in SQLite what it means in PostgreSQL: columns, types, rows and their order are equal."""
+"""Statements have the same columns, types, rows and order in SQLite as in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def _failures(postgres: Postgres, sqlite: apsw.Connection, statements: list[str]
     return failed
 
 
-def test_statements_of_bi_tools_give_what_postgresql_gives(postgres: Postgres, sqlite: apsw.Connection) -> None:
+def test_statements_of_bi_tools_have_postgresqls_results(postgres: Postgres, sqlite: apsw.Connection) -> None:
     failed = _failures(postgres, sqlite, [sql for _, sql in STATEMENTS])
     assert not failed, f"{len(failed)} of {len(STATEMENTS)}:\n" + "\n".join(failed)
 
 
-def test_every_grain_filter_and_order_of_nulls_gives_what_postgresql_gives(
+def test_every_time_unit_filter_and_order_of_nulls_has_postgresqls_result(
     postgres: Postgres, sqlite: apsw.Connection
 ) -> None:
     times = [sqlite.execute("SELECT strftime('%Y-%m-%d %H:%M:%S', created_at, 'unixepoch') FROM fine_tuning_jobs "

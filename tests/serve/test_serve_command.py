@@ -1,4 +1,4 @@
-"""The command ``ftsql serve``: what it says, what it refuses, and how it ends."""
+"""The command ``ftsql serve``: its output, its errors, and its end."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_signal_ends_it_cleanly_while_statements_run(number: int) -> None:
     assert "Ctrl-C ends" in said
 
 
-def test_a_password_is_made_up_and_said_once_or_comes_from_the_environment_and_is_never_said() -> None:
+def test_a_generated_password_is_shown_once_and_one_from_the_environment_is_never_shown() -> None:
     with Served("--sandbox", password=None) as served:
         made = served.url.removeprefix("postgresql://ftsql:").partition("@")[0]
         assert len(made) >= 20
@@ -46,7 +46,7 @@ def test_a_password_is_made_up_and_said_once_or_comes_from_the_environment_and_i
         assert PASSWORD not in said
 
 
-def test_it_is_warm_from_one_session_to_the_next() -> None:
+def test_sessions_share_the_cache() -> None:
     with Served("--sandbox", "--max-age", "600") as served:
         asked = []
         for _ in range(3):
@@ -59,24 +59,24 @@ def test_it_is_warm_from_one_session_to_the_next() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--host", "0.0.0.0"], "0.0.0.0 is an address that others may reach: give --tls-cert and --tls-key"),
+        (["--host", "0.0.0.0"], "other machines can reach 0.0.0.0: give --tls-cert and --tls-key"),
         (["--host", "::"], "--tls-cert"),
         (["--tls-cert", "a.pem"], "--tls-cert and --tls-key go together"),
         (["--tls-cert", "a.pem", "--tls-key", "b.pem"], "cannot use a.pem and b.pem for TLS"),
-        (["nowhere.db"], "there is no file nowhere.db: ftsql sync nowhere.db makes it"),
+        (["nowhere.db"], "there is no file nowhere.db: ftsql sync nowhere.db creates it"),
         (["--provider", "nobody"], "nobody"),
         (["--port", "70000"], "70000"),
-        (["--max-rows", "0"], "no number from 1 to"),
+        (["--max-rows", "0"], "expected a number from 1 to"),
     ],
 )
-def test_what_cannot_be_served_is_said_before_anybody_connects(words: list[str], said: str, tmp_path: Path) -> None:
+def test_invalid_options_are_an_error_at_the_start(words: list[str], said: str, tmp_path: Path) -> None:
     done = run("serve", *words, *(["--sandbox"] if "nobody" not in words else []), folder=tmp_path)
     assert done.returncode in (1, 2)
     assert said in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_port_that_is_taken_and_a_file_that_is_no_database_are_errors_in_words(tmp_path: Path) -> None:
+def test_a_port_in_use_and_a_file_that_is_not_a_database_are_errors(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = run("serve", "--sandbox", "--port", str(taken.getsockname()[1]))
     assert done.returncode == 1
@@ -88,13 +88,13 @@ def test_a_port_that_is_taken_and_a_file_that_is_no_database_are_errors_in_words
     assert "Traceback" not in done.stderr
 
 
-def test_the_other_options_go_after_the_word_serve() -> None:
+def test_options_before_the_word_serve_are_an_error() -> None:
     done = run("--sandbox", "serve")
     assert done.returncode == 2
     assert "ftsql serve …; its options follow" in done.stderr
 
 
-def test_with_a_certificate_the_conversation_is_encrypted(tmp_path: Path) -> None:
+def test_with_a_certificate_connections_are_encrypted(tmp_path: Path) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     made = subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
@@ -111,7 +111,7 @@ def test_with_a_certificate_the_conversation_is_encrypted(tmp_path: Path) -> Non
             with context.wrap_socket(raw, server_hostname="127.0.0.1") as secure, Client(0, sock=secure) as client:
                 assert client.query("SELECT count(*) FROM models")[0][0] is not None
                 assert secure.version() == "TLSv1.3"
-        with Client(served.port) as local:  # this machine's own clients need none
+        with Client(served.port) as local:  # clients on this machine may connect without TLS
             assert local.query("SELECT 1") == [("1",)]
         with Client(0, None, sock=socket.create_connection(("127.0.0.1", served.port))) as injecting:
             injecting.send(struct.pack("!ii", 8, 80877103) + startup(user="a"))
@@ -121,7 +121,7 @@ def test_with_a_certificate_the_conversation_is_encrypted(tmp_path: Path) -> Non
             assert b"R" not in said[:2]
 
 
-def test_a_file_that_sync_keeps_is_read_while_it_is_written(tmp_path: Path) -> None:
+def test_a_snapshot_is_served_while_sync_writes_it(tmp_path: Path) -> None:
     path = own_file(tmp_path)
     assert run("sync", str(path), "--sandbox", "--tables", "jobs").returncode == 0
     with Served(str(path), "--sandbox") as served, Client(served.port) as client:

@@ -1,6 +1,6 @@
-"""The catalog: pg_catalog and information_schema as two SQLite databases that hold what PostgreSQL's would.
+"""The catalog: pg_catalog and information_schema as two SQLite databases with the rows that PostgreSQL would have.
 
-It is made of the relations alone; what a client asks of it beyond that is healing's.
+It describes the relations and nothing more. unknown.py handles requests for other objects.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SETTINGS = {
     "session_authorization": DATABASE, "standard_conforming_strings": "on", "statement_timeout": "0",
     "TimeZone": "UTC", "transaction_isolation": "serializable", "transaction_read_only": "on",
 }  # fmt: skip
-# How SQLite is told a type, where its own reading of the name would make numbers of texts.
+# The types to declare in SQLite if the affinity of PostgreSQL's name would turn strings into numbers.
 DECLARED = {"char": '"char"', "name": "TEXT", "varchar": "TEXT", "anyarray": "TEXT", "xid": "TEXT", "regproc": "TEXT"}
 DECLARED |= {"timestamptz": "TIMESTAMPTZ_TEXT", "int2vector": "TEXT", "oidvector": "TEXT", "inet": "TEXT"}
 
@@ -38,7 +38,7 @@ Row = dict[str, Any]
 
 
 def defined() -> dict[str, list[tuple[str, str]]]:
-    """Each table of the catalog by its full name, with its columns and their types."""
+    """Return the columns and types of each table of the catalog, by its name with schema."""
     found = {}
     for line in (packaged.files("ftsql.serve") / "catalog.txt").read_text("utf-8").splitlines():
         name, _, columns = line.partition(": ")
@@ -54,7 +54,7 @@ TYPED = {
 
 
 def build(relations: Sequence[Relation]) -> dict[str, bytes]:
-    """Both databases' content, ready to be taken into a connection."""
+    """Return the content of both databases, for ``apsw.Connection.deserialize``."""
     rows: dict[str, list[Row]] = {}
     for name, row in (*_server(), *_relations(relations), *_keys(relations), *_standard(relations)):
         rows.setdefault(name, []).append(row)
@@ -62,25 +62,25 @@ def build(relations: Sequence[Relation]) -> dict[str, bytes]:
 
 
 def _database(schema: str, rows: dict[str, list[Row]]) -> bytes:
-    made = apsw.Connection(":memory:")
-    made.pragma("page_size", 512)  # a page a table, and each client has its own
-    with made:
+    db = apsw.Connection(":memory:")
+    db.pragma("page_size", 512)  # small, because each client has a copy, and each table takes at least a page
+    with db:
         for full, columns in DEFINED.items():
             inside, _, table = full.partition(".")
             if inside == schema:
-                said = ", ".join(f'"{name}" {DECLARED.get(kind, kind)}' for name, kind in columns)
-                made.execute(f'CREATE TABLE "{table}" ({said})')
+                declared = ", ".join(f'"{name}" {DECLARED.get(kind, kind)}' for name, kind in columns)
+                db.execute(f'CREATE TABLE "{table}" ({declared})')
                 for row in rows.get(table, ()):
                     names = ", ".join(f'"{name}"' for name in row)
                     values = tuple(row.values())
-                    made.execute(f'INSERT INTO "{table}" ({names}) VALUES ({", ".join("?" * len(row))})', values)
-    content = made.serialize("main")
-    made.close()
+                    db.execute(f'INSERT INTO "{table}" ({names}) VALUES ({", ".join("?" * len(row))})', values)
+    content = db.serialize("main")
+    db.close()
     return content
 
 
 def oid(schema: str, name: str) -> int:
-    """A relation's number, the same in every session."""
+    """Return the oid of a relation. It is the same in every session."""
     return FIXED.get(name, 0) or 20_000 + zlib.crc32(f"{schema}.{name}".encode()) % 2**30
 
 
@@ -88,19 +88,19 @@ def _server() -> Iterator[tuple[str, Row]]:
     for name, number in NAMESPACES.items():
         yield "pg_namespace", {"oid": number, "nspname": name, "nspowner": OWNER}
         yield "schemata", {"catalog_name": DATABASE, "schema_name": name, "schema_owner": DATABASE}
-    for one in types.TYPES:
-        stem = "array" if one.name.startswith("_") else one.name
-        kind = "p" if one.category in "PX" else "b"
+    for type in types.TYPES:
+        stem = "array" if type.name.startswith("_") else type.name
+        kind = "p" if type.category in "PX" else "b"
         yield (
             "pg_type",
             {
-                "oid": one.oid, "typname": one.name, "typnamespace": 11, "typowner": OWNER, "typlen": one.length,
-                "typbyval": int(0 < one.length <= 8), "typtype": kind, "typcategory": one.category,
-                "typispreferred": 0, "typisdefined": 1, "typdelim": ",", "typrelid": 0, "typelem": one.element,
-                "typarray": one.array, "typinput": f"{stem}_in" if "_" in stem or stem == "array" else f"{stem}in",
+                "oid": type.oid, "typname": type.name, "typnamespace": 11, "typowner": OWNER, "typlen": type.length,
+                "typbyval": int(0 < type.length <= 8), "typtype": kind, "typcategory": type.category,
+                "typispreferred": 0, "typisdefined": 1, "typdelim": ",", "typrelid": 0, "typelem": type.element,
+                "typarray": type.array, "typinput": f"{stem}_in" if "_" in stem or stem == "array" else f"{stem}in",
                 "typoutput": f"{stem}out", "typreceive": f"{stem}recv", "typsend": f"{stem}send", "typnotnull": 0,
                 "typbasetype": 0, "typtypmod": -1, "typndims": 0, "typalign": "i", "typstorage": "p",
-                "typcollation": 100 if one.category == "S" else 0,
+                "typcollation": 100 if type.category == "S" else 0,
             },
         )  # fmt: skip
     yield (
@@ -146,17 +146,19 @@ def _relations(relations: Iterable[Relation]) -> Iterator[tuple[str, Row]]:
     for full, columns in DEFINED.items():
         schema, _, name = full.partition(".")
         yield _class(schema, name, "r" if schema == "pg_catalog" else "v", len(columns))
-    for one in relations:
-        number = oid(one.schema, one.name)
-        indexed = int(not one.is_view and any(column.key for column in one.columns))
-        yield _class(one.schema, one.name, "v" if one.is_view else "r", len(one.columns), relhasindex=indexed)
-        for place, column in enumerate(one.columns, 1):
+    for relation in relations:
+        number = oid(relation.schema, relation.name)
+        indexed = int(not relation.is_view and any(column.key for column in relation.columns))
+        yield _class(
+            relation.schema, relation.name, "v" if relation.is_view else "r", len(relation.columns), relhasindex=indexed
+        )
+        for position, column in enumerate(relation.columns, 1):
             known = types.BY_OID[column.oid]
             yield (
                 "pg_attribute",
                 {
                     "attrelid": number, "attname": column.name, "atttypid": column.oid, "attstattarget": -1,
-                    "attlen": known.length, "attnum": place, "attndims": int(bool(known.element)), "attcacheoff": -1,
+                    "attlen": known.length, "attnum": position, "attndims": int(bool(known.element)), "attcacheoff": -1,
                     "atttypmod": -1, "attbyval": int(0 < known.length <= 8), "attalign": "i", "attstorage": "p",
                     "attcompression": "", "attnotnull": int(column.required or column.key > 0), "atthasdef": 0,
                     "atthasmissing": 0, "attidentity": "", "attgenerated": "", "attisdropped": 0, "attislocal": 1,
@@ -164,20 +166,20 @@ def _relations(relations: Iterable[Relation]) -> Iterator[tuple[str, Row]]:
                 },
             )  # fmt: skip
             if column.comment:
-                row = {"objoid": number, "classoid": FIXED["pg_class"], "objsubid": place}
+                row = {"objoid": number, "classoid": FIXED["pg_class"], "objsubid": position}
                 yield "pg_description", {**row, "description": column.comment}
 
 
 def _keys(relations: Iterable[Relation]) -> Iterator[tuple[str, Row]]:
-    """Primary keys: the only constraint that is told of."""
-    for one in relations:
-        places = sorted((column.key, place) for place, column in enumerate(one.columns, 1) if column.key)
-        if one.is_view or not places:
+    """Yield the rows about primary keys, the only constraints in the catalog."""
+    for relation in relations:
+        positions = sorted((column.key, position) for position, column in enumerate(relation.columns, 1) if column.key)
+        if relation.is_view or not positions:
             continue
-        name, table = f"{one.name}_pkey", oid(one.schema, one.name)
-        index, numbers = oid(one.schema, name), [place for _, place in places]
+        name, table = f"{relation.name}_pkey", oid(relation.schema, relation.name)
+        index, numbers = oid(relation.schema, name), [position for _, position in positions]
         count = len(numbers)
-        yield _class(one.schema, name, "i", count)
+        yield _class(relation.schema, name, "i", count)
         yield (
             "pg_index",
             {
@@ -191,54 +193,59 @@ def _keys(relations: Iterable[Relation]) -> Iterator[tuple[str, Row]]:
         yield (
             "pg_constraint",
             {
-                "oid": index + 1, "conname": name, "connamespace": NAMESPACES[one.schema], "contype": "p",
+                "oid": index + 1, "conname": name, "connamespace": NAMESPACES[relation.schema], "contype": "p",
                 "condeferrable": 0, "condeferred": 0, "convalidated": 1, "conrelid": table, "contypid": 0,
                 "conindid": index, "conparentid": 0, "confrelid": 0, "conislocal": 1, "coninhcount": 0,
-                "connoinherit": 1, "conkey": f"[{','.join(map(str, numbers))}]",  # arrays are JSON inside
+                "connoinherit": 1, "conkey": f"[{','.join(map(str, numbers))}]",  # SQLite holds arrays as JSON
             },
         )  # fmt: skip
-        where = {"constraint_catalog": DATABASE, "constraint_schema": one.schema, "constraint_name": name}
-        where |= {"table_catalog": DATABASE, "table_schema": one.schema, "table_name": one.name}
+        where = {"constraint_catalog": DATABASE, "constraint_schema": relation.schema, "constraint_name": name}
+        where |= {"table_catalog": DATABASE, "table_schema": relation.schema, "table_name": relation.name}
         yield "table_constraints", {**where, "constraint_type": "PRIMARY KEY", "is_deferrable": "NO"}
-        for order, place in enumerate(numbers, 1):
-            column = {"column_name": one.columns[place - 1].name}
+        for order, position in enumerate(numbers, 1):
+            column = {"column_name": relation.columns[position - 1].name}
             yield "key_column_usage", {**where, **column, "ordinal_position": order}
             yield "constraint_column_usage", {**where, **column}
 
 
 def _standard(relations: Iterable[Relation]) -> Iterator[tuple[str, Row]]:
-    """information_schema, and the views of pg_catalog that say the same of a table."""
-    for one in relations:
-        where = {"table_catalog": DATABASE, "table_schema": one.schema, "table_name": one.name}
-        kind = "VIEW" if one.is_view else "BASE TABLE"
+    """Yield the rows of information_schema, and of the views of pg_catalog that describe tables in the same way."""
+    for relation in relations:
+        where = {"table_catalog": DATABASE, "table_schema": relation.schema, "table_name": relation.name}
+        kind = "VIEW" if relation.is_view else "BASE TABLE"
         yield "tables", {**where, "table_type": kind, "is_insertable_into": "NO", "is_typed": "NO"}
         granted = {"grantor": DATABASE, "grantee": DATABASE, "privilege_type": "SELECT", "is_grantable": "NO"}
         yield "table_privileges", {**where, **granted}
         yield "role_table_grants", {**where, **granted}
-        if one.is_view:
-            yield "views", {**where, "view_definition": one.sql, "is_updatable": "NO"}
-            named = {"schemaname": one.schema, "viewname": one.name, "viewowner": DATABASE, "definition": one.sql}
+        if relation.is_view:
+            yield "views", {**where, "view_definition": relation.sql, "is_updatable": "NO"}
+            named = {
+                "schemaname": relation.schema,
+                "viewname": relation.name,
+                "viewowner": DATABASE,
+                "definition": relation.sql,
+            }
             yield "pg_views", named
         else:
-            row = {"schemaname": one.schema, "tablename": one.name, "tableowner": DATABASE, "hasindexes": 0}
+            row = {"schemaname": relation.schema, "tablename": relation.name, "tableowner": DATABASE, "hasindexes": 0}
             yield "pg_tables", {**row, "hasrules": 0, "hastriggers": 0, "rowsecurity": 0}
-        for place, column in enumerate(one.columns, 1):
+        for position, column in enumerate(relation.columns, 1):
             known = types.BY_OID[column.oid]
             yield (
                 "columns",
                 {
-                    **where, "column_name": column.name, "ordinal_position": place,
+                    **where, "column_name": column.name, "ordinal_position": position,
                     "is_nullable": "NO" if column.required or column.key else "YES",
                     "data_type": "ARRAY" if known.element else _long(column.oid), "udt_catalog": DATABASE,
-                    "udt_schema": "pg_catalog", "udt_name": known.name, "dtd_identifier": str(place),
+                    "udt_schema": "pg_catalog", "udt_name": known.name, "dtd_identifier": str(position),
                     "is_self_referencing": "NO", "is_identity": "NO", "is_generated": "NEVER", "is_updatable": "NO",
                     "numeric_precision": {types.INT8: 64, types.INT4: 32, types.INT2: 16}.get(column.oid),
-                    "numeric_scale": 0 if column.oid in types.WHOLE else None,
+                    "numeric_scale": 0 if column.oid in types.INTEGERS else None,
                 },
             )  # fmt: skip
 
 
 def _long(oid: int) -> str:
     return {types.TIMESTAMP: "timestamp without time zone", types.TIMESTAMPTZ: "timestamp with time zone"}.get(
-        oid, types.shown(oid)
+        oid, types.sql_name(oid)
     )

@@ -1,6 +1,7 @@
-"""Schemas: the tables and views that clients see, with their columns.
+"""The tables and views that clients see, with their columns.
 
-``public`` is the file's and, where it has none of a name, the live one; ``live`` is the live ones.
+Schema ``live`` holds the live tables. Schema ``public`` holds the file's, and the live tables whose names the file does
+not use.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from ftsql.resources.definitions import TABLES
 from ftsql.serve import types
 
 PUBLIC, LIVE = "public", "live"
-# What views compute has no declared type; those of ftsql's own views that are no texts.
+# The types of columns that ftsql's views compute, other than text. SQLite declares no type for them.
 COMPUTED = {"created": "timestamp", "finished": "timestamp", "minutes": "float8", "step": "int8"}
 COMPUTED |= {
     name: "float8"
@@ -27,7 +28,7 @@ VIEWS = ("jobs", "checkpoints")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: ``oid`` is its type, ``key`` its place in the primary key or 0."""
+    """A column: ``oid`` is its type, ``key`` its position in the primary key, or 0."""
 
     name: str
     oid: int
@@ -48,12 +49,12 @@ class Relation:
 
 
 def version(connection: apsw.Connection) -> object:
-    """What changes when a table of the file does."""
+    """Return a value that changes if a table of the file is created, altered or dropped."""
     return connection.pragma("schema_version", schema="main")
 
 
 def read(connection: apsw.Connection) -> list[Relation]:
-    """What there is to see, as clients see it."""
+    """Return all tables and views, as clients see them."""
     own = [_relation(connection, "main", PUBLIC, name, kind) for name, kind in _names(connection, "main")]
     live = [_relation(connection, "live", LIVE, name, kind) for name, kind in _names(connection, "live")]
     taken = {relation.name.lower() for relation in own}
@@ -63,11 +64,11 @@ def read(connection: apsw.Connection) -> list[Relation]:
     return [*own, *shared, *live]
 
 
-def named(relations: Sequence[Relation]) -> Mapping[str, Sequence[tuple[str, str]]]:
-    """Each name that SQL may say, bare or with its schema, with the columns and their types."""
+def by_name(relations: Sequence[Relation]) -> Mapping[str, Sequence[tuple[str, str]]]:
+    """Return the columns and their types by each name that SQL can use, with and without the schema."""
     found = {}
     for relation in relations:
-        columns = [(column.name, types.plain(column.oid)) for column in relation.columns]
+        columns = [(column.name, types.short_name(column.oid)) for column in relation.columns]
         found[f"{relation.schema}.{relation.name}"] = columns
         if relation.schema == PUBLIC:
             found[relation.name] = columns
@@ -85,17 +86,17 @@ def _names(connection: apsw.Connection, schema: str) -> list[tuple[str, str]]:
 
 def _relation(connection: apsw.Connection, inside: str, schema: str, name: str, kind: str) -> Relation:
     quoted = name.replace('"', '""')
-    ours = name in VIEWS and kind == "view"
+    is_own_view = name in VIEWS and kind == "view"
     resource = TABLES.get(name)
     comments = {column.name: column.description for column in resource.columns} if resource is not None else {}
     columns = []
     try:
         rows: list[Any] = connection.execute(f'PRAGMA {inside}.table_xinfo("{quoted}")').fetchall()
-    except apsw.SQLError:  # a view of a table that is not there, a module that is not
+    except apsw.SQLError:  # a view of a table that does not exist, or a virtual table without its module
         rows = []
     for _, column, declared, required, _, key, hidden in rows:
         if hidden != 1:
-            oid = types.named(declared) or (types.named(COMPUTED.get(column)) if ours else None) or types.TEXT
+            oid = types.oid_of(declared) or (types.oid_of(COMPUTED.get(column)) if is_own_view else None) or types.TEXT
             columns.append(Column(column, oid, bool(required), key, comments.get(column, "")))
     sql = connection.execute(f"SELECT sql FROM {inside}.sqlite_schema WHERE name = ?", (name,)).get
     return Relation(schema, name, kind == "view", tuple(columns), str(sql or ""))

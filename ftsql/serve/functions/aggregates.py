@@ -1,6 +1,6 @@
-"""Aggregates that SQLite has not: percentiles of any type, the mode, deviations, and those of intervals.
+"""Aggregates that SQLite lacks: percentiles of any type, the mode, deviations, correlation, and those of intervals.
 
-Each keeps its group's values until the end, as PostgreSQL's ordered-set aggregates do.
+Each keeps the values of its group until the end, as PostgreSQL's ordered-set aggregates do.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from ftsql.serve import errors
 from ftsql.serve.functions.intervals import Interval, interval
 from ftsql.serve.functions.timestamps import Value
 
-LARGEST = 256_000_000  # bytes, about, that one group may hold
-RowSpool = list[tuple[Value, ...]]
+LARGEST = 256_000_000  # bytes that one group may hold, roughly
+Rows = list[tuple[Value, ...]]
 
 
-class Gathering:
-    """One group: its rows, and what is made of them."""
+class Group:
+    """The rows of one group, and the function that computes its result from them."""
 
-    def __init__(self, final: Callable[[RowSpool], Value]) -> None:
-        self._rows: RowSpool = []
+    def __init__(self, final: Callable[[Rows], Value]) -> None:
+        self._rows: Rows = []
         self._size = 0
         self._final = final
 
     def step(self, *values: Value) -> None:
         if values and values[0] is not None:
-            # Outside SQLite's own memory, which its limit does not reach.
+            # Python's memory does not count towards SQLite's limit.
             self._size += 100 + sum(len(value) for value in values if isinstance(value, str))
             if self._size > LARGEST:
                 raise errors.data(f"an aggregate may hold {LARGEST:,} bytes", errors.TOO_COMPLEX)
@@ -39,59 +39,59 @@ class Gathering:
         return self._final(self._rows)
 
 
-def _sorted(rows: RowSpool) -> tuple[list[Value], float]:
-    """The values in the order asked for, and the fraction."""
-    _, fraction, descending = rows[0]
-    part = float(fraction) if fraction is not None else math.nan
-    if not 0 <= part <= 1:
-        raise errors.data(f"percentile value {fraction!r} is not between 0 and 1", errors.OUT_OF_RANGE)
-    return sorted((row[0] for row in rows), reverse=bool(descending)), part  # type: ignore[type-var]
+def _sorted(rows: Rows) -> tuple[list[Value], float]:
+    """Return the sorted values and the fraction of a percentile. A row is (value, fraction, descending)."""
+    _, given, descending = rows[0]
+    fraction = float(given) if given is not None else math.nan
+    if not 0 <= fraction <= 1:
+        raise errors.data(f"percentile value {given!r} is not between 0 and 1", errors.OUT_OF_RANGE)
+    return sorted((row[0] for row in rows), reverse=bool(descending)), fraction  # type: ignore[type-var]
 
 
-def percentile_disc(rows: RowSpool) -> Value:
+def percentile_disc(rows: Rows) -> Value:
     if not rows:
         return None
-    values, part = _sorted(rows)
-    return values[max(math.ceil(part * len(values) - 1e-12) - 1, 0)]
+    values, fraction = _sorted(rows)
+    return values[max(math.ceil(fraction * len(values) - 1e-12) - 1, 0)]
 
 
-def percentile_cont(rows: RowSpool) -> Value:
+def percentile_cont(rows: Rows) -> Value:
     if not rows:
         return None
     if isinstance(rows[0][0], str):
         return _percentile_of_intervals(rows)
-    values, part = _sorted(rows)
-    place = part * (len(values) - 1)
-    low, high = values[math.floor(place)], values[math.ceil(place)]
+    values, fraction = _sorted(rows)
+    position = fraction * (len(values) - 1)
+    low, high = values[math.floor(position)], values[math.ceil(position)]
     assert isinstance(low, (int, float))
     assert isinstance(high, (int, float))
-    return low + (high - low) * (place - math.floor(place))
+    return low + (high - low) * (position - math.floor(position))
 
 
-def _percentile_of_intervals(rows: RowSpool) -> Value:
-    micros: RowSpool = [(interval(str(row[0])).order, *row[1:]) for row in rows]
+def _percentile_of_intervals(rows: Rows) -> Value:
+    micros: Rows = [(interval(str(row[0])).order, *row[1:]) for row in rows]
     found = percentile_cont(micros)
     assert isinstance(found, (int, float))
     return str(Interval(0, int(found / 86_400_000_000), round(math.fmod(found, 86_400_000_000))))
 
 
-def mode(rows: RowSpool) -> Value:
+def mode(rows: Rows) -> Value:
     counts = Counter(row[0] for row in rows)
     most = max(counts.values(), default=0)
     return min((value for value, count in counts.items() if count == most), default=None)  # type: ignore[type-var]
 
 
-def _deviation(final: Callable[[list[float]], float], least: int, rows: RowSpool) -> Value:
+def _deviation(final: Callable[[list[float]], float], least: int, rows: Rows) -> Value:
     values = [float(row[0]) for row in rows if row[0] is not None]
     return final(values) if len(values) >= least else None
 
 
-def _paired(rows: RowSpool) -> tuple[list[float], list[float]]:
+def _paired(rows: Rows) -> tuple[list[float], list[float]]:
     pairs = [(float(row[0]), float(row[1])) for row in rows if row[0] is not None and row[1] is not None]
     return [one for one, _ in pairs], [two for _, two in pairs]
 
 
-def corr(rows: RowSpool) -> Value:
+def corr(rows: Rows) -> Value:
     one, two = _paired(rows)
     try:
         return statistics.correlation(one, two)
@@ -99,7 +99,7 @@ def corr(rows: RowSpool) -> Value:
         return None
 
 
-def covar(sample: int, rows: RowSpool) -> Value:
+def covar(sample: int, rows: Rows) -> Value:
     one, two = _paired(rows)
     if len(one) <= sample:
         return None
@@ -107,7 +107,7 @@ def covar(sample: int, rows: RowSpool) -> Value:
     return sum((a - mean) * (b - other) for a, b in zip(one, two, strict=True)) / (len(one) - sample)
 
 
-def slope(rows: RowSpool) -> Value:
+def slope(rows: Rows) -> Value:
     y, x = _paired(rows)
     try:
         return statistics.linear_regression(x, y).slope
@@ -115,23 +115,23 @@ def slope(rows: RowSpool) -> Value:
         return None
 
 
-def _intervals(rows: RowSpool) -> list[Interval]:
+def _intervals(rows: Rows) -> list[Interval]:
     return [interval(str(row[0])) for row in rows]
 
 
-def sum_interval(rows: RowSpool) -> Value:
+def sum_interval(rows: Rows) -> Value:
     return str(sum(_intervals(rows), Interval())) if rows else None
 
 
-def avg_interval(rows: RowSpool) -> Value:
+def avg_interval(rows: Rows) -> Value:
     return str(sum(_intervals(rows), Interval()).times(1 / len(rows))) if rows else None
 
 
-def extreme_interval(choose: Callable[..., Interval], rows: RowSpool) -> Value:
+def extreme_interval(choose: Callable[..., Interval], rows: Rows) -> Value:
     return str(choose(_intervals(rows), key=lambda one: one.order)) if rows else None
 
 
-AGGREGATES: dict[str, Callable[[RowSpool], Value]] = {
+AGGREGATES: dict[str, Callable[[Rows], Value]] = {
     "percentile_cont": percentile_cont,
     "percentile_disc": percentile_disc,
     "mode": mode,

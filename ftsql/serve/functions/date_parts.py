@@ -1,6 +1,6 @@
-"""The fields of timestamps and intervals: date_trunc, date_part and extract, date_bin.
+"""date_trunc, date_part, extract and date_bin: the units of timestamps and intervals.
 
-A field is PostgreSQL's word; one that it does not know is an error, never NULL.
+A unit is PostgreSQL's word, such as month. An unknown unit is an error, never NULL.
 """
 
 from __future__ import annotations
@@ -11,15 +11,19 @@ from ftsql.serve import errors
 from ftsql.serve.functions.intervals import SECOND, UNITS, Interval, interval
 from ftsql.serve.functions.timestamps import ENDLESS, EPOCH, Value, at_zone, is_time, parse, text_of
 
-LONG = {"decade": 10, "century": 100, "millennium": 1000}
+LONG = {"decade": 10, "century": 100, "millennium": 1000}  # in years
 SHORT = {"hour": 3600 * SECOND, "minute": 60 * SECOND, "second": SECOND, "millisecond": 1000, "microsecond": 1}
-OWN = ("epoch", "quarter", "dow", "isodow", "doy", "isoyear", "julian", "timezone")
+ONLY_OF_TIMES = ("epoch", "quarter", "dow", "isodow", "doy", "isoyear", "julian", "timezone")
 
 
-def field(word: Value) -> str:
-    """A field's own name for what was written."""
+def unit_name(word: Value) -> str:
+    """Return the name of a unit for one of its spellings.
+
+    >>> unit_name("MONS"), unit_name("qtr")
+    ('month', 'quarter')
+    """
     lowered = str(word).strip().lower()
-    if lowered in OWN or lowered.startswith("timezone_"):
+    if lowered in ONLY_OF_TIMES or lowered.startswith("timezone_"):
         return lowered
     found = {"dec": "decade", "qtr": "quarter", "decades": "decade"}.get(lowered) or UNITS.get(lowered)
     if found is None:
@@ -28,14 +32,14 @@ def field(word: Value) -> str:
 
 
 def date_trunc(word: Value, value: Value, zone: Value = "UTC") -> Value:
-    """``date_trunc(field, timestamp or interval[, zone])``."""
+    """Return ``date_trunc(unit, timestamp or interval[, zone])``."""
     if word is None or value is None or zone is None:
         return None
-    unit, text = field(word), str(value)
+    unit, text = unit_name(word), str(value)
     if text in ENDLESS:
         return text
     if not is_time(text):
-        return str(_short(unit, interval(text)))
+        return str(_truncated_interval(unit, interval(text)))
     if str(zone).upper() not in ("UTC", "GMT"):
         local = date_trunc(unit, at_zone(text, zone, 1))
         return at_zone(local, zone, -1)
@@ -43,10 +47,10 @@ def date_trunc(word: Value, value: Value, zone: Value = "UTC") -> Value:
         return text[:10] + " 00:00:00"
     if unit == "hour":
         return (text[:13] if len(text) > 10 else text + " 00") + ":00:00"
-    return text_of(_trunc(unit, parse(text)))
+    return text_of(_truncated_time(unit, parse(text)))
 
 
-def _trunc(unit: str, time: datetime) -> datetime:
+def _truncated_time(unit: str, time: datetime) -> datetime:
     midnight = datetime(time.year, time.month, time.day)
     if unit in SHORT:
         micros = (time - midnight) // timedelta(microseconds=1)
@@ -66,7 +70,7 @@ def _trunc(unit: str, time: datetime) -> datetime:
     raise errors.data(f'unit "{unit}" not supported for type timestamp', errors.UNSUPPORTED)
 
 
-def _short(unit: str, step: Interval) -> Interval:
+def _truncated_interval(unit: str, step: Interval) -> Interval:
     if unit in SHORT:
         return Interval(step.months, step.days, int(step.micros / SHORT[unit]) * SHORT[unit])
     if unit == "day":
@@ -78,10 +82,10 @@ def _short(unit: str, step: Interval) -> Interval:
 
 
 def date_part(word: Value, value: Value) -> Value:
-    """``extract(field from value)``: a whole number as an integer."""
+    """Return ``extract(unit from value)``. A result without a fraction is an integer."""
     if word is None or value is None:
         return None
-    unit, text = field(word), str(value)
+    unit, text = unit_name(word), str(value)
     if text in ENDLESS:
         return None if unit not in ("epoch", "year") else float(text.replace("inity", ""))
     found = _of_time(unit, parse(text)) if is_time(text) else _of_interval(unit, interval(text))
@@ -126,12 +130,12 @@ def _of_interval(unit: str, step: Interval) -> float:
 
 
 def date_bin(step: Value, value: Value, origin: Value) -> Value:
-    """``date_bin(interval, timestamp, origin)``."""
+    """Return ``date_bin(interval, timestamp, origin)``."""
     if step is None or value is None or origin is None:
         return None
     size = interval(str(step))
     if size.months or size.order <= 0:
-        raise errors.data("date_bin takes an interval of days and time, longer than nothing", errors.UNSUPPORTED)
+        raise errors.data("date_bin takes an interval of days and time that is longer than zero", errors.UNSUPPORTED)
     start = parse(str(origin))
     micros = (parse(str(value)) - start) // timedelta(microseconds=1)
     return text_of(start + timedelta(microseconds=micros - micros % size.order))

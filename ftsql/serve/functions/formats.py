@@ -1,6 +1,6 @@
-"""PostgreSQL's patterns of to_char, to_date, to_timestamp and to_number.
+"""to_char, to_date and to_timestamp, with the common template patterns of PostgreSQL.
 
-The usual ones; of a pattern that is none, each character stands for itself, as in PostgreSQL.
+As in PostgreSQL, a character that belongs to no template pattern stands for itself.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from decimal import ROUND_HALF_UP, Decimal
 import regex
 
 from ftsql.serve import errors
-from ftsql.serve.functions.intervals import SECOND, interval
-from ftsql.serve.functions.patterns import bounded
+from ftsql.serve.functions.intervals import SECOND, Interval, interval
+from ftsql.serve.functions.patterns import with_timeout
 from ftsql.serve.functions.timestamps import Value, is_time, parse, text_of
 from ftsql.serve.text import words
 
 MONTHS = words("January February March April May June July August September October November December")
 DAYS = words("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
 ROMAN = words("I II III IV V VI VII VIII IX X XI XII")
-LONGEST = 200  # characters of a pattern, or of what it reads
+LONGEST = 200  # characters of a pattern, and of the string that it parses
 PATTERN = re.compile(
     r"(FM)?(Y,YYY|IYYY|YYYY|YYY|YY|Y|IY|MONTH|Month|month|MON|Mon|mon|MM|MI|MS|DAY|Day|day|DY|Dy|dy|DDD|DD|D|IDDD|ID|"
     r'IW|WW|W|HH24|HH12|HH|SSSS|SS|US|AM|PM|am|pm|A\.M\.|P\.M\.|Q|CC|J|RM|TZH|TZM|TZ|OF|FF[1-6])(TH|th)?|"([^"]*)"|(.)',
@@ -53,23 +53,31 @@ FIELDS: dict[str, Field] = {
 
 
 def to_char(value: Value, pattern: Value) -> Value:
-    """``to_char(timestamp, interval or number, pattern)``."""
+    """Return ``to_char(timestamp, interval or number, pattern)``.
+
+    >>> to_char("2026-11-21 09:30:00", "DD Mon YYYY, HH12:MI AM"), to_char(1234.5, "FM9,999.00")
+    ('21 Nov 2026, 09:30 AM', '1,234.50')
+    """
     if value is None or pattern is None:
         return None
     if isinstance(value, (int, float)):
-        return _number(value, str(pattern))
+        return _format_number(value, str(pattern))
     if is_time(str(value)):
-        return _time(parse(str(value)), str(pattern))
-    step = interval(str(value))
+        return _format_time(parse(str(value)), str(pattern))
+    return _format_interval(interval(str(value)), str(pattern))
+
+
+def _format_interval(step: Interval, pattern: str) -> str:
     hours, rest = divmod(abs(step.micros), 3600 * SECOND)
     words = {"HH24": f"{hours:02}", "HH": f"{(hours + 11) % 12 + 1:02}", "MI": f"{rest // (60 * SECOND):02}",
              "SS": f"{rest % (60 * SECOND) // SECOND:02}", "DD": f"{step.days:02}",
              "MM": f"{step.months % 12:02}", "YYYY": f"{step.months // 12:04}"}  # fmt: skip
-    return "".join(words.get(found[2], found[0]) if found[2] else found[4] or found[0] for found in
-                   PATTERN.finditer(str(pattern)))  # fmt: skip
+    return "".join(
+        words.get(found[2], found[0]) if found[2] else found[4] or found[0] for found in PATTERN.finditer(pattern)
+    )
 
 
-def _time(time: datetime, pattern: str) -> str:
+def _format_time(time: datetime, pattern: str) -> str:
     made = []
     for found in PATTERN.finditer(pattern):
         fill, name, ordinal, quoted, other = found.groups()
@@ -95,53 +103,59 @@ def _ordinal(number: int, like: str) -> str:
     return word.upper() if like == "TH" else word
 
 
-def _number(value: float, pattern: str) -> str:
-    """9, 0, point, comma, FM, and what stands around them."""
-    fill = pattern.upper().startswith("FM")
-    body = pattern[2:] if fill else pattern
+def _format_number(value: float, pattern: str) -> str:
+    """Format a number with a pattern of 9, 0, a point, commas and FM, with other text around them."""
+    trim = pattern.upper().startswith("FM")
+    body = pattern[2:] if trim else pattern
     found = re.search(r"[09,.DG]+", body)
     if found is None:
         return body
-    before, digits, after = (
-        body[: found.start()],
-        found.group().replace("D", ".").replace("G", ","),
-        body[found.end() :],
-    )
-    whole, _, part = digits.partition(".")
+    before, after = body[: found.start()], body[found.end() :]
+    digits = found.group().replace("D", ".").replace("G", ",")
+    whole, point, part = digits.partition(".")
     places = sum(mark in "09" for mark in part)
     number = abs(Decimal(repr(value))).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
-    text, _, decimals = f"{number:f}".partition(".")
-    slots = sum(mark in "09" for mark in whole)
-    if len(text.lstrip("0")) > slots:
-        return (before + re.sub("[09]", "#", digits) + after) if fill else " " + re.sub("[09]", "#", digits)
-    shown = text.lstrip("0").rjust(slots)
-    made, place, begun = [], 0, False
-    zeros = whole.replace(",", "").find("0")
-    for mark in whole:
+    integer, _, decimals = f"{number:f}".partition(".")
+    integer = integer.lstrip("0")
+    if len(integer) > sum(mark in "09" for mark in whole):  # it does not fit
+        filled = re.sub("[09]", "#", digits)
+        return before + filled + after if trim else " " + filled
+    shown = _integer_digits(integer, whole, trim, without_decimals=places == 0)
+    if trim:
+        decimals = _trimmed_decimals(decimals, part)
+        if not shown and not part:
+            shown = "0"
+    sign = "-" if value < 0 and number else ""
+    bare = shown.lstrip(" ")
+    shown = shown[: len(shown) - len(bare)] + sign + bare  # the sign stands before the first digit
+    text = before + shown + point + (decimals if point else "") + after
+    return text if trim or sign else f" {text}"
+
+
+def _integer_digits(integer: str, pattern: str, trim: bool, *, without_decimals: bool) -> str:
+    """Put the digits before the point into their places in the pattern."""
+    digits = iter(integer.rjust(sum(mark in "09" for mark in pattern)))
+    made, begun, zeros = [], False, False
+    for mark in pattern:
         if mark == ",":
-            made.append("," if begun else "" if fill else " ")
+            made.append("," if begun else "" if trim else " ")
             continue
-        digit = shown[place]
-        if digit == " " and 0 <= zeros <= place:
+        zeros = zeros or mark == "0"
+        digit = next(digits)
+        if digit == " " and zeros:
             digit = "0"
         begun = begun or digit != " "
-        made.append("" if fill and digit == " " else digit)
-        place += 1
-    if fill:  # of the digits after the point those that a 9 may leave out
-        kept = len(part) if "0" not in part else part.rindex("0") + 1
-        decimals = decimals[:kept] + decimals[kept:].rstrip("0")
-        if "0" in part:
-            decimals = decimals.ljust(part.rindex("0") + 1, "0")
-    elif not begun and places == 0:
+        made.append("" if trim and digit == " " else digit)
+    if made and not trim and not begun and without_decimals:
         made[-1] = "0"
-    integer = "".join(made)
-    if fill and not integer and not part:
-        integer = "0"
-    sign = "-" if value < 0 and number else ""
-    bare = integer.lstrip(" ")
-    integer = integer[: len(integer) - len(bare)] + sign + bare
-    text = integer + ("." + decimals if "." in digits else "")
-    return before + text + after if fill else ("" if sign else " ") + before + text + after
+    return "".join(made)
+
+
+def _trimmed_decimals(decimals: str, pattern: str) -> str:
+    """Drop trailing zeros after the last 0 of the pattern, because FM omits the zeros of a 9."""
+    kept = len(pattern) if "0" not in pattern else pattern.rindex("0") + 1
+    decimals = decimals[:kept] + decimals[kept:].rstrip("0")
+    return decimals.ljust(pattern.rindex("0") + 1, "0") if "0" in pattern else decimals
 
 
 READ = {"YYYY": r"(?P<year>\d{4})", "MM": r"(?P<month>\d\d?)", "DD": r"(?P<day>\d\d?)", "HH24": r"(?P<hour>\d\d?)",
@@ -152,45 +166,55 @@ READ = {"YYYY": r"(?P<year>\d{4})", "MM": r"(?P<month>\d\d?)", "DD": r"(?P<day>\
 
 
 def parse_time(value: Value, pattern: Value) -> Value:
-    """``to_timestamp(text, pattern)``."""
+    """Return ``to_timestamp(text, pattern)``.
+
+    >>> parse_time("21 Nov 2026 9:30 pm", "DD Mon YYYY HH12:MI AM")
+    '2026-11-21 21:30:00'
+    """
     if value is None or pattern is None:
         return None
     if len(str(pattern)) > LONGEST or len(str(value)) > LONGEST:
-        raise errors.data(f"to_timestamp takes texts of up to {LONGEST} characters", errors.TOO_COMPLEX)
-    made: list[str] = []
-    for found in PATTERN.finditer(str(pattern)):
+        raise errors.data(f"to_timestamp takes strings of up to {LONGEST} characters", errors.TOO_COMPLEX)
+    try:
+        found = with_timeout(regex.compile(_reading_pattern(str(pattern))).match, str(value))
+    except regex.error:
+        raise errors.unsupported("the same part twice in a pattern of to_timestamp", "write it once") from None
+    if found is None:
+        raise errors.data(f'invalid value "{value!s:.60}" for "{pattern!s:.60}"', errors.INVALID_DATE)
+    try:
+        return text_of(_time_of_parts(found.groupdict()))
+    except ValueError:
+        raise errors.data(f'date/time field value out of range: "{value!s:.60}"', "22008") from None
+
+
+def _reading_pattern(pattern: str) -> str:
+    """Return the regular expression for a template pattern."""
+    made = [r"\s*+"]
+    for found in PATTERN.finditer(pattern):
         name = (found[2] or "").upper()
         if name and name not in READ:
             raise errors.unsupported(
                 f"the pattern {name} in to_timestamp", "write YYYY-MM-DD HH24:MI:SS, or ::timestamp"
             )
         part = READ[name] if name else r"\s*" if (found[5] or "").isspace() else re.escape(found[4] or found[5] or "")
-        if part != r"\s*" or made[-1:] != [part]:  # several in a row would try every way to share the blanks
+        if part != r"\s*" or made[-1] != part:  # several in a row would try every way to share the blanks
             made.append(part)
-    try:
-        read = bounded(regex.compile(r"\s*+" + "".join(made)).match, str(value))
-    except regex.error:
-        raise errors.unsupported("a part that is twice in the pattern of to_timestamp", "write it once") from None
-    if read is None:
-        raise errors.data(f'invalid value "{value!s:.60}" for "{pattern!s:.60}"', errors.INVALID_DATE)
-    parts = read.groupdict()
+    return "".join(made)
+
+
+def _time_of_parts(parts: dict[str, str | None]) -> datetime:
+    """Return the time of the parts that were read. Raise ValueError if it does not exist."""
     number = {name: int(text) for name, text in parts.items() if text and text.isdigit()}
     month = number.get("month", 1)
-    if parts.get("name"):
-        month = next(
-            (place for place, name in enumerate(MONTHS, 1) if name[:3].lower() == str(parts["name"])[:3].lower()), 0
-        )
+    if name := parts.get("name"):
+        short = [month[:3].lower() for month in MONTHS]
+        month = short.index(name[:3].lower()) + 1
     hour = number.get("hour", 0)
-    if parts.get("half"):
-        hour = hour % 12 + (12 if str(parts["half"]).lower() == "pm" else 0)
-    year = number.get(
-        "year", 2000 + number["short"] if number.get("short", 99) < 70 else 1900 + number.get("short", -1899)
-    )
+    if half := parts.get("half"):
+        hour = hour % 12 + (12 if half.lower() == "pm" else 0)
+    year = number.get("year", 1)
+    if "short" in number and "year" not in number:
+        year = number["short"] + (2000 if number["short"] < 70 else 1900)
     micros = number.get("milli", 0) * 1000 + number.get("micro", 0)
-    try:
-        time = datetime(
-            year, month, number.get("day", 1), hour, number.get("minute", 0), number.get("second", 0), micros
-        )
-    except ValueError:
-        raise errors.data(f'date/time field value out of range: "{value!s:.60}"', "22008") from None
-    return text_of(time + timedelta(days=number.get("days", 1) - 1))
+    time = datetime(year, month, number.get("day", 1), hour, number.get("minute", 0), number.get("second", 0), micros)
+    return time + timedelta(days=number.get("days", 1) - 1)

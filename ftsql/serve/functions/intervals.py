@@ -1,6 +1,6 @@
-"""PostgreSQL's intervals: months, days and microseconds, as the text that PostgreSQL prints.
+"""PostgreSQL's intervals: months, days and microseconds. SQLite holds them as the strings that PostgreSQL prints.
 
-A month is a calendar month; only in comparisons is it 30 days.
+A month is a calendar month. Comparisons count it as 30 days.
 """
 
 from __future__ import annotations
@@ -42,7 +42,11 @@ ISO = re.compile(r"p(?:(-?[\d.]+)y)?(?:(-?[\d.]+)m)?(?:(-?[\d.]+)w)?(?:(-?[\d.]+
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """``months``, ``days`` and ``micros``, each with its own sign."""
+    """An interval of months, days and microseconds, each with its own sign.
+
+    >>> str(Interval(months=14, days=-3, micros=5_400_000_000))
+    '1 year 2 mons -3 days +01:30:00'
+    """
 
     months: int = 0
     days: int = 0
@@ -52,7 +56,7 @@ class Interval:
         return Interval(self.months + other.months, self.days + other.days, self.micros + other.micros)
 
     def times(self, factor: float) -> Interval:
-        """Fractions of months become days of a 30-day month, fractions of days become time."""
+        """Multiply by ``factor``. Fractions of months become days of a 30-day month, fractions of days become time."""
         months, days = self.months * factor, self.days * factor
         days += (months - int(months)) * 30
         whole = int(round(days, 9))
@@ -60,12 +64,12 @@ class Interval:
 
     @property
     def order(self) -> int:
-        """Microseconds, a month being 30 days: how intervals compare."""
+        """The sort key of intervals: microseconds, with 30 days to a month."""
         return (self.months * 30 + self.days) * DAY + self.micros
 
     @property
     def epoch(self) -> float:
-        """Seconds as ``extract(epoch from …)`` gives them: a year is 365.25 days there."""
+        """The seconds that ``extract(epoch from …)`` returns, with 365.25 days to a year."""
         years, months = int(self.months / 12), self.months - 12 * int(self.months / 12)
         return (years * 365.25 + months * 30 + self.days) * 86400 + self.micros / SECOND
 
@@ -84,38 +88,45 @@ class Interval:
 
 
 def fraction(micros: int) -> str:
-    """The part of a second after the point, or nothing."""
+    """Return the fraction of a second with its point, or an empty string."""
     return f".{micros:06}".rstrip("0") if micros else ""
 
 
 @lru_cache(maxsize=1024)
 def interval(text: str) -> Interval:
-    """An interval as PostgreSQL reads one: '1 day 02:00', '3 mons ago', 'P1DT2H'."""
+    """Parse an interval as PostgreSQL does. Raise DataError.
+
+    >>> interval("1 day 02:00"), interval("3 mons ago").months
+    (Interval(months=0, days=1, micros=7200000000), -3)
+    """
     lowered = text.strip().lower()
     iso = ISO.fullmatch(lowered)
     if iso and len(lowered) > 1:
         units = ("year", "month", "week", "day", "hour", "minute", "second")
         return _sum([(part, unit) for part, unit in zip(iso.groups(), units, strict=True) if part], text)
     ago = lowered.endswith(" ago")
-    rest, place = lowered.removesuffix(" ago").removeprefix("@ "), 0
+    rest, at = lowered.removesuffix(" ago").removeprefix("@ "), 0
     found = Interval()
-    while place < len(rest):
-        part = PART.match(rest, place)
+    while at < len(rest):
+        part = PART.match(rest, at)
         if part is None:
             raise _invalid(text)
-        place = part.end()
-        if part["hours"]:
-            seconds = int(part["hours"]) * 3600 + int(part["minutes"]) * 60
-            micros = seconds * SECOND + round(float(part["seconds"] or 0) * SECOND)
-            found += Interval(micros=-micros if part["sign"] == "-" else micros)
-        elif part["years"]:
-            sign = -1 if part["years"].startswith("-") else 1
-            found += Interval(12 * int(part["years"]) + sign * int(part["months"]))
-        else:
-            found += _sum([(part["number"], UNITS.get(part["unit"] or "second", ""))], text)
+        at = part.end()
+        found += _part(part, text)
     if not rest.strip():
         raise _invalid(text)
     return found.times(-1) if ago else found
+
+
+def _part(part: re.Match[str], text: str) -> Interval:
+    if part["hours"]:
+        seconds = int(part["hours"]) * 3600 + int(part["minutes"]) * 60
+        micros = seconds * SECOND + round(float(part["seconds"] or 0) * SECOND)
+        return Interval(micros=-micros if part["sign"] == "-" else micros)
+    if part["years"]:
+        sign = -1 if part["years"].startswith("-") else 1
+        return Interval(12 * int(part["years"]) + sign * int(part["months"]))
+    return _sum([(part["number"], UNITS.get(part["unit"] or "second", ""))], text)
 
 
 def _sum(parts: list[tuple[str, str]], text: str) -> Interval:
@@ -127,7 +138,7 @@ def _sum(parts: list[tuple[str, str]], text: str) -> Interval:
             raise _invalid(text) from None
         if unit in MONTHS:
             months = count * MONTHS[unit]
-            if unit != "month":  # a fraction of a year is whole months
+            if unit != "month":  # PostgreSQL rounds a fraction of a year to months
                 months = float(round(months))
             found += Interval(months=1).times(months)
         elif unit in DAYS:

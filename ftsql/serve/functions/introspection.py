@@ -1,6 +1,6 @@
-"""PostgreSQL's functions about its own catalog, as clients call them before they show a table.
+"""PostgreSQL's functions about its catalog and its server, which clients call before they show a table.
 
-They know no table: what is asked of one is answered by the catalog's tables, or with NULL.
+Those about one table return NULL or a constant here. catalog/descriptions.py replaces some of them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TYPES: dict[int, str] = {
 
 
 def format_type(oid: Value, modifier: Value = None) -> Value:
-    """The name of a type as SQL has it."""
+    """Return the SQL name of a type, with its length or precision."""
     if oid is None:
         return None
     try:
@@ -64,13 +64,13 @@ def size_pretty(size: Value) -> Value:
     if size is None:
         return None
     number, units = int(size), ["bytes", "kB", "MB", "GB", "TB", "PB"]
-    place = 0
-    while abs(number) >= 10_240 and place < len(units) - 1:
-        number, place = (number + 512) // 1024, place + 1
-    return f"{number} {units[place]}"
+    unit = 0
+    while abs(number) >= 10_240 and unit < len(units) - 1:
+        number, unit = (number + 512) // 1024, unit + 1
+    return f"{number} {units[unit]}"
 
 
-def _gives(value: Value) -> Callable[..., Value]:
+def _returns(value: Value) -> Callable[..., Value]:
     return lambda *_: value
 
 
@@ -106,19 +106,19 @@ PRIVILEGES = ("table", "schema", "database", "column", "any_column", "sequence",
               "tablespace", "server", "foreign_data_wrapper")  # fmt: skip
 
 
-def _may(*arguments: Value) -> Value:
-    """Reading, and no more."""
-    wanted = str(arguments[-1]).upper() if arguments else ""
-    return int(any(word in wanted for word in ("SELECT", "USAGE", "CONNECT", "EXECUTE")))
+def _has_privilege(*arguments: Value) -> Value:
+    """Return 1 for the privileges of a reader. The last argument names the privilege."""
+    privilege = str(arguments[-1]).upper() if arguments else ""
+    return int(any(word in privilege for word in ("SELECT", "USAGE", "CONNECT", "EXECUTE")))
 
 
 FUNCTIONS: dict[str, tuple[Callable[..., Value], int]] = {
     "format_type": (format_type, -1), "current_setting": (current_setting, -1),
-    "pg_encoding_to_char": (encoding_name, 1), "pg_char_to_encoding": (_gives(6), 1), "set_config": (
-        lambda name, value, local: value, 3), "pg_size_pretty": (size_pretty, 1), "pg_typeof": (_gives("unknown"), 1),
-    "has_role": (_gives(1), -1), "pg_has_role": (_gives(1), -1), "pg_translate_collation": (_first, -1),
-    **{name: (_gives(value), -1) for name, value in CONSTANT.items()},
-    **dict.fromkeys(VISIBLE, (_gives(1), -1)),
-    **dict.fromkeys(NOTHING, (_gives(None), -1)),
-    **{f"has_{thing}_privilege": (_may, -1) for thing in PRIVILEGES},
+    "pg_encoding_to_char": (encoding_name, 1), "pg_char_to_encoding": (_returns(6), 1), "set_config": (
+        lambda name, value, local: value, 3), "pg_size_pretty": (size_pretty, 1), "pg_typeof": (_returns("unknown"), 1),
+    "has_role": (_returns(1), -1), "pg_has_role": (_returns(1), -1), "pg_translate_collation": (_first, -1),
+    **{name: (_returns(value), -1) for name, value in CONSTANT.items()},
+    **dict.fromkeys(VISIBLE, (_returns(1), -1)),
+    **dict.fromkeys(NOTHING, (_returns(None), -1)),
+    **{f"has_{thing}_privilege": (_has_privilege, -1) for thing in PRIVILEGES},
 }  # fmt: skip

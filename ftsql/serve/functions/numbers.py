@@ -1,6 +1,6 @@
 """PostgreSQL's numbers and booleans: casts, rounding, division, powers.
 
-What PostgreSQL refuses is an error here as well: a division by zero is not NULL.
+What PostgreSQL refuses is an error here too: a division by zero is not NULL.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FALSE = ("f", "fa", "fal", "fals", "false", "n", "no", "of", "off", "0")
 
 
 def numeric(value: Value) -> int | float | None:
-    """``value::numeric``: a whole number stays one."""
+    """Return ``value::numeric``: an int if the number is written as an integer, else a float."""
     if value is None or isinstance(value, (int, float)):
         return value
     text = str(value).strip()
@@ -35,13 +35,13 @@ def numeric(value: Value) -> int | float | None:
 
 
 def to_float(value: Value) -> float | None:
-    """``value::float8``."""
+    """Return ``value::float8``."""
     found = numeric(value)
     return None if found is None else float(found)
 
 
 def to_int(value: Value, even: bool = False) -> int | None:
-    """``value::int8``: rounded, as PostgreSQL rounds, never cut."""
+    """Return ``value::int8``, rounded as PostgreSQL does: ``even`` rounds halves to the even neighbour."""
     if value is None or isinstance(value, int):
         return value
     if isinstance(value, float):
@@ -55,7 +55,7 @@ def to_int(value: Value, even: bool = False) -> int | None:
 
 
 def to_bool(value: Value) -> int | None:
-    """``value::bool``."""
+    """Return ``value::bool`` as 0 or 1."""
     if value is None or isinstance(value, (int, float)):
         return None if value is None else int(value != 0)
     word = str(value).strip().lower()
@@ -64,8 +64,8 @@ def to_bool(value: Value) -> int | None:
     raise errors.data(f'invalid input syntax for type boolean: "{value!s:.60}"', errors.INVALID_TEXT)
 
 
-def rounded(value: Value, places: Value = 0, way: str = ROUND_HALF_UP) -> Value:
-    """``round(value, places)`` of a numeric: halves away from zero."""
+def rounded(value: Value, places: Value = 0, rounding: str = ROUND_HALF_UP) -> Value:
+    """Return ``round(value, places)`` of a numeric: halves go away from zero."""
     number = numeric(value)
     if number is None or places is None:
         return None
@@ -73,17 +73,17 @@ def rounded(value: Value, places: Value = 0, way: str = ROUND_HALF_UP) -> Value:
         return number
     if not math.isfinite(number):
         return number
-    made = Decimal(repr(number)).quantize(Decimal(1).scaleb(-int(places)), way) if abs(number) < 1e15 else number
+    made = Decimal(repr(number)).quantize(Decimal(1).scaleb(-int(places)), rounding) if abs(number) < 1e15 else number
     return float(made)
 
 
 def round_even(value: Value) -> Value:
-    """``round(value)`` of a float8: halves to the even neighbour."""
+    """Return ``round(value)`` of a float8: halves go to the even neighbour."""
     return None if value is None else float(round(float(value)))
 
 
-def divide(left: Value, right: Value, whole: int) -> Value:
-    """``left / right``; ``whole``: of integers, towards zero."""
+def divide(left: Value, right: Value, as_integers: int) -> Value:
+    """Return ``left / right``. With ``as_integers`` the quotient of two integers is an integer, cut towards zero."""
     if left is None or right is None:
         return None
     one, two = numeric(left), numeric(right)
@@ -91,13 +91,13 @@ def divide(left: Value, right: Value, whole: int) -> Value:
     assert two is not None
     if two == 0:
         raise errors.data("division by zero", errors.ZERO_DIVISION)
-    if whole and isinstance(one, int) and isinstance(two, int):
+    if as_integers and isinstance(one, int) and isinstance(two, int):
         return abs(one) // abs(two) * (1 if (one < 0) == (two < 0) else -1)
     return one / two
 
 
 def mod(left: Value, right: Value) -> Value:
-    """``left % right``, with the sign of ``left``."""
+    """Return ``left % right``, with the sign of ``left``."""
     one, two = numeric(left), numeric(right)
     if one is None or two is None:
         return None
@@ -109,7 +109,7 @@ def mod(left: Value, right: Value) -> Value:
 
 
 def power(left: Value, right: Value) -> Value:
-    """``left ^ right``."""
+    """Return ``left ^ right``."""
     one, two = to_float(left), to_float(right)
     if one is None or two is None:
         return None
@@ -123,30 +123,31 @@ def power(left: Value, right: Value) -> Value:
 
 
 def greatest(*values: Value) -> Value:
-    """It passes over NULLs, and so does ``least``."""
+    """Return the largest value that is not NULL."""
     return max((value for value in values if value is not None), default=None)
 
 
 def least(*values: Value) -> Value:
+    """Return the smallest value that is not NULL."""
     return min((value for value in values if value is not None), default=None)
 
 
 def width_bucket(value: Value, low: Value, high: Value, count: Value) -> Value:
-    """Which of ``count`` equal parts between ``low`` and ``high`` holds ``value``."""
+    """Return the number of the bucket that holds ``value``, of ``count`` equal buckets between ``low`` and ``high``."""
     if None in (value, low, high, count):
         return None
-    operand, one, two, parts = (float(part) for part in (value, low, high, count) if part is not None)
-    if one == two or parts < 1:
+    operand, one, two, buckets = (float(part) for part in (value, low, high, count) if part is not None)
+    if one == two or buckets < 1:
         raise errors.data("lower bound cannot equal upper bound", "2201G")
     if one < two:
-        place = math.floor((operand - one) / (two - one) * parts) + 1
+        bucket = math.floor((operand - one) / (two - one) * buckets) + 1
     else:
-        place = math.floor((one - operand) / (one - two) * parts) + 1
-    return max(0, min(int(parts) + 1, place))
+        bucket = math.floor((one - operand) / (one - two) * buckets) + 1
+    return max(0, min(int(buckets) + 1, bucket))
 
 
 def div(left: Value, right: Value) -> Value:
-    """``div(left, right)``: the whole quotient."""
+    """Return ``div(left, right)``, the quotient cut to an integer."""
     found = divide(left, right, 0)
     return None if found is None else int(float(found))
 
@@ -163,7 +164,7 @@ def cbrt(value: Value) -> Value:
 FUNCTIONS: dict[str, tuple[Callable[..., Value], int]] = {
     "numeric": (numeric, 1), "float": (to_float, 1), "int": (to_int, 1), "int_even": (partial(to_int, even=True), 1),
     "bool": (to_bool, 1), "round": (rounded, 2), "round_even": (round_even, 1),
-    "trunc": (partial(rounded, way=ROUND_DOWN), 2), "divide": (divide, 3), "mod": (mod, 2), "power": (power, 2),
+    "trunc": (partial(rounded, rounding=ROUND_DOWN), 2), "divide": (divide, 3), "mod": (mod, 2), "power": (power, 2),
     "greatest": (greatest, -1), "least": (least, -1),
     "width_bucket": (width_bucket, 4), "div": (div, 2), "factorial": (factorial, 1), "cbrt": (cbrt, 1),
 }  # fmt: skip

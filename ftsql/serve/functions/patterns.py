@@ -1,6 +1,6 @@
-"""PostgreSQL's patterns: LIKE, SIMILAR TO, and regular expressions, each with an end.
+"""PostgreSQL's patterns: LIKE, SIMILAR TO and regular expressions, with a time limit.
 
-A regular expression is that of the package regex, with PostgreSQL's classes and word borders.
+Regular expressions are those of the package regex, with PostgreSQL's character classes and word boundaries.
 """
 
 from __future__ import annotations
@@ -16,57 +16,60 @@ import regex
 from ftsql.serve import errors
 from ftsql.serve.functions.timestamps import Value
 
-BORDERS = {r"\m": r"\b(?=\w)", r"\M": r"\b(?<=\w)", r"\y": r"\b", r"\Y": r"\B"}
+BOUNDARIES = {r"\m": r"\b(?=\w)", r"\M": r"\b(?<=\w)", r"\y": r"\b", r"\Y": r"\B"}
 CLASSES = {"alpha": "a-zA-Z", "digit": "0-9", "alnum": "a-zA-Z0-9", "space": r"\s", "upper": "A-Z", "lower": "a-z",
            "punct": r"!-/:-@\[-`{-~", "xdigit": "0-9A-Fa-f", "word": r"\w", "blank": r" \t"}  # fmt: skip
-PATIENCE = 1.0  # seconds that a pattern may take on one value
+TIMEOUT = 1.0  # seconds of a pattern on one value
 LONGEST = 10_000_000  # characters of a value
 
 
-def fits(length: int) -> None:
-    """Refuses what would become longer than a value may be, before it is made."""
+def check_length(length: int) -> None:
+    """Raise DataError if a string of this length would be too long. Call it before making the string."""
     if length > LONGEST:
-        raise errors.data(f"a text of more than {LONGEST:,} characters is refused", errors.TOO_COMPLEX)
+        raise errors.data(f"a string may have at most {LONGEST:,} characters", errors.TOO_COMPLEX)
 
 
 @lru_cache(maxsize=512)
-def _pattern(pattern: str, escape: str, folded: bool) -> regex.Pattern[str]:
-    made, place = [], 0
-    while place < len(pattern):
-        mark = pattern[place]
+def _like_expression(pattern: str, escape: str, folded: bool) -> regex.Pattern[str]:
+    made, at = [], 0
+    while at < len(pattern):
+        mark = pattern[at]
         if escape and mark == escape:
-            place += 1
-            if place == len(pattern):
+            at += 1
+            if at == len(pattern):
                 raise errors.data("LIKE pattern must not end with escape character", "22025")
-            made.append(re.escape(pattern[place]))
+            made.append(re.escape(pattern[at]))
         else:
             made.append({"%": ".*", "_": "."}.get(mark) or re.escape(mark))
-        place += 1
+        at += 1
     return regex.compile("".join(made), regex.DOTALL | (regex.IGNORECASE if folded else 0))
 
 
-def bounded(search: Callable[..., Any], *arguments: Any) -> Any:
-    """What ``search`` finds, while other threads go on; some patterns would never come to an end."""
+def with_timeout(search: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a method of a regular expression with a time limit, because some patterns never end.
+
+    Other threads run meanwhile.
+    """
     try:
-        return search(*arguments, timeout=PATIENCE, concurrent=True)
+        return search(*arguments, timeout=TIMEOUT, concurrent=True)
     except TimeoutError:
-        raise errors.data(f"the pattern takes more than {PATIENCE:g} s on one value", errors.TOO_COMPLEX) from None
+        raise errors.data(f"the pattern takes more than {TIMEOUT:g} s on one value", errors.TOO_COMPLEX) from None
 
 
 def like(value: Value, pattern: Value, escape: Value = "\\", folded: bool = False) -> Value:
-    """``value LIKE pattern``, which tells capitals from small letters, and ILIKE, which does not."""
+    """Return ``value LIKE pattern``, or with ``folded`` ILIKE, which ignores case."""
     if value is None or pattern is None or escape is None:
         return None
     if len(str(pattern)) > 10_000:
-        raise errors.data("a LIKE pattern of more than 10,000 characters is refused", errors.TOO_COMPLEX)
-    return int(bounded(_pattern(str(pattern), str(escape), folded).fullmatch, str(value)) is not None)
+        raise errors.data("a LIKE pattern may have at most 10,000 characters", errors.TOO_COMPLEX)
+    return int(with_timeout(_like_expression(str(pattern), str(escape), folded).fullmatch, str(value)) is not None)
 
 
 @lru_cache(maxsize=512)
-def expression(pattern: str, flags: str = "") -> regex.Pattern[str]:
-    """A regular expression of PostgreSQL's."""
+def compiled(pattern: str, flags: str = "") -> regex.Pattern[str]:
+    """Compile a regular expression of PostgreSQL's. Raise DataError."""
     made = re.sub(r"\[:(\w+):\]", lambda found: CLASSES.get(found[1], found[0]), pattern)
-    made = re.sub(r"\\[mMyY]", lambda found: BORDERS[found[0]], made)
+    made = re.sub(r"\\[mMyY]", lambda found: BOUNDARIES[found[0]], made)
     wanted = regex.IGNORECASE if "i" in flags else 0
     wanted |= regex.MULTILINE if "n" in flags or "m" in flags else regex.DOTALL
     try:
@@ -76,10 +79,10 @@ def expression(pattern: str, flags: str = "") -> regex.Pattern[str]:
 
 
 def regexp_like(value: Value, pattern: Value, flags: Value = "") -> Value:
-    """``value ~ pattern``."""
+    """Return ``value ~ pattern``."""
     if value is None or pattern is None or flags is None:
         return None
-    return int(bounded(expression(str(pattern), str(flags)).search, str(value)) is not None)
+    return int(with_timeout(compiled(str(pattern), str(flags)).search, str(value)) is not None)
 
 
 def regexp_ilike(value: Value, pattern: Value) -> Value:
@@ -87,45 +90,47 @@ def regexp_ilike(value: Value, pattern: Value) -> Value:
 
 
 def similar(value: Value, pattern: Value) -> Value:
-    """``value SIMILAR TO pattern``."""
+    """Return ``value SIMILAR TO pattern``."""
     if value is None or pattern is None:
         return None
     made = re.sub(r"[%_.^$]", lambda found: {"%": ".*", "_": "."}.get(found[0], "\\" + found[0]), str(pattern))
-    return int(bounded(expression(f"(?:{made})").fullmatch, str(value)) is not None)
+    return int(with_timeout(compiled(f"(?:{made})").fullmatch, str(value)) is not None)
 
 
 def regexp_replace(value: Value, pattern: Value, replacement: Value, flags: Value = "") -> Value:
     if None in (value, pattern, replacement, flags):
         return None
-    wanted = expression(str(pattern), str(flags))
+    wanted = compiled(str(pattern), str(flags))
 
     def written(found: re.Match[str]) -> str:
         word = found[1]
         if word == "&" or word in tuple("123456789"):
             number = 0 if word == "&" else int(word)
             return f"\\g<{number}>" if number <= wanted.groups else ""
-        return "\\\\" + ("" if word == "\\" else word)  # of any other sign PostgreSQL keeps both
+        return "\\\\" + ("" if word == "\\" else word)  # before other characters PostgreSQL keeps the backslash
 
     made = re.sub(r"\\(.|\Z)", written, str(replacement), flags=re.DOTALL)
     count = 0 if "g" in str(flags) else 1
-    fits((len(str(value)) + 1 if count == 0 else 1) * len(made) + len(str(value)))
-    return str(bounded(wanted.sub, made, str(value), count))
+    check_length((len(str(value)) + 1 if count == 0 else 1) * len(made) + len(str(value)))
+    return str(with_timeout(wanted.sub, made, str(value), count))
 
 
 def regexp_substr(value: Value, pattern: Value) -> Value:
-    """``substring(value from pattern)``: its first group, where it has one."""
+    """Return ``substring(value from pattern)``: the first group of the pattern if it has one, else the match."""
     if value is None or pattern is None:
         return None
-    found = bounded(expression(str(pattern)).search, str(value))
+    found = with_timeout(compiled(str(pattern)).search, str(value))
     return None if found is None else found[1] if found.re.groups else found[0]
 
 
 def regexp_match(value: Value, pattern: Value, flags: Value = "") -> Value:
     if None in (value, pattern, flags):
         return None
-    found = bounded(expression(str(pattern), str(flags)).search, str(value))
+    found = with_timeout(compiled(str(pattern), str(flags)).search, str(value))
     return None if found is None else json.dumps(list(found.groups()) or [found[0]])
 
 
 def regexp_split_to_array(value: Value, pattern: Value) -> Value:
-    return None if value is None or pattern is None else json.dumps(bounded(expression(str(pattern)).split, str(value)))
+    return (
+        None if value is None or pattern is None else json.dumps(with_timeout(compiled(str(pattern)).split, str(value)))
+    )

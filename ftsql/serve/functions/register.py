@@ -1,6 +1,6 @@
-"""PostgreSQL's functions on a connection: each by its own name with pgsql_ before it.
+"""Registers PostgreSQL's functions on a connection, under their names with the prefix pgsql_.
 
-The prefix keeps SQLite's own functions, and what views and ftsql's tables make of them, as they are.
+With the prefix SQLite's own functions stay as they are, for the file's views and for ftsql's tables.
 """
 
 from __future__ import annotations
@@ -13,21 +13,29 @@ from typing import Any
 import apsw
 
 from ftsql.serve import errors
-from ftsql.serve.functions import aggregates, formats, intervals, introspection, numbers, texts
-from ftsql.serve.functions import date_parts as fields
-from ftsql.serve.functions import table_functions as tablefunctions
-from ftsql.serve.functions import timestamps as dates
+from ftsql.serve.functions import (
+    aggregates,
+    date_parts,
+    formats,
+    intervals,
+    introspection,
+    numbers,
+    table_functions,
+    texts,
+    timestamps,
+)
 from ftsql.serve.functions.timestamps import Value
 
 LONGEST_SERIES = 10_000_000
+TOO_LONG = f"a series may have at most {LONGEST_SERIES:,} rows"
 
 
 def time(value: Value) -> Value:
-    """``value::time``: the part of a timestamp after its day."""
+    """Return ``value::time``, the time of day of a timestamp."""
     if value is None:
         return None
     text = str(value)
-    return str(dates.timestamp(text if dates.is_time(text) else f"1970-01-01 {text}", 0))[11:]
+    return str(timestamps.timestamp(text if timestamps.is_time(text) else f"1970-01-01 {text}", 0))[11:]
 
 
 def interval(value: Value) -> Value:
@@ -40,14 +48,14 @@ def interval_add(left: Value, right: Value, sign: int) -> Value:
     return str(intervals.interval(str(left)) + intervals.interval(str(right)).times(sign))
 
 
-def interval_times(value: Value, factor: Value, way: int) -> Value:
-    """``value * factor``, or divided by it where ``way`` is -1."""
+def interval_times(value: Value, factor: Value, exponent: int) -> Value:
+    """Return ``value * factor`` if ``exponent`` is 1, and ``value / factor`` if it is -1."""
     if value is None or factor is None:
         return None
     number = float(factor)
-    if way < 0 and number == 0:
+    if exponent < 0 and number == 0:
         raise errors.data("division by zero", errors.ZERO_DIVISION)
-    return str(intervals.interval(str(value)).times(number if way > 0 else 1 / number))
+    return str(intervals.interval(str(value)).times(number if exponent > 0 else 1 / number))
 
 
 def interval_order(value: Value) -> Value:
@@ -62,30 +70,30 @@ def make_interval(*parts: Value) -> Value:
 
 
 def make_date(year: Value, month: Value, day: Value) -> Value:
-    return None if None in (year, month, day) else dates.date(f"{int(year or 0):04}-{month!s}-{day!s}")
+    return None if None in (year, month, day) else timestamps.date(f"{int(year or 0):04}-{month!s}-{day!s}")
 
 
 def make_timestamp(*parts: Value) -> Value:
     if None in parts or len(parts) != 6:
         return None
     year, month, day, hour, minute, second = (float(part or 0) for part in parts)
-    start = dates.parse(f"{int(year):04}-{int(month)}-{int(day)}")
+    start = timestamps.parse(f"{int(year):04}-{int(month)}-{int(day)}")
     step = intervals.Interval(0, 0, round((hour * 3600 + minute * 60 + second) * intervals.SECOND))
-    return dates.text_of(dates.later(start, step))
+    return timestamps.text_of(timestamps.later(start, step))
 
 
 def timestamp_round(value: Value, places: Value) -> Value:
-    """``value::timestamp(places)``."""
+    """Return ``value::timestamp(places)``."""
     if value is None or places is None:
         return None
-    time = dates.parse(str(value))
+    time = timestamps.parse(str(value))
     size = 10 ** (6 - min(max(int(places), 0), 6))
     micros = (time.microsecond + size // 2) // size * size - time.microsecond
-    return dates.text_of(dates.later(time, intervals.Interval(0, 0, micros)))
+    return timestamps.text_of(timestamps.later(time, intervals.Interval(0, 0, micros)))
 
 
 def justify(days: bool, hours: bool, value: Value) -> Value:
-    """Every 24 hours as a day, every 30 days as a month."""
+    """Turn each 24 hours into a day if ``hours``, and each 30 days into a month if ``days``."""
     if value is None:
         return None
     step = intervals.interval(str(value))
@@ -99,15 +107,16 @@ def justify(days: bool, hours: bool, value: Value) -> Value:
 
 
 def isfinite(value: Value) -> Value:
-    return None if value is None else int(value not in dates.ENDLESS)
+    return None if value is None else int(value not in timestamps.ENDLESS)
 
 
 OWN: dict[str, tuple[Callable[..., Value], int]] = {
-    "timestamp": (dates.timestamp, -1), "date": (dates.date, 1), "time": (time, 1), "interval": (interval, 1),
-    "to_timestamp": (dates.to_timestamp, 1), "epoch": (dates.epoch, 1), "plus": (dates.plus, -1),
-    "minus": (dates.minus, 2), "days_between": (dates.days_between, 2), "date_plus": (dates.date_plus, 2),
-    "age": (dates.age, 2), "at_zone": (dates.at_zone, 3), "date_trunc": (fields.date_trunc, -1),
-    "date_part": (fields.date_part, 2), "date_bin": (fields.date_bin, 3), "to_char": (formats.to_char, 2),
+    "timestamp": (timestamps.timestamp, -1), "date": (timestamps.date, 1), "time": (time, 1), "interval": (interval, 1),
+    "to_timestamp": (timestamps.to_timestamp, 1), "epoch": (timestamps.epoch, 1), "plus": (timestamps.plus, -1),
+    "minus": (timestamps.minus, 2), "days_between": (timestamps.days_between, 2),
+    "date_plus": (timestamps.date_plus, 2),
+    "age": (timestamps.age, 2), "at_zone": (timestamps.at_zone, 3), "date_trunc": (date_parts.date_trunc, -1),
+    "date_part": (date_parts.date_part, 2), "date_bin": (date_parts.date_bin, 3), "to_char": (formats.to_char, 2),
     "parse_time": (formats.parse_time, 2), "interval_add": (interval_add, 3), "interval_times": (interval_times, 3),
     "interval_order": (interval_order, 1), "make_interval": (make_interval, 7), "make_date": (make_date, 3),
     "make_timestamp": (make_timestamp, 6), "timestamp_round": (timestamp_round, 2), "isfinite": (isfinite, 1),
@@ -119,24 +128,24 @@ NAMES = frozenset((*CONSTANT, *numbers.VOLATILE, *aggregates.AGGREGATES))
 
 
 def register(connection: apsw.Connection) -> None:
-    """Make them known to ``connection``, with the table functions pgsql_series and pgsql_elements."""
+    """Create all functions on ``connection``, and the table functions pgsql_series and pgsql_elements."""
     for known, deterministic in ((CONSTANT, True), (numbers.VOLATILE, False)):
         for name, (function, count) in known.items():
             guarded = partial(_guarded, name, function)
             connection.create_scalar_function(f"pgsql_{name}", guarded, count, deterministic=deterministic)
     for name, final in aggregates.AGGREGATES.items():
-        connection.create_aggregate_function(f"pgsql_{name}", partial(_gathering, final))
+        connection.create_aggregate_function(f"pgsql_{name}", partial(_group, final))
     for name, table in (("pgsql_series", SERIES), ("pgsql_elements", ELEMENTS)):
         module: Any = table
         connection.create_module(name, module, use_bestindex_object=True, eponymous=True, read_only=True)
 
 
-def _gathering(final: Callable[[aggregates.RowSpool], Value]) -> aggregates.Gathering:
-    return aggregates.Gathering(partial(_guarded, "of an aggregate", final))
+def _group(final: Callable[[aggregates.Rows], Value]) -> aggregates.Group:
+    return aggregates.Group(partial(_guarded, "of an aggregate", final))
 
 
 def _guarded(name: str, function: Callable[..., Value], *values: Any) -> Value:
-    """``function`` of ``values``; whatever it cannot take is PostgreSQL's kind of error, not Python's."""
+    """Call ``function``. Raise DataError in place of Python's errors about arguments."""
     try:
         return function(*values)
     except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError) as error:
@@ -144,42 +153,48 @@ def _guarded(name: str, function: Callable[..., Value], *values: Any) -> Value:
 
 
 def elements(_array: Value = None) -> Iterator[tuple[Value, int]]:
-    """An array's elements with their places. SQLite sees the argument as a column too, so that has no usual name."""
-    for place, value in enumerate([] if _array is None else json.loads(str(texts.array(_array))), 1):
-        yield value, place
+    """Yield the elements of an array and their positions.
+
+    The arguments of a table function are hidden columns in SQLite, so their names must not be those of a user's column.
+    """
+    for position, value in enumerate([] if _array is None else json.loads(str(texts.array(_array))), 1):
+        yield value, position
 
 
 def series(_start: Value = None, _stop: Value = None, _step: Value = None) -> Iterator[tuple[Value]]:
-    """``generate_series(start, stop[, step])``, of numbers or times."""
-    start, stop, step = _start, _stop, _step
-    if start is None or stop is None:
+    """Yield ``generate_series(start, stop[, step])``, of numbers or times."""
+    if _start is None or _stop is None:
         return
-    if isinstance(start, str) or isinstance(stop, str):
-        yield from _times(str(start), str(stop), str(step or "1 day"))
-        return
-    value, end, by = float(start), float(stop), 1.0 if step is None else float(step)
+    if isinstance(_start, str) or isinstance(_stop, str):
+        yield from _series_of_times(str(_start), str(_stop), str(_step or "1 day"))
+    else:
+        yield from _series_of_numbers(_start, _stop, 1 if _step is None else _step)
+
+
+def _series_of_numbers(start: Value, stop: Value, step: Value) -> Iterator[tuple[Value]]:
+    first, end, by = float(start or 0), float(stop or 0), float(step or 0)
     if by == 0:
         raise errors.data("step size cannot equal zero", errors.INVALID_PARAMETER)
-    whole = all(isinstance(part, int) or part is None for part in (start, stop, step))
+    are_integers = all(isinstance(part, int) for part in (start, stop, step))
     for number in range(LONGEST_SERIES):
-        at = value + number * by
+        at = first + number * by
         if at > end if by > 0 else at < end:
             return
-        yield (int(at) if whole else at,)
-    raise errors.data("a series of more than 10,000,000 rows is refused", "54000")
+        yield (int(at) if are_integers else at,)
+    raise errors.data(TOO_LONG, "54000")
 
 
-SERIES = tablefunctions.Module(series, ["_value"])
-ELEMENTS = tablefunctions.Module(elements, ["_value", "_place"])
+SERIES = table_functions.Module(series, ["_value"])
+ELEMENTS = table_functions.Module(elements, ["_value", "_place"])
 
 
-def _times(start: str, stop: str, step: str) -> Iterator[tuple[Value]]:
-    time, end, by = dates.parse(start), dates.parse(stop), intervals.interval(step)
+def _series_of_times(start: str, stop: str, step: str) -> Iterator[tuple[Value]]:
+    time, end, by = timestamps.parse(start), timestamps.parse(stop), intervals.interval(step)
     if by.order == 0:
         raise errors.data("step size cannot equal zero", errors.INVALID_PARAMETER)
     for _ in range(LONGEST_SERIES):
         if time > end if by.order > 0 else time < end:
             return
-        yield (dates.text_of(time),)
-        time = dates.later(time, by)
-    raise errors.data("a series of more than 10,000,000 rows is refused", "54000")
+        yield (timestamps.text_of(time),)
+        time = timestamps.later(time, by)
+    raise errors.data(TOO_LONG, "54000")

@@ -1,7 +1,7 @@
-"""Functions that return rows, as SQLite's table-valued functions: a virtual table whose hidden columns are arguments.
+"""SQLite's table-valued functions: virtual tables whose hidden columns are the arguments of a Python function.
 
-Of apsw.ext.make_virtual_module's kind, but that a plan without an argument's value is refused: it would give no rows,
-where an argument is the column of a table that SQLite would rather read later.
+apsw.ext.make_virtual_module does almost the same. But it accepts plans in which SQLite reads a table only after the
+function that takes one of its columns as an argument; such a plan would return no rows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Function = Callable[..., Iterator[tuple[Any, ...]]]
 
 
 class Module:
-    """The module of one ``function``, whose rows have these ``columns``."""
+    """The module of one ``function`` that yields rows with these ``columns``."""
 
     def __init__(self, function: Function, columns: Sequence[str]) -> None:
         self.function = function
@@ -32,13 +32,13 @@ class Module:
 
 
 class Table:
-    """One table object."""
+    """The virtual table of one function."""
 
     def __init__(self, module: Module) -> None:
         self._module = module
 
     def BestIndexObject(self, info: apsw.IndexInfo) -> bool:
-        """Takes the value of each argument. Another order of the tables has those that have to wait."""
+        """Take the value of each argument. Refuse a plan that lacks one; SQLite then tries another order of tables."""
         taken: list[int] = []
         for slot in range(info.nConstraint):
             argument = info.get_aConstraint_iColumn(slot) - len(self._module.columns)
@@ -63,7 +63,7 @@ class Table:
 
 
 class Cursor:
-    """One call."""
+    """One call of the function."""
 
     def __init__(self, module: Module) -> None:
         self._module = module

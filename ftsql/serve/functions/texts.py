@@ -1,6 +1,6 @@
-"""PostgreSQL's functions of texts, but for patterns: parts, padding; and of arrays, which are JSON here.
+"""PostgreSQL's functions of strings other than patterns, and of arrays and JSON. SQLite holds arrays as JSON.
 
-What they make is bounded before it is made.
+The length of a result is checked before it is computed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import partial
 from ftsql.serve import errors
 from ftsql.serve.functions.patterns import (
     LONGEST,
-    fits,
+    check_length,
     like,
     regexp_ilike,
     regexp_like,
@@ -34,10 +34,10 @@ def string_to_array(value: Value, separator: Value, null: Value = None) -> Value
     return json.dumps([None if null is not None and part == null else part for part in parts])
 
 
-def split_part(value: Value, separator: Value, place: Value) -> Value:
-    if value is None or separator is None or place is None:
+def split_part(value: Value, separator: Value, position: Value) -> Value:
+    if value is None or separator is None or position is None:
         return None
-    parts, number = str(value).split(str(separator)) if separator else [str(value)], int(place)
+    parts, number = str(value).split(str(separator)) if separator else [str(value)], int(position)
     if number == 0:
         raise errors.data("field position must not be zero", errors.INVALID_PARAMETER)
     at = number - 1 if number > 0 else len(parts) + number
@@ -51,14 +51,12 @@ def left(value: Value, count: Value) -> Value:
 def right(value: Value, count: Value) -> Value:
     if value is None or count is None:
         return None
-    text, number = str(value), int(count)
-    return (
-        text[len(text) - number :] if 0 < number < len(text) else text if number > 0 else text[-number:] * (number < 0)
-    )
+    number = int(count)
+    return str(value)[-number:] if number else ""
 
 
 def pad(value: Value, size: Value, filler: Value = " ", before: bool = True) -> Value:
-    """lpad and rpad."""
+    """Return ``lpad(value, size, filler)``, or ``rpad`` unless ``before``."""
     if value is None or size is None or filler is None:
         return None
     text, wide = str(value)[: max(int(size), 0)], min(int(size), LONGEST)
@@ -98,14 +96,18 @@ def repeat(value: Value, count: Value) -> Value:
 
 
 def text(value: Value, _: Value = "") -> Value:
-    """A number as PostgreSQL prints it."""
+    """Return a value as PostgreSQL prints it."""
     if isinstance(value, float):
         return repr(value).removesuffix(".0")
     return None if value is None else str(value)
 
 
 def array(value: Value) -> Value:
-    """An array as JSON: PostgreSQL writes {a,b}, an int2vector 1 2."""
+    """Return an array as JSON. It may be JSON, PostgreSQL's {a,b}, or an int2vector such as 1 2.
+
+    >>> array('{1,"a b",NULL}')
+    '[1, "a b", null]'
+    """
     if value is None:
         return "[]"
     words = str(value).strip()
@@ -123,9 +125,9 @@ def _number(word: str) -> str | int:
     return int(word) if re.fullmatch(r"-?(0|[1-9]\d{0,17})", word) else word
 
 
-def element(value: Value, place: Value) -> Value:
-    items = json.loads(str(array(value))) if value is not None and place is not None else []
-    return items[int(place)] if place is not None and 0 <= int(place) < len(items) else None
+def element(value: Value, position: Value) -> Value:
+    items = json.loads(str(array(value))) if value is not None and position is not None else []
+    return items[int(position)] if position is not None and 0 <= int(position) < len(items) else None
 
 
 def array_to_string(value: Value, separator: Value, null: Value = None) -> Value:
@@ -133,20 +135,20 @@ def array_to_string(value: Value, separator: Value, null: Value = None) -> Value
         return None
     items = [null if item is None else item for item in json.loads(str(array(value)))]
     words = [str(text(item)) for item in items if item is not None]
-    fits(sum(map(len, words)) + len(words) * len(str(separator)))
+    check_length(sum(map(len, words)) + len(words) * len(str(separator)))
     return str(separator).join(words)
 
 
 def joined(value: Value, separator: Value) -> Value:
-    """``string_agg``'s text: NULL where there was nothing."""
+    """Return the result of ``string_agg`` from a JSON array, NULL if the array has no strings."""
     items = [item for item in json.loads(str(value or "[]")) if item is not None]
     words, between = [str(text(item)) for item in items], str(separator) if separator is not None else ""
-    fits(sum(map(len, words)) + len(words) * len(between))
+    check_length(sum(map(len, words)) + len(words) * len(between))
     return between.join(words) if items else None
 
 
 def array_cat(left: Value, right: Value, which: Value) -> Value:
-    """``left || right``, of which one or both are arrays: ``which`` says "left", "right" or "both"."""
+    """Return ``left || right``. ``which`` says which side is an array: "left", "right" or "both"."""
     if left is None and right is None:
         return None
     sides = []
@@ -167,13 +169,13 @@ def cardinality(value: Value) -> Value:
 
 
 def json_text(value: Value) -> Value:
-    """What ``->>`` gives for the JSON of a member."""
+    """Return the text of a JSON value, as ``->>`` does."""
     words = None if value is None else str(value)
     return None if words in (None, "null") else json.loads(words) if words and words[0] == '"' else words
 
 
 def json_path(value: Value, path: Value, as_text: int) -> Value:
-    """``#>`` and ``#>>``."""
+    """Return ``value #> path``, or ``value #>> path`` if ``as_text``."""
     if value is None or path is None:
         return None
     found = json.loads(str(value))
@@ -195,8 +197,16 @@ def json_typeof(value: Value) -> Value:
     return names.get(type(json.loads(str(value))), "number")
 
 
+def translate(value: Value, old: Value, new: Value) -> Value:
+    """Return ``translate(value, old, new)``: characters of ``old`` without a counterpart in ``new`` are removed."""
+    replaced: dict[int, str | None] = {}
+    for position, character in enumerate(str(old)):
+        replaced.setdefault(ord(character), str(new)[position : position + 1] or None)
+    return str(value).translate(replaced)
+
+
 def null_safe(function: Callable[..., Value]) -> Callable[..., Value]:
-    """``function``, which is NULL where an argument is."""
+    """Return a function that returns NULL if one of its arguments is NULL."""
     return lambda *values: None if None in values else function(*values)
 
 
@@ -219,8 +229,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Value], int]] = {
     "upper": (null_safe(lambda value: str(value).upper()), 1),
     "ascii": (null_safe(lambda value: ord(str(value)[0]) if value else 0), 1),
     "starts_with": (null_safe(lambda value, start: int(str(value).startswith(str(start)))), 2),
-    "translate": (null_safe(lambda value, old, new: str(value).translate(
-        {ord(one): new[place] if place < len(new) else None for place, one in reversed(list(enumerate(old)))})), 3),
+    "translate": (null_safe(translate), 3),
     "quote_ident": (null_safe(lambda name: name if re.fullmatch("[a-z_][a-z0-9_$]*", name)
                               else '"' + name.replace('"', '""') + '"'), 1),
     "quote_literal": (null_safe(lambda value: "'" + str(value).replace("'", "''") + "'"), 1),

@@ -1,6 +1,6 @@
-"""PostgreSQL's timestamps and dates, as texts in UTC: 2026-11-21 09:30:00.5 and 2026-11-21.
+"""PostgreSQL's timestamps and dates, as strings in UTC: 2026-11-21 09:30:00.5 and 2026-11-21.
 
-A text never ends in zeros after its point, so that texts compare as the times do.
+A fraction never ends in zeros, so that strings compare as the times do.
 """
 
 from __future__ import annotations
@@ -21,60 +21,66 @@ ENDLESS = ("infinity", "-infinity")
 TIME = re.compile(r"-?\d{4,}-\d\d-\d\d")
 LOOSE = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})(?:[ T]+(.*))?", re.DOTALL)
 ZONE = re.compile(r"\s*(?:([-+])(\d\d?)(?::?(\d\d))?|Z|UTC|GMT)$", re.IGNORECASE)
-
-
-LONGEST = 200  # characters of a time; some of these patterns take the square of it
+COMPACT = re.compile(r"(\d{4})(\d\d)(\d\d)(?:[ T]*(.*))?")
+CLOCK = re.compile(r"(?:(\d\d?):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?)?")
+LONGEST = 200  # characters of a time, because some of these patterns take quadratic time
 
 
 def is_time(text: str) -> bool:
-    """Whether a text is a timestamp or date, and not an interval."""
+    """Whether a string is a timestamp or a date, and not an interval."""
     return len(text) <= LONGEST and TIME.match(text) is not None
 
 
 @lru_cache(maxsize=4096)
 def parse(text: str, zoned: bool = True) -> datetime:
-    """A timestamp as PostgreSQL reads one. ``zoned``: an offset counts; else it is passed over."""
+    """Parse a timestamp as PostgreSQL does. An offset counts only if ``zoned``. Raise DataError.
+
+    >>> parse("2026-11-21 10:30+01")
+    datetime.datetime(2026, 11, 21, 9, 30)
+    """
     if len(text) > LONGEST:
         raise _invalid(text[:60])
     words = text.strip()
-    lowered = words.lower()
-    if lowered == "epoch":
+    if words.lower() == "epoch":
         return EPOCH
-    found = LOOSE.fullmatch(words)
+    found = LOOSE.fullmatch(words) or COMPACT.fullmatch(words)
     if found is None:
-        compact = re.fullmatch(r"(\d{4})(\d\d)(\d\d)(?:[ T]*(.*))?", words)
-        if compact is None:
-            raise _invalid(text)
-        found = compact
-    clock, offset = found[4] or "", timedelta()
-    zone = ZONE.search(clock)
-    if zone:
-        clock = clock[: zone.start()]
-        if zone[1] and zoned:
-            shift = timedelta(hours=int(zone[2]), minutes=int(zone[3] or 0))
-            offset = shift if zone[1] == "+" else -shift
+        raise _invalid(text)
+    clock, offset = _split_offset(found[4] or "")
     try:
         day = datetime(int(found[1]), int(found[2]), int(found[3]))
-        hours = re.fullmatch(r"(?:(\d\d?):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?)?", clock.strip())
-        if hours is None:
-            raise _invalid(text)
-        micros = round(float("0." + (hours[4] or "0")) * SECOND)
-        time = timedelta(
-            hours=int(hours[1] or 0), minutes=int(hours[2] or 0), seconds=int(hours[3] or 0), microseconds=micros
-        )
-        return day + time - offset
+        return day + _time_of_day(clock, text) - (offset if zoned else timedelta())
     except (ValueError, OverflowError):
         raise errors.data(f'date/time field value out of range: "{text:.80}"', "22008") from None
 
 
+def _split_offset(clock: str) -> tuple[str, timedelta]:
+    """Split a time of day into the time and its offset from UTC."""
+    zone = ZONE.search(clock)
+    if zone is None:
+        return clock, timedelta()
+    offset = timedelta(hours=int(zone[2] or 0), minutes=int(zone[3] or 0))
+    return clock[: zone.start()], -offset if zone[1] == "-" else offset
+
+
+def _time_of_day(clock: str, text: str) -> timedelta:
+    found = CLOCK.fullmatch(clock.strip())
+    if found is None:
+        raise _invalid(text)
+    micros = round(float("0." + (found[4] or "0")) * SECOND)
+    return timedelta(
+        hours=int(found[1] or 0), minutes=int(found[2] or 0), seconds=int(found[3] or 0), microseconds=micros
+    )
+
+
 def text_of(time: datetime) -> str:
-    """The text of a timestamp."""
+    """Return the string of a timestamp."""
     text = time.isoformat(" ")
     return text.rstrip("0") if time.microsecond else text
 
 
 def timestamp(value: Value, zoned: int = 1) -> Value:
-    """``value::timestamptz``, or ``::timestamp`` where an offset is passed over."""
+    """Return ``value::timestamptz``, or ``value::timestamp`` unless ``zoned``, which ignores an offset."""
     if value is None:
         return None
     lowered = str(value).strip().lower()
@@ -90,13 +96,13 @@ def timestamp(value: Value, zoned: int = 1) -> Value:
 
 
 def date(value: Value) -> Value:
-    """``value::date``."""
+    """Return ``value::date``."""
     found = timestamp(value, 0)
     return found if found is None or found in ENDLESS else str(found)[:10]
 
 
 def to_timestamp(seconds: Value) -> Value:
-    """``to_timestamp(seconds)``."""
+    """Return ``to_timestamp(seconds)``."""
     if seconds is None:
         return None
     try:
@@ -106,18 +112,21 @@ def to_timestamp(seconds: Value) -> Value:
 
 
 def epoch(value: Value) -> Value:
-    """Seconds since 1970: whole ones as an integer, which compares exactly."""
+    """Return the seconds since 1970. Without a fraction they are an integer, which compares exactly."""
     if value is None:
         return None
     if value in ENDLESS:
         return float("inf") if value == "infinity" else float("-inf")
     since = parse(str(value)) - EPOCH
-    whole = since.days * 86400 + since.seconds
-    return whole + since.microseconds / SECOND if since.microseconds else whole
+    seconds = since.days * 86400 + since.seconds
+    return seconds + since.microseconds / SECOND if since.microseconds else seconds
 
 
 def plus(value: Value, step: Value, sign: int = 1) -> Value:
-    """A timestamp, an interval later; a month's end stays within its month."""
+    """Return a timestamp plus an interval, or minus if ``sign`` is -1.
+
+    If a month lacks the day, the result is the last day of the month, as in PostgreSQL.
+    """
     if value is None or step is None:
         return None
     if value in ENDLESS:
@@ -126,7 +135,7 @@ def plus(value: Value, step: Value, sign: int = 1) -> Value:
 
 
 def later(time: datetime, step: Interval, sign: int = 1) -> datetime:
-    """``time`` and an interval."""
+    """Return ``time`` plus ``sign`` times an interval. Raise DataError."""
     try:
         if step.months:
             year, month = divmod(time.year * 12 + time.month - 1 + sign * step.months, 12)
@@ -137,7 +146,7 @@ def later(time: datetime, step: Interval, sign: int = 1) -> datetime:
 
 
 def minus(left: Value, right: Value) -> Value:
-    """The interval between two timestamps: days and time."""
+    """Return the interval between two timestamps, in days and time."""
     if left is None or right is None:
         return None
     micros = (parse(str(left)) - parse(str(right))) // timedelta(microseconds=1)
@@ -146,21 +155,21 @@ def minus(left: Value, right: Value) -> Value:
 
 
 def days_between(left: Value, right: Value) -> Value:
-    """``date - date``."""
+    """Return ``date - date`` in days."""
     if left is None or right is None:
         return None
     return (parse(str(left)) - parse(str(right))).days
 
 
 def date_plus(value: Value, days: Value) -> Value:
-    """``date + integer``."""
+    """Return ``date + days``."""
     if value is None or days is None:
         return None
     return text_of(later(parse(str(value)), Interval(days=int(days))))[:10]
 
 
 def age(left: Value, right: Value) -> Value:
-    """Years, months and days between two timestamps, as a person counts them."""
+    """Return the years, months, days and time between two timestamps."""
     if left is None or right is None:
         return None
     one, two = parse(str(left)), parse(str(right))
@@ -181,20 +190,23 @@ def _age(late: datetime, early: datetime) -> Interval:
     return Interval(months, days, micros)
 
 
-def at_zone(value: Value, zone: Value, towards: int) -> Value:
-    """``AT TIME ZONE``: ``towards`` 1 from UTC to the zone's clock, -1 back."""
+def at_zone(value: Value, zone: Value, direction: int) -> Value:
+    """Return ``value AT TIME ZONE zone``.
+
+    Convert from UTC to the clock of the zone if ``direction`` is 1, and back to UTC if it is -1.
+    """
     if value is None or zone is None or value in ENDLESS:
         return value if zone is not None else None
     time = parse(str(value))
     offset = ZONE.fullmatch(str(zone)[:LONGEST])
     if offset:  # POSIX: a positive offset is west of Greenwich
         shift = timedelta(hours=int(offset[2] or 0), minutes=int(offset[3] or 0)) * (-1 if offset[1] == "-" else 1)
-        return text_of(time - towards * shift)
+        return text_of(time - direction * shift)
     try:
         known = ZoneInfo(str(zone))
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise errors.data(f'time zone "{zone!s:.60}" not recognized', errors.INVALID_PARAMETER) from None
-    if towards > 0:
+    if direction > 0:
         return text_of(time.replace(tzinfo=UTC).astimezone(known).replace(tzinfo=None))
     return text_of(time.replace(tzinfo=known).astimezone(UTC).replace(tzinfo=None))
 

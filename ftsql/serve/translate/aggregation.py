@@ -1,13 +1,13 @@
-"""PostgreSQL's aggregates as SQLite's: their DISTINCT, their ORDER BY, and what is computed from them.
+"""PostgreSQL's aggregates as SQLite's, with their DISTINCT and ORDER BY.
 
-SQLite's DISTINCT takes one argument; so a text is put together from an array, outside of the aggregate.
+SQLite's DISTINCT takes one argument. So string_agg(DISTINCT …) aggregates an array, and joins it outside the aggregate.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from ftsql.serve.translate.inference import type_of, typed
+from ftsql.serve.translate.inference import type_of, with_type
 from ftsql.serve.translate.tree import Node, call, exp
 
 ARRAYS = ("array_agg", "json_agg", "jsonb_agg")
@@ -15,12 +15,12 @@ INTERVALS = ("sum", "avg", "min", "max")
 
 
 def is_aggregate(name: str) -> bool:
-    """Whether an aggregate is rewritten here."""
+    """Whether this module rewrites the aggregate."""
     return name in (*ARRAYS, "string_agg", "any_value", *INTERVALS)
 
 
 def aggregate(node: Node) -> Node | None:
-    """The call that SQLite computes."""
+    """Rewrite a call of an aggregate. Return None if it stays."""
     name = node.name
     if name in INTERVALS:
         return call(f"pgsql_{name}_interval", *node.expressions) if type_of(node) == "interval" else None
@@ -42,28 +42,31 @@ def aggregate(node: Node) -> Node | None:
     array = call("json_group_array", made)
     outer = (
         call("pgsql_joined", array, arguments[1]) if name == "string_agg" else call("nullif", array, "[]")
-    )  # PostgreSQL has NULL where there are no rows
+    )  # PostgreSQL returns NULL if there are no rows
     outer.meta["wraps"] = True
     return outer
 
 
-def inside(node: Node, around: Callable[[Node], Node]) -> Node | None:
-    """``around`` the aggregate in ``node``, where something is computed from one; else None."""
+def apply_inside(node: Node, around: Callable[[Node], Node]) -> Node | None:
+    """Return ``node`` with ``around`` applied to the aggregate inside it.
+
+    Return None if ``node`` is not an expression that ``aggregate`` built around one.
+    """
     if not node.meta.get("wraps"):
         return None
     inner, *rest = node.expressions
-    outer = typed(call(node.name, around(inner.copy()), *rest), type_of(node))
+    outer = with_type(call(node.name, around(inner.copy()), *rest), type_of(node))
     outer.meta["wraps"] = True
     return outer
 
 
 def _parts(node: Node) -> tuple[list[Node], bool, list[Node]]:
-    """The arguments, whether DISTINCT, and the ORDER BY."""
+    """Return the arguments, whether they are DISTINCT, and the terms of ORDER BY."""
     arguments, order, distinct = list(node.expressions), [], False
-    for place, argument in enumerate(arguments):
+    for number, argument in enumerate(arguments):
         if isinstance(argument, exp.Order):
             order = argument.expressions
-            arguments[place] = argument.this
+            arguments[number] = argument.this
     if len(arguments) == 1 and isinstance(arguments[0], exp.Distinct):
         arguments, distinct = list(arguments[0].expressions), True
     return arguments, distinct, order

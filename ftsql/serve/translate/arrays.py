@@ -1,6 +1,6 @@
-"""Arrays, which are JSON here, and JSON values: = ANY, subscripts, members.
+"""Arrays and JSON values: = ANY, subscripts, members. SQLite holds arrays as JSON.
 
-``= ANY`` becomes IN, which a virtual table can be asked for.
+``= ANY`` becomes IN, because a virtual table can use IN as a constraint.
 """
 
 from __future__ import annotations
@@ -20,39 +20,42 @@ def is_quantified(node: Node) -> bool:
 
 
 def quantified(node: Node, parameters: Parameters) -> Node | None:
-    """``a op ANY (array or query)``, and ALL."""
+    """Rewrite ``a op ANY (array or query)``, and ALL."""
     left, right = node.this, node.expression
     every = isinstance(right, exp.Anonymous) and right.name == "all"
     source = (right.expressions[0] if isinstance(right, exp.Anonymous) else right.this).unnest()
     own = type_of(left)
     if isinstance(source, exp.Parameter) and own not in (None, "unknown"):
         parameters.note(source, f"{own}[]")
-    plain = (isinstance(node, exp.EQ) and not every) or (isinstance(node, exp.NEQ) and every)
-    if plain:
+    if isinstance(node, exp.NEQ if every else exp.EQ):
         found = _in(left, source, parameters)
         return exp.Not(this=found) if every else found
     items = None if isinstance(source, exp.Query) else _items(source)
     if items is not None and not isinstance(node, (exp.Like, exp.ILike)):
-        return _spelled(node, every, items, parameters)
-    rows = source if isinstance(source, exp.Query) else _rows(source)
+        return _comparisons(node, every, items, parameters)
+    return _over_rows(node, every, source if isinstance(source, exp.Query) else _rows(source))
+
+
+def _over_rows(node: Node, every: bool, rows: exp.Query) -> Node:
+    """Compare with each row of a subquery, and aggregate the results."""
     name = rows.selects[0].alias_or_name if rows.selects else "value"
     inner = exp.Subquery(this=rows, alias=exp.TableAlias(this=exp.to_identifier("_any")))
     column = exp.column(name, table="_any", quoted=True)
     if isinstance(node, (exp.Like, exp.ILike)):
-        test = call("pgsql_ilike" if isinstance(node, exp.ILike) else "pgsql_like", left, column)
+        test = call("pgsql_ilike" if isinstance(node, exp.ILike) else "pgsql_like", node.this, column)
         test = exp.Not(this=test) if node.args.get("negate") else test
     else:
-        test = type(node)(this=left, expression=column)
-    # min and max over no rows are NULL; ANY of none is false, ALL of none is true
+        test = type(node)(this=node.this, expression=column)
+    # min and max over no rows are NULL, but ANY over no rows is false and ALL is true.
     folded = call("coalesce", call("min" if every else "max", test), exp.Literal.number(1 if every else 0))
     return exp.Subquery(this=exp.select(folded).from_(inner))
 
 
-def _spelled(node: Node, every: bool, items: list[Node], parameters: Parameters) -> Node:
-    """``a > ANY (ARRAY[1, 2])`` as comparisons: an aggregate may stand in them, and not in a query below."""
+def _comparisons(node: Node, every: bool, items: list[Node], parameters: Parameters) -> Node:
+    """Write ``a > ANY (ARRAY[1, 2])`` as comparisons, because ``a`` may be an aggregate, which no subquery can hold."""
     found: Node = exp.Boolean(this=every)
     for item in items:
-        left, right = casts.meet(node.this.copy(), item, parameters)
+        left, right = casts.with_one_type(node.this.copy(), item, parameters)
         test = type(node)(this=left, expression=right)
         found = exp.And(this=found, expression=test) if every else exp.Or(this=found, expression=test)
     return exp.Paren(this=found)
@@ -64,14 +67,14 @@ def _in(left: Node, source: Node, parameters: Parameters) -> Node:
     items = _items(source)
     if items is None:
         return exp.In(this=left, query=exp.Subquery(this=_rows(source)))
-    type = casts.common([left, *items])
+    type = casts.common_type([left, *items])
     if type is not None:
         items = [casts.coerced(item, type, parameters) for item in items]
     return exp.In(this=left, expressions=items)
 
 
 def _items(source: Node) -> list[Node] | None:
-    """The elements, where the array is written out."""
+    """Return the elements of an array that is written out, else None."""
     while isinstance(source, (exp.Cast, exp.Paren)):
         source = source.this
     if isinstance(source, exp.Anonymous) and source.name == "pgsql_array":
@@ -85,13 +88,13 @@ def _items(source: Node) -> list[Node] | None:
 
 
 def _rows(source: Node) -> exp.Select:
-    """An array as rows of one column."""
+    """Return the elements of an array as rows of one column."""
     table = exp.Table(this=call("json_each", call("pgsql_array", source)))
     return exp.select(exp.column("value", quoted=True)).from_(table)
 
 
 def array(node: Node, _: Parameters) -> Node | None:
-    """``ARRAY[1, 2]`` and ``ARRAY(SELECT …)``."""
+    """Rewrite ``ARRAY[1, 2]`` and ``ARRAY(SELECT …)``."""
     if len(node.expressions) == 1 and isinstance(node.expressions[0], exp.Query):
         inner = node.expressions[0]
         source = exp.Subquery(this=inner, alias=exp.TableAlias(this=exp.to_identifier("_array")))
@@ -101,14 +104,14 @@ def array(node: Node, _: Parameters) -> Node | None:
 
 
 def element(node: Node, _: Parameters) -> Node | None:
-    """``a[1]``, which the parser counts from 0; a slice stays the array."""
+    """Rewrite ``a[1]``. sqlglot has subtracted 1 from the subscript. A slice is the whole array."""
     index = node.expressions[0]
     value: Node = node.this
     return value if isinstance(index, exp.Slice) else call("pgsql_element", value, index)
 
 
 def member(node: Node, _: Parameters) -> Node | None:
-    """``->>`` is text in PostgreSQL, whatever the member is."""
+    """Rewrite ``->>``, which always returns text in PostgreSQL."""
     member = exp.JSONExtract(this=node.this, expression=node.expression, only_json_types=True)
     return call("pgsql_json_text", member)
 

@@ -1,6 +1,6 @@
-"""PostgreSQL's functions as calls of SQLite's, or of those in functions.py, which are named pgsql_….
+"""The rewrite of calls: PostgreSQL's functions become SQLite's, or those of functions/, whose names begin with pgsql_.
 
-A name that neither has is left as it is: SQLite says that there is no such function.
+An unknown name stays as it is; SQLite then says that there is no such function.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ftsql.serve import errors
-from ftsql.serve.functions import date_parts as fields
-from ftsql.serve.functions import register as functions
+from ftsql.serve.functions import date_parts
+from ftsql.serve.functions.register import NAMES
 from ftsql.serve.text import words
 from ftsql.serve.translate import aggregation, casts
-from ftsql.serve.translate.inference import type_of, typed
+from ftsql.serve.translate.inference import type_of, with_type
 from ftsql.serve.translate.tree import Node, Parameters, call, exp
-from ftsql.serve.translate.type_names import NUMBERS, TEXTS, TIMES, UNKNOWN, WHOLE
+from ftsql.serve.translate.type_names import INTEGERS, NUMBERS, TEXTS, TIMES, UNKNOWN
 
 Special = Callable[[Node, Parameters], Node | None]
 ROWS = frozenset(
@@ -34,20 +34,20 @@ TYPES = ("date", "timestamp", "timestamptz", "text", "int4", "int8", "float8", "
 INTERVAL = ("years", "months", "weeks", "days", "hours", "mins", "secs")
 
 
-def put(node: Node, found: Node) -> None:
-    """``found`` where ``node`` is, in parentheses where precedence asks for it."""
+def substitute(node: Node, found: Node) -> None:
+    """Replace ``node`` by ``found``, in parentheses if precedence requires them."""
     if isinstance(found, (exp.Binary, exp.Not, exp.Neg)) and isinstance(
         node.parent, (exp.Binary, exp.Not, exp.Neg, exp.Between, exp.In, exp.Is, exp.Cast)
     ):
-        found = typed(exp.Paren(this=found), type_of(found))
+        found = with_type(exp.Paren(this=found), type_of(found))
     node.replace(found)
 
 
 def function(node: Node, parameters: Parameters) -> Node | None:
-    """A call, by its name."""
+    """Rewrite a call by its name."""
     try:
         return _called(node, parameters)
-    except (IndexError, ValueError):  # of an argument that is not there, or one too many
+    except (IndexError, ValueError):  # too few arguments, or too many
         count = len(node.expressions)
         raise errors.syntax(f"function {node.name} with {count} arguments does not exist", "42883") from None
 
@@ -67,31 +67,31 @@ def _called(node: Node, parameters: Parameters) -> Node | None:
                           parameters)  # fmt: skip
     if name in RENAMED:
         return call(RENAMED[name], *node.expressions)
-    if name in functions.NAMES:
+    if name in NAMES:
         return call(f"pgsql_{name}", *node.expressions)
     return None
 
 
 def real(node: Node) -> Node:
-    """``node`` as a float, for a division that is none of integers."""
+    """Return ``node`` as a float, because SQLite divides integers without a fraction."""
     return exp.Cast(this=node, to=exp.DataType.build("double"))
 
 
 def at_zone(value: Node, zone: Node, parameters: Parameters) -> Node:
-    """``value AT TIME ZONE zone``: for UTC, in which all times are, nothing but another type."""
+    """Return ``value AT TIME ZONE zone``. For UTC only the type changes, because all times are in UTC."""
     parameters.note(zone, "text")
-    towards = 1 if type_of(value) == "timestamptz" else -1
+    direction = 1 if type_of(value) == "timestamptz" else -1
     value = casts.coerced(value, "timestamp", parameters)
     if type_of(value) == "date":
         value = call("pgsql_timestamp", value)
     if isinstance(zone, exp.Literal) and str(zone.this).upper() in ("UTC", "GMT", "ETC/UTC"):
         return exp.Paren(this=value)
-    return call("pgsql_at_zone", value, zone, towards)
+    return call("pgsql_at_zone", value, zone, direction)
 
 
 def filtered(node: Node, _: Parameters) -> Node | None:
-    """FILTER belongs to the aggregate itself, inside of what is computed from it."""
-    return aggregation.inside(node.this, lambda inner: exp.Filter(this=inner, expression=node.expression))
+    """Move FILTER to the aggregate itself if ``aggregate`` built an expression around it."""
+    return aggregation.apply_inside(node.this, lambda inner: exp.Filter(this=inner, expression=node.expression))
 
 
 def window(node: Node, _: Parameters) -> Node | None:
@@ -102,7 +102,7 @@ def window(node: Node, _: Parameters) -> Node | None:
                 raise errors.unsupported("RANGE with an interval", "write ROWS, or a join")
     if not isinstance(node.this, Node):
         return None
-    return aggregation.inside(node.this, lambda inner: _over(node, inner))
+    return aggregation.apply_inside(node.this, lambda inner: _over(node, inner))
 
 
 def _over(node: Node, inner: Node) -> Node:
@@ -112,7 +112,7 @@ def _over(node: Node, inner: Node) -> Node:
 
 
 def within_group(node: Node, parameters: Parameters) -> Node | None:
-    """``percentile_cont(0.5) WITHIN GROUP (ORDER BY x)``."""
+    """Rewrite ``percentile_cont(0.5) WITHIN GROUP (ORDER BY x)``."""
     name = node.this.name.removeprefix("pgsql_")
     if name not in ("percentile_cont", "percentile_disc", "mode"):
         raise errors.unsupported(f"{name} WITHIN GROUP")
@@ -123,7 +123,7 @@ def within_group(node: Node, parameters: Parameters) -> Node | None:
 
 
 def _now(node: Node) -> Node:
-    # SQLite's own clock, which stands still while a statement runs; the end is trimmed as all times' is.
+    # SQLite's clock does not advance while a statement runs. Zeros at the end are removed, as in all times.
     now = call("strftime", "%Y-%m-%d %H:%M:%f", "now")
     if node.expressions:
         return call("pgsql_timestamp_round", now, *node.expressions)
@@ -139,7 +139,7 @@ def _to_timestamp(node: Node, parameters: Parameters) -> Node | None:
         return call("pgsql_parse_time", *node.expressions)
     seconds = node.expressions[0]
     parameters.note(seconds, "float8")
-    if type_of(seconds) in WHOLE and not isinstance(seconds, exp.Literal):
+    if type_of(seconds) in INTEGERS and not isinstance(seconds, exp.Literal):
         return call("strftime", "%Y-%m-%d %H:%M:%S", seconds, "unixepoch")
     return call("pgsql_to_timestamp", seconds)
 
@@ -151,7 +151,7 @@ def _to_date(node: Node, _: Parameters) -> Node | None:
 def _date_part(node: Node, parameters: Parameters) -> Node | None:
     word, value = node.expressions
     if isinstance(word, exp.Literal):
-        word = exp.Literal.string(fields.field(str(word.this)))
+        word = exp.Literal.string(date_parts.unit_name(str(word.this)))
     if type_of(value) in (*NUMBERS, *TEXTS, "bool"):
         raise errors.syntax(
             f"function date_part(unknown, {type_of(value)}) does not exist: write to_timestamp(…) or ::timestamp around"
@@ -164,7 +164,7 @@ def _date_trunc(node: Node, parameters: Parameters) -> Node | None:
     word, value, *zone = node.expressions
     parameters.note(word, "text")
     if isinstance(word, exp.Literal):
-        word = exp.Literal.string(fields.field(str(word.this)))
+        word = exp.Literal.string(date_parts.unit_name(str(word.this)))
     if type_of(value) in (*NUMBERS, *TEXTS, "bool"):
         raise errors.syntax(
             f"function date_trunc(unknown, {type_of(value)}) does not exist: write to_timestamp(…) or ::timestamp"
@@ -189,7 +189,7 @@ def _trunc(node: Node, _: Parameters) -> Node | None:
 
 
 def _coalesce(node: Node, parameters: Parameters) -> Node | None:
-    type = casts.common(node.expressions)
+    type = casts.common_type(node.expressions)
     if type is not None:
         node.set("expressions", [casts.coerced(value, type, parameters) for value in node.expressions])
     return node.expressions[0] if len(node.expressions) == 1 else None
@@ -203,7 +203,7 @@ def _extreme(node: Node, parameters: Parameters) -> Node | None:
 
 
 def _nullif(node: Node, parameters: Parameters) -> Node | None:
-    type = casts.common(node.expressions)
+    type = casts.common_type(node.expressions)
     if type is not None:
         node.set("expressions", [casts.coerced(value, type, parameters) for value in node.expressions])
     return None
@@ -216,14 +216,18 @@ def _substring(node: Node, _: Parameters) -> Node | None:
 
 
 def _texts(node: Node, _: Parameters) -> Node | None:
-    """concat, which prints every value."""
-    plain = (*TEXTS, *WHOLE, UNKNOWN, None)
-    return call(node.name, *[_short(one) if type_of(one) == "bool" else one if type_of(one) in plain
-                             else casts.as_text(one) for one in node.expressions])  # fmt: skip
+    """Rewrite concat, which prints every value as text."""
+    return call(node.name, *[_printed(argument) for argument in node.expressions])
 
 
-def _short(node: Node) -> Node:
-    """A boolean as concat prints it, where ``::text`` has the whole word."""
+def _printed(node: Node) -> Node:
+    if type_of(node) in (*TEXTS, *INTEGERS, UNKNOWN, None):
+        return node
+    return _first_letter(node) if type_of(node) == "bool" else casts.as_text(node)
+
+
+def _first_letter(node: Node) -> Node:
+    """Return a boolean as concat prints it, t or f. ``::text`` returns the whole word."""
     return call("substr", casts.as_text(node), 1, 1)
 
 
@@ -246,9 +250,9 @@ def _zoned(node: Node, parameters: Parameters) -> Node | None:
 
 def _make_interval(node: Node, _: Parameters) -> Node | None:
     parts: dict[str, Node] = {}
-    for place, argument in enumerate(node.expressions):
+    for number, argument in enumerate(node.expressions):
         named = isinstance(argument, (exp.Kwarg, exp.PropertyEQ))
-        parts[argument.this.name if named else INTERVAL[place]] = argument.expression if named else argument
+        parts[argument.this.name if named else INTERVAL[number]] = argument.expression if named else argument
     return call("pgsql_make_interval", *[parts.get(name, exp.Literal.number(0)) for name in INTERVAL])
 
 

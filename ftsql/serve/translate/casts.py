@@ -1,19 +1,19 @@
-"""Casts, and the types that two sides of a comparison meet in.
+"""Casts, and the common type of the two sides of a comparison.
 
-A literal is converted here, so that SQLite sees a constant; what stands in a column is converted by a function.
+A literal is converted here, so that SQLite sees a constant. Other expressions are converted by a function.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from ftsql.serve import errors
-from ftsql.serve.functions import numbers
-from ftsql.serve.functions import timestamps as dates
+from ftsql.serve.functions import numbers, timestamps
 from ftsql.serve.functions.intervals import interval
-from ftsql.serve.translate.inference import type_of, typed
+from ftsql.serve.translate.inference import type_of, with_type
 from ftsql.serve.translate.tree import Node, Parameters, call, exp
-from ftsql.serve.translate.type_names import NUMBERS, OBJECTS, TEXTS, TIMES, UNKNOWN, WHOLE, of_cast, wider
+from ftsql.serve.translate.type_names import INTEGERS, NUMBERS, OBJECTS, TEXTS, TIMES, UNKNOWN, of_cast, wider
 
 RELATIVE = ("now", "today", "yesterday", "tomorrow")  # literals that are not constant
 OF_TIME = (*TIMES, "interval")
@@ -22,46 +22,46 @@ CATALOGS = {"regclass": ("pg_class", "relname"), "regnamespace": ("pg_namespace"
             "regproc": ("pg_proc", "proname"), "regprocedure": ("pg_proc", "proname")}  # fmt: skip
 
 
-def common(nodes: Sequence[Node]) -> str | None:
-    """The type in which all of ``nodes`` are compared; None where they are taken as they are."""
+def common_type(nodes: Sequence[Node]) -> str | None:
+    """Return the type in which all of ``nodes`` are compared, or None if they are compared as they are."""
     found: str | None = UNKNOWN
     for node in nodes:
         found = wider(found, type_of(node)) if type_of(node) is not None else found
     return found if found != UNKNOWN else None
 
 
-def meet(left: Node, right: Node, parameters: Parameters) -> tuple[Node, Node]:
-    """Both sides of a comparison, of one type."""
-    type = common([left, right])
+def with_one_type(left: Node, right: Node, parameters: Parameters) -> tuple[Node, Node]:
+    """Return both sides of a comparison in one type."""
+    type = common_type([left, right])
     if type is None:
         return left, right
-    return ordered(coerced(left, type, parameters)), ordered(coerced(right, type, parameters))
+    return comparable(coerced(left, type, parameters)), comparable(coerced(right, type, parameters))
 
 
-def ordered(node: Node) -> Node:
-    """What compares as ``node`` does in PostgreSQL."""
+def comparable(node: Node) -> Node:
+    """Return an expression that SQLite compares as PostgreSQL compares ``node``."""
     return call("pgsql_interval_order", node) if type_of(node) == "interval" else node
 
 
 def coerced(node: Node, type: str, parameters: Parameters) -> Node:
-    """``node`` where a value of ``type`` is expected."""
+    """Return ``node`` as a value of ``type``, which its context expects."""
     parameters.note(node, type)
     bare = node.unnest()
     own = type_of(node)
     if isinstance(bare, exp.Literal) and bare.is_string and own in (UNKNOWN, None):
         found = _literal(str(bare.this), type)
-        return typed(found, type) if found is not None else node
+        return with_type(found, type) if found is not None else node
     if isinstance(bare, exp.Parameter) and type in OF_TIME:
-        return typed(_converted(bare, type), type)
+        return with_type(_converted(bare, type), type)
     if own == "date" and type in ("timestamp", "timestamptz"):
-        return typed(call("pgsql_timestamp", node), type)
+        return with_type(call("pgsql_timestamp", node), type)
     if own is None and type == "interval":
-        return typed(call("pgsql_interval", node), type)
+        return with_type(call("pgsql_interval", node), type)
     return node
 
 
 def cast(node: Node, parameters: Parameters) -> Node | None:
-    """``x::type``."""
+    """Rewrite ``x::type``."""
     to, inner = of_cast(node.args["to"]), node.this
     own = type_of(inner)
     parameters.note(inner, to)
@@ -82,7 +82,7 @@ def cast(node: Node, parameters: Parameters) -> Node | None:
 
 
 def as_text(node: Node) -> Node:
-    """``x::text``."""
+    """Return ``x::text``."""
     own = type_of(node)
     if own in TEXTS or own in ("interval", "date", "timestamp", "json", "jsonb"):
         return node
@@ -93,14 +93,14 @@ def as_text(node: Node) -> Node:
         )  # fmt: skip
     if own == "timestamptz":
         return exp.DPipe(this=node, expression=exp.Literal.string("+00"))
-    if own in (*WHOLE, UNKNOWN):
+    if own in (*INTEGERS, UNKNOWN):
         return exp.Cast(this=node, to=exp.DataType.build("text"))
     return call("pgsql_text", node, own or "")
 
 
 def _number(inner: Node, own: str | None, to: str) -> Node | None:
-    if to in WHOLE:
-        if own in WHOLE or own == "bool":
+    if to in INTEGERS:
+        if own in INTEGERS or own == "bool":
             return inner
         return call("pgsql_int_even" if own in ("float8", "float4") else "pgsql_int", inner)
     if to in ("float8", "float4"):
@@ -109,7 +109,7 @@ def _number(inner: Node, own: str | None, to: str) -> Node | None:
     if to == "numeric":
         return inner if own in NUMBERS else call("pgsql_numeric", inner)
     if to == "bool":
-        return exp.NEQ(this=inner, expression=exp.Literal.number(0)) if own in WHOLE else call("pgsql_bool", inner)
+        return exp.NEQ(this=inner, expression=exp.Literal.number(0)) if own in INTEGERS else call("pgsql_bool", inner)
     return None
 
 
@@ -122,11 +122,11 @@ def _converted(inner: Node, to: str) -> Node:
         return call("pgsql_timestamp", inner)
     if to.endswith("[]"):
         return call("pgsql_array", inner)
-    return inner  # json, uuid, bytea, and names of the catalog's own types: the value stays
+    return inner  # values of json, uuid, bytea and the catalog's own types stay as they are
 
 
 def _sizes(node: Node) -> list[int]:
-    """The numbers in varchar(20), numeric(10, 2), timestamp(0)."""
+    """Return the numbers in varchar(20), numeric(10, 2) or timestamp(0)."""
     to = node.args["to"]
     parts = [part.this for part in to.expressions if isinstance(part, exp.DataTypeParam)]
     return [int(part.this) for part in parts if isinstance(part, exp.Literal) and str(part.this).isdigit()]
@@ -146,28 +146,32 @@ def _limited(value: Node, node: Node, to: str) -> Node:
 
 
 def _literal(text: str, type: str) -> Node | None:
-    """The constant that a string is as a ``type``; None where it stays a string."""
+    """Return a string as a constant of ``type``, or None if it must stay a string."""
     if type in TIMES and text.strip().lower() not in RELATIVE:
-        made = dates.date(text) if type == "date" else dates.timestamp(text, type == "timestamptz")
+        made = timestamps.date(text) if type == "date" else timestamps.timestamp(text, type == "timestamptz")
         return exp.Literal.string(str(made))
     if type == "interval":
         return exp.Literal.string(str(interval(text)))
     if type in (*NUMBERS, "bool") and type != "oid":
-        made = numbers.to_bool(text) if type == "bool" else numbers.numeric(text)
-        if type in WHOLE and not isinstance(made, int):
-            raise errors.data(f'invalid input syntax for type integer: "{text:.60}"', errors.INVALID_TEXT)
-        if (isinstance(made, float) and made in (float("inf"), float("-inf"))) or made != made:
-            return call("pgsql_float", text)
-        negative = isinstance(made, (int, float)) and made < 0
-        found: Node = exp.Literal.number(str(made).lstrip("-"))
-        return exp.Paren(this=exp.Neg(this=found)) if negative else found
+        return _number_literal(text, type)
     if type == "oid" and text.strip().isdigit():
         return exp.Literal.number(text.strip())
     return exp.Literal.string(text) if type in TEXTS else None
 
 
+def _number_literal(text: str, type: str) -> Node:
+    made = numbers.to_bool(text) if type == "bool" else numbers.numeric(text)
+    assert made is not None
+    if type in INTEGERS and not isinstance(made, int):
+        raise errors.data(f'invalid input syntax for type integer: "{text:.60}"', errors.INVALID_TEXT)
+    if not math.isfinite(made):
+        return call("pgsql_float", text)
+    found: Node = exp.Literal.number(str(made).lstrip("-"))
+    return exp.Paren(this=exp.Neg(this=found)) if made < 0 else found
+
+
 def _object(inner: Node, to: str) -> Node:
-    """A name of the catalog's objects as its number, and a number as a name."""
+    """Turn the name of a catalog object into its oid, and an oid into the name."""
     if to not in CATALOGS:
         return inner
     table, name = CATALOGS[to]
@@ -175,18 +179,18 @@ def _object(inner: Node, to: str) -> Node:
     if isinstance(literal, exp.Literal) and literal.is_string:
         text = str(literal.this)
         if text.isdigit():
-            return typed(exp.Literal.number(text), "oid")
+            return with_type(exp.Literal.number(text), "oid")
         wanted = text.rpartition(".")[2].strip('"') if to != "regtype" else text
-        return typed(_looked_up(table, "oid", name, exp.Literal.string(wanted)), "oid")
+        return with_type(_looked_up(table, "oid", name, exp.Literal.string(wanted)), "oid")
     if type_of(inner) in (*TEXTS, None) and to == "regclass":
-        return typed(call("coalesce", _looked_up(table, "oid", name, inner), inner.copy()), "oid")
+        return with_type(call("coalesce", _looked_up(table, "oid", name, inner), inner.copy()), "oid")
     if to == "regtype":
-        return typed(call("pgsql_format_type", inner, exp.Null()), "text")
-    return typed(call("coalesce", _looked_up(table, name, "oid", inner), inner.copy()), "text")
+        return with_type(call("pgsql_format_type", inner, exp.Null()), "text")
+    return with_type(call("coalesce", _looked_up(table, name, "oid", inner), inner.copy()), "text")
 
 
 def _looked_up(table: str, column: str, by: str, value: Node) -> Node:
-    # The catalog's table by an alias of its own: ``value`` may be a column of the same table outside.
+    # The table has an alias, because ``value`` may be a column of the same table in the query outside.
     source = exp.to_table(f"pg_catalog.{table}")
     source.set("alias", exp.TableAlias(this=exp.to_identifier("_named")))
     found = exp.select(exp.column(column, table="_named")).from_(source)
@@ -195,7 +199,7 @@ def _looked_up(table: str, column: str, by: str, value: Node) -> Node:
 
 
 def interval_literal(node: Node, parameters: Parameters) -> Node | None:
-    """``interval '7 days'``, whose unit the parser took off."""
+    """Rewrite ``interval '7 days'``. sqlglot holds the unit apart from the number."""
     if isinstance(node.parent, exp.Cast) and node.arg_key == "to":
         return None
     unit = node.args.get("unit")
@@ -205,6 +209,6 @@ def interval_literal(node: Node, parameters: Parameters) -> Node | None:
     if isinstance(node.this, exp.Literal):
         return exp.Literal.string(str(interval(f"{node.this.this}{words}")))
     if node.this is None:
-        raise errors.syntax("an interval is written interval '1 day'")
+        raise errors.syntax("syntax error: write interval '1 day'")
     parameters.note(node.this, "interval")
     return call("pgsql_interval", node.this)

@@ -1,13 +1,16 @@
-"""What stands in FROM and around a SELECT: functions that give rows, DISTINCT ON, FETCH, sets of rows.
+"""FROM and the clauses around a SELECT: set-returning functions, DISTINCT ON, FETCH, UNION.
 
-SQLite's own forms of them; where it has none, a refusal says what to write.
+They become forms that SQLite has. The error for others says what to write.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 from ftsql.serve import errors
-from ftsql.serve.translate.inference import Inference, type_of, typed
-from ftsql.serve.translate.tree import Node, call, exp
+from ftsql.serve.translate.inference import Inference, type_of, with_type
+from ftsql.serve.translate.tree import ByClass, Node, call, exp
 
 AS_ARRAYS = ("unnest", "json_array_elements", "json_array_elements_text", "jsonb_array_elements",
              "jsonb_array_elements_text", "string_to_table", "regexp_split_to_table")  # fmt: skip
@@ -20,45 +23,62 @@ SETS = ("json_each_text", "jsonb_each", "jsonb_each_text", "json_object_keys", "
 FROM = "from_" if "from_" in exp.Select.arg_types else "from"  # sqlglot renamed it
 
 
-def shape(root: Node) -> None:
-    """Everything that types do not matter for."""
+def normalize(root: Node) -> None:
+    """Rewrite the clauses for which types do not matter."""
     for select in list(root.find_all(exp.Select)):
-        _listed_rows(select)
+        _join_listed_function(select)
     for node in list(root.walk()):
-        if isinstance(node, (exp.Except, exp.Intersect)) and node.args.get("distinct") is False:
-            raise errors.unsupported(f"{node.key.upper()} ALL", f"write {node.key.upper()}")
-        if isinstance(node, exp.SetOperation):
-            if node.args.get("by_name") or node.args.get("side") or node.args.get("kind"):
-                raise errors.unsupported("UNION BY NAME")
-            for side in ("this", "expression"):
-                if isinstance(node.args[side], exp.Subquery):
-                    node.set(side, _select_all(node.args[side]))
-        elif isinstance(node, exp.Group):
-            rows = [one.expressions if isinstance(one, exp.Tuple) else [one.unnest()] for one in node.expressions]
-            node.set("expressions", [one for row in rows for one in row])
-        elif isinstance(node, exp.Fetch):
-            _fetch(node)
-        elif isinstance(node, exp.Limit) and _is_all(node.expression):
-            node.pop()
-        elif isinstance(node, exp.Unnest):
-            _rows(node, call("unnest", *node.expressions), node.args.get("alias"))
-            if node.args.get("offset"):
-                raise errors.unsupported("WITH ORDINALITY")
-        elif isinstance(node, exp.Table) and isinstance(node.this, exp.Func):
-            _rows(node, node.this, node.args.get("alias"))
-        elif isinstance(node, exp.Star) and (node.args.get("except_") or node.args.get("replace")):
-            raise errors.syntax('syntax error at or near "EXCEPT": name the columns')
+        rule = CLAUSES.get(node)
+        if rule is not None:
+            rule(node)
 
 
-def _listed_rows(select: exp.Select) -> None:
-    """A function of rows in the list of columns, as a table joined to those in FROM."""
+def _set_operation(node: exp.SetOperation) -> None:
+    if isinstance(node, (exp.Except, exp.Intersect)) and node.args.get("distinct") is False:
+        raise errors.unsupported(f"{node.key.upper()} ALL", f"write {node.key.upper()}")
+    if node.args.get("by_name") or node.args.get("side") or node.args.get("kind"):
+        raise errors.unsupported("UNION BY NAME")
+    for side in ("this", "expression"):
+        if isinstance(node.args[side], exp.Subquery):
+            node.set(side, _select_all(node.args[side]))
+
+
+def _group(node: exp.Group) -> None:
+    """Remove brackets: GROUP BY (a, b) means GROUP BY a, b."""
+    rows = [one.expressions if isinstance(one, exp.Tuple) else [one.unnest()] for one in node.expressions]
+    node.set("expressions", [one for row in rows for one in row])
+
+
+def _limit(node: exp.Limit) -> None:
+    if _is_all(node.expression):
+        node.pop()
+
+
+def _unnest(node: exp.Unnest) -> None:
+    _rewrite_function(node, call("unnest", *node.expressions), node.args.get("alias"))
+    if node.args.get("offset"):
+        raise errors.unsupported("WITH ORDINALITY")
+
+
+def _table(node: exp.Table) -> None:
+    if isinstance(node.this, exp.Func):
+        _rewrite_function(node, node.this, node.args.get("alias"))
+
+
+def _star(node: exp.Star) -> None:
+    if node.args.get("except_") or node.args.get("replace"):
+        raise errors.syntax('syntax error at or near "EXCEPT": name the columns')
+
+
+def _join_listed_function(select: exp.Select) -> None:
+    """Turn a set-returning function in the list of columns into a table that is joined to those in FROM."""
     calls = [node for one in select.expressions for node in one.find_all(exp.Anonymous)
              if node.name in LISTED and node.find_ancestor(exp.Select) is select]  # fmt: skip
     if not calls:
         return
     arrays = {node.expressions[0] for node in calls if node.name != "generate_series"}
     if len(arrays) + sum(node.name == "generate_series" for node in calls) > 1:
-        raise errors.unsupported("several functions of rows in one list of columns", "join them in FROM")
+        raise errors.unsupported("more than one set-returning function in a list of columns", "join them in FROM")
     first = calls[0]
     source = (
         call("pgsql_series", *first.expressions)
@@ -97,45 +117,49 @@ def _is_all(limit: Node | None) -> bool:
     return isinstance(limit, exp.Null) or (isinstance(limit, (exp.Var, exp.Column)) and limit.name.lower() == "all")
 
 
-def _rows(node: Node, function: Node, alias: Node | None) -> None:
-    """A function in FROM as a subquery with the column that PostgreSQL names after the alias."""
+def _rewrite_function(node: Node, function: Node, alias: Node | None) -> None:
+    """Turn a function in FROM into a subquery with one column, which PostgreSQL names after the alias."""
     name = function.name.lower()
     table = alias.name if alias is not None and alias.name else name
-    columns = [column.name for column in alias.columns] if isinstance(alias, exp.TableAlias) else []
+    quoted = exp.TableAlias(this=exp.to_identifier(table, quoted=True))
     if name in EMPTY:
         empty = exp.select(*[exp.alias_(exp.Null(), column, quoted=True) for column in EMPTY[name]])
         node.replace(exp.Subquery(this=empty.where("1 = 0"), alias=exp.TableAlias(this=exp.to_identifier(table))))
         return
-    arguments = function.expressions
-    if name == "generate_series":
-        source = call("pgsql_series", *arguments)
-    elif name in AS_ARRAYS and len(arguments) == (2 if name.endswith("_table") else 1):
-        array = call(f"pgsql_{'regexp_split' if name[0] == 'r' else 'string'}_to_array", *arguments)
-        source = call("pgsql_elements", array if name.endswith("_table") else arguments[0])
-    elif name in SETS or name.startswith("_pg_"):
-        raise errors.unsupported(f"{name}(…) in FROM", "unnest gives the elements of an array")
-    elif name.startswith("pgsql_") or name == "json_each":
+    source = _row_source(name, function.expressions)
+    if source is None:
+        if not name.startswith("pgsql_") and name != "json_each":  # a function that returns one value, in one row
+            node.replace(exp.Subquery(this=exp.select(exp.alias_(function, table, quoted=True)), alias=quoted))
         return
-    else:  # one value is one row
-        one = exp.select(exp.alias_(function, table, quoted=True))
-        node.replace(exp.Subquery(this=one, alias=exp.TableAlias(this=exp.to_identifier(table, quoted=True))))
-        return
+    columns = [column.name for column in alias.columns] if isinstance(alias, exp.TableAlias) else []
     column = (columns or [table if alias is not None else name])[0]
-    if not any(argument.find(exp.Column) for argument in arguments):
+    if not any(argument.find(exp.Column) for argument in function.expressions):
         query = exp.select(exp.alias_(exp.column("_value", quoted=True), column, quoted=True))
-        query = query.from_(exp.Table(this=source))
-        node.replace(exp.Subquery(this=query, alias=exp.TableAlias(this=exp.to_identifier(table, quoted=True))))
+        node.replace(exp.Subquery(this=query.from_(exp.Table(this=source)), alias=quoted))
         return
-    # Its arguments are columns of what stands before it: SQLite allows that for the function itself only.
+    # The arguments are columns of the tables before the function. SQLite allows that for the function itself, but not
+    # for a subquery.
     around = node.find_ancestor(exp.Select)
     for found in list(around.find_all(exp.Column)) if around is not None else []:
         if found.name == column and found.table in ("", table):
             found.replace(exp.column("_value", table=table, quoted=True))
-    node.replace(exp.Table(this=source, alias=exp.TableAlias(this=exp.to_identifier(table, quoted=True))))
+    node.replace(exp.Table(this=source, alias=quoted))
 
 
-def mark_order(root: Node, inference: Inference, never_null: frozenset[tuple[str, str]]) -> None:
-    """Tell which terms of ORDER BY are columns without NULLs, so that nothing is said of NULLs."""
+def _row_source(name: str, arguments: Sequence[Node]) -> Node | None:
+    """Return the table function of register.py for a set-returning function, or None for all other functions."""
+    if name == "generate_series":
+        return call("pgsql_series", *arguments)
+    if name in AS_ARRAYS and len(arguments) == (2 if name.endswith("_table") else 1):
+        array = call(f"pgsql_{'regexp_split' if name[0] == 'r' else 'string'}_to_array", *arguments)
+        return call("pgsql_elements", array if name.endswith("_table") else arguments[0])
+    if name in SETS or name.startswith("_pg_"):
+        raise errors.unsupported(f"{name}(…) in FROM", "unnest returns the elements of an array")
+    return None
+
+
+def mark_order(root: Node, never_null: frozenset[tuple[str, str]]) -> None:
+    """Mark the terms of ORDER BY that are columns without NULLs, because they need no NULLS FIRST or NULLS LAST."""
     for ordered in root.find_all(exp.Ordered):
         column, select = ordered.this, ordered.find_ancestor(exp.Select)
         if not isinstance(column, exp.Column) or select is None:
@@ -148,7 +172,7 @@ def mark_order(root: Node, inference: Inference, never_null: frozenset[tuple[str
 
 
 def _is_compared(select: exp.Select, column: exp.Column) -> bool:
-    """Whether WHERE lets no NULL of the column through."""
+    """Whether WHERE drops all rows in which the column is NULL."""
     where = select.args.get("where")
     tests = [where.this] if where is not None else []
     while tests:
@@ -169,7 +193,7 @@ def _same(node: Node, column: exp.Column) -> bool:
 
 
 def _is_not_null(node: Node) -> bool:
-    """``x IS NOT NULL``, which sqlglot's versions write in two ways."""
+    """Whether it is ``x IS NOT NULL``, which has two forms in sqlglot's versions."""
     if isinstance(node, exp.Not):
         node, negated = node.this, True
     else:
@@ -178,7 +202,7 @@ def _is_not_null(node: Node) -> bool:
 
 
 def distinct_on(root: Node, inference: Inference) -> Node:
-    """The first row of each group, in the statement's order."""
+    """Rewrite DISTINCT ON with row_number(): it keeps the first row of each group in the statement's order."""
     holder = exp.Paren(this=root)
     for select in reversed(list(holder.find_all(exp.Select))):
         distinct = select.args.get("distinct")
@@ -189,8 +213,40 @@ def distinct_on(root: Node, inference: Inference) -> Node:
     return found
 
 
+Outputs = list[tuple[str, Node]]  # the columns of a SELECT: their names and expressions
+
+
 def _first_rows(select: exp.Select, on: Node, inference: Inference) -> exp.Select:
-    outputs: list[tuple[str, Node]] = []
+    outputs = _outputs(select, inference)
+    keys = on.expressions if isinstance(on, exp.Tuple) else [on.unnest()]
+    order = select.args.get("order")
+    terms = [_ordered_like(term, _meant(term.this, outputs)) for term in order.expressions] if order is not None else []
+    number = exp.Window(
+        this=call("row_number"),
+        partition_by=[_meant(key, outputs) for key in keys],
+        order=exp.Order(expressions=terms) if terms else None,
+    )
+    outside = ("distinct", "order", "limit", "offset", "with", "with_", "expressions")
+    inner = exp.Select(**{key: value for key, value in select.args.items() if key not in outside})
+    columns = [exp.alias_(made.copy(), f"_c{n}", quoted=True) for n, (_, made) in enumerate(outputs)]
+    sorts = [exp.alias_(term.this.copy(), f"_o{n}", quoted=True) for n, term in enumerate(terms)]
+    inner.set("expressions", [*columns, exp.alias_(number, "_n", quoted=True), *sorts])
+    outer = exp.Select(
+        expressions=[
+            exp.alias_(_typed_column(f"_c{n}", made), name, quoted=True) for n, (name, made) in enumerate(outputs)
+        ],
+        where=exp.Where(this=exp.EQ(this=exp.column("_n", quoted=True), expression=exp.Literal.number(1))),
+        **{key: select.args[key] for key in ("limit", "offset", "with", "with_") if select.args.get(key)},
+    )
+    outer.set(FROM, exp.From(this=exp.Subquery(this=inner, alias=exp.TableAlias(this=exp.to_identifier("_d")))))
+    if terms:
+        sorted_by = [_ordered_like(term, _typed_column(f"_o{n}", term.this)) for n, term in enumerate(terms)]
+        outer.set("order", exp.Order(expressions=sorted_by))
+    return outer
+
+
+def _outputs(select: exp.Select, inference: Inference) -> Outputs:
+    outputs: Outputs = []
     for projection in select.expressions:
         if not projection.is_star:
             outputs.append((projection.alias_or_name, projection.unalias()))
@@ -199,40 +255,33 @@ def _first_rows(select: exp.Select, on: Node, inference: Inference) -> exp.Selec
             if not isinstance(projection, exp.Column) or projection.table == name:
                 if columns is None:
                     raise errors.unsupported("DISTINCT ON with *", "name the columns")
-                outputs += [(one, typed(exp.column(one, table=name, quoted=True), type)) for one, type in columns]
+                outputs += [(one, with_type(exp.column(one, table=name, quoted=True), type)) for one, type in columns]
+    return outputs
 
-    def meant(node: Node) -> Node:
-        """A number or an output's name in ORDER BY, as its expression."""
-        if isinstance(node, exp.Literal) and not node.is_string and 0 < int(node.this) <= len(outputs):
-            return outputs[int(node.this) - 1][1].copy()
-        named = [
-            made for name, made in outputs if isinstance(node, exp.Column) and not node.table and name == node.name
-        ]
-        return named[0].copy() if named else node.copy()
 
-    keys = on.expressions if isinstance(on, exp.Tuple) else [on.unnest()]
-    order = select.args.get("order")
-    terms = list(order.expressions) if order is not None else []
-    ranked = [exp.Ordered(this=meant(one.this), desc=one.args.get("desc"), nulls_first=one.args.get("nulls_first"))
-              for one in terms]  # fmt: skip
-    number = exp.Window(this=call("row_number"), partition_by=[meant(key) for key in keys],
-                        order=exp.Order(expressions=ranked) if ranked else None)  # fmt: skip
-    outside = ("distinct", "order", "limit", "offset", "with", "with_", "expressions")
-    inner = exp.Select(**{key: value for key, value in select.args.items() if key not in outside})
-    made = [exp.alias_(one.copy(), f"_c{place}", quoted=True) for place, (_, one) in enumerate(outputs)]
-    sorts = [exp.alias_(one.this.copy(), f"_o{place}", quoted=True) for place, one in enumerate(ranked)]
-    inner.set("expressions", [*made, exp.alias_(number, "_n", quoted=True), *sorts])
-    outer = exp.Select(
-        expressions=[exp.alias_(typed(exp.column(f"_c{place}", quoted=True), type_of(one)), name, quoted=True)
-                     for place, (name, one) in enumerate(outputs)],
-        where=exp.Where(this=exp.EQ(this=exp.column("_n", quoted=True), expression=exp.Literal.number(1))),
-        **{key: select.args[key] for key in ("limit", "offset", "with", "with_") if select.args.get(key)},
-    )  # fmt: skip
-    outer.set(FROM, exp.From(this=exp.Subquery(this=inner, alias=exp.TableAlias(this=exp.to_identifier("_d")))))
-    if ranked:
-        outer.set("order", exp.Order(expressions=[
-            exp.Ordered(this=typed(exp.column(f"_o{place}", quoted=True), type_of(one.this)),
-                        desc=one.args.get("desc"), nulls_first=one.args.get("nulls_first"))
-            for place, one in enumerate(ranked)
-        ]))  # fmt: skip
-    return outer
+def _meant(node: Node, outputs: Outputs) -> Node:
+    """Return the expression for a term of ORDER BY, which may be the number or the name of a column."""
+    if isinstance(node, exp.Literal) and not node.is_string and 0 < int(node.this) <= len(outputs):
+        return outputs[int(node.this) - 1][1].copy()
+    if isinstance(node, exp.Column) and not node.table:
+        node = next((made for name, made in outputs if name == node.name), node)
+    return node.copy()
+
+
+def _ordered_like(term: Node, node: Node) -> exp.Ordered:
+    return exp.Ordered(this=node, desc=term.args.get("desc"), nulls_first=term.args.get("nulls_first"))
+
+
+def _typed_column(name: str, like: Node) -> Node:
+    return with_type(exp.column(name, quoted=True), type_of(like))
+
+
+CLAUSES: ByClass[Callable[[Any], None]] = ByClass(
+    (exp.SetOperation, _set_operation),
+    (exp.Group, _group),
+    (exp.Fetch, _fetch),
+    (exp.Limit, _limit),
+    (exp.Unnest, _unnest),
+    (exp.Table, _table),
+    (exp.Star, _star),
+)

@@ -1,20 +1,21 @@
-"""Types: what PostgreSQL makes of every expression of a statement, told from its tables.
+"""Type inference: the type that PostgreSQL gives each expression of a statement.
 
-A type stands in the node's ``meta``; where it cannot be told it is None, and nothing is built on it.
+The type is in the node's ``meta``. It is None if it cannot be inferred; then no rewrite relies on it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from ftsql.serve.text import words
-from ftsql.serve.translate.tree import Node, Scope, exp, traverse_scope
+from ftsql.serve.translate.tree import ByClass, Node, Scope, exp, traverse_scope
 from ftsql.serve.translate.type_names import (
+    INTEGERS,
     NUMBERS,
     TEXTS,
     TIMES,
     UNKNOWN,
-    WHOLE,
     of_cast,
     of_declared,
     of_number,
@@ -23,22 +24,16 @@ from ftsql.serve.translate.type_names import (
 
 Columns = list[tuple[str, str | None]]
 Tables = Mapping[str, Sequence[tuple[str, str]]]
-Origin = tuple[Node, Node]  # the query that makes a derived column, and its expression there
+Origin = tuple[Node, Node]  # the query that computes a column of a derived table, and its expression there
+Rule = Callable[[Any], str | None]  # from a node, or from the types of a function's arguments
 
 BOOLEAN = (exp.Predicate, exp.Not, exp.And, exp.Or, exp.Boolean, exp.Exists, exp.Between, exp.In, exp.Like, exp.ILike)
-FIRST = frozenset(
-    words(
-        "min max coalesce nullif greatest least lag lead first_value last_value nth_value any_value abs mod "
-        "generate_series ceil ceiling floor round trunc sign"
-    )
-)
 TEXTUAL = frozenset(
     words(
         "to_char concat concat_ws lower upper initcap substring substr left right lpad rpad replace "
         "split_part btrim ltrim rtrim trim md5 chr repeat reverse translate regexp_replace regexp_substr "
         "overlay string_agg format version current_setting quote_ident quote_literal array_to_string "
-        "format_type pg_get_expr obj_description col_description "
-        " pg_encoding_to_char pg_get_indexdef "
+        "format_type pg_get_expr obj_description col_description pg_get_indexdef "
         "pg_get_constraintdef pg_get_viewdef pg_size_pretty json_typeof jsonb_typeof json_extract_path_text "
         "timeofday pg_typeof encode"
     )
@@ -47,7 +42,7 @@ RETURNS: dict[str, str] = {
     **dict.fromkeys(words("count row_number rank dense_rank regr_count"), "int8"),
     **dict.fromkeys(words("ntile length char_length character_length strpos ascii width_bucket json_array_length "
     "jsonb_array_length array_length cardinality octet_length array_upper array_lower pg_backend_pid"), "int4"),
-    **dict.fromkeys(words("date_part percentile_cont cume_dist percent_rank random sqrt exp degrees radians pi corr "
+    **dict.fromkeys(words("date_part percentile_cont cume_dist percent_rank random degrees radians pi corr "
     "sin cos tan cbrt atan asin acos"), "float8"),
     **dict.fromkeys(words("to_timestamp now current_timestamp statement_timestamp clock_timestamp "
     "transaction_timestamp"), "timestamptz"),
@@ -69,76 +64,79 @@ RETURNS: dict[str, str] = {
 
 
 def type_of(node: Node | None) -> str | None:
-    """What was told of ``node``."""
+    """Return the type that was inferred for ``node``."""
     found = node.meta.get("pg") if node is not None else None
     return found if isinstance(found, str) else None
 
 
-def typed(node: Node, type: str | None) -> Node:
-    """``node``, told to be of a type."""
+def with_type(node: Node, type: str | None) -> Node:
+    """Set the type of ``node`` and return it."""
     node.meta["pg"] = type
     return node
 
 
+def widest(types: Sequence[str | None]) -> str | None:
+    """Return the type in which values of these types meet. A string without a type becomes text."""
+    found: str | None = UNKNOWN
+    for type in types:
+        found = wider(found, type)
+    return "text" if found == UNKNOWN else found
+
+
 class Inference:
-    """A statement's types; ``columns`` are the result's, ``origins`` where derived columns come from."""
+    """The types of a statement. ``columns`` holds the name and type of each column of its result."""
 
     def __init__(self, root: Node, tables: Tables) -> None:
         self._tables = {name.lower(): columns for name, columns in tables.items()}
         self._outputs: dict[int, Columns | None] = {}
         self._sources: dict[int, dict[str, Columns | None]] = {}
         self._origins: dict[int, Origin] = {}
-        self._alive: list[Node] = []  # what is told of by id, which must not become another node's
+        self._alive: list[Node] = []  # nodes known by id(); Python must not reuse their ids for other nodes
         for scope in traverse_scope(root):
-            self._scope(scope)
+            self._infer_scope(scope)
         self.columns = self._outputs.get(id(root.unnest() if isinstance(root, exp.Subquery) else root))
 
     def origin(self, column: Node) -> Origin | None:
-        """Where a column of a derived table is made."""
+        """Return the query that computes a column of a derived table, and the column's expression there."""
         return self._origins.get(id(column))
 
     def sources(self, select: Node) -> dict[str, Columns | None]:
-        """What a query selects from, with the columns of each where they are known."""
+        """Return the tables that a query reads by their names, with their columns if they are known."""
         return self._sources.get(id(select), {})
 
-    def _scope(self, scope: Scope) -> None:
+    def _infer_scope(self, scope: Scope) -> None:
         query = scope.expression
         self._alive.append(query)
-        sources: dict[str, Columns | None] = {}
-        for name, source in scope.sources.items():
-            if isinstance(source, exp.Table):
-                sources[name] = self._declared(source)
-            elif isinstance(source, Scope):
-                sources[name] = self._outputs.get(id(source.expression))
+        sources = {name: self._known(source) for name, source in scope.sources.items()}
         selected = {name: sources.get(name) for name in scope.selected_sources}
         self._sources[id(query)] = selected
         for node in reversed(list(scope.walk())):
             if isinstance(node, exp.Column) and not isinstance(node.this, exp.Star):
-                typed(node, self._column(scope, node))
+                with_type(node, self._column(scope, node))
             elif isinstance(node, exp.Subquery) and not isinstance(node.parent, (exp.From, exp.Join)):
                 inner = self._outputs.get(id(node.unnest()))
-                typed(node, inner[0][1] if inner else None)
+                with_type(node, inner[0][1] if inner else None)
             elif isinstance(node, Node):
-                typed(node, _told(node))
+                with_type(node, _infer(node))
         if isinstance(query, exp.SetOperation):
-            left, right = (self._outputs.get(id(side.unnest())) for side in (query.this, query.expression))
-            both = left and right and len(left) == len(right)
-            self._outputs[id(query)] = (
-                [(one[0], wider(one[1], two[1])) for one, two in zip(left, right, strict=True)]
-                if both and left and right
-                else left
-            )
+            self._outputs[id(query)] = self._set_columns(query)
         elif isinstance(query, exp.Select):
-            self._outputs[id(query)] = _result(query, selected)
+            self._outputs[id(query)] = _select_columns(query, selected)
         elif isinstance(query, exp.Values):
             row = query.expressions[0]
             items = row.expressions if isinstance(row, exp.Tuple) else [row]
             self._outputs[id(query)] = [(f"column{n + 1}", type_of(item)) for n, item in enumerate(items)]
 
+    def _set_columns(self, query: exp.SetOperation) -> Columns | None:
+        left, right = (self._outputs.get(id(side.unnest())) for side in (query.this, query.expression))
+        if not left or not right or len(left) != len(right):
+            return left
+        return [(one[0], wider(one[1], other[1])) for one, other in zip(left, right, strict=True)]
+
     def _declared(self, table: exp.Table) -> Columns | None:
         name = table.name.lower()
         if isinstance(table.this, exp.Func):
-            return [("_value", _of_rows(table.this)), ("_place", "int4")]
+            return [("_value", _of_row_function(table.this)), ("_place", "int4")]
         keys = [f"{table.db.lower()}.{name}"] if table.db else [name, f"pg_catalog.{name}"]
         if table.db in ("live", "main"):
             keys.append(name)
@@ -148,14 +146,14 @@ class Inference:
     def _column(self, scope: Scope | None, column: exp.Column) -> str | None:
         own = scope
         while scope is not None:
-            for name, source in scope.selected_sources.items():
+            for name, (_, source) in scope.selected_sources.items():
                 if column.table and column.table != name:
                     continue
-                known = self._sources.get(id(scope.expression), {}).get(name) or self._known(source[1])
+                known = self._sources.get(id(scope.expression), {}).get(name) or self._known(source)
                 for other, type in known or ():
                     if other.lower() == column.name.lower():
-                        if scope is own:  # else no row of this query stands or falls with it
-                            self._note(column, source[1])
+                        if scope is own:  # a filter on an outer query's column drops no row of that query
+                            self._note_origin(column, source)
                         return type
             scope = scope.parent
         return None
@@ -165,8 +163,8 @@ class Inference:
             return self._outputs.get(id(source.expression))
         return self._declared(source) if isinstance(source, exp.Table) else None
 
-    def _note(self, column: exp.Column, source: object) -> None:
-        """Where a derived table's column is made; a * passes on the column of the same name below it."""
+    def _note_origin(self, column: exp.Column, source: object) -> None:
+        """Record the origin of a derived table's column. A * passes on the column of the same name below it."""
         if not isinstance(source, Scope) or not isinstance(source.expression, exp.Select):
             return
         query = source.expression
@@ -178,13 +176,13 @@ class Inference:
         if made is None and star and len(source.selected_sources) == 1:
             made = exp.column(column.name, quoted=True)
             for _, below in source.selected_sources.values():
-                self._note(made, below)
+                self._note_origin(made, below)
         if made is not None:
             self._alive.append(column)
             self._origins[id(column)] = (query, made)
 
 
-def _result(query: exp.Select, sources: Mapping[str, Columns | None]) -> Columns | None:
+def _select_columns(query: exp.Select, sources: Mapping[str, Columns | None]) -> Columns | None:
     found: Columns = []
     for projection in query.expressions:
         if not projection.is_star:
@@ -198,55 +196,91 @@ def _result(query: exp.Select, sources: Mapping[str, Columns | None]) -> Columns
     return found
 
 
-def _told(node: Node) -> str | None:
-    """The type of an expression whose parts are told."""
-    if isinstance(node, exp.Literal):
-        return UNKNOWN if node.is_string else of_number(str(node.this))
-    if isinstance(node, (exp.Null, exp.ByteString, exp.RawString)):
-        return UNKNOWN
-    if isinstance(node, exp.Cast):
-        return of_cast(node.args["to"])
-    if isinstance(node, exp.Interval):
+def _infer(node: Node) -> str | None:
+    """Return the type of an expression. Its parts must have their types."""
+    rule = RULES.get(node)
+    return rule(node) if rule is not None else None
+
+
+def _always(type: str) -> Rule:
+    return lambda _: type
+
+
+def _inner(node: Node) -> str | None:
+    return type_of(node.this)
+
+
+def _literal(node: Node) -> str | None:
+    return UNKNOWN if node.is_string else of_number(str(node.this))
+
+
+def _within_group(node: Node) -> str | None:
+    inner, order = type_of(node.this), node.expression.expressions[0]
+    return type_of(order.this) if inner is None or type_of(order.this) == "interval" else inner
+
+
+def _first_item(node: Node) -> str | None:
+    return type_of(node.expressions[0]) if node.expressions else None
+
+
+def _at_zone(node: Node) -> str | None:
+    return "timestamp" if type_of(node.this) == "timestamptz" else "timestamptz"
+
+
+def _case(node: Node) -> str | None:
+    parts = [*(one.args["true"] for one in node.args["ifs"]), node.args.get("default")]
+    return widest([type_of(part) for part in parts if part is not None])
+
+
+def _concatenation(node: Node) -> str | None:
+    sides = [type_of(node.this), type_of(node.expression)]
+    return next((side for side in sides if side and side.endswith("[]")), "text")
+
+
+def _json_member(node: Node) -> str | None:
+    return type_of(node.this) or "json"
+
+
+def _array(node: Node) -> str | None:
+    inner = _first_item(node)
+    return f"{'text' if inner == UNKNOWN else inner}[]" if inner else None
+
+
+def _power(node: Node) -> str | None:
+    sides = (type_of(node.this), type_of(node.expression))
+    return "numeric" if "numeric" in sides and "float8" not in sides else "float8"
+
+
+def _arithmetic(node: Node) -> str | None:
+    left, right = type_of(node.this), type_of(node.expression)
+    if left in TIMES or right in TIMES:
+        return _time_arithmetic(node, left, right)
+    if "interval" in (left, right):
         return "interval"
-    if isinstance(node, BOOLEAN):
-        return "bool"
-    if isinstance(node, (exp.Paren, exp.Alias, exp.Filter, exp.Window, exp.Neg, exp.Collate)):
-        return type_of(node.this)
-    if isinstance(node, exp.WithinGroup):
-        inner, order = type_of(node.this), node.expression.expressions[0]
-        return type_of(order.this) if inner is None or type_of(order.this) == "interval" else inner
-    if isinstance(node, exp.Distinct):
-        return type_of(node.expressions[0]) if node.expressions else None
-    if isinstance(node, exp.Order) and node.this is not None:
-        return type_of(node.this)
-    if isinstance(node, exp.AtTimeZone):
-        return "timestamp" if type_of(node.this) == "timestamptz" else "timestamptz"
-    if isinstance(node, exp.Case):
-        found: str | None = UNKNOWN
-        for part in [one.args["true"] for one in node.args["ifs"]] + [node.args.get("default")]:
-            found = wider(found, type_of(part)) if part is not None else found
-        return "text" if found == UNKNOWN else found
-    if isinstance(node, exp.DPipe):
-        sides = [type_of(node.this), type_of(node.expression)]
-        return next((side for side in sides if side and side.endswith("[]")), "text")
-    if isinstance(node, (exp.Concat, exp.JSONExtractScalar, exp.JSONBExtractScalar)):
-        return "text"
-    if isinstance(node, exp.JSONExtract):
-        return type_of(node.this) or "json"
-    if isinstance(node, (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod, exp.Pow)):
-        return _arithmetic(node, type_of(node.this), type_of(node.expression))
-    if isinstance(node, exp.Array):
-        inner = type_of(node.expressions[0]) if node.expressions else None
-        return f"{'text' if inner == UNKNOWN else inner}[]" if inner else None
-    if isinstance(node, exp.Anonymous):
-        return _function(node.name, [type_of(argument) for argument in node.expressions])
-    return None
+    if None in (left, right):
+        return None
+    return wider(left, right) if left in (*NUMBERS, UNKNOWN) and right in (*NUMBERS, UNKNOWN) else None
 
 
-def _of_rows(function: Node) -> str | None:
-    """The type of what a function in FROM gives."""
+def _time_arithmetic(node: Node, left: str | None, right: str | None) -> str | None:
+    if left in TIMES and right in TIMES:
+        return "int4" if left == right == "date" else "interval"
+    time, other = (left, right) if left in TIMES else (right, left)
+    if time == "date":
+        return "timestamp" if other == "interval" else "date"
+    return "interval" if isinstance(node, exp.Sub) and other == UNKNOWN else time
+
+
+def _call(node: Node) -> str | None:
+    arguments = [type_of(argument) for argument in node.expressions]
+    rule = FUNCTIONS.get(node.name)
+    return rule(arguments) if rule is not None else RETURNS.get(node.name)
+
+
+def _of_row_function(function: Node) -> str | None:
+    """Return the type of the values that a function in FROM returns."""
     for node in reversed(list(function.walk(bfs=True))):
-        typed(node, _told(node))
+        with_type(node, _infer(node))
     types = [type_of(argument) for argument in function.expressions]
     if function.name == "pgsql_elements":
         inner = types[0]
@@ -256,48 +290,90 @@ def _of_rows(function: Node) -> str | None:
     return wider(types[0], types[1]) if len(types) > 1 else None
 
 
-def _arithmetic(node: Node, left: str | None, right: str | None) -> str | None:
-    if isinstance(node, exp.Pow):
-        return "numeric" if "numeric" in (left, right) and "float8" not in (left, right) else "float8"
-    times = [one for one in (left, right) if one in TIMES]
-    if len(times) == 2:
-        return "int4" if left == right == "date" else "interval"
-    if times:
-        other = right if left == times[0] else left
-        if times[0] == "date":
-            return "timestamp" if other == "interval" else "date"
-        return "interval" if isinstance(node, exp.Sub) and other == UNKNOWN else times[0]
-    if "interval" in (left, right):
-        return "interval"
-    if None in (left, right):
-        return None
-    return wider(left, right) if left in (*NUMBERS, UNKNOWN) and right in (*NUMBERS, UNKNOWN) else None
+RULES: ByClass[Rule] = ByClass(
+    (exp.Literal, _literal),
+    ((exp.Null, exp.ByteString, exp.RawString), _always(UNKNOWN)),
+    (exp.Cast, lambda node: of_cast(node.args["to"])),
+    (exp.Interval, _always("interval")),
+    (BOOLEAN, _always("bool")),
+    ((exp.Paren, exp.Alias, exp.Filter, exp.Window, exp.Neg, exp.Collate, exp.Order), _inner),
+    (exp.WithinGroup, _within_group),
+    (exp.Distinct, _first_item),
+    (exp.AtTimeZone, _at_zone),
+    (exp.Case, _case),
+    (exp.DPipe, _concatenation),
+    ((exp.Concat, exp.JSONExtractScalar, exp.JSONBExtractScalar), _always("text")),
+    (exp.JSONExtract, _json_member),
+    (exp.Pow, _power),
+    ((exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod), _arithmetic),
+    (exp.Array, _array),
+    (exp.Anonymous, _call),
+)
 
 
-def _function(name: str, arguments: Sequence[str | None]) -> str | None:
+# --- functions, by the types of their arguments
+
+Types = Sequence[str | None]
+
+
+def _first(arguments: Types) -> str | None:
     first = arguments[0] if arguments else None
-    if name in ("ceil", "ceiling", "floor", "round", "trunc", "sign") and first in WHOLE:
-        return "numeric" if name == "round" and len(arguments) > 1 else "float8"
-    if name in ("coalesce", "greatest", "least"):
-        found: str | None = UNKNOWN
-        for argument in arguments:
-            found = wider(found, argument)
-        return "text" if found == UNKNOWN else found
-    if name in FIRST:
-        return "text" if first in TEXTS else first
-    if name == "sum":
-        return {"int2": "int8", "int4": "int8", "int8": "numeric", "float4": "float4"}.get(first or "", first)
-    if name in ("avg", "stddev", "stddev_samp", "stddev_pop", "variance", "var_samp", "var_pop"):
-        return "numeric" if first in (*WHOLE, "numeric") else "float8" if first in NUMBERS else first
-    if name in ("power", "pow", "ln", "log", "exp", "sqrt"):
-        return "numeric" if "numeric" in arguments and "float8" not in arguments else "float8"
-    if name in ("date_trunc", "date_bin"):
-        second = arguments[1] if len(arguments) > 1 else None
-        return "timestamptz" if second in ("date", UNKNOWN) else second
-    if name == "timezone" and len(arguments) == 2:
-        return "timestamp" if arguments[1] == "timestamptz" else "timestamptz"
-    if name == "to_timestamp" or name in RETURNS:
-        return RETURNS.get(name)
-    if name in ("array_agg", "unnest") and first:
-        return f"{first}[]" if name == "array_agg" else first.removesuffix("[]")
-    return None
+    return "text" if first in TEXTS else first
+
+
+def _rounded(arguments: Types) -> str | None:
+    return "float8" if arguments and arguments[0] in INTEGERS else _first(arguments)
+
+
+def _round(arguments: Types) -> str | None:
+    return "numeric" if len(arguments) > 1 and arguments[0] in INTEGERS else _rounded(arguments)
+
+
+def _sum(arguments: Types) -> str | None:
+    first = arguments[0] if arguments else None
+    return {"int2": "int8", "int4": "int8", "int8": "numeric"}.get(first or "", first)
+
+
+def _average(arguments: Types) -> str | None:
+    first = arguments[0] if arguments else None
+    return "numeric" if first in (*INTEGERS, "numeric") else "float8" if first in NUMBERS else first
+
+
+def _exact_or_float(arguments: Types) -> str | None:
+    return "numeric" if "numeric" in arguments and "float8" not in arguments else "float8"
+
+
+def _date_trunc(arguments: Types) -> str | None:
+    second = arguments[1] if len(arguments) > 1 else None
+    return "timestamptz" if second in ("date", UNKNOWN) else second
+
+
+def _timezone(arguments: Types) -> str | None:
+    if len(arguments) != 2:
+        return None
+    return "timestamp" if arguments[1] == "timestamptz" else "timestamptz"
+
+
+def _array_of(arguments: Types) -> str | None:
+    return f"{arguments[0]}[]" if arguments and arguments[0] else None
+
+
+def _element_of(arguments: Types) -> str | None:
+    return arguments[0].removesuffix("[]") if arguments and arguments[0] else None
+
+
+FUNCTIONS: dict[str, Rule] = {  # the others are in RETURNS
+    **dict.fromkeys(
+        words("min max nullif lag lead first_value last_value nth_value any_value abs mod generate_series"), _first
+    ),
+    **dict.fromkeys(words("ceil ceiling floor trunc sign"), _rounded),
+    "round": _round,
+    **dict.fromkeys(("coalesce", "greatest", "least"), widest),
+    "sum": _sum,
+    **dict.fromkeys(words("avg stddev stddev_samp stddev_pop variance var_samp var_pop"), _average),
+    **dict.fromkeys(words("power pow ln log exp sqrt"), _exact_or_float),
+    **dict.fromkeys(("date_trunc", "date_bin"), _date_trunc),
+    "timezone": _timezone,
+    "array_agg": _array_of,
+    "unnest": _element_of,
+}

@@ -1,21 +1,23 @@
-"""Names as PostgreSQL resolves them: folded, without public., and one for every column of a result.
+"""Name resolution as in PostgreSQL: names are folded, ``public.`` is dropped, and each column of a result has a name.
 
-What the parser made of the functions that have words among their arguments becomes a name again here.
+Functions with keywords among their arguments, such as EXTRACT, have classes of their own in sqlglot. They become calls
+by name here.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from ftsql.serve import errors
 from ftsql.serve.text import fold
-from ftsql.serve.translate.tree import Node, call, exp
+from ftsql.serve.translate.tree import ByClass, Node, call, exp
 from ftsql.serve.translate.type_names import of_cast
 
 DROPPED = ("public", "pg_catalog", "information_schema", "pg_temp")  # schemas of functions
 OWN = re.compile(r"(sqlite|pragma|fts\d|dbstat|sqlite_dbpage)_", re.IGNORECASE)
-WORDS: dict[str, str] = {  # parser's nodes that stand for a word, by their key
+WORDS: dict[str, str] = {  # functions without brackets, by the key of sqlglot's class
     "currenttimestamp": "current_timestamp", "localtimestamp": "localtimestamp", "currentdate": "current_date",
     "currenttime": "current_time", "localtime": "localtime", "currentuser": "current_user",
     "currentrole": "current_role", "sessionuser": "session_user", "currentcatalog": "current_catalog",
@@ -30,18 +32,18 @@ RESERVED = (
     "localtimestamp",
     "current_date",
     "current_timestamp",
-)  # never columns, whether sqlglot knows them or not
+)  # never columns, even in versions of sqlglot that parse them as columns
 CALLED = {"strposition": "position"}
 TRIMS = {"LEADING": "ltrim", "TRAILING": "rtrim"}
 
 
 def bottom_up(root: Node) -> Iterator[Node]:
-    """Every node after those below it; one may be replaced when it is given."""
+    """Yield each node after the nodes below it. The caller may replace a node when it is yielded."""
     yield from reversed(list(root.walk(bfs=True)))
 
 
-def settle(root: Node) -> Node:
-    """Give every name its meaning, and every column of a SELECT a name."""
+def resolve(root: Node) -> Node:
+    """Resolve all names in the tree, and name each column of a SELECT. Return the tree."""
     for select in list(root.find_all(exp.Select)):
         _name_columns(select)
     for node in bottom_up(root):
@@ -49,72 +51,99 @@ def settle(root: Node) -> Node:
             if not node.args.get("quoted"):
                 node.set("this", fold(node.name))
         elif isinstance(node, exp.Table):
-            _table(node)
+            _resolve_table(node)
         elif isinstance(node, exp.Column):
-            node.set("catalog", None)
-            if node.db == "public":
-                node.set("db", None)
-            if node.name.lower() in RESERVED and not node.table and not node.this.args.get("quoted"):
-                node.replace(call(node.name.lower()))
+            _resolve_column(node)
         elif isinstance(node, exp.Subquery) or (isinstance(node, exp.CTE) and node.args["alias"].columns):
-            _columns(node)
+            _move_column_aliases(node)
         else:
-            found = _plain(node)
+            found = _call_by_name(node)
             if found is not None:
                 node.replace(found)
     for values in list(root.find_all(exp.Values)):
-        _values(values)
+        _name_values_columns(values)
     return root
 
 
-def label(node: Node) -> str:
-    """What PostgreSQL calls a column that the SELECT does not name."""
-    return _label(node)[0] or "?column?"
+# --- the name of a column that has none
+
+Label = tuple[str | None, bool]  # the name, and whether a cast around the expression keeps it
 
 
-def _label(node: Node) -> tuple[str | None, bool]:
-    """The name, and whether it is one that a cast around it keeps."""
-    if isinstance(node, exp.Column):
-        return fold(node.name) if not node.this.args.get("quoted") else str(node.name), True
-    if isinstance(node, (exp.Paren, exp.Collate, exp.Window, exp.Filter, exp.WithinGroup, exp.Bracket)):
-        return _label(node.this)
-    if isinstance(node, exp.Cast):
-        name, kept = _label(node.this)
-        return (name, kept) if kept else (of_cast(node.args["to"]).removesuffix("[]"), False)
-    if isinstance(node, exp.Anonymous):
-        return fold(node.name), True
-    if isinstance(node, exp.Dot):
-        return (_label(node.expression)[0] or fold(node.expression.name)), True
-    if isinstance(node, exp.Subquery):
-        query = node.unnest()
-        first = query.selects[:1] if isinstance(query, exp.Query) else []
-        return (first[0].alias, True) if first and first[0].alias else _label(first[0]) if first else (None, False)
-    if isinstance(node, exp.Case):
-        name, kept = _label(node.args["default"]) if node.args.get("default") else (None, False)
-        return (name, kept) if kept else ("case", False)
-    if isinstance(node, (exp.Extract, exp.Exists, exp.Substring, exp.Overlay, exp.Array)):
-        return str(node.key), True
-    if isinstance(node, exp.AtTimeZone):
-        return "timezone", True
-    if isinstance(node, (exp.Boolean, exp.Interval)):
-        return "bool" if isinstance(node, exp.Boolean) else "interval", False
-    if isinstance(node, exp.Trim):
-        return TRIMS.get(str(node.args.get("position") or "").upper(), "btrim"), True
+def _label(node: Node) -> Label:
+    rule = LABELS.get(node)
+    if rule is not None:
+        return rule(node)
     name = CALLED.get(node.key) or WORDS.get(node.key)
     return name, name is not None
+
+
+def _column_label(node: Node) -> Label:
+    return fold(node.name) if not node.this.args.get("quoted") else str(node.name), True
+
+
+def _cast_label(node: Node) -> Label:
+    name, kept = _label(node.this)
+    return (name, kept) if kept else (of_cast(node.args["to"]).removesuffix("[]"), False)
+
+
+def _dot_label(node: Node) -> Label:
+    return (_label(node.expression)[0] or fold(node.expression.name)), True
+
+
+def _subquery_label(node: Node) -> Label:
+    query = node.unnest()
+    first = query.selects[:1] if isinstance(query, exp.Query) else []
+    return (first[0].alias, True) if first and first[0].alias else _label(first[0]) if first else (None, False)
+
+
+def _case_label(node: Node) -> Label:
+    name, kept = _label(node.args["default"]) if node.args.get("default") else (None, False)
+    return (name, kept) if kept else ("case", False)
+
+
+def _trim_name(node: Node) -> str:
+    return TRIMS.get(str(node.args.get("position") or "").upper(), "btrim")
+
+
+LABELS: ByClass[Callable[[Any], Label]] = ByClass(
+    (exp.Column, _column_label),
+    ((exp.Paren, exp.Collate, exp.Window, exp.Filter, exp.WithinGroup, exp.Bracket), lambda node: _label(node.this)),
+    (exp.Cast, _cast_label),
+    (exp.Anonymous, lambda node: (fold(node.name), True)),
+    (exp.Dot, _dot_label),
+    (exp.Subquery, _subquery_label),
+    (exp.Case, _case_label),
+    ((exp.Extract, exp.Exists, exp.Substring, exp.Overlay, exp.Array), lambda node: (str(node.key), True)),
+    (exp.AtTimeZone, lambda _: ("timezone", True)),
+    (exp.Boolean, lambda _: ("bool", False)),
+    (exp.Interval, lambda _: ("interval", False)),
+    (exp.Trim, lambda node: (_trim_name(node), True)),
+)
+
+
+# --- the meaning of names
 
 
 def _name_columns(select: exp.Select) -> None:
     for projection in select.expressions:
         if isinstance(projection, exp.Alias) or projection.is_star:
             continue
-        name = label(projection)
+        name = _label(projection)[0] or "?column?"
         holder = exp.Alias(this=None, alias=exp.to_identifier(name, quoted=True))
         projection.replace(holder)
         holder.set("this", projection)
 
 
-def _table(table: exp.Table) -> None:
+def _resolve_column(column: exp.Column) -> None:
+    column.set("catalog", None)
+    if column.db == "public":
+        column.set("db", None)
+    if column.name.lower() in RESERVED and not column.table and not column.this.args.get("quoted"):
+        column.replace(call(column.name.lower()))
+
+
+def _resolve_table(table: exp.Table) -> None:
     if table.args.get("rows_from"):
         raise errors.unsupported("ROWS FROM", "join the functions' rows")
     if table.args.get("ordinality"):
@@ -134,8 +163,8 @@ def _table(table: exp.Table) -> None:
         raise errors.unsupported("a table's alias with columns", "name the columns in the SELECT")
 
 
-def _columns(node: exp.Subquery | exp.CTE) -> None:
-    """``AS v(a, b)`` names the columns of the query itself."""
+def _move_column_aliases(node: exp.Subquery | exp.CTE) -> None:
+    """Turn ``AS v(a, b)`` into names of the query's columns."""
     alias = node.args.get("alias")
     if not isinstance(alias, exp.TableAlias) or not alias.columns:
         return
@@ -149,8 +178,8 @@ def _columns(node: exp.Subquery | exp.CTE) -> None:
     alias.set("columns", None)
 
 
-def _values(values: exp.Values) -> None:
-    """VALUES in FROM, whose columns SQLite cannot name."""
+def _name_values_columns(values: exp.Values) -> None:
+    """Put a SELECT around VALUES in FROM, because SQLite cannot name its columns."""
     alias = values.args.get("alias")
     if not isinstance(values.parent, (exp.From, exp.Join, exp.Subquery)) or alias is None:
         return
@@ -170,26 +199,46 @@ def _values(values: exp.Values) -> None:
     query.set(key, exp.From(this=exp.Subquery(this=values)))
 
 
-def _plain(node: Node) -> Node | None:
-    """The call by name for a node of the parser's."""
-    if isinstance(node, exp.Anonymous):
-        node.set("this", fold(node.name))
-        return None
-    if isinstance(node, exp.Dot) and isinstance(node.expression, exp.Anonymous) and node.this.name in DROPPED:
-        return node.expression
-    if isinstance(node, exp.Extract):
-        return call("extract", node.this.name.lower(), node.expression)
-    if isinstance(node, exp.StrPosition):
-        return call("strpos", node.this, node.args["substr"])
-    if isinstance(node, exp.Substring):
-        parts = [node.this, node.args.get("start") or exp.Literal.number(1), node.args.get("length")]
-        return call("substring", *[part for part in parts if part is not None])
-    if isinstance(node, exp.Trim):
-        name = TRIMS.get(str(node.args.get("position") or "").upper(), "btrim")
-        return call(name, node.this, *([node.expression] if node.args.get("expression") else []))
-    if isinstance(node, exp.Overlay):
-        parts = [node.this, node.expression, node.args["from_"], node.args.get("for_")]
-        return call("overlay", *[part for part in parts if part is not None])
-    if isinstance(node, exp.CurrentTimestamp) or node.key in WORDS:
-        return call(WORDS[node.key])
-    return None
+# --- functions with keywords among their arguments
+
+
+def _call_by_name(node: Node) -> Node | None:
+    """Return the call by name for a node, or None if the node stays."""
+    rule = CALLS.get(node)
+    if rule is not None:
+        return rule(node)
+    return call(WORDS[node.key]) if node.key in WORDS else None
+
+
+def _anonymous(node: Node) -> None:
+    node.set("this", fold(node.name))
+
+
+def _dot(node: Node) -> Node | None:
+    is_function = isinstance(node.expression, exp.Anonymous) and node.this.name in DROPPED
+    return node.expression if is_function else None
+
+
+def _substring(node: Node) -> Node:
+    parts = [node.this, node.args.get("start") or exp.Literal.number(1), node.args.get("length")]
+    return call("substring", *[part for part in parts if part is not None])
+
+
+def _trim(node: Node) -> Node:
+    return call(_trim_name(node), node.this, *([node.expression] if node.args.get("expression") else []))
+
+
+def _overlay(node: Node) -> Node:
+    parts = [node.this, node.expression, node.args["from_"], node.args.get("for_")]
+    return call("overlay", *[part for part in parts if part is not None])
+
+
+CALLS: ByClass[Callable[[Any], Node | None]] = ByClass(
+    (exp.Anonymous, _anonymous),
+    (exp.Dot, _dot),
+    (exp.Extract, lambda node: call("extract", node.this.name.lower(), node.expression)),
+    (exp.StrPosition, lambda node: call("strpos", node.this, node.args["substr"])),
+    (exp.Substring, _substring),
+    (exp.Trim, _trim),
+    (exp.Overlay, _overlay),
+)

@@ -1,6 +1,6 @@
-"""PostgreSQL's operators and casts, rewritten bottom-up into what SQLite computes alike.
+"""The rewrite of PostgreSQL's operators, casts and calls, bottom-up, into what SQLite computes alike.
 
-A rewrite looks at types that were told (inference.py); where none was, the node stays as it is.
+A rewrite depends on the types from inference.py. If a type is not known, the node usually stays as it is.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from ftsql.serve import errors
 from ftsql.serve.text import fold
 from ftsql.serve.translate import arrays, calls, casts
 from ftsql.serve.translate.casts import coerced
-from ftsql.serve.translate.inference import type_of, typed
+from ftsql.serve.translate.inference import type_of, with_type
 from ftsql.serve.translate.names import bottom_up
 from ftsql.serve.translate.tree import Node, Parameters, call, exp
-from ftsql.serve.translate.type_names import OBJECTS, TEXTS, TIMES, UNKNOWN, WHOLE
+from ftsql.serve.translate.type_names import INTEGERS, OBJECTS, TEXTS, TIMES, UNKNOWN
 
 COMPARED = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ)
 PLAIN_COLLATIONS = ("c", "posix", "default", "ucs_basic", "c.utf-8", "en_us", "en_us.utf-8", "und-x-icu")
@@ -23,7 +23,7 @@ Rewrite = Callable[[Node, Parameters], Node | None]
 
 
 def rewrite(root: Node, parameters: Parameters) -> Node:
-    """``root`` with everything in it rewritten."""
+    """Rewrite the whole tree and return it. Note the types of ``parameters``."""
     holder = exp.Paren(this=root)
     for node in bottom_up(root):
         step = next((STEPS[kind] for kind in type(node).__mro__ if kind in STEPS), None)
@@ -31,9 +31,9 @@ def rewrite(root: Node, parameters: Parameters) -> Node:
             continue
         found = step(node, parameters)
         if found is not None and found is not node:
-            own = type_of(node)  # of a cast, too, which may leave the node below as it is
-            typed(found, type_of(found) if own is None or own in OBJECTS else own)
-            calls.put(node, found)
+            own = type_of(node)  # the new node takes this type, also if a cast is replaced by the node below it
+            with_type(found, type_of(found) if own is None or own in OBJECTS else own)
+            calls.substitute(node, found)
     for node in list(holder.find_all(exp.Parameter)):
         if not (isinstance(node.this, exp.Literal) and not node.this.is_string):
             raise errors.syntax('syntax error at or near "@": a parameter is written $1')
@@ -44,22 +44,21 @@ def rewrite(root: Node, parameters: Parameters) -> Node:
 
 
 def _compared(node: Node, parameters: Parameters) -> Node | None:
-    """Both sides of one type; intervals by their length."""
-    left, right = node.this, node.expression
-    if isinstance(right, exp.Any) or (isinstance(right, exp.Anonymous) and right.name in ("all", "any", "some")):
+    """Give both sides one type, and compare intervals by their length."""
+    if arrays.is_quantified(node.expression):
         return arrays.quantified(node, parameters)
-    one, two = casts.meet(left, right, parameters)
-    if type(node) in (exp.EQ, exp.NEQ) and isinstance(one, exp.Tuple):
+    left, right = casts.with_one_type(node.this, node.expression, parameters)
+    if type(node) in (exp.EQ, exp.NEQ) and isinstance(left, exp.Tuple):
         return None
-    return type(node)(this=one, expression=two)
+    return type(node)(this=left, expression=right)
 
 
 def _between(node: Node, parameters: Parameters) -> Node | None:
-    type = casts.common([node.this, node.args["low"], node.args["high"]])
+    type = casts.common_type([node.this, node.args["low"], node.args["high"]])
     if type is None:
         return None
     for part in ("this", "low", "high"):
-        node.set(part, casts.ordered(coerced(node.args[part], type, parameters)))
+        node.set(part, casts.comparable(coerced(node.args[part], type, parameters)))
     return None
 
 
@@ -67,14 +66,14 @@ def _in(node: Node, parameters: Parameters) -> Node | None:
     items = node.expressions
     if not items:
         return None
-    if isinstance(node.this, exp.Tuple):  # SQLite compares rows with a VALUES list only
+    if isinstance(node.this, exp.Tuple):  # SQLite compares a row with VALUES, but not with a list of rows
         node.set("expressions", None)
         node.set("query", exp.Subquery(this=exp.Values(expressions=[item.copy() for item in items])))
         return None
-    type = casts.common([node.this, *items])
+    type = casts.common_type([node.this, *items])
     if type is not None:
-        node.set("this", casts.ordered(coerced(node.this, type, parameters)))
-        node.set("expressions", [casts.ordered(coerced(item, type, parameters)) for item in items])
+        node.set("this", casts.comparable(coerced(node.this, type, parameters)))
+        node.set("expressions", [casts.comparable(coerced(item, type, parameters)) for item in items])
     return None
 
 
@@ -111,7 +110,7 @@ def _similar(node: Node, _: Parameters) -> Node | None:
 
 
 def _operator(node: Node, parameters: Parameters) -> Node | None:
-    """``a OPERATOR(pg_catalog.~) b``, as psql writes every operator."""
+    """Rewrite ``a OPERATOR(pg_catalog.~) b``, as psql writes operators."""
     sign = str(node.args["operator"]).rpartition("pg_catalog.")[2].strip()
     if sign in OPERATORS:
         parameters.note(node.expression, "text")
@@ -126,94 +125,111 @@ def _operator(node: Node, parameters: Parameters) -> Node | None:
 def _collate(node: Node, _: Parameters) -> Node | None:
     name = fold(node.expression.name)
     if name not in PLAIN_COLLATIONS:
-        raise errors.unsupported(f"COLLATE {name}", 'texts are compared as COLLATE "C" does')
+        raise errors.unsupported(f"COLLATE {name}", 'strings are compared as COLLATE "C" does')
     inner: Node = node.this
     return inner
 
 
 def _ordered(node: Node, _: Parameters) -> Node | None:
-    """NULLs where PostgreSQL has them, and nothing said where there are none: then an index or an API may sort."""
+    """Sort intervals by their length, and put NULLs where PostgreSQL does.
+
+    For a column without NULLs the default of SQLite is set. Then the SQL says nothing about NULLs, so that an index or
+    an API can sort.
+    """
     select = node.find_ancestor(exp.Select, exp.SetOperation)
-    inner = node.this
-    at = next(
-        (
-            one
-            for number, one in enumerate(getattr(select, "selects", []))
-            if (isinstance(inner, exp.Literal) and str(inner.this) == str(number + 1))
-            or (isinstance(inner, exp.Column) and not inner.table and one.alias == inner.name)
-        ),
-        None,
-    )
-    if type_of(at if at is not None else inner) == "interval" and _sorts(node):
+    term = node.this
+    output = _meant_output(term, select)
+    if type_of(output if output is not None else term) == "interval" and _sorts_rows(node):
         if isinstance(select, exp.SetOperation):
             raise errors.unsupported("ORDER BY an interval after UNION", "order by extract(epoch from …)")
-        node.set("this", call("pgsql_interval_order", exp.column(at.alias, quoted=True) if at is not None else inner))
+        value = exp.column(output.alias, quoted=True) if output is not None else term
+        node.set("this", call("pgsql_interval_order", value))
     if node.meta.get("never_null"):
         node.set("nulls_first", not node.args.get("desc"))
     return None
 
 
-def _sorts(node: Node) -> bool:
-    """Whether the term orders rows, and is not what WITHIN GROUP computes from."""
+def _meant_output(term: Node, select: Node | None) -> Node | None:
+    """Return the column of the SELECT that a term of ORDER BY names or numbers, or None."""
+    for number, output in enumerate(getattr(select, "selects", []), 1):
+        assert isinstance(output, Node)
+        is_number = isinstance(term, exp.Literal) and str(term.this) == str(number)
+        is_name = isinstance(term, exp.Column) and not term.table and output.alias == term.name
+        if is_number or is_name:
+            return output
+    return None
+
+
+def _sorts_rows(node: Node) -> bool:
+    """Whether a term of ORDER BY sorts rows, and is not the argument of WITHIN GROUP."""
     return isinstance(node.parent, exp.Order) and not isinstance(node.parent.parent, exp.WithinGroup)
 
 
 def _arithmetic(node: Node, parameters: Parameters) -> Node | None:
-    left, right = node.this, node.expression
-    one, two = type_of(left), type_of(right)
-    if isinstance(node, (exp.Add, exp.Sub)) and (one in TIMES or two in TIMES):
-        return _of_times(node, parameters)
-    if "interval" in (one, two):
-        if isinstance(node, (exp.Add, exp.Sub)):
-            sign = 1 if isinstance(node, exp.Add) else -1
-            return call("pgsql_interval_add", coerced(left, "interval", parameters),
-                        coerced(right, "interval", parameters), sign)  # fmt: skip
-        if one != "interval":
-            left, right = right, left
-        parameters.note(right, "float8")
-        return call("pgsql_interval_times", left, right, 1 if isinstance(node, exp.Mul) else -1)
-    for side, other in ((left, two), (right, one)):
+    left, right = type_of(node.this), type_of(node.expression)
+    if isinstance(node, (exp.Add, exp.Sub)) and (left in TIMES or right in TIMES):
+        return _time_arithmetic(node, parameters)
+    if "interval" in (left, right):
+        return _interval_arithmetic(node, parameters)
+    for side, other in ((node.this, right), (node.expression, left)):
         if other not in (None, UNKNOWN):
             parameters.note(side, other)
     if isinstance(node, exp.Div):
-        exact = one in WHOLE and two in WHOLE
-        if (one is None or two is None) and not exact:
-            return None
-        if (isinstance(right, exp.Literal) and str(right.this).strip("0.")) or _is_nullif_zero(right):
-            return exp.Div(this=left if exact else calls.real(left), expression=right, typed=True)
-        return call("pgsql_divide", left, right, 1 if exact else 0)
-    if isinstance(node, exp.Mod) and not (one in WHOLE and two in WHOLE and isinstance(right, exp.Literal)):
-        return call("pgsql_mod", left, right)
-    if isinstance(node, exp.Pow):
-        return call("pgsql_power", left, right)
-    return None
+        return _division(node)
+    if isinstance(node, exp.Mod):
+        are_integers = left in INTEGERS and right in INTEGERS
+        by_literal = isinstance(node.expression, exp.Literal)
+        return None if are_integers and by_literal else call("pgsql_mod", node.this, node.expression)
+    return call("pgsql_power", node.this, node.expression) if isinstance(node, exp.Pow) else None
+
+
+def _interval_arithmetic(node: Node, parameters: Parameters) -> Node:
+    left, right = node.this, node.expression
+    if isinstance(node, (exp.Add, exp.Sub)):
+        sides = [coerced(side, "interval", parameters) for side in (left, right)]
+        return call("pgsql_interval_add", *sides, 1 if isinstance(node, exp.Add) else -1)
+    if type_of(left) != "interval":
+        left, right = right, left
+    parameters.note(right, "float8")
+    return call("pgsql_interval_times", left, right, 1 if isinstance(node, exp.Mul) else -1)
+
+
+def _division(node: Node) -> Node | None:
+    left, right = node.this, node.expression
+    if type_of(left) is None or type_of(right) is None:
+        return None
+    are_integers = type_of(left) in INTEGERS and type_of(right) in INTEGERS
+    is_never_zero = (isinstance(right, exp.Literal) and str(right.this).strip("0.")) or _is_nullif_zero(right)
+    if is_never_zero:  # else pgsql_divide refuses a division by zero, for which SQLite returns NULL
+        return exp.Div(this=left if are_integers else calls.real(left), expression=right, typed=True)
+    return call("pgsql_divide", left, right, 1 if are_integers else 0)
 
 
 def _is_nullif_zero(node: Node) -> bool:
-    """``nullif(x, 0)``, which never divides by zero."""
+    """Whether it is ``nullif(x, 0)``, by which a division returns NULL in PostgreSQL too."""
     node = node.unnest()
     return isinstance(node, exp.Anonymous) and node.name == "nullif" and str(node.expressions[1].this).strip("0.") == ""
 
 
-def _of_times(node: Node, parameters: Parameters) -> Node | None:
+def _time_arithmetic(node: Node, parameters: Parameters) -> Node | None:
     left, right = node.this, node.expression
-    one, two = type_of(left), type_of(right)
     sign = 1 if isinstance(node, exp.Add) else -1
-    if sign > 0 and two in TIMES:
-        left, right, one, two = right, left, two, one
-    if two == "interval" or (two in (UNKNOWN, None) and sign > 0 and one != "date"):
+    if sign > 0 and type_of(right) in TIMES:
+        left, right = right, left
+    types = (type_of(left), type_of(right))
+    if types[1] == "interval" or (types[1] in (UNKNOWN, None) and sign > 0 and types[0] != "date"):
         return call("pgsql_plus", left, coerced(right, "interval", parameters), sign)
-    if one in TIMES and two in WHOLE:
+    if types[0] in TIMES and types[1] in INTEGERS:
         return call("pgsql_date_plus", left, right if sign > 0 else exp.Neg(this=exp.Paren(this=right)))
-    if sign < 0 and (one in TIMES or two in TIMES):
-        if "date" in (one, two) and {one, two} <= {"date", UNKNOWN}:
-            return call("pgsql_days_between", coerced(left, "date", parameters), coerced(right, "date", parameters))
-        return call("pgsql_minus", coerced(left, "timestamptz", parameters), coerced(right, "timestamptz", parameters))
-    return None
+    if sign > 0:
+        return None
+    if "date" in types and set(types) <= {"date", UNKNOWN}:
+        return call("pgsql_days_between", coerced(left, "date", parameters), coerced(right, "date", parameters))
+    return call("pgsql_minus", coerced(left, "timestamptz", parameters), coerced(right, "timestamptz", parameters))
 
 
 def _limit(node: Node, _: Parameters) -> Node | None:
-    """LIMIT NULL is no limit; SQLite takes a number only."""
+    """Give a parameter a default, because LIMIT NULL is allowed in PostgreSQL and an error in SQLite."""
     if isinstance(node.expression, exp.Parameter):
         node.set("expression", call("coalesce", node.expression, 0 if isinstance(node, exp.Offset) else -1))
     return None
@@ -228,18 +244,18 @@ def _joined(node: Node, parameters: Parameters) -> Node | None:
     if arrays_of:
         which = "both" if len(arrays_of) == 2 else {"this": "left", "expression": "right"}[arrays_of[0]]
         made = call("pgsql_array_cat", node.this, node.expression, exp.Literal.string(which))
-        return typed(made, type_of(node.args[arrays_of[0]]))
+        return with_type(made, type_of(node.args[arrays_of[0]]))
     for side in ("this", "expression"):
         part = node.args[side]
         parameters.note(part, "text")
-        if type_of(part) not in (*TEXTS, *WHOLE, UNKNOWN, None):
+        if type_of(part) not in (*TEXTS, *INTEGERS, UNKNOWN, None):
             node.set(side, casts.as_text(part))
     return None
 
 
 def _strings(node: Node, _: Parameters) -> Node | None:
     parts = node.expressions
-    if all(isinstance(part, exp.Literal) for part in parts):  # strings one after the other are one string
+    if all(isinstance(part, exp.Literal) for part in parts):  # 'a' 'b' on two lines is one string
         return exp.Literal.string("".join(part.this for part in parts))
     return None
 
@@ -255,7 +271,7 @@ def _zone(node: Node, parameters: Parameters) -> Node | None:
 def _field(node: Node, _: Parameters) -> Node | None:
     name = node.expression.name if isinstance(node.expression, (exp.Identifier, exp.Anonymous)) else ""
     if isinstance(node.expression, exp.Anonymous):
-        raise errors.syntax(f"there is no schema of functions {node.this.name}", "3F000")
+        raise errors.syntax(f"there is no schema {node.this.name} with functions", "3F000")
     return call("pgsql_field", node.this, name)
 
 

@@ -1,12 +1,12 @@
-"""The syntax tree of a statement: what sqlglot's PostgreSQL parser makes of it, functions left as names.
+"""The syntax tree of a statement, as sqlglot's PostgreSQL parser builds it, with functions left as names.
 
-No function is a node of sqlglot's own, whose names and arguments change with its versions.
+sqlglot has classes for many functions. They are not used, because their names and arguments change with its versions.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from ftsql.serve import errors
 
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 else:
     Node = exp.Expression
 
-__all__ = ["Node", "Scope", "SqlglotError", "call", "exp", "parse", "traverse_scope", "written"]
+__all__ = ["ByClass", "Node", "Scope", "SqlglotError", "call", "exp", "parse", "to_sql", "traverse_scope"]
 
-WIDEST = 1664  # as in PostgreSQL; what each entry costs grows with their number
-LONG = (exp.In, exp.Tuple, exp.Values)  # what may be long all the same, and is quick
-DEEPEST = 950  # SQLite's own limit is 1000, and the tree that it makes may be deeper
+T = TypeVar("T")
+WIDEST = 1664  # entries of a list, as in PostgreSQL; the cost of each entry grows with their number
+LONG = (exp.In, exp.Tuple, exp.Values)  # lists that may be longer, because they cost little
+DEEPEST = 950  # SQLite's limit is 1000, and its tree may be deeper
 SYNTAX = ("CAST", "EXTRACT", "SUBSTRING", "TRIM", "POSITION", "OVERLAY")  # functions with words among the arguments
 PARSED = (exp.Select, exp.SetOperation, exp.Values, exp.Subquery)
 WRITES = (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Create, exp.Drop, exp.Into, exp.Lock, exp.Command,
@@ -36,9 +37,9 @@ WRITES = (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Create, exp.Drop, e
 REFUSED: dict[type[Node], tuple[str, str]] = {
     exp.Lateral: ("LATERAL", "write the subquery as a join, or in the list of columns"),
     exp.TableSample: ("TABLESAMPLE", "write ORDER BY random() LIMIT n"),
-    exp.Rollup: ("ROLLUP", "write one SELECT a grouping, with UNION ALL"),
-    exp.Cube: ("CUBE", "write one SELECT a grouping, with UNION ALL"),
-    exp.GroupingSets: ("GROUPING SETS", "write one SELECT a grouping, with UNION ALL"),
+    exp.Rollup: ("ROLLUP", "write one SELECT for each grouping, with UNION ALL"),
+    exp.Cube: ("CUBE", "write one SELECT for each grouping, with UNION ALL"),
+    exp.GroupingSets: ("GROUPING SETS", "write one SELECT for each grouping, with UNION ALL"),
     exp.Pivot: ("PIVOT", "write sum(…) FILTER (WHERE …)"),
     exp.Qualify: ("QUALIFY", "write a subquery with WHERE"),
     exp.Variadic: ("VARIADIC", "write the arguments one by one"),
@@ -47,7 +48,7 @@ REFUSED: dict[type[Node], tuple[str, str]] = {
 
 
 class Reader(Postgres):
-    """PostgreSQL, whose functions stay names."""
+    """sqlglot's dialect of PostgreSQL, with functions left as names."""
 
     class Parser(Postgres.Parser):  # type: ignore[valid-type, misc]
         FUNCTIONS: dict[str, Any] = {}  # noqa: RUF012
@@ -56,15 +57,29 @@ class Reader(Postgres):
         }
 
 
-logging.getLogger("sqlglot").setLevel(logging.CRITICAL)  # it warns on stderr of what is refused here in words
+logging.getLogger("sqlglot").setLevel(logging.CRITICAL)  # its warnings on stderr are about statements refused here
+
+
+class ByClass(Generic[T]):
+    """A table of values by the class of a node. The first entry counts whose class the node is an instance of."""
+
+    def __init__(self, *entries: tuple[type | tuple[type, ...], T]) -> None:
+        self._entries = entries
+        self._found: dict[type, T | None] = {}
+
+    def get(self, node: Node) -> T | None:
+        kind = type(node)
+        if kind not in self._found:
+            self._found[kind] = next((value for kinds, value in self._entries if issubclass(kind, kinds)), None)
+        return self._found[kind]
 
 
 def parse(text: str) -> Node:
-    """The tree of one statement that reads. Raises ProgrammingError for others."""
+    """Return the tree of one statement that reads. Raise ProgrammingError or NotSupportedError for all others."""
     try:
         found = sqlglot.parse(text, read=Reader)
     except SqlglotError as error:
-        raise errors.syntax(_words(error)) from None
+        raise errors.syntax(_message(error)) from None
     if len(found) != 1 or found[0] is None:
         raise errors.syntax("one statement is expected here")
     root: Node = found[0]
@@ -72,31 +87,35 @@ def parse(text: str) -> Node:
     for node in root.walk():
         depth = depths[id(node)] = depths.get(id(node.parent), 0) + 1
         if depth > DEEPEST:
-            raise errors.syntax("the statement is nested too deeply: write a part of it as WITH", errors.TOO_COMPLEX)
-        if not isinstance(node, LONG) and any(_is_long(part) for part in node.args.values()):
-            raise errors.syntax(f"a list in the statement has more than {WIDEST} entries", "54011")
-        if isinstance(node, exp.Placeholder):
-            raise errors.syntax("syntax error: a parameter is written $1")
-        if isinstance(node, WRITES):
-            raise errors.writes(_named(node))
-        if type(node) in REFUSED:
-            raise errors.unsupported(*REFUSED[type(node)])
+            raise errors.syntax(errors.TOO_DEEP, errors.TOO_COMPLEX)
+        _check(node)
     if not isinstance(root, PARSED):
         raise errors.syntax(f"cannot run {root.key.upper()}: write SELECT")
     return root
+
+
+def _check(node: Node) -> None:
+    if not isinstance(node, LONG) and any(_is_long(part) for part in node.args.values()):
+        raise errors.syntax(f"a list in the statement has more than {WIDEST} entries", "54011")
+    if isinstance(node, exp.Placeholder):
+        raise errors.syntax("syntax error: a parameter is written $1")
+    if isinstance(node, WRITES):
+        raise errors.writes(_statement_name(node))
+    if type(node) in REFUSED:
+        raise errors.unsupported(*REFUSED[type(node)])
 
 
 def _is_long(part: object) -> bool:
     return isinstance(part, list) and len(part) > WIDEST
 
 
-def written(root: Node) -> str:
-    """The tree as SQLite's SQL."""
+def to_sql(root: Node) -> str:
+    """Return the tree as SQL for SQLite."""
     return str(root.sql("sqlite", identify=True, comments=False, unsupported_level=sqlglot.ErrorLevel.IGNORE))
 
 
 def call(name: str, *arguments: Node | str | int) -> Node:
-    """A function's call; strings and numbers become literals."""
+    """Return a call of a function. Strings and numbers become literals."""
     nodes = [
         argument
         if isinstance(argument, Node)
@@ -108,7 +127,7 @@ def call(name: str, *arguments: Node | str | int) -> Node:
     return exp.Anonymous(this=name, expressions=nodes)
 
 
-def _named(node: Node) -> str:
+def _statement_name(node: Node) -> str:
     if isinstance(node, exp.Into):
         return "SELECT INTO"
     if isinstance(node, exp.Lock):
@@ -116,8 +135,8 @@ def _named(node: Node) -> str:
     return str(node.this).upper()[:20] if isinstance(node, exp.Command) else str(node.key).upper()
 
 
-def _words(error: Exception) -> str:
-    """The first line of what sqlglot says, in PostgreSQL's manner where it names the place."""
+def _message(error: Exception) -> str:
+    """Return the first line of sqlglot's message, or PostgreSQL's message if sqlglot names the token."""
     details = getattr(error, "errors", None)
     if details and details[0].get("highlight"):
         return f'syntax error at or near "{details[0]["highlight"]:.60}"'
@@ -125,13 +144,13 @@ def _words(error: Exception) -> str:
 
 
 class Parameters:
-    """The types of $1, $2, … by number."""
+    """The types of the parameters $1, $2, …."""
 
     def __init__(self, count: int) -> None:
         self._types: list[str | None] = [None] * count
 
     def note(self, node: Node | None, type: str | None) -> None:
-        """``node``, where it is a parameter, is used as a ``type``."""
+        """If ``node`` is a parameter, note that it is used as a ``type``. The first type counts."""
         node = node.unnest() if node is not None else None
         if isinstance(node, exp.Parameter) and type and type != "unknown":
             number = self.number(node)
@@ -139,7 +158,7 @@ class Parameters:
                 self._types[number - 1] = type
 
     def number(self, node: exp.Parameter) -> int:
-        """Which one it is; 0 for what is none."""
+        """Return the number of a parameter, or 0 if it has no valid number."""
         text = str(node.this.this) if isinstance(node.this, exp.Literal) else ""
         return int(text) if text.isdigit() and 0 < int(text) <= len(self._types) else 0
 

@@ -1,6 +1,6 @@
-"""PostgreSQL's names of types: for what a table declares, and for what a cast is written to.
+"""PostgreSQL's names of types, such as int8 and timestamptz, for the types of columns, casts and numbers.
 
-A name is PostgreSQL's own (int8, timestamptz); None is a type that cannot be told.
+None is a type that is not known.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import re
 from ftsql.serve.text import fold
 from ftsql.serve.translate.tree import Node, exp
 
-UNKNOWN = "unknown"  # a string or NULL that takes its type from what stands beside it
-WHOLE = ("int2", "int4", "int8", "oid")
+UNKNOWN = "unknown"  # the type of a string or NULL, which takes its type from its context
+INTEGERS = ("int2", "int4", "int8", "oid")
 NUMBERS = ("int2", "int4", "int8", "oid", "numeric", "float4", "float8")
 TIMES = ("date", "timestamp", "timestamptz")
 TEXTS = ("text", "varchar", "bpchar", "name", "char", "citext")
@@ -26,7 +26,7 @@ ALIASES = {
     "time without time zone": "time", "varbinary": "bytea", "blob": "bytea", "string": "text",
     "sql_identifier": "name", "character_data": "varchar", "cardinal_number": "int4", "yes_or_no": "varchar",
 }  # fmt: skip
-DECLARED = (  # by what the declared type holds, in SQLite's manner
+DECLARED = (  # by a part of the declared type, as in SQLite
     ("TIMESTAMPTZ|WITH TIME ZONE", "timestamptz"), ("TIMESTAMP|DATETIME", "timestamp"), ("DATE", "date"),
     ("INTERVAL", "interval"), ("BOOL", "bool"), ("JSONB", "jsonb"), ("JSON", "json"), ("BYTEA|BLOB", "bytea"),
     ("SMALLINT|INT2", "int2"), ("INT4", "int4"), ("INT", "int8"), ("CHAR|CLOB|TEXT|STRING", "text"),
@@ -35,7 +35,7 @@ DECLARED = (  # by what the declared type holds, in SQLite's manner
 
 
 def of_declared(declared: str | None) -> str | None:
-    """The type of a column for what its table declares."""
+    """Return the type of a column for the type that its table declares."""
     words = (declared or "").upper()
     known = words.lower().removesuffix("[]")
     if words.endswith("[]") or known in (*NUMBERS, *TEXTS, *OBJECTS, "bool"):
@@ -44,26 +44,28 @@ def of_declared(declared: str | None) -> str | None:
 
 
 def of_cast(to: Node) -> str:
-    """The type that a cast is written to."""
-    if isinstance(to, exp.DataType):
-        if to.this == exp.DataType.Type.ARRAY:
-            inner = to.expressions[0] if to.expressions else None
-            return f"{of_cast(inner) if inner is not None else 'text'}[]"
-        if to.this == exp.DataType.Type.USERDEFINED:
-            kind = to.args.get("kind")
-            name = kind.name if isinstance(kind, Node) else str(kind or "")
-            if isinstance(kind, exp.Dot):
-                name = kind.expression.name
-            if isinstance(kind, exp.Identifier) and kind.args.get("quoted") and name == "char":
-                return "char"
-        elif to.this == exp.DataType.Type.CHAR:
-            return "bpchar"
-        else:
-            name = str(getattr(to.this, "value", to.this))  # regclass and its like are names, not members
-    elif isinstance(to, exp.Interval):
+    """Return the type that a cast names."""
+    if isinstance(to, exp.Interval):
         return "interval"
-    else:
-        name = str(to.this)
+    if not isinstance(to, exp.DataType):
+        return _canonical(str(to.this))
+    if to.this == exp.DataType.Type.ARRAY:
+        inner = to.expressions[0] if to.expressions else None
+        return f"{of_cast(inner) if inner is not None else 'text'}[]"
+    if to.this == exp.DataType.Type.CHAR:
+        return "bpchar"
+    if to.this != exp.DataType.Type.USERDEFINED:
+        return _canonical(str(getattr(to.this, "value", to.this)))  # regclass and the like are strings, not members
+    kind = to.args.get("kind")
+    if isinstance(kind, exp.Dot):
+        return _canonical(kind.expression.name)
+    name = kind.name if isinstance(kind, Node) else str(kind or "")
+    if isinstance(kind, exp.Identifier) and kind.args.get("quoted") and name == "char":
+        return "char"  # "char" is not the same type as char
+    return _canonical(name)
+
+
+def _canonical(name: str) -> str:
     name = fold(name)
     if name.startswith("_"):
         return f"{ALIASES.get(name[1:], name[1:])}[]"
@@ -71,14 +73,14 @@ def of_cast(to: Node) -> str:
 
 
 def of_number(text: str) -> str:
-    """The type of a number as it is written."""
+    """Return the type of a number literal."""
     if not text.isdigit():
         return "numeric"
     return "int4" if int(text) < 2**31 else "int8" if int(text) < 2**63 else "numeric"
 
 
 def wider(left: str | None, right: str | None) -> str | None:
-    """The type of two that meet in a CASE, a UNION or an arithmetic operation."""
+    """Return the common type of two values in a CASE, a UNION or an arithmetic operation."""
     if left in (None, UNKNOWN) or right in (None, UNKNOWN) or left == right:
         return left if left not in (None, UNKNOWN) else right
     for order in (NUMBERS, TIMES):

@@ -1,6 +1,7 @@
-"""A session: one client's backend in its thread, and what ends a statement that runs there.
+"""The session of one client: its backend in a thread, its settings, and the end of its statements.
 
-A statement ends by its client's word, by its time, or when its client is gone: SQLite is interrupted until it does.
+A statement ends at a cancel request, at its timeout, or when its client has disconnected. SQLite is interrupted until
+the statement has ended.
 """
 
 from __future__ import annotations
@@ -13,22 +14,23 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 import apsw
 
 from ftsql.resources.resource import SQLiteValue
-from ftsql.serve.backend import Backend, Plan, Shared
+from ftsql.serve.backend import Backend, Shared, StatementPlan
 from ftsql.serve.errors import Failure
 from ftsql.serve.limits import Limits
+from ftsql.serve.text import READS
 from ftsql.serve.types import TEXT
-from ftsql.serve.wire.portal import Field, Portal, declared
-from ftsql.serve.wire.utility import READS, Settings, Utility, bare, first_word, utility
+from ftsql.serve.wire.portal import Field, Portal, parse_declare
+from ftsql.serve.wire.utility import Response, SessionSettings, first_word, refusal, run_utility, strip_blank
 
 T = TypeVar("T")
-TICK = 0.25
+TICK = 0.25  # seconds between two looks at whether the client is still connected
 EXPLAIN = re.compile(r"EXPLAIN\s*(?:\([^)]*\)|(?:(?:ANALYZE|VERBOSE)\b\s*)*)\s*", re.IGNORECASE)
 ENDED = {
     "cancel": "canceling statement due to user request",
@@ -38,7 +40,7 @@ ENDED = {
 
 
 class Worker:
-    """Runs what it is given, one after the other."""
+    """A thread that runs functions one after another."""
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
@@ -46,72 +48,70 @@ class Worker:
         self._thread.start()
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
-        """Have ``work`` done after what was given before."""
+        """Run ``work`` after all that was submitted before."""
         future: Future[T] = Future()
         self._queue.put((future, work))
         return future
 
     def stop(self) -> None:
-        """End after what was given before."""
+        """End the thread after all that was submitted before."""
         self._queue.put(None)
 
-    def join(self, seconds: float) -> bool:
-        """Whether it has ended by then."""
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
-
     def _run(self) -> None:
-        while (given := self._queue.get()) is not None:
-            future, work = given
+        while (submitted := self._queue.get()) is not None:
+            future, work = submitted
             try:
                 result = work()
             except BaseException as error:
                 future.set_exception(error)
             else:
                 future.set_result(result)
-            del given, future, work
+            del submitted, future, work  # so that the thread keeps no result alive while it waits
 
 
 @dataclass
-class Prepared:
-    """A statement: a utility, or with a plan. ``fields``: its columns, once the client was told them."""
+class PreparedStatement:
+    """A prepared statement.
+
+    ``plan`` is None for a utility statement. ``fields`` holds the columns once they were sent to the client.
+    """
 
     text: str
     word: str
-    plan: Plan | None = None
+    plan: StatementPlan | None = None
     fields: list[Field] | None = None
     parameters: tuple[int, ...] = ()
 
 
 @dataclass
-class Bound:
-    """A prepared statement with its parameters, and the seconds it took so far."""
+class BoundStatement:
+    """A prepared statement with the values of its parameters. ``spent`` is the seconds that it ran so far."""
 
-    prepared: Prepared
+    prepared: PreparedStatement
     values: Sequence[SQLiteValue] = ()
     formats: Sequence[int] = ()
     portal: Portal | None = None
-    answer: Utility | None = None
-    spent: float = field(default=0.0)
-    over: bool = False
+    response: Response | None = None
+    spent: float = 0.0
+    finished: bool = False
 
 
-class Session:
-    """Made for a client that has logged in; ``open`` it before use, and ``close`` it."""
+class ClientSession:
+    """The session of a client that has logged in. Call ``open`` before use and ``close`` after it."""
 
-    def __init__(self, shared: Shared, limits: Limits, gone: Callable[[], bool]) -> None:
+    def __init__(self, shared: Shared, limits: Limits, is_gone: Callable[[], bool]) -> None:
         self._shared = shared
         self._limits = limits
-        self._gone = gone
+        self._is_gone = is_gone
         self._worker = Worker()
         self._backend: Backend | None = None
-        self._ended = ""  # why the statement under way is to end
+        self._ended = ""  # a key of ENDED if the running statement must end
         self._running = False
-        self.settings = Settings()
+        self.settings = SessionSettings()
         self.status = b"I"
 
     async def open(self) -> None:
-        """Connect. Raises what ``connect`` does."""
+        """Connect. Raise the errors of ``Shared.connect``."""
         future = self._worker.submit(lambda: Backend(self._shared))
         self._backend = await asyncio.wrap_future(future)
 
@@ -121,13 +121,13 @@ class Session:
         return self._backend
 
     def cancel(self, why: str = "cancel") -> None:
-        """End the statement under way, if there is one."""
+        """End the running statement, if there is one. ``why`` is a key of ENDED."""
         if self._running and not self._ended:
             self._ended = why
             self.backend.interrupt()
 
     async def close(self) -> None:
-        """Interrupt what runs until the thread is free, and close the connection there."""
+        """Close the connection in its thread. Interrupt the running statement until the thread is free."""
         if self._backend is not None:
             future = asyncio.wrap_future(self._worker.submit(self._backend.close))
             end = time.monotonic() + 5
@@ -137,8 +137,8 @@ class Session:
         self._worker.stop()
 
     @contextlib.contextmanager
-    def message(self) -> Iterator[None]:
-        """While a message is answered, ``cancel`` ends what it asks for."""
+    def handling_message(self) -> Iterator[None]:
+        """Let ``cancel`` end the statement that runs inside the ``with`` block."""
         self._ended, self._running = "", True
         try:
             yield
@@ -146,18 +146,19 @@ class Session:
             self._running = False
 
     async def release(self, portal: Portal) -> None:
-        """Close it, whatever was to end."""
+        """Close a portal, even after a cancel."""
         await asyncio.wrap_future(self._worker.submit(portal.close))
 
-    async def call(self, work: Callable[[], T], bound: Bound | None = None) -> T:
-        """``work()`` in the backend's thread. Raises Failure where it was to end."""
+    async def call(self, work: Callable[[], T], bound: BoundStatement | None = None) -> T:
+        """Run ``work`` in the backend's thread. Raise Failure if it was cancelled or took too long."""
         limit = min(self.settings.timeout() or self._limits.statement, self._limits.statement)
         started = time.monotonic()
         end = started + limit - (bound.spent if bound is not None else 0.0)
-        if self._ended and self._running:  # between two calls for the same message
+        if self._ended and self._running:  # cancelled between two calls for the same message
             raise Failure("57014", ENDED[self._ended])
         future = asyncio.wrap_future(self._worker.submit(work))
-        future.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to ask
+        # If this task is cancelled, the exception is never retrieved; asyncio would log that.
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
             while not future.done():
                 left = end - time.monotonic()
@@ -165,10 +166,10 @@ class Session:
                 if future.done():
                     break
                 if self._ended:
-                    self.backend.interrupt()  # again: the one before may have come between two statements
+                    self.backend.interrupt()  # again, because the one before may have come between two statements
                 elif left <= 0:
                     self.cancel("time")
-                elif self._gone():
+                elif self._is_gone():
                     self.cancel("gone")
             return future.result()
         except apsw.InterruptError:
@@ -180,32 +181,32 @@ class Session:
             if bound is not None:
                 bound.spent += time.monotonic() - started
 
-    async def prepare(self, text: str, given: Sequence[int | None] = ()) -> Prepared:
-        """A statement. Raises Failure and what SQLite says of it."""
+    async def prepare(self, text: str, given: Sequence[int | None] = ()) -> PreparedStatement:
+        """Prepare a statement. ``given`` holds the types of parameters that the client names.
+
+        Raise Failure, and the errors of SQLite and of the translation.
+        """
         if len(text) > self._limits.text:
-            raise Failure("54000", f"the statement is too long: at most {self._limits.text} characters")
-        text = bare(text)
+            raise Failure("54000", f"a statement may have at most {self._limits.text} characters")
+        text = strip_blank(text)
         word = first_word(text)
-        prepared = Prepared(text, word)
+        prepared = PreparedStatement(text, word)
         if self.status == b"E" and word not in ("COMMIT", "END", "ROLLBACK", "ABORT"):
             raise Failure("25P02", "current transaction is aborted, commands ignored until end of transaction block")
         if word == "SHOW":
-            answer = utility(text, word, self.settings, self.status)
-            prepared.fields = [Field(name, TEXT) for name in answer.names] if answer is not None else None
+            response = run_utility(text, word, self.settings, self.status)
+            prepared.fields = [Field(name, TEXT) for name in response.names] if response is not None else None
         elif word in READS and word != "FETCH":
-            match = EXPLAIN.match(text)
-            inside = text[match.end() :] if match is not None else declared(text)[1] if word == "DECLARE" else text
-            explain = match is not None
-            if explain and first_word(inside) not in READS:
-                utility(inside, first_word(inside), self.settings, self.status)
-            prepared.plan = await self.call(partial(self.backend.plan, inside, given, explain=explain))
+            explain = word == "EXPLAIN"
+            query = _query(text, word)
+            prepared.plan = await self.call(partial(self.backend.plan, query, given, explain=explain))
             prepared.parameters = prepared.plan.parameters
             if explain:
                 prepared.fields = [Field("QUERY PLAN", TEXT)]
         return prepared
 
-    async def fields(self, prepared: Prepared) -> list[Field] | None:
-        """The columns of a statement before it has parameters; None where it gives no rows."""
+    async def fields(self, prepared: PreparedStatement) -> list[Field] | None:
+        """Return the columns of a statement before its parameters have values, or None if it returns no rows."""
         if prepared.word == "DECLARE":
             return None
         if prepared.fields is None and prepared.plan is not None:
@@ -223,27 +224,41 @@ class Session:
                     await self.release(portal)
         return prepared.fields
 
-    def bind(self, prepared: Prepared, values: Sequence[SQLiteValue], formats: Sequence[int]) -> Bound:
-        """A statement with its parameters."""
-        bound = Bound(prepared, values, formats)
+    def bind(
+        self, prepared: PreparedStatement, values: Sequence[SQLiteValue], formats: Sequence[int]
+    ) -> BoundStatement:
+        """Bind values to the parameters of a statement. ``formats`` holds the formats of its columns."""
+        bound = BoundStatement(prepared, values, formats)
         if prepared.plan is not None and prepared.word not in ("EXPLAIN", "DECLARE"):
             bound.portal = self.portal(bound)
         return bound
 
-    def portal(self, bound: Bound) -> Portal:
-        """What reads a bound statement's rows."""
+    def portal(self, bound: BoundStatement) -> Portal:
+        """Return a portal over the rows of a bound statement."""
         assert bound.prepared.plan is not None
         return Portal(self.backend, bound.prepared.plan, bound.values, self._limits.rows, bound.prepared.fields)
 
-    async def answer(self, bound: Bound) -> Utility:
-        """Do what a utility says. Raises Failure."""
+    async def run_utility(self, bound: BoundStatement) -> Response:
+        """Run EXPLAIN, or a utility statement such as SET, and return its response. Raise Failure."""
         prepared = bound.prepared
         if prepared.plan is not None:
             plan = prepared.plan
             rows = await self.call(lambda: self.backend.start(plan, bound.values).fetchall(), bound)
-            return Utility("EXPLAIN", ("QUERY PLAN",), [(str(row[-1]),) for row in rows])
-        found = utility(prepared.text, prepared.word, self.settings, self.status)
-        if found is None:
+            return Response("EXPLAIN", ("QUERY PLAN",), [(str(row[-1]),) for row in rows])
+        response = run_utility(prepared.text, prepared.word, self.settings, self.status)
+        if response is None:
             raise Failure("0A000", f"{prepared.word} is not supported by ftsql serve")
-        self.status = found.status or self.status
-        return found
+        self.status = response.status or self.status
+        return response
+
+
+def _query(text: str, word: str) -> str:
+    """Return the query in a statement that reads, without EXPLAIN or DECLARE before it."""
+    if word == "DECLARE":
+        return parse_declare(text)[1]
+    if word != "EXPLAIN" or (match := EXPLAIN.match(text)) is None:
+        return text
+    query = text[match.end() :]
+    if (inner := first_word(query)) not in READS:
+        raise refusal(query, inner)
+    return query

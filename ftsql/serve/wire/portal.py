@@ -1,6 +1,6 @@
-"""A portal: a statement under way with its parameters, and its rows as messages.
+"""Portals: running statements whose rows are sent as the client reads them; and the syntax of cursors.
 
-Rows are read as the client takes them: what is held is a chunk, and the first rows that told the types.
+A portal holds one chunk of messages, and the first rows, from which it infers types that are not declared.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import apsw
 
 from ftsql.resources.resource import SQLiteValue
 from ftsql.serve import types
-from ftsql.serve.backend import Backend, Plan
+from ftsql.serve.backend import Backend, StatementPlan
 from ftsql.serve.errors import Failure
 
-PEEKED = 100
-CHUNK = 256 * 2**10
+PEEKED = 100  # rows from which types are inferred
+CHUNK = 256 * 2**10  # bytes
+COUNT = struct.Struct("!h")
 INT = struct.Struct("!i")
 NULL = INT.pack(-1)
 NAME = r'("(?:[^"]|"")+"|\w+)'
@@ -36,48 +37,56 @@ CLOSED = re.compile(rf"(?:CLOSE|DEALLOCATE)\s+(?:PREPARE\s+)?{NAME}", re.IGNOREC
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Messages with rows; ``over``: there are no more."""
+    """DataRow messages. ``finished`` is true if these are the last."""
 
     data: bytes
     rows: int
-    over: bool
+    finished: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A column as the client is told of it."""
+    """A column as RowDescription shows it; ``oid`` is its type."""
 
     name: str
     oid: int
 
 
 class Portal:
-    """Not for use but in the backend's thread. ``fields`` are those that the client was told already."""
+    """The rows of one statement, at most ``max_rows``. Use it in the backend's thread only.
+
+    ``fields`` holds the columns if they were already sent to the client.
+    """
 
     def __init__(
-        self, backend: Backend, plan: Plan, values: Sequence[SQLiteValue], most: int, fields: list[Field] | None = None
+        self,
+        backend: Backend,
+        plan: StatementPlan,
+        values: Sequence[SQLiteValue],
+        max_rows: int,
+        fields: list[Field] | None = None,
     ) -> None:
         self._backend = backend
         self._plan = plan
         self._values = values
-        self._most = most
+        self._max_rows = max_rows
         self._rows: Iterator[Any] | None = None
         self._cursor: apsw.Cursor | None = None
         self._head: list[tuple[SQLiteValue, ...]] = []
         self._fields = fields
         self._encoders: list[Callable[[SQLiteValue], bytes]] = []
-        self._formats: Sequence[int] | None = None  # what the encoders are for
-        self.given = 0
+        self._formats: Sequence[int] | None = None  # of the encoders
+        self._sent = 0
 
     def fields(self) -> list[Field]:
-        """The columns; starts the statement where only its rows tell their types."""
+        """Return the columns. Start the statement if they are not known, because its first rows may decide a type."""
         if self._fields is None:
             self._start()
             oids = []
-            for place, oid in enumerate(self._plan.types):
-                values = [row[place] for row in self._head]
+            for number, oid in enumerate(self._plan.types):
+                values = [row[number] for row in self._head]
                 known = oid is not None and all(types.fits(oid, value) for value in values)
-                oids.append(oid if known and oid is not None else types.guessed(values))
+                oids.append(oid if known and oid is not None else types.common_type(values))
             self._fields = [Field(name, oid) for name, oid in zip(self._plan.names, oids, strict=True)]
         return self._fields
 
@@ -97,80 +106,86 @@ class Portal:
             self._head.reverse()
 
     def close(self) -> None:
-        """Let go of SQLite's cursor."""
+        """Close SQLite's cursor."""
         self._rows, self._head = iter(()), []
         if self._cursor is not None:
             self._cursor.close(True)
 
     def fetch(self, rows: int, formats: Sequence[int]) -> Chunk:
-        """The next rows: at most ``rows`` (0: any number), and about a chunk. Raises Failure beyond the most."""
+        """Return the next rows: at most ``rows`` (0: any number), and about CHUNK bytes.
+
+        Raise Failure if the statement returns more rows than allowed.
+        """
         if self._formats != formats:
             self._formats = formats
             self._encoders = [
-                types.encoder(field.oid, format_of(formats, place) == 1, field.name)
-                for place, field in enumerate(self.fields())
+                types.encoder(field.oid, format_of(formats, number) == 1, field.name)
+                for number, field in enumerate(self.fields())
             ]
-        encoders = self._encoders
         self._start()
         assert self._rows is not None
-        out: list[bytes] = []
-        size = count = 0
-        head = bytes(struct.pack("!h", len(encoders)))
-        while (rows == 0 or count < rows) and size < CHUNK:
+        sent: list[bytes] = []
+        size = 0
+        while (rows == 0 or len(sent) < rows) and size < CHUNK:
             row = self._head.pop() if self._head else next(self._rows, None)
             if row is None:
-                return Chunk(b"".join(out), count, True)
-            if self.given == self._most:
+                return Chunk(b"".join(sent), len(sent), True)
+            if self._sent == self._max_rows:
                 raise Failure(
                     "54000",
-                    f"the statement gives more than {self._most} rows",
+                    f"the statement returns more than {self._max_rows} rows",
                     hint="Add LIMIT, or start ftsql serve with a larger --max-rows.",
                 )
-            parts = [head]
-            for encode, value in zip(encoders, row, strict=True):
-                if value is None:
-                    parts.append(NULL)
-                else:
-                    data = encode(value)
-                    parts.append(INT.pack(len(data)))
-                    parts.append(data)
-            body = b"".join(parts)
-            out.append(b"D" + INT.pack(len(body) + 4) + body)
-            size += len(body) + 5
-            count += 1
-            self.given += 1
-        return Chunk(b"".join(out), count, False)
+            sent.append(self._data_row(row))
+            size += len(sent[-1])
+            self._sent += 1
+        return Chunk(b"".join(sent), len(sent), False)
+
+    def _data_row(self, row: Sequence[SQLiteValue]) -> bytes:
+        parts = [COUNT.pack(len(self._encoders))]
+        for encode, value in zip(self._encoders, row, strict=True):
+            if value is None:
+                parts.append(NULL)
+            else:
+                data = encode(value)
+                parts.append(INT.pack(len(data)))
+                parts.append(data)
+        body = b"".join(parts)
+        return b"D" + INT.pack(len(body) + 4) + body
 
 
-def format_of(formats: Sequence[int], place: int) -> int:
-    """0 is text, 1 binary: for none, one, or each of the columns."""
+def format_of(formats: Sequence[int], number: int) -> int:
+    """Return the format of a column: 0 is text, 1 binary.
+
+    Without ``formats`` all columns are text; one format is for all columns, several are for one column each.
+    """
     if len(formats) > 1:
-        return formats[place] if place < len(formats) else 0
+        return formats[number] if number < len(formats) else 0
     return formats[0] if formats else 0
 
 
-def _plain(name: str) -> str:
+def _unquoted(name: str) -> str:
     return name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()
 
 
-def declared(text: str) -> tuple[str, str]:
-    """A cursor's name, and its SELECT. Raises Failure."""
+def parse_declare(text: str) -> tuple[str, str]:
+    """Return the name and the SELECT of a DECLARE. Raise Failure."""
     if (match := DECLARED.match(text)) is None:
-        raise Failure("42601", "syntax error: say DECLARE name CURSOR FOR SELECT …")
-    return _plain(match[1]), text[match.end() :]
+        raise Failure("42601", "syntax error: write DECLARE name CURSOR FOR SELECT …")
+    return _unquoted(match[1]), text[match.end() :]
 
 
-def fetched(text: str) -> tuple[str, int]:
-    """A cursor's name, and how many rows; 0 is all. Raises Failure for other directions than forward."""
+def parse_fetch(text: str) -> tuple[str, int]:
+    """Return the cursor's name and the number of rows of a FETCH; 0 is all. Raise Failure unless it goes forward."""
     if (match := FETCHED.fullmatch(text)) is None:
-        raise Failure("0A000", "a cursor only goes forward: FETCH [FORWARD] n FROM name")
+        raise Failure("0A000", "a cursor only goes forward: write FETCH [FORWARD] n FROM name")
     count = re.search(r"\d+", match[1] or "")
     if count is not None:
-        return _plain(match[2]), int(count[0])
-    return _plain(match[2]), 0 if (match[1] or "").upper().endswith("ALL") else 1
+        return _unquoted(match[2]), int(count[0])
+    return _unquoted(match[2]), 0 if (match[1] or "").upper().endswith("ALL") else 1
 
 
-def closed(text: str) -> str | None:
-    """The name in CLOSE or DEALLOCATE; None is all."""
+def parse_close(text: str) -> str | None:
+    """Return the name in a CLOSE or DEALLOCATE; None is all."""
     match = CLOSED.fullmatch(text)
-    return None if match is None or match[1].upper() == "ALL" else _plain(match[1])
+    return None if match is None or match[1].upper() == "ALL" else _unquoted(match[1])

@@ -1,6 +1,6 @@
-"""A stream: a client's messages, within limits of size and time.
+"""The stream of a client's messages, within limits of size and time.
 
-Who sends half a message, or leaves what it asked for unread, is dropped.
+A client that sends half a message, or does not read its responses, is disconnected.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from ftsql.serve.limits import Limits
 
 HEADER = struct.Struct("!ci")
 STARTUP = struct.Struct("!ii")
-UNREAD = 1 << 20  # bytes that may wait for the client while more are made
+UNREAD = 1 << 20  # bytes that may wait for the client before ``drain`` waits too
 
 
-class Gone(Exception):
-    """The client has gone, or does not take what it asked for."""
+class Disconnected(Exception):
+    """The client has disconnected, or does not read its responses."""
 
 
 class Stream:
-    """As pg-mimic's authentication knows one."""
+    """A client's messages, with the interface that pg-mimic's authentication uses."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limits: Limits) -> None:
         self.reader = reader
@@ -40,7 +40,7 @@ class Stream:
         try:
             return await self.reader.readexactly(count)
         except (asyncio.IncompleteReadError, OSError):
-            raise Gone from None
+            raise Disconnected from None
 
     async def _body(self, count: int) -> bytes:
         if count == 0:
@@ -49,43 +49,43 @@ class Stream:
             async with asyncio.timeout(self._limits.stall):
                 return await self._read(count)
         except TimeoutError:
-            raise Gone from None
+            raise Disconnected from None
 
     async def read_startup_packet(self) -> tuple[int, bytes]:
-        """The code of the first message, and the rest. Raises Failure for one that is none."""
+        """Return the code and the body of the first message. Raise Failure if its length is invalid."""
         length, code = STARTUP.unpack(await self._read(8))
         if not 8 <= length <= self._limits.startup:
             raise Failure("08P01", "invalid length of startup packet")
         return code, await self._body(length - 8)
 
     async def read_message(self) -> tuple[bytes, bytes]:
-        """A message's kind, and the rest. Raises Failure for one that is too long, which ends the conversation."""
+        """Return the type and the body of a message. Raise Failure if its length is not allowed."""
         tag, length = HEADER.unpack(await self._read(5))
         if length < 4:
             raise Failure("08P01", "invalid message length")
         if length > self.longest:
-            raise Failure("54000", f"a message of {length} bytes is too long: at most {self.longest}")
+            raise Failure("54000", f"a message may have at most {self.longest} bytes, not {length}")
         return tag, await self._body(length - 4)
 
     def write(self, data: bytes) -> None:
-        """Send it with what comes until ``drain``."""
+        """Keep ``data`` until the next ``flush`` or ``drain``."""
         self._out.append(data)
         self.waiting += len(data)
 
     def flush(self) -> None:
-        """Hand over what was written."""
+        """Pass everything written to the transport."""
         self.writer.write(b"".join(self._out))
         self._out, self.waiting = [], 0
 
     async def drain(self) -> None:
-        """Send what was written, and wait until the client has taken enough. Raises Gone where it does not."""
+        """Send everything written, and wait until the client has read enough. Raise Disconnected if it does not."""
         self.flush()
         try:
             async with asyncio.timeout(self._limits.stall):
                 await self.writer.drain()
         except (TimeoutError, OSError):
             self.writer.transport.abort()
-            raise Gone from None
+            raise Disconnected from None
 
     async def close(self) -> None:
         self.writer.close()

@@ -1,39 +1,32 @@
-"""Utility: the statements that are about the session and read nothing, which SQLite does not see.
-
-What would write is refused here in words; SQLite refuses it again by itself.
-"""
+"""Statements about the session, such as SET and BEGIN. SQLite does not see them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ftsql.serve.authorizer import READ_ONLY
+from ftsql.errors import Error
+from ftsql.serve import text as sql_text
 from ftsql.serve.catalog.build import SETTINGS
 from ftsql.serve.errors import Failure
 
-BEGINS = {"BEGIN", "START"}
-COMMITS = {"COMMIT", "END"}
-ROLLS_BACK = {"ROLLBACK", "ABORT"}
-QUIET = {"DISCARD", "DEALLOCATE", "UNLISTEN", "RELEASE", "SAVEPOINT", "CLOSE"}
-READS = {"SELECT", "WITH", "VALUES", "TABLE", "EXPLAIN", "(", "FETCH", "DECLARE"}
-WRITES = {
-    "INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE", "CREATE", "ALTER", "DROP", "GRANT", "REVOKE", "COMMENT",
-    "REINDEX", "VACUUM", "CLUSTER", "REFRESH", "IMPORT", "REASSIGN", "SECURITY", "REPLACE", "ANALYZE", "CHECKPOINT",
-}  # fmt: skip
 BLANK = re.compile(r"(?>\s+|--[^\n]*(?:\n|\Z)|/\*.*?(?:\*/|\Z))*+", re.DOTALL)
 WORD = re.compile(r"\(|[A-Za-z]+")
 ASSIGNED = re.compile(r"SET\s+(?:SESSION\s+|LOCAL\s+)?([\w.]+)(?:\s*+=|\s++TO\s)\s*+(.*)", re.IGNORECASE | re.DOTALL)
 ZONE = re.compile(r"SET\s+(?:SESSION\s+|LOCAL\s+)?TIME\s+ZONE\s+(.*)", re.IGNORECASE | re.DOTALL)
+TO_SAVEPOINT = re.compile(r"\w+\s+(?:\w+\s+)?TO\b", re.IGNORECASE)
 ENCODINGS = {"utf8", "utf-8", "unicode", "sql_ascii", "default", ""}
 ALIASES = {"time zone": "TimeZone", "transaction isolation level": "transaction_isolation"}
-MOST = 200
+MOST = 200  # settings of one session
 
 
 @dataclass(frozen=True, slots=True)
-class Utility:
-    """The answer: a tag, rows of texts under names, and ``status``, the transaction's from then on."""
+class Response:
+    """The response to a utility statement: a command tag and rows of strings under ``names``.
+
+    ``status`` is the transaction status from then on; if it is empty, the status stays.
+    """
 
     tag: str
     names: Sequence[str] = ()
@@ -41,27 +34,27 @@ class Utility:
     status: bytes = b""
 
 
-def bare(text: str) -> str:
-    """A statement without what stands before and after it."""
+def strip_blank(text: str) -> str:
+    """Return a statement without comments and space before it, and without semicolons and space after it."""
     start = BLANK.match(text)
     return text[start.end() if start else 0 :].rstrip("; \t\r\n")
 
 
 def first_word(text: str) -> str:
-    """The first word of a bare statement, in capitals."""
+    """Return the first word of a stripped statement in capitals. An opening bracket counts as a word."""
     match = WORD.match(text)
     return match[0].upper() if match else ""
 
 
-class Settings:
-    """A session's settings: what SET says and SHOW gives. Nothing depends on them but statement_timeout."""
+class SessionSettings:
+    """The settings of a session, as SET and SHOW see them. Only statement_timeout has an effect."""
 
     def __init__(self) -> None:
         self._values: dict[str, str] = {}
         self._known = {name.lower(): name for name in SETTINGS}
 
     def set(self, name: str, value: str) -> None:
-        """Raises Failure for a client encoding that is not UTF-8, and for more settings than a session needs."""
+        """Change a setting. Raise Failure if the client encoding is not UTF-8 or if there are too many settings."""
         value = value.strip().strip("'\"")
         if name.lower() == "client_encoding" and value.lower() not in ENCODINGS:
             raise Failure("22023", f"client_encoding {value[:40]} is not supported", hint="Everything is UTF8.")
@@ -71,7 +64,7 @@ class Settings:
             self._values[name.lower()] = value
 
     def get(self, name: str) -> str:
-        """Raises Failure for a setting that there is none of."""
+        """Return the value of a setting. Raise Failure if the setting does not exist."""
         name = ALIASES.get(" ".join(name.lower().split()), name)
         value = self._values.get(name.lower())
         if value is None:
@@ -87,44 +80,79 @@ class Settings:
         return [(name, self.get(name)) for name in SETTINGS]
 
     def timeout(self) -> float | None:
-        """statement_timeout in seconds, where the client set one."""
+        """Return statement_timeout in seconds, or None if the client did not set it."""
         match = re.fullmatch(r"(\d{1,9})\s*(ms|s|min)?", self._values.get("statement_timeout", ""))
         if match is None or int(match[1]) == 0:
             return None
         return int(match[1]) * {"s": 1.0, "min": 60.0}.get(match[2], 0.001)
 
 
-def utility(text: str, word: str, settings: Settings, status: bytes) -> Utility | None:
-    """The answer to a bare statement; None where it is SQLite's to give. Raises Failure for what is not served."""
-    if word in READS:
+def run_utility(text: str, word: str, settings: SessionSettings, status: bytes) -> Response | None:
+    """Run a stripped statement that begins with ``word``. Return None if it is for SQLite.
+
+    Raise Failure, ProgrammingError or NotSupportedError if the statement is not served.
+    """
+    if word in sql_text.READS:
         return None
-    if word in BEGINS:
-        return Utility("BEGIN", status=b"T")
-    if word in COMMITS and status != b"E":
-        return Utility("COMMIT", status=b"I")
-    if word in ROLLS_BACK and re.match(r"\w+\s+(?:\w+\s+)?TO\b", text, re.IGNORECASE):
-        return Utility("ROLLBACK", status=b"T")
-    if word in ROLLS_BACK or word in COMMITS:
-        return Utility("ROLLBACK", status=b"I")
-    if word in QUIET:
-        return Utility(" ".join(text.upper().split()[:2]) if word in ("DISCARD", "CLOSE") else word)
-    if word == "SET":
-        if (match := ASSIGNED.match(text)) is not None:
-            settings.set(match[1], match[2])
-        elif (match := ZONE.match(text)) is not None:
-            settings.set("timezone", match[1])
-        return Utility("SET")
-    if word == "RESET":
-        settings.reset()
-        return Utility("RESET")
-    if word == "SHOW":
-        name = text[4:].strip()
-        if name.upper() == "ALL":
-            return Utility("SHOW", ("name", "setting"), settings.all())
-        name = name.strip('"')
-        return Utility("SHOW", (name.lower(),), [(settings.get(name),)])
-    if word in WRITES:
-        raise Failure("25006", f"{word} {READ_ONLY}")
-    if not word:
-        raise Failure("42601", f"syntax error at or near {text[:20]!r}")
-    raise Failure("0A000", f"{word[:20]} is not supported by ftsql serve")
+    if word not in UTILITIES:
+        raise refusal(text, word)
+    return UTILITIES[word](text, settings, status)
+
+
+def refusal(text: str, word: str) -> Error:
+    """Return the error for a stripped statement that neither SQLite nor this module runs."""
+    if (error := sql_text.refusal(word)) is not None:
+        return error
+    if not word or word in UTILITIES:
+        return Failure("42601", f"syntax error at or near {text[:20]!r}")
+    return Failure("0A000", f"{word[:20]} is not supported by ftsql serve")
+
+
+def _begin(_text: str, _settings: SessionSettings, _status: bytes) -> Response:
+    return Response("BEGIN", status=b"T")
+
+
+def _commit(_text: str, _settings: SessionSettings, status: bytes) -> Response:
+    return Response("ROLLBACK" if status == b"E" else "COMMIT", status=b"I")
+
+
+def _roll_back(text: str, _settings: SessionSettings, _status: bytes) -> Response:
+    return Response("ROLLBACK", status=b"T" if TO_SAVEPOINT.match(text) else b"I")
+
+
+def _acknowledge(text: str, _settings: SessionSettings, _status: bytes) -> Response:
+    words = text.upper().split()
+    word = first_word(text)
+    return Response(" ".join(words[:2]) if word in ("DISCARD", "CLOSE") else word)
+
+
+def _set(text: str, settings: SessionSettings, _status: bytes) -> Response:
+    if (match := ASSIGNED.match(text)) is not None:
+        settings.set(match[1], match[2])
+    elif (match := ZONE.match(text)) is not None:
+        settings.set("timezone", match[1])
+    return Response("SET")
+
+
+def _reset(_text: str, settings: SessionSettings, _status: bytes) -> Response:
+    settings.reset()
+    return Response("RESET")
+
+
+def _show(text: str, settings: SessionSettings, _status: bytes) -> Response:
+    name = text[len("SHOW") :].strip()
+    if name.upper() == "ALL":
+        return Response("SHOW", ("name", "setting"), settings.all())
+    name = name.strip('"')
+    return Response("SHOW", (name.lower(),), [(settings.get(name),)])
+
+
+UTILITIES: dict[str, Callable[[str, SessionSettings, bytes], Response]] = {
+    **dict.fromkeys(("BEGIN", "START"), _begin),
+    **dict.fromkeys(("COMMIT", "END"), _commit),
+    **dict.fromkeys(("ROLLBACK", "ABORT"), _roll_back),
+    **dict.fromkeys(("DISCARD", "DEALLOCATE", "UNLISTEN", "RELEASE", "SAVEPOINT", "CLOSE"), _acknowledge),
+    "SET": _set,
+    "RESET": _reset,
+    "SHOW": _show,
+}

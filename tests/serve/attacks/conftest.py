@@ -1,4 +1,4 @@
-"""What attacks on ftsql serve are aimed at, and what must hold after each."""
+"""The server that the attacks are aimed at, and the checks after each attack."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def client(served: Served) -> Iterator[Client]:
 
 @pytest.fixture(autouse=True)
 def _unharmed(served: Served, path: Path) -> Iterator[None]:
-    """After each attack the file is as it was, nothing lies beside it, and a new client is served."""
+    """Check after each attack that the file is unchanged, that no file was created, and that new clients are served."""
     before = hashlib.sha256(path.read_bytes()).digest()
     yield
     with Client(served.port) as later:

@@ -1,4 +1,4 @@
-"""What a client may send to ftsql serve that is no conversation: it ends alone, and the server goes on."""
+"""Malformed messages end the connection of their client at most; the server serves all others."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from tests.serve.pgwire import PASSWORD, Client, Refused, Served, message, soon,
         startup(user="a") + message(b"Q", b"SELECT 1\0"),
     ],
 )
-def test_who_has_not_logged_in_gets_an_error_or_nothing_at_all(served: Served, data: bytes) -> None:
+def test_a_client_that_has_not_logged_in_gets_an_error_or_no_response(served: Served, data: bytes) -> None:
     with Client(served.port, None, timeout=15) as raw:
         raw.send(data)
         with contextlib.suppress(OSError):
@@ -54,7 +54,7 @@ def test_who_has_not_logged_in_gets_an_error_or_nothing_at_all(served: Served, d
         assert b"XX000" not in said
 
 
-def test_a_wrong_password_is_refused_slowly_and_says_no_more(served: Served) -> None:
+def test_a_wrong_password_is_refused_after_a_delay(served: Served) -> None:
     for wrong in ("", "wrong", PASSWORD + " ", PASSWORD[:-1], "a" * 500):
         started = time.monotonic()
         with pytest.raises(Refused, match='28P01: password authentication failed for user "somebody"'):
@@ -70,7 +70,7 @@ def test_a_wrong_password_is_refused_slowly_and_says_no_more(served: Served) -> 
         message(b"B", b"\0\0" + struct.pack("!hhi", 0, 1, 2**30)), message(b"Q", b"SELECT 1"), message(b"Q", b"\xff\0"), message(b"D", b"Sno\0"),
     ],
 )  # fmt: skip
-def test_a_malformed_message_is_an_error_and_the_conversation_goes_on(client: Client, data: bytes) -> None:
+def test_a_malformed_message_is_an_error_and_the_session_continues(client: Client, data: bytes) -> None:
     client.send(data, *([] if data[:1] == b"Q" else [message(b"S")]))
     with pytest.raises(Refused) as error:
         client.answer()
@@ -80,7 +80,7 @@ def test_a_malformed_message_is_an_error_and_the_conversation_goes_on(client: Cl
 @pytest.mark.parametrize(
     "data", [b"Q" + struct.pack("!i", 2**31 - 1), b"Q" + struct.pack("!i", 3), b"\xff\0\0\0\x04", b"F\0\0\0\x04"]
 )
-def test_a_message_after_which_nothing_can_be_read_ends_the_connection(served: Served, data: bytes) -> None:
+def test_a_message_of_invalid_length_or_type_ends_the_connection(served: Served, data: bytes) -> None:
     with Client(served.port) as raw:
         raw.send(data)
         with pytest.raises(Refused) as error:
@@ -90,7 +90,7 @@ def test_a_message_after_which_nothing_can_be_read_ends_the_connection(served: S
         assert raw.read() == (b"", b"")
 
 
-def test_what_a_session_holds_is_limited(client: Client) -> None:
+def test_prepared_statements_portals_and_settings_are_limited(client: Client) -> None:
     def parse(name: str) -> bytes:
         return message(b"P", name.encode() + b"\0SELECT 1\0\0\0")
 
@@ -109,7 +109,7 @@ def test_what_a_session_holds_is_limited(client: Client) -> None:
     assert number == 200
 
 
-def test_a_client_that_reads_nothing_holds_up_nobody(served: Served) -> None:
+def test_a_client_that_does_not_read_delays_no_other_client(served: Served) -> None:
     with Client(served.port) as slow:
         before = served.memory()
         slow.send(
@@ -124,13 +124,13 @@ def test_a_client_that_reads_nothing_holds_up_nobody(served: Served) -> None:
         assert served.memory() - before < 50
 
 
-def test_a_client_that_hangs_up_ends_what_it_asked_for(served: Served) -> None:
+def test_the_statement_of_a_client_that_disconnects_ends(served: Served) -> None:
     with Client(served.port) as one:
         one.send(
             message(b"Q", b"WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT count(*) FROM r\0")
         )
         time.sleep(0.3)
-    # Its thread would else take part of every other's time until the timeout.
+    # Otherwise its thread would slow down all others until the timeout.
     assert soon(lambda: _threads(served) <= _idle(served), 4)
 
 
@@ -139,11 +139,11 @@ def _threads(served: Served) -> int:
 
 
 def _idle(served: Served) -> int:
-    return 3  # the loop, the sandbox's, and one to spare
+    return 3  # the event loop, the sandbox, and one to spare
 
 
-def test_two_hundred_at_once_are_served_or_told_that_they_are_too_many(served: Served) -> None:
-    assert soon(lambda: _threads(served) <= _idle(served))  # those of the tests before have gone
+def test_two_hundred_clients_at_once_are_served_or_refused(served: Served) -> None:
+    assert soon(lambda: _threads(served) <= _idle(served))  # the clients of earlier tests have disconnected
     outcomes: list[str] = []
     held: list[Client] = []
 
@@ -166,7 +166,7 @@ def test_two_hundred_at_once_are_served_or_told_that_they_are_too_many(served: S
     for client in held:
         client.socket.close()
     assert len(outcomes) == 200
-    assert 38 <= outcomes.count("250") <= 40  # one that a test before held may just be going
+    assert 38 <= outcomes.count("250") <= 40  # a client of an earlier test may still hold a place
     assert set(outcomes) <= {"250", "53300", "ConnectionResetError", "BrokenPipeError", "ConnectionError"}, set(
         outcomes
     )

@@ -1,4 +1,4 @@
-"""What a client may try against ftsql serve: nothing is written, nothing outside is read, and the server goes on."""
+"""Hostile statements write nothing, read nothing outside the database, and do not stop the server."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ SELECT * FROM notes FOR UPDATE; DELETE FROM notes
 
 
 @pytest.mark.parametrize("sql", WRITES.replace("-- a\n", "-- a\t").splitlines())
-def test_what_writes_or_reaches_out_is_refused_by_both_protocols(client: Client, sql: str) -> None:
+def test_statements_that_write_or_leave_the_database_are_refused_by_both_protocols(client: Client, sql: str) -> None:
     sql = sql.replace("\t", "\n")
     assert state(client, sql) not in ("", "XX000"), sql
     with pytest.raises(Refused):
@@ -104,7 +104,7 @@ SELECT replace(printf('%10000000d', 1), ' ', 'aaaaaaaaaaaaaaaaaaaa')
 
 
 @pytest.mark.parametrize("sql", HUNGRY.splitlines())
-def test_what_takes_for_ever_or_everything_ends_in_an_error(client: Client, sql: str) -> None:
+def test_statements_that_take_all_time_or_memory_end_in_an_error(client: Client, sql: str) -> None:
     assert state(client, sql) in ("57014", "53200", "54000", "42883"), sql
 
 
@@ -113,7 +113,7 @@ def test_what_takes_for_ever_or_everything_ends_in_an_error(client: Client, sql:
             "SELECT " + "CASE WHEN 1 THEN " * 5000 + "1" + " END" * 5000, "SELECT 1" + " UNION SELECT 1" * 5000,
             "SELECT '" + "a" * 300_000 + "'", "SELECT " + "NOT " * 30_000 + "1", "SELECT \ud800".encode("utf-8", "surrogatepass").decode("latin-1")]
 )  # fmt: skip
-def test_a_statement_that_is_too_much_to_read_is_refused(client: Client, sql: str) -> None:
+def test_a_statement_that_is_too_long_or_too_deep_is_refused(client: Client, sql: str) -> None:
     assert state(client, sql) not in ("", "XX000")
 
 
@@ -130,7 +130,7 @@ SLOW = [
 
 
 @pytest.mark.parametrize("sql", SLOW, ids=[sql[:50] for sql in SLOW])
-def test_what_a_machine_cannot_finish_holds_up_nobody_and_ends(sql: str) -> None:
+def test_a_statement_that_would_take_years_ends_and_delays_no_other_client(sql: str) -> None:
     with Served("--sandbox", "--statement-timeout", "4") as own:
         try:
             with Client(own.port, timeout=15) as other, Client(own.port, timeout=15) as client:
@@ -144,6 +144,6 @@ def test_what_a_machine_cannot_finish_holds_up_nobody_and_ends(sql: str) -> None
             own.process.kill()
 
 
-def test_arrays_are_put_together_and_an_empty_one_has_no_elements(client: Client) -> None:
+def test_arrays_are_concatenated_and_an_empty_array_has_no_elements(client: Client) -> None:
     sql = "SELECT ARRAY[1,2] || 3, 0 || ARRAY[1], ARRAY[1] || ARRAY[2], cardinality('{}'::int[])"
     assert client.query(sql.replace("||", "|| ")) == [("{1,2,3}", "{0,1}", "{1,2}", "0")]
