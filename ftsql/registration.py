@@ -205,8 +205,8 @@ def register(
             known, listed = load(config, environment)
             active = accounts(known, names, listed, environment)
         for account in active:
-            account.broke_at = math.inf if chosen.verify_order else account.broke_at
-            account.in_one = chosen.paging == "none"
+            account.order_broke_at = math.inf if chosen.verify_order else account.order_broke_at
+            account.single_response = chosen.paging == "none"
         session = Session(connection, active, known, environment, chosen, opened_store, read_only=read_only)
         undo.callback(session.close)
         install(connection, session, trust_file=trust_file)

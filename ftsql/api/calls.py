@@ -1,6 +1,6 @@
-"""Calls on background threads, waited for so that an interrupt ends the waiting.
+"""Calls on background threads, and waiting for their results so that an interrupt ends the wait.
 
-The threads are daemons: a request that nobody waits for any more never keeps the process alive.
+The threads are daemons: an abandoned request never keeps the process alive.
 """
 
 from __future__ import annotations
@@ -15,22 +15,28 @@ from typing import Any, Generic, TypeVar
 import apsw
 
 T = TypeVar("T")
-TICK = 0.05  # seconds between two looks at the interrupt flag
+TICK = 0.05  # seconds between two checks of the interrupt flag
 
 
 class Call(Generic[T]):
-    """A call under way. ``abandoned`` tells its thread that nobody waits, so that it sends nothing more."""
+    """A call under way.
+
+    began: When the call was started, in Unix seconds; its result is not older.
+    seconds: How long the function took.
+    future: Holds the result.
+    abandoned: Set once no thread waits for the result, so that the call sends no more requests.
+    """
 
     def __init__(self) -> None:
-        self.began = time.time()  # what it gives is not older
-        self.seconds = 0.0  # that it took
+        self.began = time.time()
+        self.seconds = 0.0
         self.future: Future[T] = Future()
         self.abandoned = threading.Event()
 
     def wait(self, interrupted: Callable[[], bool] = lambda: False, seconds: float | None = None) -> T:
-        """The call's result or its exception.
+        """Return the call's result, or raise its exception.
 
-        Raises apsw.InterruptError as soon as ``interrupted()``, TimeoutError after ``seconds``.
+        Raises apsw.InterruptError once ``interrupted()``, TimeoutError after ``seconds``; both abandon the call.
         """
         end = None if seconds is None else time.monotonic() + seconds
         try:
@@ -49,25 +55,25 @@ class Call(Generic[T]):
             raise
 
     def sleep(self, seconds: float) -> None:
-        """Sleep on the call's own thread; returns early when it was abandoned."""
+        """Sleep on the call's own thread; return early once the call is abandoned."""
         self.abandoned.wait(seconds)
 
 
 class Workers:
-    """At most ``size`` calls at once, in order of arrival, on threads that are started when needed.
+    """A thread pool that runs at most ``size`` calls at once, in order of arrival. It starts threads when needed.
 
-    An abandoned call no longer counts: it ends by itself, and another thread takes its place.
+    An abandoned call does not count: it ends by itself, and another thread takes its place.
     """
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._lock = threading.Lock()
         self._waiting: queue.SimpleQueue[tuple[Call[Any], Callable[[Call[Any]], Any]] | None] = queue.SimpleQueue()
-        self._calls: set[Call[Any]] = set()  # started and not ended
+        self._calls: set[Call[Any]] = set()  # queued or running
         self._threads = 0
 
     def start(self, function: Callable[[Call[T]], T]) -> Call[T]:
-        """Run ``function(call)`` on a worker."""
+        """Run ``function(call)`` on a worker and return the call."""
         call: Call[T] = Call()
         with self._lock:
             self._calls.add(call)
@@ -79,7 +85,7 @@ class Workers:
         return call
 
     def close(self) -> None:
-        """Let the threads end when their calls have; does not wait for them."""
+        """Let the threads end after the calls that are queued; do not wait for them."""
         with self._lock:
             for _ in range(self._threads):
                 self._waiting.put(None)

@@ -1,6 +1,6 @@
-"""What is asked of one account, and what its answers mean.
+"""The client of one account: the requests that the rest of ftsql can send, and what their responses mean.
 
-A GET is retried; a create is sent once and tells by ``ambiguous`` whether it may have been accepted.
+A GET is retried. A create is sent at most once, and its error says (``ambiguous``) whether it may have been accepted.
 """
 
 from __future__ import annotations
@@ -8,16 +8,17 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ftsql import interrupts
-from ftsql.api.account import Account, in_url, missing_key
+from ftsql.api.account import Account, missing_key
 from ftsql.api.calls import Call, Workers
-from ftsql.api.pages import decoded
+from ftsql.api.pages import decode_page
 from ftsql.api.rate_limiter import Limiter, limiter
+from ftsql.api.request import Request
 from ftsql.api.request_log import Asker, Counts, RequestLog
-from ftsql.api.responses import GONE, Reply, Response, is_not_found, refusal
+from ftsql.api.responses import GONE, Reply, Response, error_from, is_not_found
 from ftsql.api.retry import RetriedRequest
 from ftsql.api.upload import Upload
 from ftsql.errors import APIError, ConfigError, DataError, InterfaceError
@@ -31,11 +32,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# Makes a call's result from the response; the call and the request's attempts are there to send further requests.
+Reader = Callable[[Call[T], RetriedRequest, Response], T]
+
 
 class Client:
-    """One account's requests. Safe to use from several threads; ``close`` when done.
+    """The requests of one account. Safe to use from several threads; ``close`` it when done.
 
-    ``asker`` of a request: what it is sent for, by whose statement the log shows it.
+    Each method starts a call and returns at once. ``asker`` is the statement that the request log shows.
     """
 
     def __init__(self, account: Account, settings: Settings, log: RequestLog) -> None:
@@ -57,168 +61,77 @@ class Client:
         resource: Resource = JOBS,
         plain: bool = False,
     ) -> Call[Any]:
-        """GET ``path`` below the jobs' URL, or where ``resource`` is: the decoded JSON, None for "no such job".
+        """GET ``path`` below the jobs' URL, or below base_url if ``resource`` is served there.
 
-        ``kind`` is what the counts call it: get, or list; ``plain``: the body's bytes as they are. The call raises
-        APIError (and its kinds), DataError for a body that is no JSON.
+        The call returns the decoded JSON, or with ``plain`` the body as bytes; None means "no such job". ``kind`` is
+        the name by which the request is counted: get or list. The call raises APIError or a subclass, and DataError
+        for a body that is not JSON.
         """
         path = path if resource.root else self.account.provider.path + path
-
-        listed = path == (resource.path if resource.root else self.account.provider.path)
-        single = kind is None and not (plain or listed)
-
-        def run(call: Call[Any], attempts: RetriedRequest) -> Any:
-            once = partial(self._transport.tried, lambda: self._transport.send("GET", path, query))
-            answer = attempts.answer(call, once, safe=True)
-            if is_not_found(self.account, answer, resource, sure=single):
-                return None
-            if single and answer.status in GONE:
-                error = refusal(self.account, answer)
-                if self._gives_single(call, path.rpartition("/")[2], error, resource, asker):
-                    return None
-                if self.account.single.get(resource.table) is False:
-                    error.hint = (
-                        f"{self.account.url(path, root=True)} answers nothing, and neither does the address of a "
-                        f'{resource.noun} that is in the list: say so in its entry, without = ["retrieve"]'
-                    )
-                raise error
-            if not answer.ok:
-                raise refusal(self.account, answer)
-            if plain and answer.status != 200:
-                words = f"answered {answer.url} with HTTP {answer.status}, which is no whole file"
-                raise DataError(f"{self.account.name}: {words}")
-            value = answer.body if plain else attempts.value(answer)
-            if value is None:
-                raise DataError(f"{self.account.name}: answered {answer.url} with null where an object belongs")
-            return value
-
-        return self._start(run, kind or ("list" if listed else "get"), path, query, asker)
+        listed = path == self._list_path(resource)
+        request = Request(
+            "GET",
+            path,
+            kind or ("list" if listed else "get"),
+            resource,
+            query,
+            by_id=kind is None and not (plain or listed),
+        )
+        return self._start(request, asker, self._read_bytes if plain else self._read_json)
 
     def download(self, path: str, into: Download, asker: Asker | None = None) -> Call[bool]:
-        """GET ``path``, whose body goes ``into`` a file; the call gives whether there is such a file.
+        """GET ``path`` and save the body in ``into``; the call returns whether the file exists at the provider.
 
-        It raises as ``get`` does, and OperationalError if the disk cannot take it.
+        The call raises the errors of ``get``, and OperationalError if the disk cannot take the file.
         """
-
-        def run(call: Call[bool], attempts: RetriedRequest) -> bool:
-            def once() -> Response:
-                return self._transport.send("GET", path, into=into, stopped=call.abandoned.is_set)
-
-            answer = attempts.answer(call, partial(self._transport.tried, once), safe=True)
-            if is_not_found(self.account, answer, FILES):
-                return False
-            if not answer.ok:
-                raise refusal(self.account, answer, FILES)
-            if answer.status != 200:
-                words = f"answered {answer.url} with HTTP {answer.status}, which is no whole file"
-                raise DataError(f"{self.account.name}: {words}")
-            return True
-
-        return self._start(run, "download", path, None, asker)
-
-    @property
-    def counts(self) -> Counts:
-        """What is counted of its requests now."""
-        return self._log.counts
-
-    def _gives_single(
-        self, call: Call[Any], missed: str, error: APIError, resource: Resource, asker: Asker | None
-    ) -> bool:
-        """Whether the server has the address of a single job (or file, …), so that ``error``, a 404, means the id.
-
-        Many gateways say neither: another object of the list than ``missed`` is asked for, once.
-        Without any there is none to miss.
-        Raises what the list is answered with, but ``error`` itself if that is a 404 too.
-        """
-        if resource.table in self.account.single:
-            return self.account.single[resource.table]
-        path = resource.path if resource.root else self.account.provider.path
-
-        def asked(kind: str, path: str, query: Mapping[str, str] | None) -> Any:
-            attempts = RetriedRequest(self.account, self._limiter, self._log, kind, path, query, asker)
-            once = partial(self._transport.tried, lambda: self._transport.send("GET", path, query))
-            answer = attempts.answer(call, once, safe=True)
-            if not answer.ok and answer.status not in GONE:
-                raise refusal(self.account, answer)
-            return attempts.value(answer) if answer.ok else None
-
-        body = asked("list", path, {"limit": "2"})
-        if body is None:
-            raise error
-        data = decoded(self.account.name, resource.noun, body).objects
-        if not data:
-            return True
-        ids = [each["id"] for each in data if isinstance(each, dict) and isinstance(each.get("id"), str)]
-        known = next((id for id in ids if in_url(self.account, id) and id != missed), None)
-        one = None if known is None else asked("get", f"{path}/{known}", None)
-        found = isinstance(one, dict) and one.get("id") == known
-        if known is not None or missed not in ids:
-            self.account.single[resource.table] = found
-        return found
+        return self._start(Request("GET", path, "download", FILES, into=into), asker, self._read_download)
 
     def act(self, path: str, asker: Asker | None = None) -> Call[Reply]:
-        """POST without a body to ``path`` below the jobs' URL (cancel, pause, resume).
+        """POST without a body to ``path`` below the jobs' URL: cancel, pause, resume.
 
-        Such a call may be repeated without harm, so it is retried like a GET. Raises as ``get`` does,
-        APIError with status 404 for an unknown job included.
+        These requests may be repeated without harm, so they are retried. The call raises the errors of ``get``, and
+        APIError with status 404 for an unknown job.
         """
-        path = self.account.provider.path + path
-
-        def run(call: Call[Reply], attempts: RetriedRequest) -> Reply:
-            once = partial(self._transport.tried, lambda: self._transport.send("POST", path))
-            return self._reply(attempts, attempts.answer(call, once, safe=True))
-
-        return self._start(run, path.rpartition("/")[2], path, None, asker)
+        request = Request("POST", self.account.provider.path + path, path.rpartition("/")[2])
+        return self._start(request, asker, self._read_reply)
 
     def delete(self, path: str, resource: Resource, asker: Asker | None = None) -> Call[Reply]:
-        """DELETE ``path`` below base_url, retried like ``act``; "no such …" after a lost answer is no error."""
+        """DELETE ``path`` below base_url, retried like ``act``.
 
-        def run(call: Call[Reply], attempts: RetriedRequest) -> Reply:
-            once = partial(self._transport.tried, lambda: self._transport.send("DELETE", path))
-            answer = attempts.answer(call, once, safe=True)
-            if attempts.unclear and is_not_found(self.account, answer, resource):
-                return Reply(None, answer.status, answer.request_id)
-            return self._reply(attempts, answer, resource)
-
-        return self._start(run, "delete", path, None, asker)
+        "No such …" in the response to a retry is not an error: an earlier attempt may have deleted the object.
+        """
+        return self._start(Request("DELETE", path, "delete", resource), asker, self._read_deletion)
 
     def create(
-        self, body: bytes | Upload, asker: Asker | None = None, path: str = "", of: Resource = JOBS
+        self,
+        body: bytes | Upload,
+        asker: Asker | None = None,
+        path: str = "",
+        of: Resource = JOBS,
     ) -> Call[Reply]:
-        """POST ``body`` to the jobs' URL, or to ``path`` where ``of`` is, at most once, on a connection of its own.
+        """POST ``body`` to the jobs' URL, or to ``path`` for an object ``of`` another resource, on its own connection.
 
-        Sent again only where it cannot have been accepted: a refused connection, a file that broke off, a 429 that
-        is no day's quota. Raises APIError; ``ambiguous`` tells that the job may exist all the same.
+        It is sent again only if it cannot have been accepted: after a refused connection, an upload that broke off, or
+        a 429 that is not about the day's quota. The call raises APIError, whose ``ambiguous`` says that the object may
+        exist nevertheless.
         """
         kind = "upload" if isinstance(body, Upload) else "grant" if path else "create"
         path = path or self.account.provider.path
+        request = Request("POST", path, kind, of, body=body, repeatable=False, own_connection=True)
+        return self._start(request, asker, self._read_created)
 
-        def run(call: Call[Reply], attempts: RetriedRequest) -> Reply:
-            def once() -> Response:
-                with self._transport.new() as http:
-                    if not isinstance(body, Upload):
-                        return self._transport.send("POST", path, None, body, http=http)
-                    chunks = body.chunks(call.abandoned.is_set, self._log.counts)
-                    return self._transport.send("POST", path, None, chunks, body.headers, http)
+    @property
+    def counts(self) -> Counts:
+        """The counts to which this client's requests are added now."""
+        return self._log.counts
 
-            answer = attempts.answer(call, partial(self._transport.tried, once, body), safe=False)
-            if not answer.ok:
-                raise refusal(self.account, answer, of, creates=of is JOBS)
-            try:
-                return Reply(attempts.value(answer), answer.status, answer.request_id)
-            except DataError as error:
-                message = str(error).removeprefix(f"{self.account.name}: ")
-                raise APIError(message, provider=self.account.name, status=answer.status, ambiguous=True) from None
+    def prepare(self) -> None:
+        """Load what requests need, such as httpx, before a request is sent that must not be interrupted.
 
-        return self._start(run, kind, path, None, asker)
-
-    def _reply(self, attempts: RetriedRequest, answer: Response, resource: Resource = JOBS) -> Reply:
-        if not answer.ok:
-            error = refusal(self.account, answer, resource)
-            error.ambiguous = error.ambiguous or attempts.unclear
-            raise error
-        value = attempts.value(answer) if answer.body.strip() else None
-        return Reply(value, answer.status, answer.request_id)
+        Raises ConfigError if the address, a proxy or certificates are invalid.
+        """
+        if not self.account.missing():
+            self._transport  # noqa: B018 - the property opens it
 
     def close(self) -> None:
         """Close all connections; requests under way end by themselves."""
@@ -226,37 +139,145 @@ class Client:
         if self._opened is not None:
             self._opened.close()
 
-    def _start(
-        self,
-        run: Callable[[Call[T], RetriedRequest], T],
-        kind: str,
-        path: str,
-        query: Mapping[str, str] | None,
-        asker: Asker | None,
-    ) -> Call[T]:
+    def _start(self, request: Request, asker: Asker | None, read: Reader[T]) -> Call[T]:
+        """Send ``request`` on a worker; the call returns what ``read`` makes of the response.
+
+        Raises ConfigError if a variable is missing or invalid.
+        """
         if missing := self.account.missing():
             raise ConfigError(missing_key(self.account.name, missing))
         self.account.url()
         self.account.headers()
-        assert self._transport  # made here, where an error of its own is the statement's
-        attempts = RetriedRequest(self.account, self._limiter, self._log, kind, path, query, asker)
-        return self._workers.start(lambda call: run(call, attempts))
+        transport = self._transport  # opened on this thread, so that the statement gets its errors
+        attempts = self._attempts(request, asker)
+        return self._workers.start(lambda call: read(call, attempts, attempts.run(call, transport)))
+
+    def _attempts(self, request: Request, asker: Asker | None) -> RetriedRequest:
+        return RetriedRequest(request, self.account, self._limiter, self._log, asker)
+
+    def _list_path(self, resource: Resource) -> str:
+        return resource.path if resource.root else self.account.provider.path
+
+    def _read_json(self, call: Call[Any], attempts: RetriedRequest, response: Response) -> Any:
+        """Return the decoded body, or None if the object does not exist."""
+        request = attempts.request
+        if is_not_found(self.account, response, request.resource, strict=request.by_id):
+            return None
+        if request.by_id and response.status in GONE:
+            return self._read_unclear_404(call, attempts, response)
+        if not response.ok:
+            raise error_from(self.account, response)
+        value = attempts.decode(response)
+        if value is None:
+            raise DataError(f"{self.account.name}: answered {response.url} with null, expected an object")
+        return value
+
+    def _read_unclear_404(self, call: Call[Any], attempts: RetriedRequest, response: Response) -> None:
+        """Return None if a 404 that does not name the id means that the object does not exist; raise it otherwise."""
+        request = attempts.request
+        error = error_from(self.account, response)
+        if self._serves_single(call, attempts, error):
+            return
+        if self.account.serves_single.get(request.resource.table) is False:
+            error.hint = (
+                f"{self.account.url(request.path, root=True)} does not exist, and neither does the address of a "
+                f'{request.resource.noun} that is in the list: say so in its entry, without = ["retrieve"]'
+            )
+        raise error
+
+    def _serves_single(self, call: Call[Any], attempts: RetriedRequest, error: APIError) -> bool:
+        """Whether the server has an address for single objects, so that ``error``, a 404, is about the id.
+
+        The 404 of many gateways does not say so. To find out, the client lists objects and gets one of them, once for
+        each resource; if the list is empty, the object does not exist either. Raises the error of the list, or
+        ``error`` itself if the list is a 404 too.
+        """
+        request = attempts.request
+        resource = request.resource
+        if resource.table in self.account.serves_single:
+            return self.account.serves_single[resource.table]
+        path = self._list_path(resource)
+        body = self._probe(call, attempts, Request("GET", path, "list", resource, {"limit": "2"}))
+        if body is None:
+            raise error
+        objects = decode_page(self.account.name, resource.noun, body).objects
+        if not objects:
+            return True
+        missed = request.path.rpartition("/")[2]
+        ids = [each["id"] for each in objects if isinstance(each, dict) and isinstance(each.get("id"), str)]
+        listed = next((id for id in ids if self.account.accepts_id(id) and id != missed), None)
+        one = None
+        if listed is not None:
+            one = self._probe(call, attempts, Request("GET", f"{path}/{listed}", "get", resource))
+        found = isinstance(one, dict) and one.get("id") == listed
+        if listed is not None or missed not in ids:
+            self.account.serves_single[resource.table] = found
+        return found
+
+    def _probe(self, call: Call[Any], attempts: RetriedRequest, request: Request) -> Any:
+        """Send another request for the statement of ``attempts``; return the decoded body, or None for a 404."""
+        probe = self._attempts(request, attempts.asker)
+        response = probe.run(call, self._transport)
+        if response.status in GONE:
+            return None
+        if not response.ok:
+            raise error_from(self.account, response)
+        return probe.decode(response)
+
+    def _read_bytes(self, call: Call[Any], attempts: RetriedRequest, response: Response) -> Any:
+        """Return the body as bytes, or None if the file does not exist."""
+        if is_not_found(self.account, response, attempts.request.resource):
+            return None
+        if not response.ok:
+            raise error_from(self.account, response)
+        self._check_whole(response)
+        return response.body
+
+    def _read_download(self, call: Call[bool], attempts: RetriedRequest, response: Response) -> bool:
+        """Return whether the file exists; its content was saved."""
+        if is_not_found(self.account, response, FILES):
+            return False
+        if not response.ok:
+            raise error_from(self.account, response, FILES)
+        self._check_whole(response)
+        return True
+
+    def _check_whole(self, response: Response) -> None:
+        """Raise DataError for a success without the whole file, such as 206."""
+        if response.status != 200:
+            text = f"answered {response.url} with HTTP {response.status}, which is not a whole file"
+            raise DataError(f"{self.account.name}: {text}")
+
+    def _read_reply(self, call: Call[Reply], attempts: RetriedRequest, response: Response) -> Reply:
+        if not response.ok:
+            error = error_from(self.account, response, attempts.request.resource)
+            error.ambiguous = error.ambiguous or attempts.ambiguous
+            raise error
+        value = attempts.decode(response) if response.body.strip() else None
+        return Reply(value, response.status, response.request_id)
+
+    def _read_deletion(self, call: Call[Reply], attempts: RetriedRequest, response: Response) -> Reply:
+        if attempts.ambiguous and is_not_found(self.account, response, attempts.request.resource):
+            return Reply(None, response.status, response.request_id)
+        return self._read_reply(call, attempts, response)
+
+    def _read_created(self, call: Call[Reply], attempts: RetriedRequest, response: Response) -> Reply:
+        resource = attempts.request.resource
+        if not response.ok:
+            raise error_from(self.account, response, resource, creates=resource is JOBS)
+        try:
+            return Reply(attempts.decode(response), response.status, response.request_id)
+        except DataError as error:
+            message = str(error).removeprefix(f"{self.account.name}: ")
+            raise APIError(message, provider=self.account.name, status=response.status, ambiguous=True) from None
 
     @cached_property
     def _limiter(self) -> Limiter:
         return limiter(self.account)
 
-    def prepare(self) -> None:
-        """Load what requests need, httpx among it, before one is sent that must not be disturbed.
-
-        Raises ConfigError where nothing can be sent: an address, a proxy or certificates that cannot be used.
-        """
-        if not self.account.missing():
-            self._transport  # noqa: B018 - which is made when it is first looked at
-
     @property
     def _transport(self) -> Transport:
-        """The connections, opened when they are first needed."""
+        """The connections, opened when they are first needed. Raises InterfaceError after a fork."""
         if os.getpid() != self._process:
             raise InterfaceError("this connection was made before a fork, which takes no threads along: connect again")
         with self._lock:

@@ -1,7 +1,7 @@
-"""The deadline of one exchange, kept where bytes arrive: at the socket.
+"""The deadline of one exchange, enforced at the socket, where bytes arrive.
 
-httpx limits the pause between two of them only, so that a server which sends one now and then is read for ever:
-in a head, after a 100 Continue, between two chunks.
+httpx limits only the pause between two reads, so a server that sends a byte now and then would keep a request alive
+for ever: within the response's head, after a 100 Continue, or between two chunks.
 """
 
 from __future__ import annotations
@@ -14,87 +14,99 @@ from typing import Any
 
 import httpcore
 
-RENEWS = 1024 * 1024  # bytes
+RESTART_AFTER = 1024 * 1024  # bytes
 
 
-class Late(Exception):
+class DeadlineExceeded(Exception):
     """The deadline has passed."""
 
 
-class _Due(threading.local):
+class _Exchange(threading.local):
+    """The exchange of this thread. One thread sends and reads an exchange from its first byte to its last.
+
+    seconds: How long the exchange may take.
+    end: The monotonic time at which it has to end; None while the request's body is sent.
+    handshakes: TLS handshakes that a new connection needs before a request can leave on it.
+    handshakes_left: Those that are still missing on the connection that this exchange opened.
+    has_sent: Whether a byte of the request may have left.
+    """
+
     seconds = 0.0
     end: float | None = None
-    handshakes = 0  # of TLS, that a new connection needs before a request can leave on it
-    left = 0  # of those, on the connection that this exchange opened
-    sent = False  # a byte of the request may have left
+    handshakes = 0
+    handshakes_left = 0
+    has_sent = False
 
 
-_due = _Due()  # an exchange is one thread's from its first byte to its last
+_exchange = _Exchange()
 
 
 def begin(seconds: float, handshakes: int = 0) -> None:
-    """From now on this thread's reads end after ``seconds``, in Late.
+    """Begin an exchange on this thread: its reads raise DeadlineExceeded after ``seconds``.
 
-    ``handshakes``: how many of TLS a new connection needs before a request can leave on it: with a proxy, and with the
-    server behind it.
+    ``handshakes`` is the number of TLS handshakes of a new connection: one with an HTTPS proxy, one with the server.
     """
-    _due.seconds = seconds
-    _due.end = time.monotonic() + seconds
-    _due.handshakes, _due.left, _due.sent = handshakes, 0, False
+    _exchange.seconds = seconds
+    _exchange.end = time.monotonic() + seconds
+    _exchange.handshakes, _exchange.handshakes_left, _exchange.has_sent = handshakes, 0, False
 
 
 def has_sent() -> bool:
     """Whether a byte of this thread's request may have left."""
-    return _due.sent
+    return _exchange.has_sent
 
 
-def after(body: Iterable[bytes]) -> Iterator[bytes]:
-    """``body`` as it is sent, which may take long: the seconds begin anew when it has left."""
-    _due.end = None
+def begin_after(body: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the request's ``body``; the seconds begin when all of it has left, because sending may take long."""
+    _exchange.end = None
     yield from body
-    _due.end = time.monotonic() + _due.seconds
+    _exchange.end = time.monotonic() + _exchange.seconds
 
 
-def renewed(body: Iterable[bytes]) -> Iterator[bytes]:
-    """A large ``body`` as it comes: the seconds begin anew with each megabyte of it."""
+def restarted_by(body: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield a large response's ``body``; the seconds begin again with each megabyte of it."""
     size = 0
     for chunk in body:
         size += len(chunk)
-        if size >= RENEWS:
-            _due.end, size = time.monotonic() + _due.seconds, 0
+        if size >= RESTART_AFTER:
+            _exchange.end, size = time.monotonic() + _exchange.seconds, 0
         yield chunk
 
 
 class _Stream(httpcore.NetworkStream):
-    """A connection whose reads end with the deadline."""
+    """A network stream whose reads end at the deadline."""
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        if _due.end is None:
+        if _exchange.end is None:
             return self._stream.read(max_bytes, timeout)
-        left = _due.end - time.monotonic()
+        left = _exchange.end - time.monotonic()
         if left > 0:
             try:
                 return self._stream.read(max_bytes, left if timeout is None else min(left, timeout))
             except httpcore.ReadTimeout:
-                if time.monotonic() < _due.end:
+                if time.monotonic() < _exchange.end:
                     raise
-        raise Late(f"the answer took longer than {_due.seconds:g} s") from None
+        raise DeadlineExceeded(f"the response took longer than {_exchange.seconds:g} s") from None
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        _due.sent = _due.sent or not _due.left  # else it is for a proxy
+        # While a handshake is missing, the bytes are a CONNECT request to the proxy.
+        _exchange.has_sent = _exchange.has_sent or not _exchange.handshakes_left
         self._stream.write(buffer, timeout)
 
     def close(self) -> None:
         self._stream.close()
 
     def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
     ) -> httpcore.NetworkStream:
         stream = _Stream(self._stream.start_tls(ssl_context, server_hostname, timeout))
-        _due.left = max(_due.left - 1, 0)
+        _exchange.handshakes_left = max(_exchange.handshakes_left - 1, 0)
         return stream
 
     def get_extra_info(self, info: str) -> Any:
@@ -102,11 +114,11 @@ class _Stream(httpcore.NetworkStream):
 
 
 class Backend(httpcore.SyncBackend):
-    """Opens connections that keep the deadline of the thread that reads from them."""
+    """A network backend whose connections obey the deadline of the thread that reads from them."""
 
     def connect_tcp(self, host: str, *arguments: Any, **named: Any) -> httpcore.NetworkStream:
-        _due.left = _due.handshakes
+        _exchange.handshakes_left = _exchange.handshakes
         name = host.lower().rstrip(".")
-        if name.endswith(".localhost") or name == "localhost":  # not every system looks these up
+        if name.endswith(".localhost") or name == "localhost":  # not every system's resolver knows these names
             host = "localhost"
         return _Stream(super().connect_tcp(host, *arguments, **named))

@@ -1,4 +1,4 @@
-"""A file's content on its way from an API: written to the disk as it comes, with its size and hash."""
+"""Downloads: the content of an API's file, written to a temporary file while it arrives, with its size and hash."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ PIECE = 1024 * 1024
 
 
 class Stopped(Exception):
-    """The rest of a content is not wanted any more."""
+    """The rest of the content is no longer wanted."""
 
 
 class Download:
-    """A temporary file in ``folder``, which goes with ``close`` and with the process.
+    """A temporary file in ``folder`` for the content; ``close`` and the end of the process delete it.
 
-    ``size`` in bytes, of ``most`` at most; ``counts`` is told of those that came. Raises OperationalError if the disk
-    cannot take it.
+    size: Bytes saved, at most ``limit``.
+
+    ``counts`` counts the bytes that arrive. Raises OperationalError if the disk cannot take the file.
     """
 
-    def __init__(self, folder: str, counts: Counts, most: int) -> None:
+    def __init__(self, folder: str, counts: Counts, limit: int) -> None:
         self.size = 0
-        self._most = most
+        self._limit = limit
         self._counts = counts
         self._folder = folder
         self._hash = hashlib.sha256()
@@ -37,13 +38,14 @@ class Download:
 
     @property
     def sha256(self) -> str:
-        """The hash of what was taken, in hexadecimal digits."""
+        """The hash of the bytes saved, in hexadecimal digits."""
         return self._hash.hexdigest()
 
-    def take(self, chunks: Iterator[bytes], stopped: Callable[[], bool]) -> None:
-        """Keep ``chunks``, and nothing of what an earlier try brought.
+    def save(self, chunks: Iterator[bytes], stopped: Callable[[], bool]) -> None:
+        """Save ``chunks`` in place of the bytes of an earlier attempt.
 
-        Raises Stopped as soon as ``stopped()``, DataError for too many bytes, and what ``chunks`` raises.
+        Raises Stopped once ``stopped()``, DataError for too many bytes, OperationalError if the disk cannot take them,
+        and the errors of ``chunks``.
         """
         self._counts.downloaded -= self.size
         self.size, self._hash = 0, hashlib.sha256()
@@ -53,8 +55,8 @@ class Download:
             for chunk in chunks:
                 if stopped():
                     raise Stopped
-                if self.size + len(chunk) > self._most:
-                    raise DataError(f"its content goes on after {self._most:,} bytes, and is left out")
+                if self.size + len(chunk) > self._limit:
+                    raise DataError(f"its content goes on after {self._limit:,} bytes, and is left out")
                 self._hash.update(chunk)
                 left = memoryview(chunk)
                 while left:
@@ -65,7 +67,7 @@ class Download:
             raise self._failed(error) from None
 
     def pieces(self) -> Iterator[bytes]:
-        """What was taken, a megabyte at a time."""
+        """Yield the bytes saved, a megabyte at a time."""
         self._file.seek(0)
         while piece := self._file.read(PIECE):
             yield piece

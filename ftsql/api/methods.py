@@ -1,6 +1,7 @@
-"""The APIs' methods by StackQL's names: what each is called, asks for and needs.
+"""The APIs' methods by StackQL's names: their HTTP methods, paths and parameters, read from methods.toml.
 
-They are data, in methods.toml. What a provider lacks, its own entry says, by the method's word ``lacking``.
+A provider's entry says which operations the provider lacks; a method's ``lacking`` is the name of its operation there.
+The module is imported lazily, because parsing the TOML takes a while.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ Verb = Literal["SELECT", "INSERT", "DELETE", "EXEC"]
 
 @dataclass(frozen=True)
 class Method:
-    """One call of the API; methods.toml says what each word means."""
+    """One method of the API; methods.toml explains each field."""
 
     name: str
     verb: Verb
@@ -32,7 +33,7 @@ class Method:
 
     @property
     def former_required(self) -> tuple[str, ...]:
-        """The required parameters as StackQL wrote them in 2024: a body's fields with a prefix."""
+        """The required parameters as StackQL wrote them in 2024: fields of a body have a prefix."""
         body = self.verb == "INSERT"
         return tuple(f"data__{name}" if body and f"{{{name}}}" not in self.path else name for name in self.required)
 
@@ -42,7 +43,7 @@ class Method:
 
 @dataclass(frozen=True)
 class Entry:
-    """A resource as StackQL names it, ``service.name``, and the table that it is here."""
+    """A resource by StackQL's name, ``service.name``, and its table in ftsql."""
 
     service: str
     name: str
@@ -55,28 +56,34 @@ class Entry:
     arrays: tuple[str, ...] = ()
 
     def method(self, name: str) -> Method | None:
-        """The method of that name, today's or the former."""
+        """Return the method of that name, current or former, in any case; None if there is none."""
         return next((method for method in self.methods if name.lower() in (method.name, method.former)), None)
 
     def by_verb(self, verb: Verb) -> Method | None:
         return next((method for method in self.methods if method.verb == verb), None)
 
-    def lacking(self, method: Method, known: Iterable[Provider]) -> list[str]:
-        """The names of the providers that lack ``method``."""
-        return [provider.name for provider in known if method.is_lacked_by(provider)]
+    def lacking(self, method: Method, providers: Iterable[Provider]) -> list[str]:
+        """Return the names of the providers that lack ``method``."""
+        return [provider.name for provider in providers if method.is_lacked_by(provider)]
 
 
 def _entries() -> tuple[Entry, ...]:
     services = tomllib.loads(read_text("methods.toml"))
     return tuple(
-        Entry(service=service, name=name, **_tupled(table), methods=tuple(Method(**_tupled(each)) for each in methods))
+        Entry(
+            service=service,
+            name=name,
+            **_with_tuples(table),
+            methods=tuple(Method(**_with_tuples(each)) for each in methods),
+        )
         for service, named in services.items()
         for name, table in named.items()
         for methods in [table.pop("methods")]
     )
 
 
-def _tupled(table: dict[str, Any]) -> dict[str, Any]:
+def _with_tuples(table: dict[str, Any]) -> dict[str, Any]:
+    """Return ``table`` with tuples in place of lists."""
     return {word: tuple(value) if isinstance(value, list) else value for word, value in table.items()}
 
 
@@ -85,11 +92,15 @@ SERVICES = tuple(dict.fromkeys(entry.service for entry in ENTRIES))
 
 
 def entry(service: str, name: str) -> Entry | None:
-    """The resource that StackQL calls ``service.name``, today or formerly, in any case."""
+    """Return the resource that StackQL calls or called ``service.name``, in any case; None if there is none.
+
+    >>> entry("fine_tuning", "JOBS").table
+    'fine_tuning_jobs'
+    """
     service, name = service.lower(), name.lower()
     return next((each for each in ENTRIES if each.service == service and name in (each.name, *each.former)), None)
 
 
 def served() -> list[Entry]:
-    """The resources whose tables ftsql has."""
+    """Return the resources that are tables in ftsql."""
     return [each for each in ENTRIES if each.table in TABLES]

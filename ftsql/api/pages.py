@@ -1,4 +1,4 @@
-"""What a page of a list says, in the words that servers have for it."""
+"""Pages of a list: the objects and the envelope of a list's decoded body, under the names that servers use."""
 
 from __future__ import annotations
 
@@ -7,24 +7,31 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ftsql.api.responses import words
+from ftsql.api.responses import error_fields
 from ftsql.errors import DataError
 from ftsql.resources.resource import Row
 
+# Names in envelopes, without case and punctuation: counts of objects, counts of pages, ways to the next page.
 TOTALS = frozenset({"total", "totalcount", "totalresults", "totalsize", "totalitems", "totalrecords", "totalelements"})
-PAGES = frozenset({"totalpages", "pagecount"})
-NEXT = frozenset(
+PAGE_COUNTS = frozenset({"totalpages", "pagecount"})
+NEXT_PAGE = frozenset(
     {"next", "nextpage", "nextcursor", "nextpagetoken", "nexttoken", "nexturl", "nextlink", "hasnext", "hasnextpage"}
 )
-FINE = frozenset({"0", "00", "0000", "200", "20000", "ok", "success", "succeeded"})  # codes of an answer that is none
-SUCCESS = re.compile(r"\bsuccess|^\s*ok\W*$", re.IGNORECASE)
+SUCCESS_CODES = frozenset({"0", "00", "0000", "200", "20000", "ok", "success", "succeeded"})
+SUCCESS_MESSAGE = re.compile(r"\bsuccess|^\s*ok\W*$", re.IGNORECASE)
 TRUTH = {"true": True, "false": False, "1": True, "0": False}
 
 
 @dataclass(frozen=True)
 class Page:
-    """One page. ``has_more`` is None where the server does not say; ``total`` (of objects) and ``pages`` are the
-    envelope's counts. ``hints``: it has a way of its own to the next page.
+    """One page of a list.
+
+    objects: The decoded objects.
+    has_more: Whether another page follows; None if the server does not say.
+    total: The number of objects that the envelope states.
+    pages: The number of pages that the envelope states.
+    hints: Whether the envelope has a way to the next page other than the last id.
+    last_id: The envelope's last_id.
     """
 
     objects: Sequence[object] = field(repr=False)
@@ -40,75 +47,80 @@ class Page:
         return self.total is not None or self.pages is not None
 
     def is_token(self, rows: Sequence[Row]) -> bool:
-        """Whether last_id is no id of the list: Portkey's gateway has a token of Amazon's there if Bedrock has more."""
+        """Whether last_id is not the last row's id: for Bedrock, Portkey's gateway puts Amazon's page token there."""
         return bool(self.last_id) and (not rows or self.last_id != rows[-1].values.get("id"))
 
 
-def decoded(provider: str, noun: str, body: Any) -> Page:
-    """The page that a list's body is. Raises DataError for what is none, in the server's own words if it has any."""
+def decode_page(provider: str, noun: str, body: Any) -> Page:
+    """Return the page that a list's decoded body is.
+
+    Raises DataError if the body is not a list, with the server's own message if it contains one.
+    """
     if isinstance(body, list):
         return Page(body)
     if not isinstance(body, dict):
-        raise _no_list(provider, noun, f"a {type(body).__name__}")
+        raise _not_a_list(provider, noun, f"a {type(body).__name__}")
     data = body.get("data")
-    if _failed(body) or not (isinstance(data, list) or data is None):
-        raise _no_list(provider, noun, "an object without data", words(body)[0])
-    has_more = _truth(provider, body.get("has_more", body.get("hasMore")))
+    if _has_failed(body) or not (isinstance(data, list) or data is None):
+        raise _not_a_list(provider, noun, "an object without data", error_fields(body)[0])
+    has_more = _boolean(provider, body.get("has_more", body.get("hasMore")))
     if data is None and (has_more is False or "data" in body):
         return Page([], has_more)
     if data is None:
-        raise _no_list(provider, noun, "an object without data", words(body)[0])
-    told = list(_told(body))
-    totals = [number for name, number in told if name in TOTALS]
-    pages = [number for name, number in told if name in PAGES]
+        raise _not_a_list(provider, noun, "an object without data", error_fields(body)[0])
+    numbers = list(_numbers(body))
     return Page(
         data,
         has_more,
-        max(totals, default=None),
-        max(pages, default=None),
-        any(name in NEXT for name, _ in told),
+        max((number for name, number in numbers if name in TOTALS), default=None),
+        max((number for name, number in numbers if name in PAGE_COUNTS), default=None),
+        any(name in NEXT_PAGE for name, _ in numbers),
         body.get("last_id"),
     )
 
 
-def _failed(body: dict[str, Any]) -> bool:
-    """Whether the envelope of a list that was answered 200 says that it failed."""
+def _has_failed(body: dict[str, Any]) -> bool:
+    """Whether the envelope says that the request failed, although the status is 200."""
     if body.get("error") or body.get("errors") or body.get("success") is False or body.get("ok") is False:
         return True
     if str(body.get("status")).lower() in ("error", "fail", "failed", "failure"):
         return True
-    code, text = body.get("code"), words(body)[0]
-    return (
-        not body.get("data") and code is not None and str(code).lower() not in FINE and not SUCCESS.search(text or "")
-    )
+    code, message = body.get("code"), error_fields(body)[0]
+    if body.get("data") or code is None:
+        return False
+    return str(code).lower() not in SUCCESS_CODES and not SUCCESS_MESSAGE.search(message)
 
 
-def _no_list(provider: str, noun: str, kind: str, text: str = "") -> DataError:
-    if text:
-        return DataError(f"{provider}: answered the list of {noun}s with an error: {' '.join(text.split())[:400]}")
+def _not_a_list(provider: str, noun: str, kind: str, message: str = "") -> DataError:
+    if message:
+        return DataError(f"{provider}: answered the list of {noun}s with an error: {' '.join(message.split())[:400]}")
     return DataError(
-        f"{provider}: answered the list of {noun}s with {kind} where an object "
-        "with an array named data belongs. Check that base_url is the API's"
+        f"{provider}: answered the list of {noun}s with {kind}, expected an object "
+        "with an array named data. Check that base_url is the API's"
     )
 
 
-def _truth(provider: str, value: Any) -> bool | None:
+def _boolean(provider: str, value: Any) -> bool | None:
+    """Return has_more as a boolean. Raises DataError for any other value."""
     if value is None or isinstance(value, bool):
         return value
     if (text := str(value).lower()) in TRUTH:
         return TRUTH[text]
     raise DataError(
-        f"{provider}: has_more is {str(value)[:40]!r} where true or false belongs, so the end of the list is unknown"
+        f"{provider}: has_more is {str(value)[:40]!r}, expected true or false, so the end of the list is unknown"
     )
 
 
-def _told(envelope: dict[str, Any], depth: int = 0) -> Iterator[tuple[str, int]]:
-    """The counts and the ways to a next page that an envelope has anywhere, by their names without case and dashes."""
+def _numbers(envelope: dict[str, Any], depth: int = 0) -> Iterator[tuple[str, int]]:
+    """Yield the numbers of an envelope, at any level, by their names without case and punctuation.
+
+    A way to the next page is yielded with the number 1.
+    """
     for name, value in envelope.items():
         plain = re.sub(r"[^a-z]", "", name.lower())
         if isinstance(value, dict) and depth < 3 and name not in ("data", "error"):
-            yield from _told(value, depth + 1)
-        if plain in NEXT and value:
+            yield from _numbers(value, depth + 1)
+        if plain in NEXT_PAGE and value:
             yield plain, 1
         elif isinstance(value, int) and not isinstance(value, bool):
             yield plain, value

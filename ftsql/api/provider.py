@@ -1,4 +1,4 @@
-"""Who serves the APIs: provider entries out of TOML, the package's and the user's own."""
+"""Providers: the entries of the package's providers.toml and of the user's own file, parsed and merged."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ftsql.data import read_text
 from ftsql.errors import ConfigError
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
-# Words that tell that a header, a part of a query or a variable holds a credential. A slug, a region or a name is none:
-# x-portkey-virtual-key names a key that Portkey keeps.
-CREDENTIAL = {"authorization", "token", "secret", "password", "passphrase", "credential", "credentials", "cookie"}
-AT_THE_END = {"key", "keys", "auth"}
+# Words in the name of a header, query parameter or variable that holds a credential. A slug, a region or a name is not
+# a credential: x-portkey-virtual-key is the name of a key that Portkey keeps.
+CREDENTIAL_WORDS = {"authorization", "token", "secret", "password", "passphrase", "credential", "credentials", "cookie"}
+CREDENTIAL_LAST_WORDS = {"key", "keys", "auth"}
 WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+(?![a-z])")
 
 Lack = Literal[
@@ -30,11 +30,14 @@ Lack = Literal[
 
 @dataclass(frozen=True)
 class CreateField:
-    """One field that a provider's create takes, with the limits that it documents.
+    """One field of a provider's create request, with the limits that the provider documents.
 
-    A dotted name is a member of an object, and ``required`` where that object is given. ``kind``: what it must be,
-    and ``auto``: or the text "auto". ``values``: the only texts that it may be. ``shown``: the answer to a create
-    has it, so that one which lacks it tells that it was dropped.
+    A dotted name is a member of an object; then ``required`` counts only if the object is given.
+
+    kind: The type of the value.
+    auto: Whether the string "auto" is allowed too.
+    values: The only strings that are allowed.
+    shown: Whether the response to a create contains the field, so that its absence means that it was dropped.
     """
 
     required: bool = False
@@ -58,20 +61,25 @@ class CreateField:
 class Provider:
     """One provider's entry.
 
-    - ``path`` is its jobs' below ``base_url``; ``query`` goes with every request, ``body`` with every POST.
-    - ``paging``: by the last id of a page (after), or not at all (none).
-    - ``newest_first``: the order of its list at ``home``, the address that the package has for it. At any other address
-      the list has to show it. It is checked all the same.
-    - ``without``: what it lacks.
-    - ``create_fields``: what a create takes; false takes an inherited one away, and the name of another provider is
-      the field as that one has it.
-    - ``stores_metadata``: a job shows the metadata it was created with; ``filters_metadata``: its list can be asked
-      for some.
-    - ``encoded_ids``: its ids are percent-encoded already.
-    - ``not_found``: codes of its "no such job"; ``not_found_message``: a regular expression for its words.
-    - ``credentials``: headers, or names in ``query`` or ``body``, whose values are secret though their words do not say
-      so, as those of Authorization and x-api-key do.
-    - ``by_name``: asked only where it is named. ``allow_http``: http:// off this machine is the user's wish.
+    path: The path of its jobs below ``base_url``.
+    query: Parameters of every request.
+    body: Members of the body of every POST.
+    paging: Whether its lists are paged by the last id of a page ("after") or not at all ("none").
+    newest_first: Whether its list is newest first at ``home``. At any other address a list has to show its order
+        first. The order is checked on every page nevertheless.
+    home: The address that the package has for the provider.
+    without: The operations that it lacks.
+    create_fields: The fields of a create. In TOML, false removes an inherited field, and the name of another provider
+        copies that provider's field.
+    stores_metadata: Whether a job shows the metadata that it was created with.
+    filters_metadata: Whether its list can be filtered by metadata.
+    encoded_ids: Whether its ids are percent-encoded already.
+    not_found: The codes of its error "no such job".
+    not_found_message: A regular expression for the message of that error.
+    credentials: Headers, and names in ``query`` or ``body``, whose values are secret although their names do not say
+        so. The names of Authorization and x-api-key do.
+    by_name: Whether it is used only if it is named.
+    allow_http: Whether the user allows http:// to another machine.
     """
 
     name: str
@@ -97,7 +105,7 @@ class Provider:
 
     @cached_property
     def variables(self) -> dict[str, bool]:
-        """The environment variables of the templates; True where one must be set."""
+        """The environment variables in the templates; True if a variable must be set."""
         found: dict[str, bool] = {}
         for template in (self.base_url, *self.headers.values(), *self.query.values(), *self.body.values()):
             for name, default in VARIABLE.findall(template):
@@ -106,69 +114,75 @@ class Provider:
         return found
 
     def is_secret(self, name: str) -> bool:
-        """Whether the header (or the part of a query or body) of that name holds a credential."""
-        return tells_of_a_credential(name) or name.lower() in {each.lower() for each in self.credentials}
+        """Whether the header, query parameter or member of a body with that name holds a credential."""
+        return names_a_credential(name) or name.lower() in {each.lower() for each in self.credentials}
 
 
-def tells_of_a_credential(name: str) -> bool:
-    """Whether the words of a name say that it stands for a credential.
+def names_a_credential(name: str) -> bool:
+    """Whether the words of a name say that its value is a credential.
 
-    >>> tells_of_a_credential("x-portkey-api-key"), tells_of_a_credential("x-portkey-aws-region")
+    >>> names_a_credential("x-portkey-api-key"), names_a_credential("x-portkey-aws-region")
     (True, False)
     """
     words = [word.lower() for word in WORD.findall(name)]
-    if CREDENTIAL & set(words) or name.lower().endswith("apikey"):
+    if CREDENTIAL_WORDS & set(words) or name.lower().endswith("apikey"):
         return True
-    return bool(words) and words[-1] in AT_THE_END and words[-2:-1] != ["virtual"]
+    return bool(words) and words[-1] in CREDENTIAL_LAST_WORDS and words[-2:-1] != ["virtual"]
 
 
 def user_file(environment: Mapping[str, str]) -> Path:
-    """Where the user's own providers are read from: FTSQL_CONFIG, else the platform's config folder."""
+    """Return the path of the user's own provider file: FTSQL_CONFIG, or a file in the platform's config folder."""
     named = environment.get("FTSQL_CONFIG")
     return Path(os.path.expanduser(named)) if named else platformdirs.user_config_path("ftsql") / "providers.toml"
 
 
 def load(config: str | Path | None, environment: Mapping[str, str]) -> tuple[dict[str, Provider], list[str]]:
-    """All known providers by name, and those that the user's file names ``active``.
+    """Return all providers by name, and the names that the user's file lists as ``active``.
 
-    ``config`` is the user's file; None takes the usual place, where it may be absent.
-    Raises ConfigError for a file that cannot be read, is no TOML, or has a wrong entry.
+    ``config`` is the user's file; None means the usual path, at which no file need exist.
+    Raises ConfigError if the file cannot be read, is not TOML, or has an invalid entry.
     """
     tables = tomllib.loads(read_text("providers.toml"))
     for table in tables.values():
         if "base_url" in table:
             table["home"] = _home(table["base_url"])
     path = Path(os.path.expanduser(config)) if config else user_file(environment)
-    active: object = []
-    own: dict[str, Any] = {}
-    if config or "FTSQL_CONFIG" in environment or path.exists():
-        try:
-            own = tomllib.loads(path.read_text("utf-8-sig"))
-        except OSError as error:
-            raise ConfigError(f"cannot read the provider file {path}: {error.strerror}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"the provider file {path} is no valid TOML: {error}") from None
-        active = own.pop("active", [])
-        for name, table in own.items():
-            if not isinstance(table, dict):
-                raise ConfigError(f"{path}: {name} is no provider entry; write [{name}] and its lines below it")
-            if "home" in table:
-                raise ConfigError(f"provider {name}: home: there is no such word")
-            tables[name] = _merged(tables.get(name, {}), table)
+    own = _read_file(path) if config or "FTSQL_CONFIG" in environment or path.exists() else {}
+    active = own.pop("active", [])
+    for name, table in own.items():
+        if not isinstance(table, dict):
+            raise ConfigError(f"{path}: {name} is not a provider entry; write [{name}] and its lines below it")
+        if "home" in table:
+            raise ConfigError(f"provider {name}: home: there is no such word")
+        tables[name] = _merged(tables.get(name, {}), table)
     if not isinstance(active, list) or not all(isinstance(name, str) for name in active):
         raise ConfigError(f'{path}: active should be a list of names, such as active = ["openai"]')
-    made = {name: _table(name, tables) for name in tables}
-    return {name: _checked(name, table) if own else _made(table) for name, table in made.items()}, active
+    complete = {name: _complete(name, tables) for name in tables}
+    if not own:
+        return {name: _trusted(table) for name, table in complete.items()}, active
+    # The user's entries may have changed any provider, by a change of the entry that another one extends.
+    return {name: _validated(name, table) for name, table in complete.items()}, active
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    """Return the decoded TOML of the user's file. Raises ConfigError."""
+    try:
+        return tomllib.loads(path.read_text("utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the provider file {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the provider file {path} is not valid TOML: {error}") from None
 
 
 def _home(template: str) -> str:
-    """An entry's own address; none where a variable has to say it."""
+    """Return the address in a base_url, or "" if it contains a variable without a default."""
     if any(not default for _, default in VARIABLE.findall(template)):
         return ""
     return VARIABLE.sub(lambda match: match[2], template).rstrip("/")
 
 
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with the values of ``over``; a value that is a table in both is merged one level deep."""
     merged = dict(base)
     for word, value in over.items():
         both = isinstance(value, dict) and isinstance(merged.get(word), dict)
@@ -176,41 +190,48 @@ def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _fields(name: str, fields: Mapping[str, Any], tables: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a create, with those that are as another provider has them, without those taken away."""
+def _complete(name: str, tables: Mapping[str, Any], children: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return an entry with the values that it inherits; ``children`` are the entries that extend it."""
+    table = dict(tables[name])
+    parent = table.pop("extends", None)
+    if parent is not None:
+        if parent not in tables or parent in (*children, name):
+            raise ConfigError(f"provider {name}: extends {parent!r}, which is not another provider's name")
+        table = _merged(_complete(parent, tables, (*children, name)), {"by_name": False, **table})
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+        raise ConfigError(f"provider {name!r}: a name has letters, digits, '_', '.' and '-' only")
+    if not children and isinstance(table.get("create_fields"), dict):
+        table["create_fields"] = _create_fields(name, table["create_fields"], tables)
+    return {**table, "name": name}
+
+
+def _create_fields(name: str, fields: Mapping[str, Any], tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``fields`` with copies of those that name another provider, and without those that are false."""
     found: dict[str, Any] = {}
     for word, limits in fields.items():
         if isinstance(limits, str):
-            if limits not in tables or word not in (others := tables[limits].get("create_fields", {})):
-                raise ConfigError(f"provider {name}: create_fields: {word} is as {limits!r} has it, which has none")
-            found |= {each: value for each, value in others.items() if each == word or each.startswith(f"{word}.")}
-        elif limits is not False and not any(fields.get(above) is False for above in _above(word)):
+            found |= _copied_field(name, word, limits, tables)
+        elif limits is not False and not any(fields.get(parent) is False for parent in _parents(word)):
             found[word] = limits
     return {word: limits for word, limits in found.items() if fields.get(word) is not False}
 
 
-def _above(field: str) -> list[str]:
+def _copied_field(name: str, word: str, other: str, tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the field ``word`` of the provider ``other``, with its members."""
+    fields = tables[other].get("create_fields", {}) if other in tables else {}
+    if word not in fields:
+        raise ConfigError(f"provider {name}: create_fields: {word} refers to {other!r}, which has no such field")
+    return {each: value for each, value in fields.items() if each == word or each.startswith(f"{word}.")}
+
+
+def _parents(field: str) -> list[str]:
+    """Return the names of the objects that contain a dotted field."""
     parts = field.split(".")
     return [".".join(parts[:length]) for length in range(1, len(parts))]
 
 
-def _table(name: str, tables: Mapping[str, Any], above: tuple[str, ...] = ()) -> dict[str, Any]:
-    """An entry with what it inherits."""
-    table = dict(tables[name])
-    parent = table.pop("extends", None)
-    if parent is not None:
-        if parent not in tables or parent in (*above, name):
-            raise ConfigError(f"provider {name}: extends {parent!r}, which is no other provider's name")
-        table = _merged(_table(parent, tables, (*above, name)), {"by_name": False, **table})
-    if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
-        raise ConfigError(f"provider {name!r}: a name has letters, digits, '_', '.' and '-' only")
-    if not above and isinstance(table.get("create_fields"), dict):
-        table["create_fields"] = _fields(name, table["create_fields"], tables)
-    return {**table, "name": name}
-
-
-def _made(table: Mapping[str, Any]) -> Provider:
-    """A provider of the package, whose entries are known to be right."""
+def _trusted(table: Mapping[str, Any]) -> Provider:
+    """Return a provider of the package, whose entries need no validation."""
     sets = {word: frozenset(table[word]) for word in ("without", "not_found", "credentials") if word in table}
     fields = {
         name: CreateField(**{**limits, "values": tuple(limits.get("values", ()))})
@@ -219,10 +240,9 @@ def _made(table: Mapping[str, Any]) -> Provider:
     return Provider(**{**table, **sets, "create_fields": fields})
 
 
-def _checked(name: str, table: Mapping[str, Any]) -> Provider:
-    """A provider of the user's, or one that may have become another by the user's words."""
-    from ftsql.resources.validation import (
-        entry,  # with the better part of pydantic: the package's own entries do without
-    )
+def _validated(name: str, table: Mapping[str, Any]) -> Provider:
+    """Return a provider from an entry that the user's file may have changed. Raises ConfigError."""
+    # Loads most of pydantic, which the package's own entries do without.
+    from ftsql.resources.validation import entry
 
     return entry(Provider, table, f"provider {name}")

@@ -1,6 +1,6 @@
-"""The HTTP requests of one connection: a record of each, the last ones kept, and counts.
+"""The log of the HTTP requests of one connection: a record of each of the last requests, and counts.
 
-A record is in the log from the moment its request leaves; what only the answer tells is None until then.
+A record is in the log as soon as its request is sent; the fields that come from the response are None until then.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from ftsql.errors import redacted
 
-KEPT = 10_000
+KEPT = 10_000  # records
 MAX_STATEMENT = 2_000  # characters of a statement's text that are kept with each of its requests
 COLUMNS = (
     "at REAL",
@@ -32,7 +32,7 @@ NAMES = tuple(column.split()[0] for column in COLUMNS)
 
 
 class Asker(Protocol):
-    """What a request is sent for. An object, so that no frame of a traceback holds the SQL text itself."""
+    """The statement that a request is sent for. It is an object so that no frame of a traceback holds the SQL text."""
 
     @property
     def statement(self) -> str:
@@ -40,11 +40,16 @@ class Asker(Protocol):
 
 
 @dataclass(slots=True)
-class Request:
-    """One request as it was sent, and what came of it. A retry is a request of its own.
+class RequestRecord:
+    """One request as it was sent, and its outcome. A retry has a record of its own.
 
-    ``path`` is below the base URL and lacks the query that goes with all of a provider's requests.
-    ``waited``: milliseconds that a rate limit or a retry's pause held it back.
+    at: When it was sent, in Unix seconds.
+    path: The path below the base URL, without the query parameters that every request to the provider has.
+    attempt: 1 for the first attempt.
+    waited: Milliseconds that a rate limit or the pause before a retry held the request back.
+    milliseconds: How long the exchange took.
+    bytes: The size of the response's body.
+    rows: The number of objects in the response.
     """
 
     at: float
@@ -63,23 +68,33 @@ class Request:
 
 @dataclass
 class Counts:
-    """What was asked since the counting began. ``held``: by provider, the monotonic time that a limit ends."""
+    """Counts of requests, rows and bytes since the counting began.
 
-    kinds: Counter[str] = field(default_factory=Counter)  # list, get, create, cancel, …
+    kinds: Requests by kind: list, get, create, cancel, …
+    providers: Requests by provider.
+    rows: Rows that the API returned.
+    from_store: Rows that the store returned.
+    waited: Seconds that rate limits and pauses before retries took.
+    held: By provider, the monotonic time at which its rate limit ends.
+    uploaded, to_upload: Bytes sent of the current file, and its size.
+    downloaded: Bytes of file contents that were saved to the disk.
+    """
+
+    kinds: Counter[str] = field(default_factory=Counter)
     providers: Counter[str] = field(default_factory=Counter)
     rows: int = 0
     from_store: int = 0
-    waited: float = 0.0  # seconds
+    waited: float = 0.0
     held: dict[str, float] = field(default_factory=dict)
-    uploaded: int = 0  # bytes of files, of ``to_upload``
+    uploaded: int = 0
     to_upload: int = 0
-    downloaded: int = 0  # bytes of files that are kept on the disk
+    downloaded: int = 0
 
     def __str__(self) -> str:
         total = self.kinds.total()
-        which = f" ({_listed(self.kinds, '{1} {0}')}; {_listed(self.providers, '{0} {1}')})" if total else ""
+        details = f" ({_listed(self.kinds, '{1} {0}')}; {_listed(self.providers, '{0} {1}')})" if total else ""
         return (
-            f"{total} {'request' if total == 1 else 'requests'}{which}, "
+            f"{total} {'request' if total == 1 else 'requests'}{details}, "
             f"{self.rows} {'row' if self.rows == 1 else 'rows'} from the API, {self.from_store} from the store, "
             f"waited {self.waited:.1f} s"
         )
@@ -91,15 +106,15 @@ class RequestLog:
     def __init__(self) -> None:
         self.counts = Counts()
         self._lock = threading.Lock()
-        self._records: deque[Request] = deque(maxlen=KEPT)
+        self._records: deque[RequestRecord] = deque(maxlen=KEPT)
 
-    def records(self) -> list[Request]:
-        """The last requests, oldest first."""
+    def records(self) -> list[RequestRecord]:
+        """Return the records of the last requests, oldest first."""
         with self._lock:
             return list(self._records)
 
-    def add(self, record: Request, kind: str, asker: Asker | None, counts: Counts) -> None:
-        """Keep the record of a request that leaves now, and count it in ``counts``."""
+    def add(self, record: RequestRecord, kind: str, asker: Asker | None, counts: Counts) -> None:
+        """Add the record of a request that is sent now, and count it in ``counts``."""
         record.path = redacted(record.path)
         record.statement = redacted(asker.statement)[:MAX_STATEMENT] if asker is not None else ""
         with self._lock:
@@ -108,17 +123,20 @@ class RequestLog:
             counts.providers[record.provider] += 1
             counts.waited += record.waited / 1000
 
-    def received(self, record: Request, value: Any, counts: Counts) -> None:
-        """Note what an answer's decoded body holds: rows are counted where they were asked for."""
-        if isinstance(value, dict):
-            data = value.get("data")
+    def count_rows(self, record: RequestRecord, body: Any, counts: Counts) -> None:
+        """Note in ``record`` how many objects a decoded body holds; add those of a GET to ``counts``."""
+        if isinstance(body, dict):
+            data = body.get("data")
             record.rows = len(data) if isinstance(data, list) else 1
             if record.method == "GET":
                 with self._lock:
                     counts.rows += record.rows
 
     def take_counts(self) -> Counts:
-        """What was counted since the last call. A request under way goes on counting for what it was sent for."""
+        """Return the counts since the last call and start new ones.
+
+        A request under way keeps counting in the counts that it was started with.
+        """
         taken, self.counts = self.counts, Counts()
         return taken
 

@@ -1,115 +1,131 @@
-"""One request with its retries: how often, after which pause, and never before the account's limit allows it.
+"""Retries: how often a request is sent, after which pause, and never before the account's rate limit allows it.
 
-What is not ``safe`` to repeat is tried again only where it cannot have been accepted.
+A request that is not repeatable is sent again only if the server cannot have accepted it.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from ftsql.api.account import Account
 from ftsql.api.calls import Call
 from ftsql.api.rate_limiter import LIMITED, MAX_RETRY_AFTER, Limiter
-from ftsql.api.request_log import Asker, Request, RequestLog
-from ftsql.api.responses import NEVER_DONE, Response, refusal
-from ftsql.errors import APIConnectionError, DataError, Error, RateLimitError
+from ftsql.api.request import Request
+from ftsql.api.request_log import Asker, RequestLog, RequestRecord
+from ftsql.api.responses import UNSUPPORTED, Response, error_from
+from ftsql.errors import APIConnectionError, APIError, DataError, Error, RateLimitError
+
+if TYPE_CHECKING:
+    from ftsql.api.transport import Transport
 
 RETRIES = 3
-RETRY_SECONDS = 15.0  # in all, and what the provider asks to wait is not counted
+RETRY_SECONDS = 15.0  # for all retries together; waits that the provider asks for do not count
 RETRY_STATUS = frozenset({408, 409, 429})
-
-Once = Callable[[], Response | APIConnectionError]  # one try; a connection's error is returned
 
 
 class RetriedRequest:
-    """The attempts at one request. ``kind`` is what the counts call it; ``unclear``: one may have been carried out."""
+    """One request and its attempts.
+
+    request: The request that is sent.
+    asker: The statement that the request is sent for.
+    ambiguous: Whether the server may have carried out an attempt that failed.
+    """
 
     def __init__(
         self,
+        request: Request,
         account: Account,
         limiter: Limiter,
         log: RequestLog,
-        kind: str,
-        path: str,
-        query: Mapping[str, str] | None = None,
         asker: Asker | None = None,
     ) -> None:
+        self.request = request
+        self.ambiguous = False
         self._account = account
         self._limiter = limiter
         self._log = log
-        self._kind = kind
-        self._method = {"list": "GET", "get": "GET", "download": "GET", "delete": "DELETE"}.get(kind, "POST")
-        self._path = path + (f"?{urlencode(query)}" if query else "")
-        self._asker = asker
+        self._logged_path = request.path + (f"?{urlencode(request.query)}" if request.query else "")
+        self.asker = asker
         self._counts = log.counts
-        self._record: Request | None = None  # of the last attempt
-        self.unclear = False
+        self._record: RequestRecord | None = None  # of the last attempt
 
-    def answer(self, call: Call[Any], once: Once, *, safe: bool) -> Response:
-        """The answer, whatever it says, after the retries that it allows.
+    def run(self, call: Call[Any], transport: Transport) -> Response:
+        """Send the request until a response needs no retry; return that response, whatever its status.
 
-        Raises APIError and its kinds when they are used up, and what ``once`` raises.
+        Raises APIError or a subclass once the retries are used up or would not help, and ConfigError.
         """
         began = time.monotonic()
         attempt = 0
         pause = 0.0
         while True:
             call.sleep(pause)
-            held = self._held_back(call)
+            held = self._wait_for_limiter(call)
             began += held
             if call.abandoned.is_set():
                 name = self._account.name
-                raise APIConnectionError("abandoned before it was sent", provider=name, ambiguous=self.unclear)
+                raise APIConnectionError("abandoned before it was sent", provider=name, ambiguous=self.ambiguous)
             attempt += 1
-            record = self._record = self._sent(attempt, pause + held)
-            outcome = self._tried(once, record)
+            outcome = self._attempt(attempt, pause + held, call, transport)
             pause = min(0.5 * 2 ** (attempt - 1), 8.0) * random.uniform(0.75, 1.0)
             if isinstance(outcome, Response):
-                error = None if outcome.ok else refusal(self._account, outcome)
-                record.error = None if error is None else error.message
-                quota = error is not None and error.code == "daily_rate_limit_exceeded"
-                # A day's quota is one of creates: it says nothing of other requests.
-                asked = None if quota else self._limiter.heard(outcome.status, outcome.headers)
-                again = outcome.status == 429 or (safe and _passes(outcome.status))
-                if error is None or not again:
+                error, asked = self._error_to_retry(outcome)
+                if error is None:
                     return outcome
-                if quota:
-                    raise error
-                if asked is not None and asked > MAX_RETRY_AFTER:
-                    error.hint = f"It asks to wait {asked:.0f} s: try again then"
-                    error.ambiguous = self.unclear
-                    raise error
                 if asked is not None:
-                    pause = 0.0 if outcome.status in LIMITED else asked  # the limiter holds it back
+                    pause = 0.0 if outcome.status in LIMITED else asked  # the limiter makes the next attempt wait
                     began += pause
             else:
                 error = outcome
-                if not safe and error.ambiguous:
+                if error.ambiguous and not self.request.repeatable:
                     raise error
-            self.unclear = self.unclear or error.ambiguous
+            self.ambiguous = self.ambiguous or error.ambiguous
             if attempt > RETRIES or time.monotonic() - began + pause > RETRY_SECONDS:
                 if isinstance(error, RateLimitError):
                     error.hint = f"Gave up after {attempt} tries: try again later"
-                error.ambiguous = self.unclear
+                error.ambiguous = self.ambiguous
                 raise error
 
-    def value(self, answer: Response) -> Any:
-        """The decoded body of an answer that succeeded. Raises DataError for anything but JSON."""
+    def decode(self, response: Response) -> Any:
+        """Return the decoded body of a successful response and count its rows. Raises DataError if it is not JSON."""
         assert self._record is not None
         try:
-            value = answer.json(self._account)
+            value = response.json(self._account)
         except DataError as error:
             self._record.error = str(error)
             raise
-        self._log.received(self._record, value, self._counts)
+        self._log.count_rows(self._record, value, self._counts)
         return value
 
-    def _held_back(self, call: Call[Any]) -> float:
-        """Wait until the limiter lets a request go, which others may put off meanwhile; gives the seconds."""
+    def _error_to_retry(self, response: Response) -> tuple[APIError | None, float | None]:
+        """Return the error that a retry may avoid, and the seconds that the response asks to wait.
+
+        The error is None if the response is final. Raises the error if a retry would not help.
+        """
+        assert self._record is not None
+        error = None if response.ok else error_from(self._account, response)
+        self._record.error = None if error is None else error.message
+        over_quota = error is not None and error.code == "daily_rate_limit_exceeded"
+        # The day's quota is for creates; other requests need not wait for it.
+        asked = None if over_quota else self._limiter.update(response.status, response.headers)
+        retried = response.status == 429 or (self.request.repeatable and _may_succeed_later(response.status))
+        if error is None or not retried:
+            return None, None
+        if over_quota:
+            raise error
+        if asked is not None and asked > MAX_RETRY_AFTER:
+            error.hint = f"It asks to wait {asked:.0f} s: try again then"
+            error.ambiguous = self.ambiguous
+            raise error
+        return error, asked
+
+    def _wait_for_limiter(self, call: Call[Any]) -> float:
+        """Wait until the limiter allows a request; return the seconds waited.
+
+        Responses to other requests may extend the wait.
+        """
         seconds = 0.0
         while (left := self._limiter.seconds_left()) > 0 and not call.abandoned.is_set():
             began = time.monotonic()
@@ -118,28 +134,31 @@ class RetriedRequest:
             seconds += time.monotonic() - began
         return seconds
 
-    def _sent(self, attempt: int, waited: float) -> Request:
-        waited = round(waited * 1000, 1)
-        record = Request(time.time(), self._account.name, self._method, self._path, attempt, waited)
-        self._log.add(record, self._kind, self._asker, self._counts)
-        return record
-
-    def _tried(self, once: Once, record: Request) -> Response | APIConnectionError:
+    def _attempt(
+        self, attempt: int, waited: float, call: Call[Any], transport: Transport
+    ) -> Response | APIConnectionError:
+        """Send the request once and log it. Return the response, or the error if a retry may avoid it."""
+        milliseconds = round(waited * 1000, 1)
+        record = RequestRecord(
+            time.time(), self._account.name, self.request.method, self._logged_path, attempt, milliseconds
+        )
+        self._record = record
+        self._log.add(record, self.request.kind, self.asker, self._counts)
         began = time.monotonic()
         try:
-            outcome = once()
+            outcome = transport.exchange(self.request, call.abandoned.is_set, self._counts)
         except Error as error:
             record.error = str(error)
             raise
         finally:
             record.milliseconds = round((time.monotonic() - began) * 1000, 1)
         if isinstance(outcome, Response):
-            record.status, record.bytes = outcome.status, len(outcome.body) + outcome.kept
+            record.status, record.bytes = outcome.status, len(outcome.body) + outcome.saved
         else:
             record.error = outcome.message
         return outcome
 
 
-def _passes(status: int) -> bool:
+def _may_succeed_later(status: int) -> bool:
     """Whether the same request may succeed later."""
-    return status in RETRY_STATUS or (status >= 500 and status not in NEVER_DONE)
+    return status in RETRY_STATUS or (status >= 500 and status not in UNSUPPORTED)

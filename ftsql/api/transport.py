@@ -1,6 +1,6 @@
-"""HTTP itself: one account's connections, and one exchange. The only module that imports httpx.
+"""HTTP itself: the connections of one account, and one exchange over them. The only module that imports httpx.
 
-It is imported when the first request leaves: httpx is a good part of what a start takes.
+The module is imported when the first request is sent, because importing httpx takes much of ftsql's start-up time.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ import logging
 import re
 import ssl
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import httpx
@@ -20,38 +19,36 @@ from pydantic_core import to_json
 
 from ftsql.api import deadline, network
 from ftsql.api.account import Account
+from ftsql.api.request import Request
+from ftsql.api.request_log import Counts
 from ftsql.api.responses import Response
-from ftsql.api.upload import Unsent, Upload
+from ftsql.api.upload import IncompleteUpload, Upload
 from ftsql.errors import APIConnectionError, APIError, ConfigError, Error, redacted
 from ftsql.settings import Settings
 
-if TYPE_CHECKING:
-    from ftsql.api.download import Download
-
-
-# The response headers that anybody needs; the rest is dropped, whatever a server echoes in it.
-TOLD = re.compile(
+# The response headers that ftsql reads. All others are dropped, because a server may echo a credential in them.
+READ_HEADERS = re.compile(
     r"retry-after(-ms)?|x-ratelimit-.*|x-request-id|apim-request-id|x-portkey-trace-id|location|content-type"
 )
-ACCEPTED = "gzip, deflate"
-HEADERS = {"User-Agent": "ftsql", "Accept": "application/json", "Accept-Encoding": ACCEPTED}
-PROXY_REFUSES = re.compile(r"\b40[37]\b")  # asking again could lock an account of the user's
+HEADERS = {"User-Agent": "ftsql", "Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
+PROXY_REFUSES = re.compile(r"\b40[37]\b")  # another attempt could lock the user's account at the proxy
 PROXY_HINT = "Not sent. Check the user and password in HTTPS_PROXY; see ftsql guide proxies"
-MAX_HEADER = 1000  # characters of one: what is longer says nothing, and would take long to read
+CERTIFICATE_HINT = "Not sent. If a proxy signs certificates, name its file in SSL_CERT_FILE: see ftsql guide proxies"
+MAX_HEADER = 1000  # characters of a header's value: a longer one is of no use and slow to parse
 PIECE = 1024 * 1024
-PACKED = frozenset({"gzip", "x-gzip", "deflate"})
-UNASKED = frozenset({"br", "zstd", "compress", "x-compress"})  # other words are no packing, whatever they mean
-GZIP = b"\x1f"  # the first byte of a member of gzip
-EITHER = 47  # what tells zlib to take gzip's head or its own
-BARE = -15  # without a head, which some servers call deflate
+ENCODINGS = frozenset({"gzip", "x-gzip", "deflate"})
+NOT_REQUESTED = frozenset({"br", "zstd", "compress", "x-compress"})  # any other word is not an encoding: ignored
+GZIP = b"\x1f"  # the first byte of a gzip member
+GZIP_OR_ZLIB = 47  # makes zlib accept the header of gzip or of zlib
+RAW_DEFLATE = -15  # makes zlib expect no header: some servers send this as deflate
 
 
-class _Unreadable(Exception):
-    """An answer that is given up, in words."""
+class _UnreadableResponse(Exception):
+    """Why the rest of a response is not read."""
 
 
-class _Redacting(logging.Filter):
-    """Keeps the keys of all accounts out of what httpx and httpcore log of a server's answers."""
+class _RedactingFilter(logging.Filter):
+    """Redact the keys of all accounts in what httpx and httpcore log of responses."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = redacted(record.getMessage()), ()
@@ -59,193 +56,236 @@ class _Redacting(logging.Filter):
 
 
 for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy"):
-    logging.getLogger(_name).addFilter(_Redacting())
+    logging.getLogger(_name).addFilter(_RedactingFilter())
+
+
+class DeadlineTransport(httpx.HTTPTransport):
+    """httpx's connection pool, on connections that obey the deadline of their exchange.
+
+    httpx's ``Client`` is not used: its cookies, redirects and credentials are not wanted here. httpx has no public
+    way to replace the network backend, so this class sets a private attribute. It is the only place that does so;
+    tests/api/test_transport.py fails if a release of httpx moves the attribute.
+    """
+
+    def __init__(self, verify: ssl.SSLContext | bool, proxy: httpx.Proxy | None) -> None:
+        super().__init__(verify=verify, proxy=proxy)
+        self._pool._network_backend = deadline.Backend()
 
 
 class Transport:
-    """One account's connections. Safe to use from several threads."""
+    """The connections of one account. Safe to use from several threads."""
 
     def __init__(self, account: Account, settings: Settings) -> None:
         self.account = account
         self.settings = settings
         self._closed = False
         self._timeout = httpx.Timeout(settings.timeout, connect=settings.connect_timeout).as_dict()
-        self._http = self.new()
+        self._http = self._connections()
 
     def close(self) -> None:
-        """Close all connections; requests under way end by themselves."""
+        """Close all connections; requests under way fail."""
         self._closed = True
         self._http.close()
+
+    def exchange(
+        self,
+        request: Request,
+        abandoned: Callable[[], bool],
+        counts: Counts,
+    ) -> Response | APIConnectionError:
+        """Send ``request`` once and return the response, or the error if another attempt may succeed.
+
+        The error is returned and not raised, so that no traceback of httpx is attached to it. Raises any other error.
+        An upload or a download stops once ``abandoned()``; ``counts`` counts the bytes of an upload.
+        """
+        error: Error
+        try:
+            if not request.own_connection:
+                return self._send(self._http, request, abandoned, counts)
+            with self._connections() as http:
+                return self._send(http, request, abandoned, counts)
+        except Error:
+            raise
+        except httpx.HTTPError as fault:
+            connection_error, may_retry = self._error_of_httpx(fault, request)
+            if may_retry:
+                return connection_error
+            error = connection_error
+        except Exception as fault:  # of this package, or of the libraries below httpx, which httpx did not convert
+            error = self._error_of(fault)
+        raise error
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
         return network.certificates(self.account.name) or httpx.create_ssl_context(trust_env=False)
 
-    def new(self) -> httpx.HTTPTransport:
-        """Connections of their own; close them. Raises ConfigError where a variable of the network is wrong.
+    def _connections(self) -> DeadlineTransport:
+        """Open a connection pool, which the caller closes.
 
-        Of httpx this is enough: what its Client does besides (cookies, redirects, credentials) is not wanted here.
+        Raises ConfigError if an environment variable of the network is invalid.
         """
         url = self.account.url()
         secure = url.startswith("https://")
         self._proxy = proxy = None if self.account.loopback else network.proxy(self.account.name, url)
         self._handshakes = secure + (secure and proxy is not None and proxy.url.startswith("https://"))
         try:
-            made = httpx.HTTPTransport(
-                verify=self._tls if secure else False, proxy=None if proxy is None else httpx.Proxy(proxy.url)
-            )
+            return DeadlineTransport(self._tls if secure else False, None if proxy is None else httpx.Proxy(proxy.url))
         except (ValueError, ImportError, httpx.InvalidURL) as error:
             assert proxy is not None
             raise proxy.unusable(self.account.name, str(error)) from None
-        made._pool._network_backend = deadline.Backend()  # httpx has no word for it
-        return made
 
-    def send(
+    def _send(
         self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None = None,
-        body: bytes | Iterator[bytes] | None = None,
-        headers: Mapping[str, str] | None = None,
-        http: httpx.HTTPTransport | None = None,
-        into: Download | None = None,
-        stopped: Callable[[], bool] = lambda: False,
+        http: httpx.HTTPTransport,
+        request: Request,
+        abandoned: Callable[[], bool],
+        counts: Counts,
     ) -> Response:
-        """One exchange, over ``http`` or the connections that are there. To be called within ``tried``.
-
-        ``into`` takes the body of an answer that succeeded, of any size, until ``stopped()``.
-        """
-        http = http or self._http
+        """Send ``request`` over ``http`` and read the response."""
         deadline.begin(self.settings.deadline, self._handshakes)
-        headers = headers or ({"Content-Type": "application/json"} if method == "POST" else {})
-        url = self.account.url(path, root=True)
-        params = {**self.account.query(), **(query or {})}
-        if method == "POST" and body is None and self.account.provider.body:
-            body = to_json(self.account.body())
-        request = httpx.Request(
-            method,
-            f"{url}?{urlencode(params)}" if params else url,
-            headers={**HEADERS, **headers, **self.account.headers()},
-            content=deadline.after(body) if isinstance(body, Iterator) else body,
-            extensions={"timeout": self._timeout},
-        )
-        with contextlib.closing(http.handle_request(request)) as response:
-            if self._closed:  # while it connected: httpx knows of this connection no more
+        url = self.account.url(request.path, root=True)
+        with contextlib.closing(http.handle_request(self._httpx_request(request, url, abandoned, counts))) as response:
+            if self._closed:  # during the connect: closing the pool did not close this connection
                 response.extensions["network_stream"].close()
-            received = bytearray()
-            chunks = unpacked(response.iter_raw(), response.headers.get("content-encoding", ""))
-            keeper = into if response.status_code == 200 else None
-            try:
-                if keeper is not None:
-                    keeper.take(deadline.renewed(chunks), stopped)
-                    chunks = iter(())
-                for chunk in chunks:
-                    received += chunk
-                    if len(received) > self.settings.max_body:
-                        raise _Unreadable(f"the answer is larger than max_body = {self.settings.max_body} bytes")
-            except ValueError as error:
-                raise _Unreadable(str(error)) from None
+            body, saved = self._read_body(response, request, abandoned)
             headers = {
                 name.lower(): redacted(value)[:MAX_HEADER]
                 for name, value in response.headers.items()
-                if TOLD.fullmatch(name.lower())
+                if READ_HEADERS.fullmatch(name.lower())
             }
-            kept = 0 if keeper is None else keeper.size
-            return Response(response.status_code, headers, bytes(received), url, kept)
+            return Response(response.status_code, headers, body, url, saved)
 
-    def tried(self, once: Callable[[], Response], body: object = None) -> Response | APIConnectionError:
-        """One try. Its error is returned and not raised, so that no frame of httpx hangs on it.
+    def _httpx_request(
+        self,
+        request: Request,
+        url: str,
+        abandoned: Callable[[], bool],
+        counts: Counts,
+    ) -> httpx.Request:
+        """Return ``request`` with the headers, query parameters and body that the provider's entry adds."""
+        params = {**self.account.query(), **(request.query or {})}
+        headers = {"Content-Type": "application/json"} if request.method == "POST" else {}
+        content: bytes | Iterator[bytes] | None
+        if isinstance(request.body, Upload):
+            headers = request.body.headers
+            content = deadline.begin_after(request.body.chunks(abandoned, counts))
+        else:
+            content = request.body
+            if request.method == "POST" and content is None and self.account.provider.body:
+                content = to_json(self.account.body())
+        return httpx.Request(
+            request.method,
+            f"{url}?{urlencode(params)}" if params else url,
+            headers={**HEADERS, **headers, **self.account.headers()},
+            content=content,
+            extensions={"timeout": self._timeout},
+        )
 
-        Raises what another try would not mend. Of an upload whose ``body`` did not leave whole nothing can come.
-        """
+    def _read_body(
+        self,
+        response: httpx.Response,
+        request: Request,
+        abandoned: Callable[[], bool],
+    ) -> tuple[bytes, int]:
+        """Return the body, and how many bytes of it were saved to the request's file instead."""
+        chunks = decompressed(response.iter_raw(), response.headers.get("content-encoding", ""))
         try:
-            return once()
-        except (_Unreadable, deadline.Late) as fault:
-            error: Error = APIConnectionError(
-                f"cannot read the answer: {fault}",
-                provider=self.account.name,
+            if request.into is not None and response.status_code == 200:
+                request.into.save(deadline.restarted_by(chunks), abandoned)
+                return b"", request.into.size
+            received = bytearray()
+            for chunk in chunks:
+                received += chunk
+                if len(received) > self.settings.max_body:
+                    raise _UnreadableResponse(f"the response is larger than max_body = {self.settings.max_body} bytes")
+        except ValueError as error:
+            raise _UnreadableResponse(str(error)) from None
+        return bytes(received), 0
+
+    def _error_of(self, fault: Exception) -> Error:
+        """Return the error of an exchange that another attempt would not mend."""
+        name = self.account.name
+        if isinstance(fault, (_UnreadableResponse, deadline.DeadlineExceeded)):
+            return APIConnectionError(
+                f"cannot read the response: {fault}",
+                provider=name,
                 hint="Check that base_url is the API's, and what is in between",
                 ambiguous=deadline.has_sent(),
             )
-        except Unsent as fault:
-            error = APIError(str(fault), provider=self.account.name, hint="Nothing was stored")
-        except httpx.ProxyError as fault:
-            if not PROXY_REFUSES.search(str(fault)):
-                return self._connection_error(fault)
-            words = str(fault)[:100]
-            error = APIConnectionError(f"the proxy refuses: {words}", provider=self.account.name, hint=PROXY_HINT)
-        except httpx.HTTPError as fault:
-            broken = self._connection_error(fault)
-            broken.ambiguous = broken.ambiguous and not (isinstance(body, Upload) and not body.complete)
-            return broken
-        except httpx.InvalidURL as fault:
-            error = ConfigError(f"{self.account.name}: base_url cannot be used: {fault}. Not sent")
-        except Error:
-            raise
-        except Exception as fault:  # of the libraries below httpx, which it did not turn into its own
-            sent = deadline.has_sent()
-            error = APIConnectionError(
-                f"the exchange failed: {type(fault).__name__}: {str(fault)[:200]}",
-                provider=self.account.name,
-                hint=f"{'' if sent else 'Not sent. '}Try again; if it goes on, look at base_url and what is in between",
-                ambiguous=sent,
-            )
-        raise error
+        if isinstance(fault, IncompleteUpload):
+            return APIError(str(fault), provider=name, hint="Nothing was stored")
+        if isinstance(fault, httpx.InvalidURL):
+            return ConfigError(f"{name}: base_url cannot be used: {fault}. Not sent")
+        sent = deadline.has_sent()
+        return APIConnectionError(
+            f"the exchange failed: {type(fault).__name__}: {str(fault)[:200]}",
+            provider=name,
+            hint=f"{'' if sent else 'Not sent. '}Try again; if it goes on, look at base_url and what is in between",
+            ambiguous=sent,
+        )
+
+    def _error_of_httpx(self, fault: httpx.HTTPError, request: Request) -> tuple[APIConnectionError, bool]:
+        """Return the error of a broken connection, and whether another attempt may succeed."""
+        if isinstance(fault, httpx.ProxyError):
+            if PROXY_REFUSES.search(str(fault)):
+                message = f"the proxy refuses: {str(fault)[:100]}"
+                return APIConnectionError(message, provider=self.account.name, hint=PROXY_HINT), False
+            return self._connection_error(fault), True
+        error = self._connection_error(fault)
+        if isinstance(request.body, Upload) and not request.body.complete:
+            error.ambiguous = False  # a server cannot have stored a file whose end it did not receive
+        return error, True
 
     def _connection_error(self, fault: httpx.HTTPError) -> APIConnectionError:
         sent = deadline.has_sent()
         host = redacted(self.account.url().split("/")[2])
-        by = "" if self._proxy is None else f" by {self._proxy}"
+        through = "" if self._proxy is None else f" by {self._proxy}"
         check = "the network and the base_url" if self._proxy is None else "that proxy: see ftsql guide proxies"
         if isinstance(fault, httpx.TimeoutException):
-            what = f"no answer from {host} in time" if sent else f"no connection to {host}{by} in time"
+            message = f"no response from {host} in time" if sent else f"no connection to {host}{through} in time"
             hint = f"{'' if sent else 'Not sent. '}Check {check}, or allow more time with the setting "
             hint += "timeout" if sent else "connect_timeout"
         elif not sent:
-            what = f"cannot connect to {host}{by}: {str(fault)[:200]}"
-            hint = f"Not sent. Check {check}"
-            if "CERTIFICATE_VERIFY_FAILED" in str(fault):
-                hint = (
-                    "Not sent. If a proxy signs certificates, name its file in SSL_CERT_FILE: see ftsql guide proxies"
-                )
+            message = f"cannot connect to {host}{through}: {str(fault)[:200]}"
+            hint = CERTIFICATE_HINT if "CERTIFICATE_VERIFY_FAILED" in str(fault) else f"Not sent. Check {check}"
         else:
-            what = f"the connection to {host} broke off: {str(fault)[:200] or type(fault).__name__}"
+            message = f"the connection to {host} broke off: {str(fault)[:200] or type(fault).__name__}"
             hint = "Try again; if it goes on, the trouble is at the provider or in between"
-        return APIConnectionError(redacted(what).rstrip("."), provider=self.account.name, hint=hint, ambiguous=sent)
+        return APIConnectionError(redacted(message).rstrip("."), provider=self.account.name, hint=hint, ambiguous=sent)
 
 
-def unpacked(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
-    """The body's bytes, at most PIECE of them at once; as they come where ``encoding`` is no packing.
+def decompressed(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    """Yield the decompressed body in pieces of at most PIECE bytes; an uncompressed one in the chunks that arrive.
 
-    Raises ValueError for what is not packed as ``encoding`` says.
+    ``encoding`` is the value of Content-Encoding. Raises ValueError if the body is not compressed that way.
     """
     names = [name for name in encoding.lower().replace(" ", "").split(",") if name not in ("", "identity")]
-    if unasked := UNASKED & set(names):
-        raise ValueError(f"it is packed by {min(unasked)}, which was not asked for")
-    if not PACKED & set(names):
+    if not_requested := NOT_REQUESTED & set(names):
+        raise ValueError(f"it is compressed with {min(not_requested)}, which was not asked for")
+    if not ENCODINGS & set(names):
         yield from chunks
         return
     if len(names) > 1:
-        raise ValueError(f"it is packed {len(names)} times over")
-    unpacker = zlib.decompressobj(EITHER)
+        raise ValueError(f"it is compressed {len(names)} times over")
+    decompressor = zlib.decompressobj(GZIP_OR_ZLIB)
     began = False
     for chunk in chunks:
         rest = chunk
-        if unpacker.eof and rest[:1] == GZIP:  # gzip may have several members, one after the other
-            unpacker = zlib.decompressobj(EITHER)
-        while rest and not unpacker.eof:
+        if decompressor.eof and rest[:1] == GZIP:  # gzip may have several members, one after the other
+            decompressor = zlib.decompressobj(GZIP_OR_ZLIB)
+        while rest and not decompressor.eof:
             try:
-                piece = unpacker.decompress(rest, PIECE)
+                piece = decompressor.decompress(rest, PIECE)
             except zlib.error as error:
                 if began or names != ["deflate"]:
-                    raise ValueError(f"it is no {names[0]}: {error}") from None
-                unpacker = zlib.decompressobj(BARE)
+                    raise ValueError(f"it is not valid {names[0]}: {error}") from None
+                decompressor = zlib.decompressobj(RAW_DEFLATE)
                 began = True
                 continue
             began = True
-            rest = unpacker.unconsumed_tail
+            rest = decompressor.unconsumed_tail
             yield piece
-            if unpacker.eof and unpacker.unused_data[:1] == GZIP:
-                rest, unpacker = unpacker.unused_data, zlib.decompressobj(EITHER)
-    if began and not unpacker.eof:
+            if decompressor.eof and decompressor.unused_data[:1] == GZIP:
+                rest, decompressor = decompressor.unused_data, zlib.decompressobj(GZIP_OR_ZLIB)
+    if began and not decompressor.eof:
         raise ValueError(f"its {names[0]} breaks off")

@@ -1,7 +1,7 @@
-"""A file on its way to an API: one multipart body, read from the disk as it is sent.
+"""Uploads: a file as a multipart body, which is read from the disk while it is sent.
 
-It is whole or it is not: where the file changes meanwhile, or somebody interrupts, the body is left without
-its end, so that no server can take it for a file.
+If the file changes meanwhile, or the user interrupts, the body is left without its end, so that no server can store
+a part of the file as the file.
 """
 
 from __future__ import annotations
@@ -16,28 +16,34 @@ from typing import Any, BinaryIO
 from ftsql.api.request_log import Counts
 from ftsql.errors import DataError, ProgrammingError
 
-MAX_BYTES = 512 * 1024 * 1024  # what OpenAI takes for one file
+MAX_BYTES = 512 * 1024 * 1024  # OpenAI's limit for one file
 CHUNK = 256 * 1024
-# Opening must not wait for the other end of a pipe; Windows has no such flag, and asks to be told of bytes.
+# Opening a pipe must not wait for its other end. Windows lacks that flag, but needs one for binary mode.
 FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
-class Unsent(Exception):
-    """Why a body was left without its end, in words."""
+class IncompleteUpload(Exception):
+    """Why a body was left without its end."""
 
 
 class Upload:
-    """The file at ``path``, open from now on until ``close``. ``complete``: all of it has left, the end too.
+    """The file at ``path``, open until ``close``, as a multipart body with the form ``fields`` before it.
 
-    Raises ProgrammingError for what is no file or cannot be read, DataError for an empty or too large one.
+    path: The path as the user gave it.
+    filename: The name that the API gets.
+    size: The file's size in bytes.
+    complete: Whether all of the body has been sent, including its end.
+
+    Raises ProgrammingError if ``path`` is not a regular file or cannot be read, DataError if the file is empty or
+    too large.
     """
 
     def __init__(self, path: str, fields: Mapping[str, str]) -> None:
         self.path = path
         self.complete = False
-        self._file = _opened(path)
+        self._file = _open(path)
         try:
-            self._state = self._now()
+            self._state = self._file_state()
             self.size = os.fstat(self._file.fileno()).st_size
             if self.size == 0:
                 raise DataError(f"{path!r} is empty: nothing was sent")
@@ -49,7 +55,7 @@ class Upload:
         except BaseException:
             self.close()
             raise
-        self.filename = _name(path)
+        self.filename = _header_name(path)
         self._boundary = secrets.token_hex(20)
         parts = [
             f'--{self._boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
@@ -70,7 +76,10 @@ class Upload:
         }
 
     def chunks(self, stopped: Callable[[], bool], counts: Counts) -> Iterator[bytes]:
-        """The body, from its beginning. Raises Unsent where it may not come to its end."""
+        """Yield the body from its beginning, and count the bytes sent in ``counts``.
+
+        Raises IncompleteUpload if the body must not be completed: after ``stopped()``, or if the file changed.
+        """
         self.complete = False
         counts.uploaded, counts.to_upload = 0, self.size
         self._file.seek(0)
@@ -78,32 +87,34 @@ class Upload:
         left = self.size
         while left:
             if stopped():
-                raise Unsent("the upload was interrupted")
+                raise IncompleteUpload("the upload was interrupted")
             try:
                 chunk = self._file.read(min(CHUNK, left))
             except OSError as error:
-                raise Unsent(f"{self.path!r} cannot be read: {error.strerror}") from None
+                raise IncompleteUpload(f"{self.path!r} cannot be read: {error.strerror}") from None
             if not chunk:
-                raise Unsent(f"{self.path!r} became shorter while it was read")
+                raise IncompleteUpload(f"{self.path!r} became shorter while it was read")
             left -= len(chunk)
             yield chunk
             counts.uploaded = self.size - left
-        if self._now() != self._state:
-            raise Unsent(f"{self.path!r} changed while it was read: send it when nobody writes to it")
+        if self._file_state() != self._state:
+            raise IncompleteUpload(f"{self.path!r} changed while it was read: send it when no program writes to it")
         if stopped():
-            raise Unsent("the upload was interrupted")
+            raise IncompleteUpload("the upload was interrupted")
         self.complete = True
         yield self._tail
 
     def close(self) -> None:
         self._file.close()
 
-    def _now(self) -> tuple[Any, ...]:
+    def _file_state(self) -> tuple[Any, ...]:
+        """Return size and modification time, which tell whether the file changed."""
         found = os.fstat(self._file.fileno())
         return found.st_size, found.st_mtime_ns
 
 
-def _opened(path: str) -> BinaryIO:
+def _open(path: str) -> BinaryIO:
+    """Open a regular file. Raises ProgrammingError."""
     try:
         descriptor = os.open(os.path.expanduser(path), FLAGS)
     except (OSError, ValueError) as error:
@@ -112,7 +123,7 @@ def _opened(path: str) -> BinaryIO:
     try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
-            kind = "is a directory" if stat.S_ISDIR(mode) else "is no regular file"
+            kind = "is a directory" if stat.S_ISDIR(mode) else "is not a regular file"
             raise ProgrammingError(f"{path!r} {kind}: nothing was sent")
         return os.fdopen(descriptor, "rb", buffering=0)
     except BaseException:
@@ -120,7 +131,7 @@ def _opened(path: str) -> BinaryIO:
         raise
 
 
-def _name(path: str) -> str:
-    """The file's name as a header can carry it: what could end the quotes or the line is percent-encoded."""
+def _header_name(path: str) -> str:
+    """Return the file's name for a header: characters that could end the quotes or the line are percent-encoded."""
     name = os.path.basename(os.path.expanduser(path)).encode("utf-8", "replace").decode()
     return re.sub(r'["\\\x00-\x1f\x7f]', lambda match: f"%{ord(match[0]):02X}", name)

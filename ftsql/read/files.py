@@ -18,7 +18,7 @@ from typing import Any, Required, TypedDict
 
 from pydantic_core import from_json
 
-from ftsql.api.account import Account, in_url
+from ftsql.api.account import Account
 from ftsql.api.calls import Call
 from ftsql.errors import Warning
 from ftsql.read.other_resources import AHEAD, RECENT, OtherResources, Parent, seen
@@ -110,7 +110,7 @@ class Results(OtherResources):
             job = seen(self._cache, (account, id)) if (account, id) not in self._rows else None
             stored = self._stored(account)
             for file in _files(job) if job is not None and is_finished(job.status) else ():
-                if in_url(account, file) and not stored.holds_any([file]):
+                if account.accepts_id(file) and not stored.holds_any([file]):
                     contents_of(self._cache).ask(account, file, must=False)
 
     def _read(self, account: Account, id: str) -> list[Row]:
@@ -127,7 +127,7 @@ class Results(OtherResources):
                 self._cache.count(len(rows))
                 found += rows
                 continue
-            content = contents_of(self._cache).get(account, file) if in_url(account, file) else None
+            content = contents_of(self._cache).get(account, file) if account.accepts_id(file) else None
             if content is None:
                 warnings.warn(f"{account.name}: the result file {file} of {id} is gone", Warning, stacklevel=2)
                 continue

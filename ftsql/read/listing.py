@@ -20,7 +20,7 @@ from typing import Any
 from ftsql.api.account import Account
 from ftsql.api.calls import Call
 from ftsql.api.habits import SHOWS_AN_ORDER, Habits, is_recent, may_be_cut
-from ftsql.api.pages import Page, decoded
+from ftsql.api.pages import Page, decode_page
 from ftsql.errors import APIError, OperationalError
 from ftsql.read.spool import RowSpool
 from ftsql.resources.definitions import JOBS
@@ -129,7 +129,7 @@ class Listing:
             account.habits[table] = Habits() if self._stored is None else self._stored.habits()
         habits = account.habits[table]
         if is_recent(habits.listed_only_at, REMEMBERED):
-            account.single[table] = False
+            account.serves_single[table] = False
         return habits
 
     def _can_use_cover(self) -> bool:
@@ -161,7 +161,7 @@ class Listing:
         if self._habits.ordered_at:
             self.notice(ordered_at=0.0)
         if self._of_jobs:
-            self.account.broke_at = time.time()
+            self.account.order_broke_at = time.time()
 
     def _begin_pass(self) -> None:
         self._passes += 1
@@ -214,12 +214,12 @@ class Listing:
         """The next page's query, whether the list has pages, and how many rows a full one has."""
         provider = self.account.provider
         largest = provider.page_size if self._resource.page_size is None else self._resource.page_size
-        paged = self.account.pages and largest > 0
-        if self.account.whole and largest > 0:
+        paged = self.account.has_pages and largest > 0
+        if self.account.lists_at_once and largest > 0:
             largest, size = max(largest, LIMITS[0]), None
         largest = min(largest, self._habits.limit or largest)
         size = min(size or largest, largest)
-        limited = paged or (self.account.whole and largest > 0)
+        limited = paged or (self.account.lists_at_once and largest > 0)
         query = {**self._filter, "limit": str(size)} if limited else dict(self._filter)
         if self._cursor is not None:
             query["after"] = self._cursor
@@ -263,7 +263,7 @@ class Listing:
         if body is None:
             self._missing()
             return None
-        page = decoded(self.account.name, self._resource.noun, body)
+        page = decode_page(self.account.name, self._resource.noun, body)
         answer = body = None  # a traceback may show its locals
         if self.eager and self._cover is None and paged and page.has_more:
             self._read_ahead(page)
@@ -457,7 +457,7 @@ class Listing:
 
     def _check_whole(self, rows: Sequence[Row], size: int) -> None:
         """Raise OperationalError if an answer that holds all by the user's word was cut at the limit all the same."""
-        if self.account.whole and len(rows) == size and len(self._first_page(size - 1).objects) < size:
+        if self.account.lists_at_once and len(rows) == size and len(self._first_page(size - 1).objects) < size:
             raise self._contradiction(
                 f'shows {size} rows, as many as it was asked for: paging = "none" (FTSQL_PAGING) cannot be right'
             )
@@ -466,7 +466,7 @@ class Listing:
         """The first page, of so many rows at most, once more."""
         call = self._ask.start({**self._filter, "limit": str(limit)}, True)
         assert call is not None
-        return decoded(self.account.name, self._resource.noun, self._ask.finish(call))
+        return decode_page(self.account.name, self._resource.noun, self._ask.finish(call))
 
     def _advance(self, rows: Sequence[Row]) -> None:
         """Have the next page asked for after the last row of this one."""

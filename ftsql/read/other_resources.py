@@ -13,7 +13,7 @@ from itertools import islice
 
 from pydantic_core import from_json
 
-from ftsql.api.account import Account, in_url
+from ftsql.api.account import Account
 from ftsql.read.listing import Ask, Listing
 from ftsql.read.spool import Spill
 from ftsql.read.statement_cache import StatementCache
@@ -205,7 +205,7 @@ class OtherResources:
             self.ask([(account, "")], ahead=False)
             listing = self._parts[account, ""].listing
             while not listing.done and id not in listing.by_id:
-                if in_url(*one) and (len(self._got) < 2 or listing.pages >= len(self._got)):
+                if one[0].accepts_id(one[1]) and (len(self._got) < 2 or listing.pages >= len(self._got)):
                     path = f"{self._resource.path}/{id}"
                     body = self._cache.finish(account, self._cache.start(account, path, resource=self._resource))
                     self._got[one] = (
@@ -217,7 +217,7 @@ class OtherResources:
         return self._got[one]
 
     def _in_url(self, parent: Parent) -> bool:
-        return not self._resource.parent or in_url(*parent)
+        return not self._resource.parent or parent[0].accepts_id(parent[1])
 
     def ask(self, parents: Sequence[Parent], *, ahead: bool = True) -> None:
         """Send for what these parents have, without waiting for it; or only make ready to."""

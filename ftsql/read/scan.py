@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from ftsql.api.account import Account
 from ftsql.api.calls import Call
-from ftsql.api.pages import decoded
+from ftsql.api.pages import decode_page
 from ftsql.errors import APIError, OperationalError
 from ftsql.read import metadata_filter as metadata
 from ftsql.read.listing import Listing
@@ -253,7 +253,9 @@ def _page(cache: StatementCache, account: Account, call: Call[Any] | None) -> li
             raise
         return []
     rows = (
-        [] if body is None else JOBS.rows(account.name, decoded(account.name, JOBS.noun, body).objects, tell=cache.tell)
+        []
+        if body is None
+        else JOBS.rows(account.name, decode_page(account.name, JOBS.noun, body).objects, tell=cache.tell)
     )
     stored = cache.stored(account)
     if stored is not None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from ftsql.api.account import Account, in_url
+from ftsql.api.account import Account
 from ftsql.api.calls import Call
 from ftsql.api.client import Client
 from ftsql.errors import APIError, ConfigError, OperationalError, Warning
@@ -225,7 +225,7 @@ class StatementCache:
 
     def retrievable(self, account: Account, id: str) -> bool:
         """Whether the provider can be asked for that job by itself."""
-        return account.retrieves and in_url(account, id)
+        return account.retrieves and account.accepts_id(id)
 
     def _retrieve(self, account: Account, id: str) -> Row | None:
         self.news += 1

@@ -16,7 +16,6 @@ from typing import Any
 import apsw
 from pydantic_core import from_json
 
-from ftsql.api.account import in_url
 from ftsql.api.client import Client
 from ftsql.api.upload import Upload
 from ftsql.errors import APIError, DataError, NotSupportedError, ProgrammingError
@@ -158,7 +157,7 @@ def _content(session: Session, id: SQLiteValue, provider: SQLiteValue = None) ->
     serving = [account for account in accounts if FILES.lacks not in account.provider.without]
     if not serving:
         raise NotSupportedError(f"{accounts[0].name} does not serve {FILES.noun}s")
-    if not isinstance(id, str) or not any(in_url(account, id) for account in serving):
+    if not isinstance(id, str) or not any(account.accepts_id(id) for account in serving):
         raise ProgrammingError(f"file_content: {id!r:.80} is no file's id")
     if len(serving) > 1:
         files: OtherResources = cache.nested.setdefault(FILES.table, OtherResources(cache, FILES))
@@ -233,7 +232,7 @@ def _last(session: Session) -> SQLiteValue:
 
 def _owner(session: Session, name: str, id: SQLiteValue, provider: SQLiteValue) -> Client:
     """The client of the provider that has the job; with several active, exactly one must."""
-    if not isinstance(id, str) or not any(in_url(account, id) for account in session.accounts):
+    if not isinstance(id, str) or not any(account.accepts_id(id) for account in session.accounts):
         if session.accounts:
             raise ProgrammingError(f"{name}: {id!r:.80} is no job's id")
     elif provider is None and len(session.clients) > 1:

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import apsw
 from pydantic_core import from_json
 
-from ftsql.api.account import Account, in_url
+from ftsql.api.account import Account
 from ftsql.errors import IntegrityError, NotSupportedError, ProgrammingError
 from ftsql.read.files import Results
 from ftsql.read.other_resources import AHEAD, OtherResources, Parent, heard, lacks
@@ -245,7 +245,7 @@ class _Cursor:
             return found
         found = [parent for parent in found if not lacks(self._cache, parent)]
         for parent in found:
-            if not in_url(*parent) and heard(self._cache, parent):
+            if not parent[0].accepts_id(parent[1]) and heard(self._cache, parent):
                 raise NotSupportedError(
                     f"{parent[0].name}: the {self._resource.noun}s of a job of the id {name[:80]!r} cannot be asked for"
                 )

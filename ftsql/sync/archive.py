@@ -17,7 +17,6 @@ from typing import Any
 
 import apsw
 
-from ftsql.api.account import in_url
 from ftsql.api.calls import Call
 from ftsql.api.client import Client
 from ftsql.api.download import PIECE, Download
@@ -221,7 +220,7 @@ class Archive:
         """Start downloads until ``PARALLEL_DOWNLOADS`` run or no id is left."""
         provider = client.account.name
         while len(running) < PARALLEL_DOWNLOADS and (id := next(ids, None)) is not None:
-            if "files" in client.account.provider.without or not in_url(client.account, id):
+            if "files" in client.account.provider.without or not client.account.accepts_id(id):
                 self._record_missing(provider, id, "its provider cannot be asked for such a file", final=True)
             else:
                 size = self._snapshot.size_of(provider, id)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ftsql.api.responses import GONE, words
+from ftsql.api.responses import GONE, error_fields
 from ftsql.errors import APIError, DataError, OutcomeUnknown, warn
 from ftsql.read.statement_cache import StatementCache
 from ftsql.resources.definitions import JOBS, PERMISSIONS, is_finished
@@ -51,7 +51,7 @@ def _created(sender: Sender, write: Write, sent_at: float) -> Row:
     """Return the job in the response to a create. Raises DataError if this create cannot have made it."""
     assert write.reply is not None
     body = write.reply.body
-    if isinstance(body, dict) and not body.get("id") and (text := words(body)[0]):
+    if isinstance(body, dict) and not body.get("id") and (text := error_fields(body)[0]):
         raise DataError(f"it was answered with an error: {text}")
     row = JOBS.rows(write.provider, [body], tell=warn)[0]
     if not _is_new(sender, write, row, sent_at):
@@ -94,7 +94,7 @@ def change(sender: Sender, write: Write) -> Row:
         row = JOBS.one(write.provider, answer, str(write.job_id), warn)
         if leads_to(write.action, row.status):
             return row
-    if refusal is None and isinstance(answer, dict) and not answer.get("id") and (text := words(answer)[0]):
+    if refusal is None and isinstance(answer, dict) and not answer.get("id") and (text := error_fields(answer)[0]):
         status = write.reply.status if write.reply else None
         refusal = APIError(text, provider=write.provider, status=status)
     # Another status, an unusable body, a refusal, a lost response: the job itself tells.
@@ -148,7 +148,7 @@ def delete(sender: Sender, write: Write) -> Row:
         answer = write.reply.body
         if _is_deleted(write, answer, write.reply.status):
             return gone
-        text = words(answer)[0] if isinstance(answer, dict) else ""
+        text = error_fields(answer)[0] if isinstance(answer, dict) else ""
         refusal = APIError(text or "it was not deleted", provider=write.provider, status=write.reply.status)
     except DataError:
         pass  # not a body of the API: whether the object still exists tells

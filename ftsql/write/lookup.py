@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 
-from ftsql.api.account import Account, in_url
+from ftsql.api.account import Account
 from ftsql.api.calls import Call
 from ftsql.api.client import Client
 from ftsql.api.request_log import Asker
@@ -153,7 +153,7 @@ def _cache(client: Client, sender: Sender, asker: Asker) -> StatementCache:
 
 def exists(client: Client, sender: Sender, asker: Asker, resource: Resource, parent: str, id: str) -> bool:
     """Whether the object exists now: get it by its id, or search its parent's list."""
-    if not in_url(client.account, id):
+    if not client.account.accepts_id(id):
         return False
     if resource.parent:
         return any(row.id == id for row in listed(client, sender, asker, resource, parent))

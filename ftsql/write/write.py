@@ -12,7 +12,6 @@ from typing import Any, Literal, TypeVar, get_args
 import apsw
 from pydantic_core import to_json
 
-from ftsql.api.account import in_url
 from ftsql.api.client import Client
 from ftsql.api.responses import Reply
 from ftsql.api.upload import Upload
@@ -79,7 +78,7 @@ class Write:
 
     def __post_init__(self) -> None:
         for id in filter(None, (self.parent, self.job_id)):
-            if not in_url(self.client.account, id):
+            if not self.client.account.accepts_id(id):
                 raise ProgrammingError(
                     f"{self.provider}: the id {id!r:.80} cannot stand in a URL: not sent to {self.action} it"
                 )

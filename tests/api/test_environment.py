@@ -60,7 +60,7 @@ WRONG = [
     ),
     ({"OPENAI_API_KEY": "sk-1\udcff"}, "OPENAI_API_KEY holds a character that cannot be sent"),
     ({"OPENAI_API_KEY": "sk-1\nX-Other: 2"}, "OPENAI_API_KEY holds a character that cannot be sent"),
-    ({"OPENAI_BASE_URL": "https://.openai.azure.com"}, r"base_url \(from OPENAI_BASE_URL\) is no http"),
+    ({"OPENAI_BASE_URL": "https://.openai.azure.com"}, r"base_url \(from OPENAI_BASE_URL\) is not an http"),
     ({"OPENAI_BASE_URL": "https://a..b/v1"}, r"base_url \(from OPENAI_BASE_URL\)"),
     ({"OPENAI_BASE_URL": "https://" + "a" * 64 + ".com/v1"}, r"base_url \(from OPENAI_BASE_URL\)"),
     ({"OPENAI_BASE_URL": "https://example.com:port/v1"}, r"base_url \(from OPENAI_BASE_URL\)"),
@@ -129,7 +129,7 @@ def test_an_empty_label_in_azures_endpoint_is_named(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", "https://.openai.azure.com")
     monkeypatch.setenv("AZURE_OPENAI_API_KEY", CANARY)
     db = ftsql.connect(providers="azure")
-    with pytest.raises(ftsql.ConfigError, match="azure: base_url .from AZURE_OPENAI_ENDPOINT. is no http"):
+    with pytest.raises(ftsql.ConfigError, match="azure: base_url .from AZURE_OPENAI_ENDPOINT. is not an http"):
         db.execute(LIST).fetchall()
     db.close()
 
@@ -311,7 +311,7 @@ def test_what_this_machine_is(host: str, here: bool) -> None:
     if here:
         assert account.url(root=True) == f"http://{shown}:4000/v1"
     else:  # a key does not leave over http://
-        with pytest.raises(ftsql.ConfigError, match="refuses to send a key|base_url is no http"):
+        with pytest.raises(ftsql.ConfigError, match="refuses to send a key|base_url is not an http"):
             account.url()
 
 

@@ -93,8 +93,8 @@ def test_the_code_and_the_parameter_of_a_refusal(at: At, body: Any, code: str | 
         (Response(b"", 500), "answered with an empty body"),
         (Response(b"<html>Bad gateway", 502), "answered with an HTML page"),
         (Response(b"<html>login", 200), "an HTML page .HTTP 200.*login page"),
-        (Response(b"data: {}\n\n", 200, {"Content-Type": "text/event-stream"}), "no valid JSON .HTTP 200, text/event-stream"),
-        (Response(b"PK\x03\x04", 200, {"Content-Type": "application/zip"}), "no valid JSON .HTTP 200, application/zip"),
+        (Response(b"data: {}\n\n", 200, {"Content-Type": "text/event-stream"}), "invalid JSON .HTTP 200, text/event-stream"),
+        (Response(b"PK\x03\x04", 200, {"Content-Type": "application/zip"}), "invalid JSON .HTTP 200, application/zip"),
     ],
     ids=str,
 )  # fmt: skip

@@ -18,6 +18,7 @@ import pytest
 
 import ftsql
 from ftsql.api import deadline, transport
+from ftsql.api.request_log import Counts
 from ftsql.api.retry import RetriedRequest
 from ftsql.errors import DataError
 from ftsql.resources.definitions import RESULTS
@@ -66,26 +67,28 @@ def _dropping(rows: Callable[..., Any]) -> Callable[..., Any]:
     return dropping
 
 
-def _twice(answer: Callable[..., Any]) -> Callable[..., Any]:
-    def again(self: RetriedRequest, call: Any, once: Any, *, safe: bool) -> Any:
-        return answer(self, call, once, safe=safe) if safe else (once(), answer(self, call, once, safe=safe))[1]
+def _twice(run: Callable[..., Any]) -> Callable[..., Any]:
+    def run_twice(self: RetriedRequest, call: Any, transport: Any) -> Any:
+        if not self.request.repeatable:
+            transport.exchange(self.request, call.abandoned.is_set, Counts())
+        return run(self, call, transport)
 
-    return again
+    return run_twice
 
 
-def _patient(unpacked: Callable[..., Iterator[bytes]]) -> Callable[..., Iterator[bytes]]:
+def _patient(decompressed: Callable[..., Iterator[bytes]]) -> Callable[..., Iterator[bytes]]:
     def patient(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
         with contextlib.suppress(ValueError):
-            yield from unpacked(chunks, encoding)
+            yield from decompressed(chunks, encoding)
 
     return patient
 
 
 PLANTED: dict[str, tuple[object, str, Callable[[Any], Any], str]] = {
     "a row is dropped": (Resource, "rows", _dropping, "the ids"),
-    "a create is sent twice": (RetriedRequest, "answer", _twice, "2 creates arrived"),
+    "a create is sent twice": (RetriedRequest, "run", _twice, "2 creates arrived"),
     "no deadline": (deadline, "begin", lambda _: lambda seconds, handshakes=None: None, "took"),
-    "what breaks off is taken": (transport, "unpacked", _patient, "rows of what nobody can read"),
+    "what breaks off is taken": (transport, "decompressed", _patient, "rows of what nobody can read"),
 }
 
 
@@ -174,12 +177,12 @@ def test_an_answer_is_slow_but_in_time(gateway: Gateway) -> None:
     ("encoding", "body", "words"),
     [
         ("gzip", gzip.compress(b"{}" * 5000, mtime=0)[:-12], "its gzip breaks off"),
-        ("gzip", b"{}", "it is no gzip"),
-        ("gzip, gzip", gzip.compress(gzip.compress(b"{}", mtime=0), mtime=0), "packed 2 times over"),
-        ("br", b"{}", "packed by br, which was not asked for"),
+        ("gzip", b"{}", "it is not valid gzip"),
+        ("gzip, gzip", gzip.compress(gzip.compress(b"{}", mtime=0), mtime=0), "compressed 2 times over"),
+        ("br", b"{}", "compressed with br, which was not asked for"),
     ],
 )
-def test_a_body_that_cannot_be_unpacked_is_an_error(
+def test_a_body_that_cannot_be_decompressed_is_an_error(
     sandbox: Sandbox, connect: Connect, encoding: str, body: bytes, words: str
 ) -> None:
     fill(sandbox, 1)
@@ -189,7 +192,7 @@ def test_a_body_that_cannot_be_unpacked_is_an_error(
 
 
 @pytest.mark.parametrize("level", [zlib.MAX_WBITS, -zlib.MAX_WBITS])
-def test_deflate_is_unpacked_with_its_head_and_without(sandbox: Sandbox, connect: Connect, level: int) -> None:
+def test_deflate_is_decompressed_with_its_header_and_without(sandbox: Sandbox, connect: Connect, level: int) -> None:
     packer = zlib.compressobj(wbits=level)
     body = packer.compress(b'{"data": [{"id": "a", "status": "x"}], "has_more": false}') + packer.flush()
     sandbox.fault(Fault(times=None, status=200, body=body, headers={"Content-Encoding": "deflate"}))
@@ -228,7 +231,7 @@ def test_the_statement_after_an_answer_that_was_too_long_is_right(gateway: Gatew
 
 def test_a_gzip_bomb_is_given_up(sandbox: Sandbox, connect: Connect) -> None:
     fill(sandbox, 1)
-    for bomb, words in zip(wires.BOMBS, ("larger than", "packed 2 times"), strict=True):
+    for bomb, words in zip(wires.BOMBS, ("larger than", "compressed 2 times"), strict=True):
         encoding = ", ".join(["gzip"] * (2 if words != "larger than" else 1))
         sandbox.clear_faults()
         sandbox.fault(Fault(times=None, status=200, body=bomb, headers={"Content-Encoding": encoding}))
@@ -251,7 +254,7 @@ def test_a_hundred_megabytes_are_shown_where_they_are_allowed(gateway: Gateway) 
 @pytest.mark.parametrize("status", [204, 206])
 def test_a_part_of_a_file_is_not_taken_for_the_whole(sandbox: Sandbox, connect: Connect, status: int) -> None:
     sandbox.fault(Fault(times=None, path="/content$", status=status, body=b"" if status == 204 else b"step,train"))
-    with pytest.raises(DataError, match=f"HTTP {status}, which is no whole file"):
+    with pytest.raises(DataError, match=f"HTTP {status}, which is not a whole file"):
         connect().execute("SELECT file_content('file-x')").fetchall()
 
 

@@ -84,9 +84,9 @@ def test_an_answer_holds_the_account_back_for_as_long_as_it_says(
     zone: str,
 ) -> None:
     in_zone(zone)
-    tried = Limiter()
-    tried.heard(status, headers() if callable(headers) else headers)
-    left = tried.seconds_left()
+    limit = Limiter()
+    limit.update(status, headers() if callable(headers) else headers)
+    left = limit.seconds_left()
     if seconds == 0:
         assert left == 0
     else:
@@ -94,10 +94,10 @@ def test_an_answer_holds_the_account_back_for_as_long_as_it_says(
 
 
 def test_a_shorter_wait_never_shortens_one_that_was_asked_for_before() -> None:
-    tried = Limiter()
-    tried.heard(429, {"retry-after": "30"})
-    tried.heard(429, {"retry-after": "1"})
-    assert tried.seconds_left() > 20
+    limit = Limiter()
+    limit.update(429, {"retry-after": "30"})
+    limit.update(429, {"retry-after": "1"})
+    assert limit.seconds_left() > 20
 
 
 def test_one_account_has_one_limiter_and_other_keys_addresses_and_names_have_others() -> None:
@@ -109,7 +109,7 @@ def test_one_account_has_one_limiter_and_other_keys_addresses_and_names_have_oth
     assert limiter(account()) is held
     for other in (account(name="two"), account(url="https://b.example/v1"), account(key="l" * 20)):
         assert limiter(other) is not held
-    held.heard(429, {"retry-after": "30"})
+    held.update(429, {"retry-after": "30"})
     del held
     gc.collect()
     assert limiter(account()).seconds_left() == 0  # nobody used it any more

@@ -11,7 +11,7 @@ import pytest
 
 import ftsql
 from ftsql.api.account import Account
-from ftsql.api.provider import VARIABLE, Provider, load, tells_of_a_credential
+from ftsql.api.provider import VARIABLE, Provider, load, names_a_credential
 from tests.answering import PATH, Asked, Response, Server, job
 from tests.conftest import CANARY, At
 
@@ -225,7 +225,7 @@ def test_a_key_that_is_a_word_hides_nothing(at: At, monkeypatch: pytest.MonkeyPa
     ],
 )  # fmt: skip
 def test_a_credential_is_known_by_the_words_of_its_name(name: str, secret: bool) -> None:
-    assert tells_of_a_credential(name) is secret
+    assert names_a_credential(name) is secret
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import ftsql
-from ftsql.api.request_log import KEPT, Counts, Request, RequestLog
+from ftsql.api.request_log import KEPT, Counts, RequestLog, RequestRecord
 from ftsql.sandbox import Fault, Sandbox
 from tests.conftest import CANARY, Connect, fill
 
@@ -144,7 +144,7 @@ def test_no_key_shows_in_the_log(sandbox: Sandbox, db: ftsql.Connection) -> None
 def test_the_last_ten_thousand_are_kept() -> None:
     kept = RequestLog()
     for number in range(KEPT + 5):
-        kept.add(Request(0.0, "openai", "GET", f"/{number}", 1, 0.0), "get", None, kept.counts)
+        kept.add(RequestRecord(0.0, "openai", "GET", f"/{number}", 1, 0.0), "get", None, kept.counts)
     records = kept.records()
     assert len(records) == 10_000
     assert (records[0].path, records[-1].path) == ("/5", "/10004")
@@ -153,10 +153,10 @@ def test_the_last_ten_thousand_are_kept() -> None:
 def test_what_a_statement_left_under_way_does_not_count_for_the_next_one() -> None:
     requests = RequestLog()
     first = requests.counts
-    record = Request(0.0, "openai", "GET", "", 1, 0.0)
+    record = RequestRecord(0.0, "openai", "GET", "", 1, 0.0)
     requests.add(record, "list", None, first)
     assert requests.take_counts() is first
-    requests.received(record, {"data": [{}, {}]}, first)
+    requests.count_rows(record, {"data": [{}, {}]}, first)
     assert first.rows == 2
     assert requests.counts == Counts()
 

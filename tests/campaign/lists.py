@@ -22,7 +22,7 @@ from typing import Any
 
 import ftsql
 from ftsql.api import retry as attempts
-from ftsql.api.account import PLAIN
+from ftsql.api.account import PLAIN_ID
 from ftsql.api.habits import may_be_cut
 from tests.answering import Asked, Server
 from tests.campaign.manners import NEWEST, REGION, SENTENCE, Answers, Manner, at_random
@@ -278,7 +278,7 @@ def _cases(manner: Manner, rng: random.Random) -> list[Case]:
         ),
     ]  # fmt: skip
     for parent, events in manner.events.items():
-        if PLAIN.fullmatch(parent):
+        if PLAIN_ID.fullmatch(parent):
             cases.append(
                 Case(
                     "SELECT message, created_at FROM fine_tuning_job_events WHERE fine_tuning_job_id = ?",

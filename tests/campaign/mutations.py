@@ -6,6 +6,7 @@ Each patches names inside ftsql for as long as the process, or ``applied``, last
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -26,12 +27,13 @@ Patch = tuple[Any, str, Any]  # of what, which name, and what stands there inste
 
 def retry() -> list[Patch]:
     """A create is sent again after a timeout, a broken connection, a 5xx."""
-    original = RetriedRequest.answer
+    original = RetriedRequest.run
 
-    def answer(self: RetriedRequest, call: Any, once: Any, *, safe: bool) -> Any:
-        return original(self, call, once, safe=True)
+    def run(self: RetriedRequest, call: Any, transport: Any) -> Any:
+        self.request = dataclasses.replace(self.request, repeatable=True)
+        return original(self, call, transport)
 
-    return [(RetriedRequest, "answer", answer)]
+    return [(RetriedRequest, "run", run)]
 
 
 def no_compensation() -> list[Patch]:
@@ -114,15 +116,15 @@ def order() -> list[Patch]:
 
 def redaction() -> list[Patch]:
     """The values of headers whose names sound secret are taken out of bodies before they are read."""
-    original = Account.decoded
+    original = Account.decode
 
-    def decoded(self: Account, body: bytes) -> Any:
+    def decode(self: Account, body: bytes) -> Any:
         for header, template in self.provider.headers.items():
             if re.search("auth|key|token|secret|config", header):
                 body = body.replace(template.encode(), b"***")
         return original(self, body)
 
-    return [(Account, "decoded", decoded)]
+    return [(Account, "decode", decode)]
 
 
 # Each with the campaign that catches it.

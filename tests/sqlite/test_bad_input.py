@@ -51,9 +51,9 @@ def test_a_wrong_key_is_one_sentence_that_names_the_provider(connect: Connect, m
 
 BODIES: list[tuple[Any, str]] = [
     ("<!DOCTYPE html><html>login</html>", "an HTML page.*base_url"),
-    ('{"object": "list", "data": [', "no valid JSON"),
-    ("", "no valid JSON"),
-    (b"\xff\xfe\x00", "no valid JSON"),
+    ('{"object": "list", "data": [', "invalid JSON"),
+    ("", "invalid JSON"),
+    (b"\xff\xfe\x00", "invalid JSON"),
     ("null", "openai: "),
     ("5", "a int where"),
     ({}, "an object without data"),
@@ -64,7 +64,7 @@ BODIES: list[tuple[Any, str]] = [
     ({"data": [{"id": ""}]}, "id: "),
     ({"data": [], "has_more": "perhaps"}, "has_more is 'perhaps'"),
     ('{"data": [{"id": "ftjob-\\ud800"}]}', "id: "),
-    ("[" * 100_000, "no valid JSON|recursion"),
+    ("[" * 100_000, "invalid JSON|recursion"),
 ]
 
 
@@ -168,8 +168,8 @@ def test_a_base_url_without_its_v1_is_an_error_about_the_url(
 
 
 URLS = [
-    ("ftp://127.0.0.1/v1", ftsql.ConfigError, "is no http:// or https://"),
-    ("127.0.0.1:80", ftsql.ConfigError, "is no http:// or https://"),
+    ("ftp://127.0.0.1/v1", ftsql.ConfigError, "is not an http:// or https://"),
+    ("127.0.0.1:80", ftsql.ConfigError, "is not an http:// or https://"),
     ("http://api.example.invalid/v1", ftsql.ConfigError, "refuses to send a key to api.example.invalid over http://"),
     ("https://api.example.invalid/v1", ftsql.APIConnectionError, "cannot connect to api.example.invalid"),
     ("http://127.0.0.1:1/v1", ftsql.APIConnectionError, "cannot connect to 127.0.0.1:1"),
@@ -193,7 +193,7 @@ def test_a_server_that_never_answers_is_a_timeout(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{listening.getsockname()[1]}/v1")
         monkeypatch.setenv("OPENAI_API_KEY", CANARY)
         db = ftsql.connect(timeout=0.3)
-        with pytest.raises(ftsql.APIConnectionError, match="no answer from .* in time.*timeout"):
+        with pytest.raises(ftsql.APIConnectionError, match="no response from .* in time.*timeout"):
             db.execute(ALL).fetchall()
         db.close()
 
@@ -215,8 +215,8 @@ def test_retry_after_is_obeyed_up_to_a_limit(sandbox: Sandbox, db: ftsql.Connect
 
 
 CONFIGS = [
-    ("[openai\n", "no valid TOML"),
-    ("openai = 5", "is no provider entry"),
+    ("[openai\n", "not valid TOML"),
+    ("openai = 5", "is not a provider entry"),
     ("[mine]\nbase = 'x'", "provider mine: base_url: Field required"),
     ("[mine]\nbase_url = 'x'\nheader = {}", "provider mine: header: there is no such word"),
     ("[mine]\nextends = 'nobody'", "extends 'nobody'"),
@@ -262,5 +262,5 @@ def test_register_inside_a_transaction_says_to_do_it_before() -> None:
 def test_null_where_a_job_belongs_is_an_error_and_no_missing_job(at: At) -> None:
     _, db = at(lambda asked: Response(b"null"))
     for sql in ("SELECT id FROM fine_tuning_jobs WHERE id = 'ftjob-a'", "SELECT id FROM fine_tuning_jobs"):
-        with pytest.raises(ftsql.Error, match="with null where an object belongs"):
+        with pytest.raises(ftsql.Error, match="with null, expected an object"):
             db.execute(sql).fetchall()

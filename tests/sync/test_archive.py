@@ -215,8 +215,8 @@ REFUSALS: list[tuple[Fault, str, bool]] = [
     (Fault(status=404, body={"error": {"message": "No such File object: file-a"}}), r"no such file \(HTTP 404\)", False),
     (Fault(status=404, body="<html>"), "HTTP 404", False),
     (Fault(status=410, body={"error": {"message": "The file is gone"}}), "The file is gone", True),
-    (Fault(status=206, body=b"part"), "HTTP 206, which is no whole file", False),
-    (Fault(status=204, body=b""), "HTTP 204, which is no whole file", False),
+    (Fault(status=206, body=b"part"), "HTTP 206, which is not a whole file", False),
+    (Fault(status=204, body=b""), "HTTP 204, which is not a whole file", False),
     (Fault(status=200, truncate=3), "broke off", False),
 ]  # fmt: skip
 

@@ -15,7 +15,7 @@ import apsw
 import pytest
 
 import ftsql
-from ftsql.api.transport import unpacked
+from ftsql.api.transport import decompressed
 from ftsql.errors import OperationalError
 from ftsql.sandbox import Fault, Sandbox
 from tests.conftest import Connect
@@ -306,8 +306,8 @@ def test_read_only_and_a_trigger_in_a_file_write_nothing(
 @pytest.mark.parametrize("cut", [1, 8, 20])
 def test_gzip_that_breaks_off_is_no_content_and_none_at_all_is_empty(cut: int) -> None:
     packed = gzip.compress(os.urandom(100))
-    assert b"".join(unpacked([packed], "gzip")) == gzip.decompress(packed)
+    assert b"".join(decompressed([packed], "gzip")) == gzip.decompress(packed)
     with pytest.raises(ValueError, match="its gzip breaks off"):
-        list(unpacked([packed[:-cut]], "gzip"))
-    assert list(unpacked([], "gzip")) == []
-    assert b"".join(unpacked([b""], "gzip")) == b""
+        list(decompressed([packed[:-cut]], "gzip"))
+    assert list(decompressed([], "gzip")) == []
+    assert b"".join(decompressed([b""], "gzip")) == b""
