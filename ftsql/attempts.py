@@ -67,7 +67,7 @@ class Attempts:
             attempt += 1
             record = self._record = self._sent(attempt, pause + held)
             outcome = self._tried(once, record)
-            pause = min(0.5 * 2 ** (attempt - 1), 8.0) * random.uniform(0.75, 1.0)
+            pause = 0.5 * 2 ** (attempt - 1) * random.uniform(0.75, 1.0)
             if isinstance(outcome, Answer):
                 error = None if outcome.ok else refusal(self._account, outcome)
                 record.error = None if error is None else error.message
