@@ -69,7 +69,7 @@ class RetriedRequest:
                 raise APIConnectionError("abandoned before it was sent", provider=name, ambiguous=self.ambiguous)
             attempt += 1
             outcome = self._attempt(attempt, pause + held, call, transport)
-            pause = min(0.5 * 2 ** (attempt - 1), 8.0) * random.uniform(0.75, 1.0)
+            pause = 0.5 * 2 ** (attempt - 1) * random.uniform(0.75, 1.0)
             if isinstance(outcome, Response):
                 error, asked = self._error_to_retry(outcome)
                 if error is None:

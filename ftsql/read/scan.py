@@ -95,12 +95,10 @@ def _text(value: SQLiteValue) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _size(values: Mapping[str, SQLiteValue]) -> int | None:
-    """The first page's size by LIMIT and OFFSET: a hint, never a cut."""
-    limit, offset = values.get("limit"), values.get("offset", 0)
-    if not isinstance(limit, int) or not isinstance(offset, int) or limit < 0:
-        return None
-    return max(limit + max(offset, 0), 1)
+def _size(values: Mapping[str, Any]) -> int | None:
+    """Return the size of the first page that LIMIT and OFFSET suggest; SQLite has made them integers."""
+    limit = values.get("limit", -1)
+    return None if limit < 0 else max(limit + max(values.get("offset", 0), 0), 1)
 
 
 def _got(

@@ -206,6 +206,16 @@ def test_a_delete_that_says_so_is_not_looked_at_again(at: At, answer: Any) -> No
     assert server.requests.count("/files/file-1") == 1
 
 
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_a_delete_that_is_refused_is_not_looked_at_again(at: At, status: int) -> None:
+    refused = Response({"error": {"message": "No such File object: file-1"}}, status)
+    server, db = at(deleting(refused, gone=True))
+    with pytest.raises(ftsql.APIError, match="^openai: No such File object: file-1"):
+        db.execute(DELETE)
+    assert server.requests == ["/files/file-1", "DELETE /files/file-1"]
+    assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("refused",)]
+
+
 OTHER, NO_JSON = Response({"error": {"message": "another project's"}}, 403), Response(b"<html>")
 
 

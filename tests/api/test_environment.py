@@ -186,9 +186,30 @@ def test_a_proxy_without_a_scheme_is_http_and_all_proxy_stands_in(monkeypatch: p
     assert network.proxy("p", "http://example.com") is not None  # by ALL_PROXY
 
 
+@pytest.fixture
+def tls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ssl.SSLContext:
+    """For servers on this machine and for api.example.invalid, with a certificate that is trusted."""
+    key, certificate = str(tmp_path / "key.pem"), str(tmp_path / "certificate.pem")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:api.example.invalid",
+         "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    monkeypatch.setenv("SSL_CERT_FILE", certificate)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
 @contextlib.contextmanager
-def proxy(answer: bytes | None) -> Iterator[tuple[int, list[bytes]]]:
-    """A proxy that answers a CONNECT so, or drops the connection (None); what it was sent."""
+def proxy(
+    answer: bytes | None, tls: ssl.SSLContext | None = None, inside: ssl.SSLContext | None = None
+) -> Iterator[tuple[int, list[bytes]]]:
+    """A proxy that answers a CONNECT so, or drops the connection (None); what it was sent.
+
+    ``tls``: over TLS. ``inside``: it is the server too, which drops the connection.
+    """
     sent: list[bytes] = []
     listener = socket.create_server(("127.0.0.1", 0))
 
@@ -198,10 +219,15 @@ def proxy(answer: bytes | None) -> Iterator[tuple[int, list[bytes]]]:
                 client, _ = listener.accept()
             except OSError:
                 return
-            with client:
-                sent.append(client.recv(65536))
-                if answer is not None:
-                    client.sendall(answer)
+            with client, contextlib.suppress(ssl.SSLError):
+                near = client if tls is None else tls.wrap_socket(client, server_side=True)
+                with near:
+                    sent.append(near.recv(65536))
+                    if answer is not None:
+                        near.sendall(answer)
+                    if inside is not None:
+                        with inside.wrap_socket(near, server_side=True) as server:
+                            sent.append(server.recv(65536))
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
@@ -232,10 +258,13 @@ def test_a_proxy_that_refuses_is_asked_once(monkeypatch: pytest.MonkeyPatch, sql
         db.close()
 
 
-def test_a_proxy_that_drops_during_connect_means_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_drops_during_connect_means_not_sent(
+    monkeypatch: pytest.MonkeyPatch, tls: ssl.SSLContext, scheme: str
+) -> None:
     monkeypatch.setattr("ftsql.api.retry.RETRY_SECONDS", 0.1)
-    with proxy(None) as (port, sent):
-        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+    with proxy(None, tls if scheme == "https" else None) as (port, sent):
+        monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://127.0.0.1:{port}")
         db = ftsql.connect(settle_seconds=0.1)
         with pytest.raises(ftsql.APIConnectionError) as caught:
             db.execute(CREATE)
@@ -244,6 +273,43 @@ def test_a_proxy_that_drops_during_connect_means_not_sent(monkeypatch: pytest.Mo
         assert sent
         assert all(each.startswith(b"CONNECT api.example.invalid:443") for each in sent)
         assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("refused",)]
+        db.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_server_whose_certificate_is_not_trusted_or_not_its_own_is_sent_nothing(
+    monkeypatch: pytest.MonkeyPatch, tls: ssl.SSLContext, host: str
+) -> None:
+    monkeypatch.setattr("ftsql.api.retry.RETRY_SECONDS", 0.0)
+    if host == "127.0.0.1":  # which is in the certificate
+        monkeypatch.delenv("SSL_CERT_FILE")
+    with proxy(None, tls) as (port, sent):
+        monkeypatch.setenv("OPENAI_BASE_URL", f"https://{host}:{port}/v1")
+        db = ftsql.connect()
+        for sql in (LIST, CREATE):
+            with pytest.raises(ftsql.Error, match=r"CERTIFICATE_VERIFY_FAILED.*Not sent\. .*SSL_CERT_FILE"):
+                db.execute(sql).fetchall()
+        assert sent == []
+        assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("refused",)]
+        db.close()
+
+
+@pytest.mark.parametrize("through", ["itself", "a proxy"])
+def test_a_create_over_tls_whose_answer_is_lost_is_sent_once(
+    monkeypatch: pytest.MonkeyPatch, tls: ssl.SSLContext, through: str
+) -> None:
+    monkeypatch.setattr("ftsql.api.retry.RETRY_SECONDS", 0.0)
+    made = b"HTTP/1.1 200 Connection established\r\n\r\n"
+    with proxy(None, tls) if through == "itself" else proxy(made, None, tls) as (port, sent):
+        if through == "itself":
+            monkeypatch.setenv("OPENAI_BASE_URL", f"https://127.0.0.1:{port}/v1")
+        else:
+            monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+        db = ftsql.connect(settle_seconds=0.1)
+        with pytest.raises(ftsql.OutcomeUnknown):
+            db.execute(CREATE)
+        assert len([each for each in sent if each.startswith(b"POST /v1/fine_tuning/jobs")]) == 1
+        assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("unknown",)]
         db.close()
 
 

@@ -68,6 +68,21 @@ def test_the_words_of_a_list_answered_200_with_an_error(at: At, body: Any) -> No
         db.execute(SQL).fetchall()
 
 
+@pytest.mark.parametrize("wrapped", [lambda inner: {"error": inner}, lambda inner: {"errors": [inner]}])
+def test_words_are_found_below_a_few_others_and_else_the_body_is_shown(at: At, wrapped: Any) -> None:
+    shown = []
+    for levels in (0, 1, 2, 5, 6, 30):
+        body: Any = {"message": WORDS, "code": "small"}
+        for _ in range(levels):
+            body = wrapped(body)
+        _, db = at(lambda asked, body=body: Response(body, 400))
+        with pytest.raises(ftsql.APIError) as caught:
+            db.execute(SQL).fetchall()
+        shown.append((caught.value.message == WORDS, caught.value.code))
+    lists = isinstance(wrapped({})[next(iter(wrapped({})))], list)
+    assert shown == [(number < (3 if lists else 4), "small" if number < 4 else None) for number in range(6)]
+
+
 @pytest.mark.parametrize(
     ("body", "code", "param"),
     [

@@ -9,7 +9,7 @@ import pytest
 
 import ftsql
 from ftsql.sandbox import Fault, Sandbox
-from tests.answering import PATH, Asked, Response, api, job, jobs
+from tests.answering import PATH, Asked, Response, api, job, jobs, listed
 from tests.conftest import At
 
 NO_SUCH_JOB: list[Any] = [
@@ -96,6 +96,36 @@ def test_a_server_that_gives_no_job_by_its_id_has_its_list_read(at: At, id: str)
     assert server.requests == ([] if right else pages)  # a job that has ended is known
     del found[3]
     assert db.execute("SELECT count(*) FROM fine_tuning_jobs").get == 129
+
+
+def test_a_server_that_gives_no_job_by_its_id_shows_how_known_ones_are(at: At) -> None:
+    """The store has them, and their state was to be asked for one by one."""
+    found = jobs(250)
+    for place in (120, 240):
+        found[place] |= {"status": "running", "finished_at": None, "fine_tuned_model": None}
+    serving = api(found)
+    server, db = at(lambda asked: serving(asked) if asked.path == PATH else Response({"detail": "Not Found"}, 404))
+    states = "SELECT id, status FROM fine_tuning_jobs WHERE status <> 'succeeded'"
+    assert db.execute(states).fetchall() == [("ftjob-00120", "running"), ("ftjob-00240", "running")]
+    found[120]["status"] = found[240]["status"] = "paused"
+    with pytest.warns(ftsql.Warning, match="The list of jobs is read instead"):
+        assert sorted(db.execute(states).fetchall()) == [("ftjob-00120", "paused"), ("ftjob-00240", "paused")]
+    pages = ["?limit=100", "?limit=100&after=ftjob-00099", "?limit=100&after=ftjob-00199"]
+    assert server.requests[-3:] == pages
+
+
+def test_a_page_that_may_be_the_last_is_so_where_no_job_can_be_asked_for_by_its_id(at: At) -> None:
+    found = jobs(100)
+
+    def answering(asked: Asked) -> Any:
+        return {"data": listed(found, asked.query)} if asked.path == PATH else Response({"detail": "Not Found"}, 404)
+
+    server, db = at(answering)
+    assert db.execute("SELECT count(*) FROM fine_tuning_jobs").get == 100
+    assert server.requests[:3] == ["?limit=100", "?limit=100&after=ftjob-00099", "/ftjob-00099"]
+    assert all(
+        request in ("?limit=2", "/ftjob-00000") for request in server.requests[3:]
+    )  # whether it gives single ones
 
 
 @pytest.mark.parametrize("id", ["a/b", "jöb"])

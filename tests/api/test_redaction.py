@@ -178,6 +178,19 @@ def test_a_credential_that_a_server_gives_back_in_a_row_is_nowhere(
     assert all(CANARY.encode() not in each for each in written)
 
 
+@pytest.mark.parametrize("sign", ["/", '"', "\\"])
+def test_a_key_that_json_writes_otherwise_is_hidden_too(at: At, monkeypatch: pytest.MonkeyPatch, sign: str) -> None:
+    key = f"sk-canary{sign}7f3a9b52{sign}c4d1"
+    body = json.dumps({"data": [job(0, debug=key)], "has_more": False}).replace("/", "\\/").encode()
+    assert key.encode() not in body
+    at(lambda asked: Response(body))
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    db = ftsql.connect()
+    with pytest.warns(ftsql.Warning, match="holds a credential of the account"):
+        assert db.execute("SELECT raw ->> '$.debug' FROM fine_tuning_jobs").fetchall() == [("***",)]
+    db.close()
+
+
 def test_a_key_that_was_set_with_the_word_bearer_is_nowhere_either(at: At, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = {"debug": CANARY, "header": f"Bearer {CANARY}", "sent": f"Bearer Bearer {CANARY}"}
     refused = Response({"error": {"message": f"Incorrect API key provided: {CANARY}"}}, 401)

@@ -60,6 +60,13 @@ def test_a_retry_is_a_row_of_its_own_with_its_pause(sandbox: Sandbox, db: ftsql.
     assert third[3] > second[3] > 100
 
 
+def test_what_is_refused_again_and_again_is_tried_four_times(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    sandbox.fault(Fault(times=None, status=429, headers={"Retry-After": "0"}))
+    with pytest.raises(ftsql.RateLimitError, match="Gave up after 4 tries"):
+        db.execute("SELECT id FROM fine_tuning_jobs").fetchall()
+    assert db.execute("SELECT attempt, status FROM ftsql_requests").fetchall() == [(n, 429) for n in (1, 2, 3, 4)]
+
+
 def test_a_body_that_is_no_json_is_an_error_of_its_row(sandbox: Sandbox, db: ftsql.Connection) -> None:
     sandbox.fault(Fault(body="<html>log in</html>"))
     with pytest.raises(ftsql.Error, match="an HTML page"):

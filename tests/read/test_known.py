@@ -214,6 +214,46 @@ def test_a_list_whose_order_broke_is_read_in_full_for_a_day(sandbox: Sandbox, co
         assert connect(store=store).execute(COUNT).get == 250  # a list that was not trusted puts it off no further
 
 
+def test_a_full_list_out_of_order_is_known_up_to_its_newest(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
+    fill(sandbox, 250)
+    db = connect(store=tmp_path / "store.db")
+    sandbox.fault(Fault(path=LIST, times=None, lie="oldest_first"))
+    assert db.execute(COUNT).get == 250
+    sandbox.clear_faults()
+    db.ftsql.store.db.execute("UPDATE covers SET broke_at = NULL")
+    sandbox.requests.clear()
+    assert connect(store=tmp_path / "store.db").execute(COUNT).get == 250
+    assert gets(sandbox) == ["?limit=100"]
+
+
+def test_what_one_statement_read_others_know_once_it_is_over(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path
+) -> None:
+    fill(sandbox, 30)
+    one, other = (connect(store=tmp_path / "store.db") for _ in range(2))
+    sql = "SELECT id FROM fine_tuning_jobs WHERE id = 'ftjob-00007'"
+    for db in (one, other):
+        assert db.execute(sql).fetchall() == [("ftjob-00007",)]
+    assert gets(sandbox) == ["/ftjob-00007"]
+
+
+@pytest.mark.parametrize("damage", ["", "DROP TABLE kept", "DROP TABLE covers"])
+def test_the_order_of_a_list_is_believed_though_the_store_fails(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path, damage: str
+) -> None:
+    fill(sandbox, 250)
+    db = connect(store=tmp_path / "store.db")
+    other = apsw.Connection(str(tmp_path / "store.db"))
+    other.execute(damage)
+    other.close()
+    sandbox.requests.clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        newest = db.execute("SELECT id FROM fine_tuning_jobs ORDER BY created_at DESC LIMIT 3").fetchall()
+    assert newest == [(f"ftjob-{place:05}",) for place in range(3)]
+    assert gets(sandbox) == ["?limit=20"]
+
+
 def test_a_store_that_is_cleared_while_it_is_read_is_an_error_and_no_short_list(
     sandbox: Sandbox, connect: Connect, tmp_path: Path
 ) -> None:

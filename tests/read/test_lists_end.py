@@ -341,6 +341,19 @@ def test_pages_that_were_short_and_went_on_are_never_believed(at: At) -> None:
     assert server.requests[-1] == "?limit=100&after=ftjob-00044"
 
 
+def test_events_of_a_job_that_is_gone_before_all_were_read_are_an_error(at: At) -> None:
+    events = [{"id": f"e{number}", "created_at": 1_790_000_000 - number} for number in range(150)]
+
+    def answering(asked: Asked) -> Any:
+        first = asked.path.endswith("/events") and "after" not in asked.query
+        return {"data": listed(events, asked.query), "has_more": True} if first else None
+
+    server, db = at(answering)
+    with pytest.raises(ftsql.Error, match='says "not found"'):
+        db.execute("SELECT count(*) FROM fine_tuning_job_events('ftjob-00000')").fetchall()
+    assert server.requests == ["/ftjob-00000/events?limit=100", "/ftjob-00000/events?limit=100&after=e99"]
+
+
 def test_has_more_that_never_ends_is_an_error(at: At) -> None:
     _, db = at(serving(45, after=False, envelope=lambda page, found: {"data": page, "has_more": True}))
     with pytest.raises(ftsql.Error, match="says that there is more, but shows nothing new"):

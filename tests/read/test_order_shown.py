@@ -140,6 +140,40 @@ def test_an_order_that_was_shown_is_remembered_and_a_break_forgets_it(at: At, tm
     assert len(server.asked) >= 2
 
 
+def test_six_falling_times_are_remembered_for_a_day_after_they_were_shown(at: At, tmp_path: Any) -> None:
+    found = [job(number, created_at=1_790_000_000 - 60 * min(number, 5)) for number in range(90)]
+    server, db = at(lambda asked: api(found)(asked), store=tmp_path / "store.db")
+    shown = "SELECT habits ->> '$.ordered_at' FROM covers"
+
+    def hours_later(hours: int) -> tuple[list[str], bool]:
+        """What is asked for the newest job after so many hours, and whether that was noted."""
+        age = "json_set(habits, '$.ordered_at', habits ->> '$.ordered_at' - ? * 3600)"
+        db.ftsql.store.db.execute(f"UPDATE covers SET habits = {age}", (hours,))
+        before = db.ftsql.store.db.execute(shown).get
+        server.asked.clear()
+        other = ftsql.connect(store=tmp_path / "store.db")
+        assert other.execute(NEWEST).fetchall() == [("ftjob-00000",)]
+        other.close()
+        return server.requests, db.ftsql.store.db.execute(shown).get != before
+
+    assert db.execute(NEWEST).fetchall() == [("ftjob-00000",)]
+    assert hours_later(10) == (["?limit=20"], False)  # twice a day is enough
+    assert hours_later(3) == (["?limit=20"], True)
+    for each in found:
+        each["created_at"] = 1_790_000_000  # no such page shows an order by itself
+    assert hours_later(23) == (["?limit=20"], False)
+    assert hours_later(2) == (["?limit=20", "?limit=100&after=ftjob-00019"], False)
+
+
+def test_events_out_of_order_say_nothing_of_the_jobs(at: At) -> None:
+    events = [{"id": f"e{number}", "created_at": 1_790_000_000 + number} for number in range(50)]
+    server, db = at(api(jobs(150), {"/ftjob-00000/events": events}))
+    assert db.execute("SELECT count(*) FROM fine_tuning_job_events('ftjob-00000')").get == 50
+    server.asked.clear()
+    assert db.execute(NEWEST).fetchall() == [("ftjob-00000",)]
+    assert server.requests == ["?limit=20"]
+
+
 @pytest.mark.parametrize("where", ["", "WHERE created_at > 1790000000 - 600"])
 def test_a_list_that_is_sorted_by_the_last_change_shows_its_break_in_twenty_rows(at: At, where: str) -> None:
     found = jobs(40)

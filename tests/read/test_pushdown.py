@@ -194,16 +194,35 @@ def test_two_providers_cost_what_each_costs(size: int) -> None:
         ("WHERE status = 'succeeded' LIMIT 5", 100),
         ("WHERE model = 'gpt-4o-mini-2024-07-18' LIMIT 5", 100),
         ("WHERE status = 'succeeded' ORDER BY created_at DESC LIMIT 5", 100),
-        ("ORDER BY model LIMIT 5", 100),
-        ("ORDER BY created_at LIMIT 5", 100),
-        ("ORDER BY created_at DESC, id LIMIT 5", 100),
+        ("ORDER BY model LIMIT 5", None),
+        ("ORDER BY created_at LIMIT 5", None),
+        ("ORDER BY created_at DESC, id LIMIT 5", None),
+        ("LIMIT '5' OFFSET '2'", 7),
+        ("LIMIT 5 OFFSET -3", 5),
+        ("LIMIT -1", None),
+        ("LIMIT -1 OFFSET 3", None),
+        ("ORDER BY created_at DESC LIMIT -1", None),
     ],
 )
-def test_a_limit_makes_the_first_page_small_only_where_its_rows_are_those(rest: str, page: int) -> None:
+def test_a_limit_makes_the_first_page_small_only_where_its_rows_are_those(rest: str, page: int | None) -> None:
     with account(250) as (sandbox, db):
-        found = asked(sandbox, db, f"{JOBS} {rest}")
-        sorts = "ORDER BY" in rest and "created_at DESC LIMIT" not in rest
-        assert found == (_everything(250) if sorts else [f"?limit={page}"])
+        assert asked(sandbox, db, f"{JOBS} {rest}") == (_everything(250) if page is None else [f"?limit={page}"])
+
+
+def test_a_job_that_a_scan_has_read_is_not_asked_for_again() -> None:
+    one = "(SELECT k.status FROM fine_tuning_jobs AS k WHERE k.id = j.id)"
+    with account(250, range(60)) as (sandbox, db):
+        sql = f"SELECT j.id, {one} FROM fine_tuning_jobs AS j WHERE j.created_at >= {NEWEST - 60 * 50}"
+        assert asked(sandbox, db, sql) == ["?limit=100"]
+        assert {status for _, status in db.execute(sql)} == {"running"}
+
+
+def test_a_provider_that_filters_no_metadata_is_asked_for_all_jobs() -> None:
+    sql = """SELECT id FROM fine_tuning_jobs WHERE provider = 'portkey' AND metadata_has(metadata, '{"team": "ads"}')"""
+    with account(150, providers=2) as (sandbox, db):
+        sandbox.update_job("ftjob-00120", metadata={"team": "ads", "more": "1"})
+        assert asked(sandbox, db, sql) == pages(2, 150)
+        assert db.execute(sql).fetchall() == [("ftjob-00120",)]
 
 
 def test_of_many_ids_that_nobody_knows_a_page_is_read_before_each_from_the_third_on() -> None:
