@@ -498,7 +498,7 @@ class Listing:
         counts = Counter(row.id for row in rows)
         equal: Counter[str] = Counter()
         for row in reversed(rows):
-            before = self.row(row.id) if row.id and counts[row.id] == 1 else None
+            before = self.row(row.id)
             if row.id and counts[row.id] == 1 and (before is None or _digest(before) == _digest(row)):
                 continue
             digest = _digest(row)

@@ -135,7 +135,7 @@ def _listed(
                 listing.read()
             yield sorted((cells(got.get(row.id) or row, columns) for row in jobs), key=_newest_first)
             return
-        waits = in_order and not index and not listing.trusted and not listing.joined
+        waits = in_order and not listing.trusted and not listing.joined
         while index < len(jobs) and not waits:
             part = jobs.part(index)
             index += len(part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import socket
 import ssl
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import apsw
 import certifi
 import pytest
 
@@ -311,6 +313,38 @@ def test_a_create_over_tls_whose_answer_is_lost_is_sent_once(
         assert len([each for each in sent if each.startswith(b"POST /v1/fine_tuning/jobs")]) == 1
         assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("unknown",)]
         db.close()
+
+
+def test_closing_while_a_connection_is_made_leaves_no_socket_open(
+    monkeypatch: pytest.MonkeyPatch, tls: ssl.SSLContext
+) -> None:
+    answer = b'HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n{"data": [], "has_more":false}'
+    closed = threading.Event()
+    received: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setenv("OPENAI_BASE_URL", f"https://127.0.0.1:{listener.getsockname()[1]}/v1")
+        db = ftsql.connect()
+
+        def serve() -> None:
+            client, _ = listener.accept()
+            client.settimeout(20)
+            db.interrupt()
+            closed.wait(20)
+            with client, tls.wrap_socket(client, server_side=True) as near:
+                received.append(near.recv(65536))
+                near.sendall(answer)
+                received.append(near.recv(65536))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(apsw.InterruptError):
+            db.execute(LIST).fetchall()
+        db.close()
+        closed.set()
+        thread.join()
+    assert received[0].startswith(b"GET /v1/fine_tuning/jobs?limit=100 ")
+    assert received[1:] == [b""]
+    gc.collect()  # an unclosed socket would be a ResourceWarning here, which is an error
 
 
 @pytest.mark.parametrize("sql", [LIST, CREATE, CANCEL])

@@ -58,6 +58,7 @@ ANSWERS: list[tuple[int, dict[str, str] | Callable[[], dict[str, str]], float]] 
     (200, {REMAINING: "0", RESET: "1m3.5s"}, 63.5),
     (200, {REMAINING: "0", RESET: "1h2m3.5s"}, 0),
     (200, {REMAINING: "0", RESET: "20ms"}, 0.02),
+    *((200, {REMAINING: "0", RESET: f"100s5{unit}"}, 100) for unit in ("us", "µs", "ns")),
     (200, lambda: {REMAINING: "0", RESET: f"{time.time() + 30:.0f}"}, 30),
     (200, lambda: {REMAINING: "0", RESET: f"{(time.time() + 30) * 1000:.0f}"}, 30),
     (200, lambda: {REMAINING: "0", RESET: f"{time.time() - 30:.0f}"}, 0),

@@ -60,6 +60,14 @@ def test_a_retry_is_a_row_of_its_own_with_its_pause(sandbox: Sandbox, db: ftsql.
     assert third[3] > second[3] > 100
 
 
+@pytest.mark.usefixtures("files")
+def test_a_request_says_that_its_body_is_json_where_it_may_have_one(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    db.execute("INSERT INTO fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', 'file-a')")
+    db.execute("SELECT cancel_job(id) FROM fine_tuning_jobs").fetchall()
+    said = {(request.method, request.headers.get("content-type")) for request in sandbox.requests}
+    assert said == {("GET", None), ("POST", "application/json")}
+
+
 def test_what_is_refused_again_and_again_is_tried_four_times(sandbox: Sandbox, db: ftsql.Connection) -> None:
     sandbox.fault(Fault(times=None, status=429, headers={"Retry-After": "0"}))
     with pytest.raises(ftsql.RateLimitError, match="Gave up after 4 tries"):

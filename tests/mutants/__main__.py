@@ -30,12 +30,6 @@ T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 EQUIVALENT = Path(__file__).parent / "equivalent.toml"
 CORE = "api store read write sqlite resources/cells.py resources/resource.py"
-SLOW = (
-    "tests/tools",
-    "tests/campaign/test_campaign.py",
-    "tests/sqlite/test_statements_fuzz.py",
-    "tests/sync/test_archive.py",
-)
 SERVER = str(Path(__file__).with_name("server.py"))
 BUDGET = 20.0  # seconds of tests that one bug is given
 HONEST = 8  # runs without a bug, which must pass
@@ -79,7 +73,7 @@ def draw(folder: Path, processes: int) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.mutants.contexts"]
-    command += ["-n", str(processes), "tests", *(f"--ignore={path}" for path in SLOW)]
+    command += ["-n", str(processes), "tests", "--ignore=tests/tools"]
     subprocess.run(command, cwd=ROOT, check=False, env={**os.environ, "MUTANTS_MAP": str(folder)})
 
 

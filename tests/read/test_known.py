@@ -138,6 +138,22 @@ def test_a_job_that_the_statement_asked_for_before_is_counted_once_with_the_know
     assert gets(sandbox) == [f"/{ids[100]}", "?limit=100"]
 
 
+@pytest.mark.parametrize("status", [403, 500])
+def test_a_job_at_work_that_cannot_be_asked_for_is_an_error_and_shown_no_older(
+    sandbox: Sandbox, db: ftsql.Connection, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr("ftsql.api.retry.RETRY_SECONDS", 0.0)
+    fill(sandbox, 250)
+    sandbox.update_job("ftjob-00150", status="running", finished_at=None)
+    db.execute(COUNT).fetchall()
+    sandbox.fault(Fault(path="/ftjob-00150$", status=status))
+    sandbox.requests.clear()
+    with pytest.raises(ftsql.APIError, match=f"HTTP {status}"):
+        db.execute(COUNT).fetchall()
+    assert gets(sandbox) == ["?limit=100", "/ftjob-00150"]
+    assert db.execute(COUNT).get == 250
+
+
 def test_a_job_that_the_newest_pages_no_longer_show_is_asked_for_and_forgotten(
     sandbox: Sandbox, db: ftsql.Connection
 ) -> None:
@@ -416,7 +432,10 @@ def test_what_was_read_of_one_list_says_nothing_of_another(sandbox: Sandbox, con
     assert db.execute(COUNT).get == 250  # of which one was known
     db.ftsql.store.db.execute("UPDATE covers SET looked_at = looked_at - 4000")
     sandbox.add_job(id="ftjob-new", created_at=1_790_000_100)
-    assert db.execute(sql.format("ftjob-00000")).get == events
+    sandbox.requests.clear()
+    for _ in range(2):
+        assert db.execute(sql.format("ftjob-00000")).get == events
+    assert gets(sandbox) == ["/ftjob-00000/events?limit=100"]  # max_age begins anew
     assert db.execute(COUNT).get == 251
     assert db.execute(sql.format("ftjob-00050")).get  # of a job that had finished: all for ever
     sandbox.update_job("ftjob-00000", status="succeeded", finished_at=int(time.time()), fine_tuned_model="ft:x")

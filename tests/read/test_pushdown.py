@@ -217,6 +217,15 @@ def test_a_job_that_a_scan_has_read_is_not_asked_for_again() -> None:
         assert {status for _, status in db.execute(sql)} == {"running"}
 
 
+def test_rows_out_of_the_store_are_counted_though_a_join_stops_in_their_middle() -> None:
+    join = "fine_tuning_jobs AS j JOIN fine_tuning_job_events AS e ON e.fine_tuning_job_id = j.id"
+    with account(250) as (_, db):
+        db.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall()
+        db.ftsql.take_counts()
+        assert len(db.execute(f"SELECT e.id FROM {join} WHERE j.id > 'ftjob-00120' LIMIT 3").fetchall()) == 3
+        assert db.ftsql.take_counts().from_store == 22  # those after the newest page, up to the first that passes
+
+
 def test_a_provider_that_filters_no_metadata_is_asked_for_all_jobs() -> None:
     sql = """SELECT id FROM fine_tuning_jobs WHERE provider = 'portkey' AND metadata_has(metadata, '{"team": "ads"}')"""
     with account(150, providers=2) as (sandbox, db):
