@@ -59,7 +59,7 @@ def decode_page(provider: str, noun: str, body: Any) -> Page:
     if isinstance(body, list):
         return Page(body)
     if not isinstance(body, dict):
-        raise _not_a_list(provider, noun, f"a {type(body).__name__}")
+        raise _not_a_list(provider, noun, f"a value of type {type(body).__name__}")
     data = body.get("data")
     if _has_failed(body) or not (isinstance(data, list) or data is None):
         raise _not_a_list(provider, noun, "an object without data", error_fields(body)[0])

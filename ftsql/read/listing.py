@@ -111,7 +111,7 @@ class Listing:
         self._falls = 0  # different falling times on the pages so far
         self.pages = 0
         self.began = time.time()
-        cover = None if stored is None or filter else stored.cover()
+        cover = None if stored is None or filter else stored.coverage()
         self._cover = cover if cover is not None and self._can_use_cover() else None
         self._ahead: tuple[Query, Call[Any]] | None = None
         self._slow = False
@@ -138,7 +138,7 @@ class Listing:
             return False
         if self._of_jobs:
             return self.account.retrieves
-        return not self._stored.counts_equals()  # only the whole list shows which of equal objects are new
+        return not self._stored.has_made_ids()  # only the whole list shows which of equal objects are new
 
     @property
     def trusted(self) -> bool:
@@ -237,7 +237,7 @@ class Listing:
             self._begin_pass()
             return
         if self._cursor is None and self._stored is not None and not self._of_jobs:
-            self._rank = self._stored.top() + RANKS
+            self._rank = self._stored.highest_rank() + RANKS
         self._add(received.fresh)
         more = self._goes_on(received)
         if more is None:
@@ -481,14 +481,14 @@ class Listing:
         self._check_end()
         self.done = True
         if self._stored is not None and not self._filter:
-            self._stored.reached(self._token, self._newest, self._pass_began, full=True, shown=self._seen)
+            self._stored.extend_coverage(self._token, self._newest, self._pass_began, full=True, shown=self._seen)
 
     def notice(self, **shown: Any) -> None:
         """Remember something of how the server's lists behave."""
         for name, value in shown.items():
             setattr(self._habits, name, value)
         if self._stored is not None:
-            self._stored.keep_habits(self._habits)
+            self._stored.save_habits(self._habits)
 
     def _identify(self, rows: Sequence[Row]) -> None:
         """Give an identity to each object of a page that has no id of its own: none, or one that others have too.
@@ -519,16 +519,16 @@ class Listing:
         stored, cover = self._stored, self._cover
         if stored is None or cover is None or not self.trusted or self._passes > 1 or self.tail >= cover.horizon:
             return
-        missing = [id for id in stored.missing(self._token, self.tail) if id not in self.by_id]
+        missing = [id for id in stored.not_shown_by(self._token, self.tail) if id not in self.by_id]
         if len(missing) > (MAX_MISSING if self._of_jobs else 0):
             self._cover = None  # much was deleted, or the list hides it: read all of it
             return
         for id in missing:
             self._ask.exists(id)  # what is gone is forgotten
         self.joined = True
-        stored.reached(self._token, self.rows[0].created_at, self._pass_began, full=False)
+        stored.extend_coverage(self._token, self.rows[0].created_at, self._pass_began, full=False)
         if not self._of_jobs:  # what a job has left behind never changes
-            stored.looked(self._pass_began)
+            stored.confirm_coverage(self._pass_began)
 
     def _check_end(self) -> None:
         """A pass that began anew must show again what an earlier one showed, but for what is deleted."""
@@ -565,7 +565,7 @@ class Listing:
         """Compare the time of a row with that of the row before it."""
         if created_at is None or (self._tail is not None and created_at > self._tail):
             if self.ordered and self._stored is not None:
-                self._stored.order_broke()
+                self._stored.record_broken_order()
             self._order_broke()
         elif created_at != self._tail:
             self._falls += 1

@@ -60,7 +60,7 @@ def lacks(cache: StatementCache, parent: Parent) -> bool:
         cache.compare(account, listing.rows[read:])
     if id in listing.by_id:
         return False
-    return listing.done or (listing.joined and stored is not None and stored.lacks(id))
+    return listing.done or (listing.joined and stored is not None and stored.has_no(id))
 
 
 def exists(cache: StatementCache, parent: Parent) -> bool:
@@ -168,7 +168,7 @@ class Part:
         finished_at = job.values.get("finished_at")  # which need not be said, of a cancelled one say
         quiet = max([job.created_at or 0, *(row.created_at or 0 for row in listing.rows)]) + SKEW
         if listing.began > (finished_at + SLACK if finished_at else quiet):
-            self.stored.settle()
+            self.stored.mark_complete()
 
 
 class OtherResources:
@@ -249,5 +249,5 @@ class OtherResources:
         if part.stored is None or not isinstance(job, Row):
             return
         part.job, finished_at = job, job.values.get("finished_at")
-        if part.stored.settled() or (finished_at and part.looked_at > finished_at + SKEW):
+        if part.stored.is_complete() or (finished_at and part.looked_at > finished_at + SKEW):
             part.listing.joined = True

@@ -25,7 +25,7 @@ from ftsql.resources.cells import CREATED_AT, ID, Cells, cells
 from ftsql.resources.definitions import JOBS
 from ftsql.resources.fields import NUMERIC
 from ftsql.resources.resource import Row, SQLiteValue
-from ftsql.store.cache import CHUNK, Choice, place
+from ftsql.store.cache import CHUNK, Choice, sort_key
 
 
 def scan(cache: StatementCache, plan: Plan, arguments: Sequence[Any], columns: int) -> Iterator[Cells]:
@@ -176,7 +176,7 @@ def rest(
     elif listing.pages:
         _refresh(cache, account, stored.active(tail, choice.since))
         if choice.since is None:
-            stored.looked(listing.began)
+            stored.confirm_coverage(listing.began)
     before = {} if in_order else dict(got)  # of which the store may have another state than this statement saw
     after: tuple[int, str] | None = None
     count = account.provider.page_size if in_order else CHUNK
@@ -193,7 +193,7 @@ def rest(
         return None if job is None else cells(job, columns)
 
     while rows := stored.cells(choice, tail, after, count, columns):
-        after = place(rows[-1][CREATED_AT], rows[-1][ID])
+        after = sort_key(rows[-1][CREATED_AT], rows[-1][ID])
         if in_order and listing.pages:
             ids = {row[ID] for row in rows}
             _refresh(cache, account, [job for job in stored.active(tail, after[0]) if job[1] in ids])
@@ -206,7 +206,7 @@ def rest(
         if len(rows) < count:
             break
     for id, job in before.items():
-        if job is not None and id not in listing.by_id and place(job.created_at, id)[0] <= tail:
+        if job is not None and id not in listing.by_id and sort_key(job.created_at, id)[0] <= tail:
             yield [cells(job, columns)]
 
 
@@ -218,7 +218,7 @@ def _refresh(cache: StatementCache, account: Account, active: Sequence[tuple[int
     pages: list[tuple[Call[Any] | None, list[str]]] = []
     gets: dict[str, Call[Any] | None] = {}
     size = account.provider.page_size
-    for before, inside in stored.requests(left, size):
+    for before, inside in stored.plan_requests(left, size):
         if before is None:
             gets[inside[0]] = cache.start(account, f"/{inside[0]}")
         else:

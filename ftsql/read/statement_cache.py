@@ -143,7 +143,7 @@ class StatementCache:
     def now(self, row: Cells, columns: int) -> Cells:
         """A job that a scan has ahead, as this statement knows it by now."""
         for account, got in self.got.items():
-            stored = got.get(str(row[ID])) if account.name == row[layout(columns).place[PROVIDER]] else None
+            stored = got.get(str(row[ID])) if account.name == row[layout(columns).positions[PROVIDER]] else None
             if stored is not None:
                 return cells(stored, columns)
         return row
@@ -157,7 +157,7 @@ class StatementCache:
     def close(self) -> None:
         """The statement is over: nobody waits any more for what was asked for ahead, and others want what it read."""
         if self.store is not None:
-            self.store.keep()
+            self.store.flush()
         for call in self._calls:
             if not call.future.done():
                 call.abandoned.set()
@@ -221,7 +221,7 @@ class StatementCache:
         self.got[account][row.id] = row
         stored = self.stored(account)
         if stored is not None:
-            stored.changed(row)
+            stored.mark_changed(row)
 
     def retrievable(self, account: Account, id: str) -> bool:
         """Whether the provider can be asked for that job by itself."""

@@ -1,7 +1,7 @@
-"""A job as SQLite reads it: the values of the columns that a statement reads, in the table's order.
+"""Cells: a job as SQLite reads it, a tuple of the values of the columns that a statement reads, in the table's order.
 
-A scan gives rows in this form, whether they come from the API or from the store, so that a column's value is
-one look into a list: what SQLite asks for most often. Id and created_at are always among them, and the first two.
+A scan returns rows in this form, whether they come from the API or from the store, so that the value of a column, which
+SQLite asks for most often, is one index into a tuple. The id and created_at are always the first two.
 """
 
 from __future__ import annotations
@@ -22,70 +22,80 @@ Cells = tuple[SQLiteValue, ...]
 
 NAMES = tuple(column.name for column in JOBS.columns)
 ID, CREATED_AT, PROVIDER, RAW, KEY = map(NAMES.index, ("id", "created_at", "provider", "raw", "key"))
-ALWAYS = 1 << ID | 1 << CREATED_AT | 1 << PROVIDER  # columns as a set of bits
+# Sets of columns are integers in which bit n stands for the column number n.
+ALWAYS = 1 << ID | 1 << CREATED_AT | 1 << PROVIDER
 ALL = (1 << len(NAMES)) - 1
 NESTED = tuple(column.name for column in JOBS.documented if column.type == "JSON")
 _ON_DEMAND = 1 << RAW | 1 << KEY
 _BLANK: dict[str, SQLiteValue] = dict.fromkeys(NAMES)
-_JSON = frozenset({dict, list, str, bool})  # of which JSON text is made as it is
-_whole = itemgetter(*NAMES)
+_JSON_TYPES = frozenset({dict, list, str, bool})  # values that become JSON text without further checks
+_in_order = itemgetter(*NAMES)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Which columns a row's cells are: their ``numbers``, ``place`` by number; ``take`` takes them out of all columns'
-    values.
+    """Which columns the cells of a row hold.
+
+    numbers: The numbers of the columns, in the table's order.
+    positions: By a column's number, its index among the cells.
+    select: Returns the cells from the values of all columns.
     """
 
     numbers: tuple[int, ...]
-    place: dict[int, int]
-    take: Callable[[Any], Cells]
+    positions: dict[int, int]
+    select: Callable[[Any], Cells]
 
 
 @lru_cache(maxsize=100)
 def layout(columns: int) -> Layout:
-    """The layout for a set of columns, of which ALWAYS are a part."""
+    """Return the layout for a set of columns, which contains ALWAYS."""
     numbers = tuple(number for number in range(len(NAMES)) if columns >> number & 1)
-    place = {number: position for position, number in enumerate(numbers)}
-    return Layout(numbers, place, itemgetter(*numbers))
+    positions = {number: position for position, number in enumerate(numbers)}
+    return Layout(numbers, positions, itemgetter(*numbers))
 
 
 @lru_cache(maxsize=100)
-def runs(asked: int) -> tuple[tuple[Any, Any], ...]:
-    """Where the columns that are asked for stand, in the table and among the cells with ALWAYS: pairs of indices, or
-    of slices for neighbours.
+def runs(requested: int) -> tuple[tuple[Any, Any], ...]:
+    """Return, for each run of adjacent requested columns, its slice in the table's row and its slice in the cells.
+
+    The cells are those of the requested columns and ALWAYS. A run of one column has an index in place of each slice.
     """
-    place = layout(asked | ALWAYS).place
+    positions = layout(requested | ALWAYS).positions
     found: list[tuple[Any, Any]] = []
-    for _, run in groupby((n for n in place if asked >> n & 1), lambda number: number - place[number]):
+    numbers = (number for number in positions if requested >> number & 1)
+    for _, run in groupby(numbers, lambda number: number - positions[number]):
         first, *rest = run
-        last = rest[-1] if rest else first
-        spread = slice(first, last + 1), slice(place[first], place[last] + 1)
-        found.append(spread if rest else (first, place[first]))
+        if rest:
+            found.append((slice(first, rest[-1] + 1), slice(positions[first], positions[rest[-1]] + 1)))
+        else:
+            found.append((first, positions[first]))
     return tuple(found)
 
 
 def cells(row: Row, columns: int) -> Cells:
-    """The values of ``columns``. Raises ValueError for what JSON cannot say."""
+    """Return the values of ``columns``. Raises ValueError if JSON cannot express one of them."""
     values = row.cells or whole(row)
     if columns & _ON_DEMAND:
         values = (*values[:RAW], row.text if columns >> RAW & 1 else None, row.key)
-    return layout(columns).take(values)
+    return layout(columns).select(values)
 
 
 def whole(row: Row) -> Cells:
-    """The values of all columns but raw and key, which are left out. Raises as ``cells`` does."""
+    """Return the values of all columns, but NULL for raw and key; ``row`` keeps them. Raises as ``cells`` does."""
     if row.cells is None:
         row.decode()
         values = {**_BLANK, **row.values}
         for name in NESTED:
-            value = values[name]
-            if value is not None:
-                if name == "metadata" and isinstance(value, dict) and FTSQL_KEY in value:
-                    value = {key: member for key, member in value.items() if key != FTSQL_KEY} or None
-                plain = type(value) in _JSON
-                values[name] = to_json(value, inf_nan_mode="null").decode() if plain else json_text(value)
+            if values[name] is not None:
+                values[name] = _nested_text(name, values[name])
         values["provider"] = row.provider
         values["fine_tuning_job_id"] = values["id"]
-        row.cells = _whole(values)
+        row.cells = _in_order(values)
     return row.cells
+
+
+def _nested_text(name: str, value: Any) -> SQLiteValue:
+    """Return the SQL value of a JSON column, without ftsql's own key in metadata."""
+    if name == "metadata" and isinstance(value, dict) and FTSQL_KEY in value:
+        value = {key: member for key, member in value.items() if key != FTSQL_KEY} or None
+    return to_json(value, inf_nan_mode="null").decode() if type(value) in _JSON_TYPES else json_text(value)

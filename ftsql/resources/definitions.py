@@ -1,6 +1,6 @@
-"""What the APIs serve: each resource's model and its paths.
+"""The definitions of all resources: their models, paths and columns.
 
-A new table is a model and one ``Resource(...)``. Types and descriptions: OpenAI's OpenAPI file, 2026-08-21.
+A new table is a model and one ``Resource(...)``. Types and descriptions are from OpenAI's OpenAPI file of 2026-08-21.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Required, TypedDict
 from ftsql.resources.fields import Column, Id, Integer, Metric, Rule, Text, Time, Whole
 from ftsql.resources.resource import POSITION, Resource
 
-# A status is an open set; these end a job at any provider (api-facts: OpenAI, Azure, Together, Mistral, LocalAI).
+# Providers may invent statuses; these end a job at any of them (OpenAI, Azure, Together, Mistral, LocalAI).
 FINISHED = frozenset(
     [
         "succeeded",
@@ -28,12 +28,16 @@ FINISHED = frozenset(
 
 
 def is_finished(status: str | None) -> bool:
-    """Whether a job of this status never changes again. The one place that decides it."""
+    """Whether a job with this status never changes again. No other code decides it.
+
+    >>> is_finished("succeeded"), is_finished("running"), is_finished(None)
+    (True, False, False)
+    """
     return status is not None and status.lower() in FINISHED
 
 
 def _error(value: object) -> object:
-    """``{}`` and ``{code: null, message: null}`` are how APIs say that there was no error."""
+    """Return None for ``{}`` and ``{code: null, message: null}``, by which APIs say that there was no error."""
     if isinstance(value, dict) and all(member is None for member in value.values()):
         return None
     return None if value == "" else value
@@ -50,7 +54,7 @@ class FineTuningJob(TypedDict, total=False):
     error: Annotated[
         Any,
         Rule(before=_error),
-        Column("JSON", "For jobs that failed, the cause: code, message and param. NULL where there was no error."),
+        Column("JSON", "For jobs that failed, the cause: code, message and param. NULL if there was no error."),
     ]
     estimated_finish: Annotated[
         Time,
@@ -97,7 +101,7 @@ class FineTuningJob(TypedDict, total=False):
     suffix: Annotated[Text, Rule(names=("suffix", "user_provided_suffix"))]
 
 
-FTSQL_KEY = "ftsql_key"  # our fingerprint in a job's metadata: never shown in the metadata column
+FTSQL_KEY = "ftsql_key"  # the key of ftsql's fingerprint in a job's metadata; the metadata column never shows it
 
 JOBS = Resource(
     table="fine_tuning_jobs",
@@ -112,7 +116,7 @@ JOBS = Resource(
         ),
         Column(
             "TEXT",
-            "For INSERT: a text added to the fine-tuned model's name. Shown where the API returns it.",
+            "For INSERT: a string added to the fine-tuned model's name. Shown if the API returns it.",
             "suffix",
             True,
         ),
@@ -125,8 +129,11 @@ JOBS = Resource(
     ),
 )
 
-PLACE = Column(
-    "INTEGER", "Its place among those of the same job, in the order of the API's list: 0 is the oldest.", POSITION, True
+POSITION_COLUMN = Column(
+    "INTEGER",
+    "The position among the rows of the same job, in the order of the API's list: 0 is the oldest.",
+    POSITION,
+    True,
 )
 JOB_ID = Column(
     "TEXT", "The same as fine_tuning_job_id; an array of ids asks for several jobs at once.", "job_id", True
@@ -149,8 +156,8 @@ EVENTS = Resource(
     model=Event,
     path="/{}/events",
     parent="fine_tuning_job_id",
-    extra=(JOB_ID, PLACE),
-    lacks="events",
+    extra=(JOB_ID, POSITION_COLUMN),
+    served_as="events",
     kept=True,
 )
 
@@ -175,8 +182,8 @@ CHECKPOINTS = Resource(
     model=Checkpoint,
     path="/{}/checkpoints",
     parent="fine_tuning_job_id",
-    extra=(JOB_ID, PLACE),
-    lacks="checkpoints",
+    extra=(JOB_ID, POSITION_COLUMN),
+    served_as="checkpoints",
     kept=True,
 )
 
@@ -196,7 +203,7 @@ PERMISSIONS = Resource(
     root=True,
     parent="fine_tuned_model_checkpoint",
     extra=(Column("TEXT", "The same as fine_tuned_model_checkpoint.", "checkpoint", True),),
-    lacks="permissions",
+    served_as="permissions",
     missing=r"\b(checkpoint|permission|model)s?\b",
     deletes=True,
     grants=True,
@@ -222,7 +229,7 @@ FILES = Resource(
     path="/files",
     root=True,
     extra=(Column("TEXT", "The same as id.", "file_id", True),),
-    lacks="files",
+    served_as="files",
     missing=r"\bfiles?\b",
     page_size=10_000,
     deletes=True,
@@ -234,7 +241,7 @@ class Model(TypedDict, total=False):
     id: Required[Annotated[Id, Column("TEXT", "The model identifier.")]]
     created: Annotated[Time, Column("INTEGER", "When the model was created, in Unix seconds.")]
     owned_by: Annotated[Text, Column("TEXT", "The organization that owns the model.")]
-    shutdown_date: Annotated[Text, Column("TEXT", "The day on which the model is shut down, where that is known.")]
+    shutdown_date: Annotated[Text, Column("TEXT", "The day on which the model is shut down, if it is known.")]
     object: Annotated[Text, Column("TEXT", "The object type, which is always model.")]
 
 
@@ -245,7 +252,7 @@ MODELS = Resource(
     path="/models",
     root=True,
     extra=(Column("TEXT", "The same as id.", "model", True),),
-    lacks="models",
+    served_as="models",
     missing=r"\bmodels?\b",
     page_size=0,
     deletes=True,
@@ -255,7 +262,7 @@ MODELS = Resource(
 
 class Result(TypedDict, total=False):
     id: Required[str]
-    fine_tuning_job_id: Annotated[Text, Column("TEXT", "The job whose result file it is a line of.")]
+    fine_tuning_job_id: Annotated[Text, Column("TEXT", "The job to whose result file the line belongs.")]
     file_id: Annotated[Text, Column("TEXT", "The result file.")]
     step: Annotated[Whole, Column("INTEGER", "The training step.")]
     train_loss: Annotated[Metric, Column("REAL", "The loss on the training batch.")]
@@ -270,7 +277,9 @@ class Result(TypedDict, total=False):
         Metric, Column("REAL", "The share of training tokens that the model predicted.")
     ]
     full_valid_loss: Annotated[Metric, Column("REAL", "The loss on the whole validation file, at an epoch's end.")]
-    full_valid_mean_token_accuracy: Annotated[Metric, Column("REAL", "The accuracy on it, at an epoch's end.")]
+    full_valid_mean_token_accuracy: Annotated[
+        Metric, Column("REAL", "The accuracy on the whole validation file, at an epoch's end.")
+    ]
 
 
 RESULTS = Resource(
@@ -278,8 +287,8 @@ RESULTS = Resource(
     noun="result",
     model=Result,
     parent="fine_tuning_job_id",
-    extra=(JOB_ID, PLACE),
-    lacks="files",
+    extra=(JOB_ID, POSITION_COLUMN),
+    served_as="files",
     kept=True,
 )
 

@@ -1,4 +1,4 @@
-"""What a field is: its column, and the rules by which pydantic reads it (reading.py)."""
+"""Fields of the models: a field's column, and the rule by which validation.py makes pydantic read it."""
 
 from __future__ import annotations
 
@@ -9,43 +9,47 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-NUMERIC = re.compile(
-    r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII
-)  # a text that SQLite takes for a number
+# A string that SQLite converts to a number.
+NUMERIC = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 INTEGER = re.compile(r"\s*[+-]?\d{1,4000}\s*", re.ASCII)
 BASIC_DATE = re.compile(r"(19|20)\d\d[01]\d[0-3]\d")  # ISO 8601 without dashes
-FIRST = 1_000_000_000  # the year 2001: of a unit below seconds, an earlier value is not a time
-LATEST = 7_258_118_400  # the year 2200: what is later is no time
-MOST = 2**63 - 1  # SQLite's largest integer
+FIRST_TIME = 1_000_000_000  # the year 2001: an earlier value in a unit below seconds is not a time
+END_OF_TIME = 7_258_118_400  # the year 2200: a later value is not a time
+MAX_INTEGER = 2**63 - 1  # SQLite's largest integer
 
 
 def _seconds(value: object) -> object:
-    """Unix seconds from seconds, milliseconds, micro- or nanoseconds, or ISO 8601; None where it is unset.
+    """Return Unix seconds from a number of seconds, milli-, micro- or nanoseconds, or from ISO 8601.
 
-    Unset is how servers say so: 0, -1, an empty text, the year 1. Raises ValueError for what is no time.
+    The values by which servers say that a time is not set are None: 0, -1, an empty string, the year 1.
+    Raises ValueError if ``value`` is not a time.
     """
     if value is None or value == "":
         return None
     if isinstance(value, str) and (not NUMERIC.fullmatch(value) or BASIC_DATE.fullmatch(value)):
         moment = datetime.datetime.fromisoformat(value.strip())
-        value = int((moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp())
+        seconds: float = int((moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp())
     else:
-        value = float(value) if isinstance(value, str) else value
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ValueError("should be Unix seconds or an ISO 8601 time")
-        for unit in (10**9, 10**6, 10**3):
-            if FIRST * unit <= value < LATEST * unit:  # a value between the ranges is not a time
-                value = value // unit
-                break
-    if value != value or value <= 0:
+        seconds = _in_seconds(float(value) if isinstance(value, str) else value)
+    if seconds != seconds or seconds <= 0:
         return None
-    if value >= LATEST:
-        raise ValueError("is no time: out of range")
-    return int(value) or None
+    if seconds >= END_OF_TIME:
+        raise ValueError("is not a time: out of range")
+    return int(seconds) or None
+
+
+def _in_seconds(value: object) -> float:
+    """Return a number as seconds; its size tells the unit. Raises ValueError if ``value`` is not a number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError("should be Unix seconds or an ISO 8601 time")
+    for unit in (10**9, 10**6, 10**3):
+        if FIRST_TIME * unit <= value < END_OF_TIME * unit:  # a value between the ranges is not a time
+            return value // unit
+    return value
 
 
 def _integer(value: object) -> object:
-    """A whole number that SQLite has; None where it is unset. Raises ValueError for what is none, such as true."""
+    """Return an integer that SQLite can store, None for an unset value. Raises ValueError for others, such as true."""
     if value is None or value == "":
         return None
     if isinstance(value, str) and INTEGER.fullmatch(value):
@@ -53,26 +57,26 @@ def _integer(value: object) -> object:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError("should be a whole number")
-    if not -MOST - 1 <= value <= MOST:
+        raise ValueError("should be an integer")
+    if not -MAX_INTEGER - 1 <= value <= MAX_INTEGER:
         raise ValueError("is out of range")
     return value
 
 
 def _metric(value: object) -> object:
-    """A metric of a step: -1 is how Azure says that there is none."""
+    """Return a metric of a step, None for -1, by which Azure says that there is no value."""
     return None if value == -1 else _real(value)
 
 
 def _real(value: object) -> object:
-    """A number that SQLite has; what is none, and NaN, is NULL."""
+    """Return a finite number, None for any other value."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
     return float(value)
 
 
 def _whole(value: object) -> object:
-    """A whole number that SQLite has; whatever else is NULL."""
+    """Return an integer that SQLite can store, None for any other value."""
     number = _real(value)
     if not isinstance(number, float) or not number.is_integer() or abs(number) >= 2**63:
         return None
@@ -81,7 +85,13 @@ def _whole(value: object) -> object:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its declared SQL type, what it means, whether ``SELECT *`` shows it, and whether it is a time."""
+    """One column of a table.
+
+    type: The declared SQL type.
+    description: What the column means.
+    hidden: Whether ``SELECT *`` leaves it out.
+    time: Whether its values are Unix seconds.
+    """
 
     type: Literal["TEXT", "INTEGER", "REAL", "JSON"]
     description: str
@@ -92,15 +102,17 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How a field is read beside its type; reading.py has it checked.
+    """How a field is validated in addition to its type.
 
-    ``before``: what becomes of a value first, ``plain``: the most that an integer above 0 may be to need none of
-    that, as most do; ``filled``: not empty; ``names``: those that servers have for it.
+    before: A function that converts the value first.
+    valid_up_to: Integers from 1 to this one are valid as they are; most values are, and skip ``before``.
+    not_empty: Whether an empty string is invalid.
+    names: The names that servers use for the field.
     """
 
     before: Callable[[object], object] | None = None
-    plain: int | None = None
-    filled: bool = False
+    valid_up_to: int | None = None
+    not_empty: bool = False
     names: tuple[str, ...] = ()
 
     @property
@@ -108,9 +120,9 @@ class Rule:
         return self.before is _seconds
 
 
-Time = Annotated[int | None, Rule(before=_seconds, plain=LATEST - 1)]
+Time = Annotated[int | None, Rule(before=_seconds, valid_up_to=END_OF_TIME - 1)]
 Metric = Annotated[float | None, Rule(before=_metric)]
 Whole = Annotated[int | None, Rule(before=_whole)]
-Integer = Annotated[int | None, Rule(before=_integer, plain=MOST)]
-Id = Annotated[str, Rule(filled=True)]
+Integer = Annotated[int | None, Rule(before=_integer, valid_up_to=MAX_INTEGER)]
+Id = Annotated[str, Rule(not_empty=True)]
 Text = str | None

@@ -1,6 +1,6 @@
-"""A resource: what a table is made of, its model's columns and the rows that decoded objects become.
+"""Resources and rows: what a table is made of, and the rows that decoded objects become.
 
-A model is a TypedDict whose fields carry a ``Column``; the rest of ftsql reads that and knows no field by name.
+A model is a TypedDict whose fields carry a ``Column``. The columns of a table are made from its model.
 """
 
 from __future__ import annotations
@@ -25,21 +25,25 @@ JSONObject = dict[str, Any]
 
 
 class Echoed(JSONObject):
-    """An object in which a server may have given a credential back. ``shown`` is what ``raw`` has instead."""
+    """An object in which a server may have echoed a credential. ``shown`` is the object for the column ``raw``."""
 
     def __init__(self, received: JSONObject, shown: JSONObject) -> None:
         super().__init__(received)
         self.shown = shown
 
     def __repr__(self) -> str:
-        return redacted(super().__repr__())  # for a traceback that shows its locals
+        return redacted(super().__repr__())  # a traceback may show local variables
 
 
 class Row:
-    """One object of a provider: its documented fields as the model reads them, and as it was received.
+    """One object of a provider: its documented fields, validated, and the object as it was received.
 
-    Out of the store it comes ``bare``: with its plain fields and its text, which that resource decodes when a
-    nested field is asked for. ``cells``: see cells.py; None until they are asked for.
+    id: The object's id. For an object that belongs to a job it may be empty; the listing then makes one.
+    position: For an object that belongs to a job, its position in the job's list, oldest first.
+    cells: The values of all columns as SQLite reads them (see cells.py), None until they are needed.
+
+    A row from the store has only the fields that are not nested, and the object as JSON text. The resource ``bare``
+    decodes that text when a nested field is needed.
     """
 
     __slots__ = ("_bare", "_raw", "_values", "cells", "id", "position", "provider")
@@ -49,15 +53,15 @@ class Row:
     ) -> None:
         self.provider = provider
         self._values: JSONObject | None = values
-        self.id = str(values.get("id") or "")  # of what belongs to a job an API may say none: see listing.py
-        self.position: int | None = None  # among what belongs to the same job, in the order of its list, oldest first
+        self.id = str(values.get("id") or "")
+        self.position: int | None = None
         self._raw = raw
         self._bare = bare
         self.cells: tuple[SQLiteValue, ...] | None = None
 
     @property
     def values(self) -> JSONObject:
-        """The documented fields; of a bare row the plain ones are what they should be."""
+        """The documented fields. Of a row from the store only those that are not nested are valid."""
         if self._values is None:
             assert self._bare is not None
             assert self.cells is not None
@@ -73,22 +77,22 @@ class Row:
 
     @property
     def text(self) -> str:
-        """The object as it was received, as JSON text. Raises ValueError where JSON cannot say it."""
+        """The object as it was received, as JSON text. Raises ValueError if JSON cannot express it."""
         return self._raw if isinstance(self._raw, str) else to_json(self._raw, inf_nan_mode="null").decode()
 
     def nested(self, name: str) -> Any:
-        """A field that is an object or array, decoded."""
+        """Return the decoded value of a field that is an object or array."""
         self.decode()
         return self.values.get(name)
 
     def decode(self) -> None:
-        """Have the nested fields among the values, also of a row out of the store."""
+        """Make the nested fields of a row from the store valid, by decoding its JSON text."""
         if self._bare is not None:
             self._values = self._bare.rows(self.provider, [self.raw])[0].values
             self._bare = None
 
     def compact(self, text: str, bare: Resource) -> None:
-        """Let go of what its ``text`` and cells say again: many rows may have to stay for long."""
+        """Free the decoded object: ``text`` and the cells hold the same data, and many rows may live long."""
         self._raw, self._bare, self._values = text, bare, None
 
     @property
@@ -103,15 +107,15 @@ class Row:
 
     @property
     def state(self) -> str:
-        """The status for a sentence."""
-        return self.status or "of no status that its server says"
+        """The status, for use in a sentence."""
+        return self.status or "of unknown status"
 
     @property
     def key(self) -> str:
         return f"{self.provider}/{self.id}"
 
 
-EQUAL = "="  # begins the identity of an object that the API gives no id of its own
+EQUAL = "="  # the first character of the id that ftsql makes for an object without one
 POSITION = "position"
 PROVIDER = Column("TEXT", "The name of the provider that serves it.", "provider")
 RAW = Column("JSON", "The object as it was received, with fields that have no column.", "raw", True)
@@ -119,15 +123,22 @@ RAW = Column("JSON", "The object as it was received, with fields that have no co
 
 @dataclass(frozen=True, eq=False)
 class Resource:
-    """A table: the model of its rows, where they are served, and the columns that the model does not have.
+    """A table: the model of its rows, the path at which they are served, and its columns.
 
-    ``path`` is below the provider's jobs, or below its base_url where ``root`` is set; ``{}`` in it stands for the
-    id of the ``parent``, which is the name of the column that every request needs. ``extra``: hidden columns,
-    of which the first is another name for the parent's id, or else for ``id``, and what ``table('…')`` binds.
-    ``lacks``: the word by which a provider says that it does not serve it. ``missing`` names it in a 404's words.
-    ``deletes``, ``grants``: whether the API deletes one, and makes one out of an INSERT; ``insert``: what to say
-    instead of an INSERT. ``page_size``: its largest page, the provider's unless set; 0 where it has no pages.
-    ``kept``: what a finished job has of it stays in the store.
+    table: The table's name.
+    noun: What one object is called in messages.
+    model: A TypedDict whose fields are the documented columns.
+    extra: Hidden columns that the model does not have. The first one is another name for the parent's id, or for
+        ``id`` if there is no parent; ``table('…')`` binds it.
+    path: The path below the provider's jobs, or below its base_url with ``root``. ``{}`` in it is the parent's id.
+    parent: The name of the column with the parent's id, which every request needs.
+    served_as: The name of the resource in a provider's ``without``.
+    missing: A regular expression for the resource's name in the message of a 404.
+    page_size: The size of its largest page: None for the provider's, 0 if it has no pages.
+    kept: Whether the store keeps the objects of a finished job.
+    deletes: Whether the API can delete an object.
+    grants: Whether an INSERT creates an object.
+    insert: The message that says what to do instead of an INSERT.
     """
 
     table: str
@@ -137,7 +148,7 @@ class Resource:
     path: str = ""
     root: bool = False
     parent: str = ""
-    lacks: str = ""
+    served_as: str = ""
     missing: str = r"\bjobs?\b|fine.?tun"
     page_size: int | None = None
     kept: bool = False
@@ -162,7 +173,7 @@ class Resource:
 
     @property
     def plan_name(self) -> str:
-        """What a plan of it begins with."""
+        """The first word of a plan that reads this table."""
         return self.noun.replace(" ", "-") + "s"
 
     @cached_property
@@ -170,19 +181,21 @@ class Resource:
         """All columns in the table's order: the model's, the parent's id, the provider, then the hidden ones."""
         known = {column.name for column in self.documented}
         parent = (
-            [Column("TEXT", "What it belongs to.", self.parent)] if self.parent and self.parent not in known else []
+            [Column("TEXT", "The id of the object to which the row belongs.", self.parent)]
+            if self.parent and self.parent not in known
+            else []
         )
         words = "provider/parent/id" if self.parent else "provider/id"
         key = Column("TEXT", f"{words}: the key by which a row is addressed.", "key", True)
         return (*self.documented, *parent, PROVIDER, *self.extra, RAW, key)
 
     def key(self, row: Row) -> str:
-        """What addresses a row."""
+        """Return the value of the column ``key`` for ``row``."""
         return f"{row.provider}/{row.values[self.parent]}/{row.id}" if self.parent else row.key
 
     @cached_property
     def schema(self) -> str:
-        """The table as SQLite is told of it."""
+        """The CREATE TABLE statement that declares the virtual table to SQLite."""
         columns = (
             f"{column.name} {column.type}{' HIDDEN' if column.hidden else ''}"
             f"{' PRIMARY KEY NOT NULL' if column.name == 'key' else ''}"
@@ -193,32 +206,34 @@ class Resource:
     @cached_property
     def _adapter(self) -> TypeAdapter[Any]:
         with interrupts.keep_keyboard_interrupt():
-            from ftsql.resources.validation import (
-                adapter,  # with the better part of pydantic: only where there is something to read
-            )
+            from ftsql.resources.validation import adapter  # imports most of pydantic, so only when rows are read
 
             return adapter(self.model)
 
     def prepare(self) -> None:
-        """Get ready to read rows, while a request is under way: the first time it takes a while."""
-        self._adapter  # noqa: B018 - which is made when it is first looked at
+        """Build the validator while a request is under way: that takes a while the first time."""
+        self._adapter  # noqa: B018 - the property builds it
 
     def rows(
-        self, provider: str, objects: Sequence[object], parent: str = "", tell: Callable[[str], None] | None = None
+        self,
+        provider: str,
+        objects: Sequence[object],
+        parent: str = "",
+        tell: Callable[[str], None] | None = None,
     ) -> list[Row]:
-        """The rows of a decoded list of objects. Raises DataError for what is no object, or has no id.
+        """Return the rows of a decoded list of objects.
 
-        What is odd besides does not hide the rest: an optional value that does not fit its column is NULL. ``tell``
-        gets a sentence about each such value, and about a credential that the server gave back; without it they are
-        Warnings.
+        An optional value that does not fit its column is NULL. ``tell`` is called with a sentence about each such
+        value, and about a credential that the server echoed; without ``tell`` they are Warnings.
+        Raises DataError for an element that is not an object or has no id.
         """
         tell = tell or _warn
-        values, odd = self._read(objects)
+        values, complaints = self._validate(objects)
         if values is None:
-            complaint = f"{provider}: {odd[0]}"
-            objects = ()  # a traceback may show its locals, and these may hold a credential
+            complaint = f"{provider}: {complaints[0]}"
+            objects = ()  # a traceback may show local variables, and the objects may contain a credential
             raise DataError(complaint)
-        for text in odd:
+        for text in complaints:
             tell(f"{provider}: {text}")
         if any(isinstance(each, Echoed) and each.shown != each for each in objects):
             tell(f"{provider}: a {self.noun} holds a credential of the account, and raw has *** there instead")
@@ -231,7 +246,7 @@ class Resource:
         ]
 
     def one(self, provider: str, body: object, id: str, tell: Callable[[str], None] | None = None) -> Row:
-        """The row of an object that was asked for by its id. Raises DataError as ``rows`` does, and for another one."""
+        """Return the row of the object with ``id``. Raises DataError as ``rows`` does, and for another object."""
         row = self.rows(provider, [body], "", tell)[0]
         if row.id != id:
             raise DataError(
@@ -240,41 +255,50 @@ class Resource:
             )
         return row
 
-    def _read(self, objects: Sequence[object]) -> tuple[list[JSONObject] | None, list[str]]:
-        """The fields of each object, and what is odd about some, in words; no fields where one cannot be read."""
-        odd: list[str] = []
-        left = list(objects)
+    def _validate(self, objects: Sequence[object]) -> tuple[list[JSONObject] | None, list[str]]:
+        """Return the fields of each object, and a complaint about each value that does not fit.
+
+        If an object cannot be read at all, return None and the complaint about that object.
+        """
+        complaints: list[str] = []
+        remaining = list(objects)
         while True:
             try:
-                return self._adapter.validate_python(left), odd
+                return self._adapter.validate_python(remaining), complaints
             except ValidationError as error:
-                errors = {each["loc"][:2]: each for each in error.errors(include_url=False)}  # of a union the last
+                # A union reports one error for each of its types; the last one is kept.
+                errors = {each["loc"][:2]: each for each in error.errors(include_url=False)}
             for place, each in errors.items():
                 if len(place) < 2 or (place[1] == "id" and not self.kept):
                     return None, [self._complaint(objects, each)]
                 index, field = int(place[0]), str(place[1])
-                read = left[index]
-                assert isinstance(read, dict)
-                left[index] = {name: value for name, value in read.items() if name != field}
-                name = next((read[word] for word in ("id", "name") if isinstance(read.get(word), str)), index + 1)
-                value = redacted(f"{read[field]!r:.60}")
-                odd.append(
-                    f"{field} of the {self.noun} {name!r:.80} is {value}, which does not fit the column: "
-                    "it is NULL here, and raw has it as it was sent"
-                )
+                received = remaining[index]
+                assert isinstance(received, dict)
+                remaining[index] = {name: value for name, value in received.items() if name != field}
+                complaints.append(self._complaint_about(field, received, index))
+
+    def _complaint_about(self, field: str, received: JSONObject, index: int) -> str:
+        """Return the message for a value that does not fit its column."""
+        name = next((received[word] for word in ("id", "name") if isinstance(received.get(word), str)), index + 1)
+        value = redacted(f"{received[field]!r:.60}")
+        return (
+            f"{field} of the {self.noun} {name!r:.80} is {value}, which does not fit the column: "
+            "it is NULL here, and raw has it as it was sent"
+        )
 
     def _complaint(self, objects: Sequence[object], error: ErrorDetails) -> str:
+        """Return the message for an object that cannot be read."""
         place = error["loc"]
         index = int(place[0])
-        culprit = objects[index]
-        name = culprit.get("id") if isinstance(culprit, dict) else None
+        invalid = objects[index]
+        name = invalid.get("id") if isinstance(invalid, dict) else None
         field = str(place[1]) if len(place) > 1 else "the object"
         message = error["msg"].removeprefix("Value error, ")[:120]
         if error["type"] == "string_pattern_mismatch":
-            message = "should have all its characters"  # one of them is only half there
+            message = "should have all its characters"  # one of them is half a surrogate pair
         return (
             f"sent a {self.noun} that does not follow the API's schema "
-            f"({'id ' + repr(name)[:80] if name else f'number {index + 1} of the answer, without an id'}): "
+            f"({'id ' + repr(name)[:80] if name else f'number {index + 1} of the list, without an id'}): "
             f"{field}: {message}, got {repr(error['input'])[:80]}. "
             f"Look at the server behind this provider's base_url, or leave it out with FTSQL_PROVIDERS"
         )
@@ -295,7 +319,14 @@ def _is_time(hint: Any) -> bool:
 
 
 def json_text(value: object) -> SQLiteValue:
-    """A JSON column's SQL value: objects, arrays and texts as JSON text, numbers as they are, null as NULL."""
+    """Return the SQL value of a JSON column.
+
+    Objects, arrays, strings and booleans become JSON text, null becomes NULL. A number stays a number unless SQLite
+    has no integer of its size.
+
+    >>> json_text({"type": "supervised"}), json_text("auto"), json_text(3), json_text(None)
+    ('{"type":"supervised"}', '"auto"', 3, None)
+    """
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         return str(value)
     if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):

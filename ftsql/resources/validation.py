@@ -1,6 +1,6 @@
-"""What pydantic reads: it checks the objects of answers and the entries of users, and gives them as they should be.
+"""Validation by pydantic: of the objects in responses, and of the entries in a user's provider file.
 
-It is imported where there is something to read, for it takes a third of a start.
+The module is imported only when there is something to validate: importing pydantic is a third of ftsql's start-up.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ T = TypeVar("T")
 
 
 def adapter(model: type) -> TypeAdapter[Any]:
-    """What reads a list of ``model``, a TypedDict whose fields carry Rules. Numbers are taken for text where a text
-    belongs; fields that the model does not have are left out.
+    """Return the validator for a list of ``model``, a TypedDict whose fields carry Rules.
+
+    It converts numbers to strings where the model has a string, and drops fields that the model does not have.
     """
     fields: Any = {name: _field(hint) for name, hint in get_type_hints(model, include_extras=True).items()}
     make: Any = TypedDict
@@ -31,7 +32,10 @@ def adapter(model: type) -> TypeAdapter[Any]:
 
 
 def entry(kind: type[T], table: Mapping[str, Any], name: str) -> T:
-    """A dataclass out of what a user wrote. Raises ConfigError for an unknown or wrong word of ``name``."""
+    """Return a dataclass from a table that the user wrote. Raises ConfigError for an unknown or invalid field.
+
+    ``name`` is what the error calls the table.
+    """
     try:
         return cast("T", _strict(cast("Any", kind)).validate_python(dict(table)))
     except ValidationError as error:
@@ -41,7 +45,8 @@ def entry(kind: type[T], table: Mapping[str, Any], name: str) -> T:
         raise ConfigError(f"{name}: {word}: {'there is no such word' if unknown else first['msg']}") from None
 
 
-WHOLE = "^[^\ufffd]+$"  # what stands for a character that was lost makes another id
+# An id with a replacement character would be another id than the one that the server has.
+ALL_CHARACTERS = "^[^\ufffd]+$"
 
 
 @cache
@@ -56,18 +61,18 @@ def _field(hint: Any) -> Any:
         return hint
     kind, *markers = get_args(hint)
     for rule in (marker for marker in markers if isinstance(marker, Rule)):
-        kind = _ruled(kind, rule)
+        kind = _with_rule(kind, rule)
     return kind
 
 
-def _ruled(kind: Any, rule: Rule) -> Any:
+def _with_rule(kind: Any, rule: Rule) -> Any:
     if rule.before is not None:
         kind = Annotated[kind, BeforeValidator(rule.before)]
-    if rule.plain is not None:
-        plain = Annotated[int, Field(strict=True, gt=0, le=rule.plain)]
-        kind = Annotated[plain | kind, Field(union_mode="left_to_right")]
-    if rule.filled:
-        kind = Annotated[kind, Field(min_length=1, pattern=WHOLE)]
+    if rule.valid_up_to is not None:
+        valid = Annotated[int, Field(strict=True, gt=0, le=rule.valid_up_to)]
+        kind = Annotated[valid | kind, Field(union_mode="left_to_right")]
+    if rule.not_empty:
+        kind = Annotated[kind, Field(min_length=1, pattern=ALL_CHARACTERS)]
     if rule.names:
         kind = Annotated[kind, Field(validation_alias=AliasChoices(*rule.names))]
     return kind

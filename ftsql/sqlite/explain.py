@@ -141,7 +141,7 @@ def _list(account: Account, stored: Cache, plan: Plan, values: dict[str, Any]) -
     if plan.arguments and "metadata" in plan.arguments and account.provider.filters_metadata:
         return Cost("", 1, None, f"pages of {size} of the jobs that have that metadata")
     limit, offset = values.get("limit"), values.get("offset") or 0
-    cover = stored.cover() if account.newest_first else None
+    cover = stored.coverage() if account.newest_first else None
     every = stored.active(EVERYTHING, None) if cover is not None else []
     habits = stored.habits()
     again = 2 * (habits.largest > 0)  # it does not say has_more: one page more shows the end, and perhaps a job
@@ -164,9 +164,9 @@ def _list(account: Account, stored: Cache, plan: Plan, values: dict[str, Any]) -
         return Cost("", 0, 0, "looked at within max_age")
     times = [values.get(name) for name in ("at", "since", "newer")]
     since = next((time for time in times if isinstance(time, (int, float))), None)
-    shown = stored.tail(size)
+    shown = stored.end_of_first_page(size)
     left = [job for job in every if job[0] < shown and (since is None or job[0] >= since)]
-    more = sum(1 for _ in stored.requests(left, size))
+    more = sum(1 for _ in stored.plan_requests(left, size))
     why = f"1 page for what is new, {more} for {len(left)} that had not finished" if more else "1 page for what is new"
     # Where a limit in time is not known before it runs, or the statement may have enough earlier, it may cost less.
     open_end = plan.newest_first or (since is None and {"at", "since", "newer"} & set(plan.arguments))

@@ -154,7 +154,7 @@ def _content(session: Session, id: SQLiteValue, provider: SQLiteValue = None) ->
     accounts = [account for account in cache.accounts if provider is None or account.name == provider]
     if provider is not None and not accounts:
         session.client(str(provider), "read a file")
-    serving = [account for account in accounts if FILES.lacks not in account.provider.without]
+    serving = [account for account in accounts if FILES.served_as not in account.provider.without]
     if not serving:
         raise NotSupportedError(f"{accounts[0].name} does not serve {FILES.noun}s")
     if not isinstance(id, str) or not any(account.accepts_id(id) for account in serving):

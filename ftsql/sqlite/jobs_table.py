@@ -182,7 +182,7 @@ class Cursor:
         self._rows = scan(cache, plan, arguments, columns)
         if cache.nested and plan.access == "list":  # they ask what this scan is about to show
             values = dict(zip(plan.arguments, arguments, strict=True))
-            place = layout(columns).place
+            place = layout(columns).positions
             exact = {place[NAMES.index(name)]: values[name] for name in ("status", "model") if name in values}
             exact = {place: value for place, value in exact.items() if isinstance(value, str)}
             self._feed = feed = Feed(

@@ -235,7 +235,7 @@ class _Cursor:
 
     def _served(self, name: str, accounts: Sequence[Account]) -> list[Parent]:
         """The accounts that may have that parent. Raises NotSupportedError where none of them serves the resource."""
-        lacking = [account for account in accounts if self._resource.lacks in account.provider.without]
+        lacking = [account for account in accounts if self._resource.served_as in account.provider.without]
         for account in lacking:
             if len(lacking) == len(accounts) or (self._resource.kept and heard(self._cache, (account, name))):
                 hint = f": leave it out with WHERE provider <> '{account.name}'" if len(accounts) > 1 else ""
@@ -257,7 +257,9 @@ class _Cursor:
         At most as many as came in turn so far: a condition that nobody sees here wastes no more than was used.
         """
         account, id = parent
-        served = {account.name: account for account in accounts if self._resource.lacks not in account.provider.without}
+        served = {
+            account.name: account for account in accounts if self._resource.served_as not in account.provider.without
+        }
         for feed in sorted(self._cache.feeds, key=lambda feed: feed.row is None):  # one under way tells more
             if feed.row is not None and feed.key(feed.row) == (id, account.name):
                 # A join, or a subquery that ended here: the second in turn tells, and the rows after it.

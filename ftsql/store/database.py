@@ -1,7 +1,7 @@
-"""The store: the SQLite file that keeps what outlives a connection, shared by several processes.
+"""The store's SQLite file: opening and upgrading it, its transactions, and the ids of accounts in it.
 
-It holds no credential: an account is known in it by a keyed hash. Whoever writes paid writes into it
-holds a lock for as long as it lives, so that others can tell a crash from a write under way.
+Several processes may share the file. It contains no credential: an account is identified by a keyed hash. A process
+that records paid writes holds a lock as long as it lives, so that others can tell a crash from a write under way.
 """
 
 from __future__ import annotations
@@ -24,192 +24,218 @@ from pydantic_core import to_json
 from ftsql.api.account import Account
 from ftsql.errors import StoreError
 from ftsql.store.process_lock import ADVICE, BUSY_MILLISECONDS, MEMORY, ProcessLock, reason
-from ftsql.store.schema import ANEW, APPLICATION_ID, KEPT_OF, MADE, OLDER, SCHEMA, VERSION
+from ftsql.store.schema import APPLICATION_ID, MARK_AS_STORE, RECREATE_ROWS, ROWS_HASH, SCHEMA, UPGRADE, VERSION
 
-_turns: weakref.WeakValueDictionary[str, threading.RLock] = weakref.WeakValueDictionary()
+_write_locks: weakref.WeakValueDictionary[str, threading.RLock] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
-PAGES = 8  # that may wait to be kept
+MAX_DEFERRED = 8  # changes that may be deferred; each is one page of rows
 Work = Callable[[apsw.Connection], None]
 
 
-def turn_at(path: str) -> threading.RLock:
-    """The lock that everybody in this process holds while writing to the file at ``path``."""
+def write_lock(path: str) -> threading.RLock:
+    """Return the lock that every thread of this process holds while it writes to the file at ``path``."""
     with _lock:
-        return _turns.setdefault(path, threading.RLock())
+        return _write_locks.setdefault(path, threading.RLock())
 
 
-def _forked() -> None:
-    """A fork has the locks of threads that it does not have."""
+def _forget_locks() -> None:
+    """Forget the locks after a fork: threads that the child does not have may hold them."""
     global _lock
     _lock = threading.Lock()
-    _turns.clear()
+    _write_locks.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
+    os.register_at_fork(after_in_child=_forget_locks)
 
 
 class Store:
     """One connection to the store's file. Safe to use from several threads.
 
-    Raises StoreError, naming the file, for one that cannot be opened or is no store.
+    path: The file's real path, or ":memory:".
+    lock: Held while the connection is used.
+    owner: The lock by which other processes know that this one lives.
+    has_warned: Whether the user was warned that the store cannot be used.
+    rollbacks: How many transactions failed. What one of them made may be gone.
+    is_new: Whether the file did not exist before.
+    db: The connection.
+
+    Raises StoreError, naming the file, if the file cannot be opened or is not a store.
+
+    >>> store = Store()
+    >>> store.path, store.size()
+    (':memory:', 0)
+    >>> store.close()
     """
 
     def __init__(self, path: str | Path = MEMORY) -> None:
-        # Resolved: whoever comes by another name must find the same lock files.
+        # The real path is used, because two names of one file must lead to the same lock files.
         text = os.path.expanduser(path)
         if str(text).startswith("~"):
             raise StoreError(f"cannot use the store {path}: there is no such user. {ADVICE}")
         self.path = MEMORY if str(path) == MEMORY else os.path.realpath(text)
         self.lock = threading.RLock()
-        self._turn = threading.RLock() if self.path == MEMORY else turn_at(self.path)
+        self._write_lock = threading.RLock() if self.path == MEMORY else write_lock(self.path)
         self.owner = ProcessLock(self.path)
         self._process = os.getpid()
-        self.complained = False  # that it cannot be used was said
-        self.rolled_back = 0  # how often: what a transaction made may be gone since
-        self._waiting: list[tuple[Work, Callable[[apsw.Error], None]]] = []  # what is to be kept soon
+        self.has_warned = False
+        self.rollbacks = 0
+        self._deferred: list[tuple[Work, Callable[[apsw.Error], None]]] = []  # changes, and what to call on failure
         self.is_new = self.path == MEMORY or not os.path.exists(self.path)
         try:
-            with (
-                self._turn
-            ):  # or a thread that makes the file would drop, as it closes it, the locks of another's SQLite
-                self.db = self._opened()
+            # A thread that creates the file closes it, which would drop the locks of another thread's SQLite.
+            with self._write_lock:
+                self.db = self._open()
         except (apsw.Error, OSError) as error:
             raise StoreError(f"cannot use the store {self.path}: {reason(error)}. {ADVICE}") from None
 
-    def _opened(self) -> apsw.Connection:
+    def _open(self) -> apsw.Connection:
         if self.path != MEMORY:
             Path(self.path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # Never open and close a file that exists: that drops the locks which SQLite holds on it in this process.
+            # An existing file is never opened and closed: that drops the locks that SQLite holds on it in this process.
             with contextlib.suppress(FileExistsError):
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             if not stat.S_ISREG(os.stat(self.path).st_mode):
-                raise StoreError(f"{self.path} is no file: name another one (store=, --store)")
-        # In memory as far as it has room there: a long list goes into a temporary file.
+                raise StoreError(f"{self.path} is not a file: name another one (store=, --store)")
+        # An empty name makes a database in memory that moves into a temporary file when it grows large.
         name = "" if self.path == MEMORY else self.path
         db = apsw.Connection(name, flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
         try:
             db.set_busy_timeout(BUSY_MILLISECONDS)
-            db.execute("PRAGMA page_size = 8192")  # of a new file: rows are long
-            self._make(db)
+            db.execute("PRAGMA page_size = 8192")  # of a new file; rows are long
+            self._create_or_upgrade(db)
             if self.path != MEMORY:
-                # SQLite gives the files beside it the same mode. A store that others could read is closed to them.
+                # Other users must not read the store. SQLite gives the log files the same mode as the file.
                 if os.stat(self.path).st_mode & 0o077:
                     os.chmod(self.path, 0o600)
-                _log_ahead(db)
-                # 16 MB of log, then it goes to the file and the disk: often enough, and not with every few pages.
+                _turn_on_wal(db)
+                # A checkpoint after every 16 MB of log: often enough, but not after every few pages of rows.
                 db.execute("PRAGMA wal_autocheckpoint = 2000")
         except BaseException:
             db.close()
             raise
         return db
 
-    def _make(self, db: apsw.Connection) -> None:
+    def _create_or_upgrade(self, db: apsw.Connection) -> None:
+        """Create the tables in a new file, upgrade an older version. Raises StoreError for any other database."""
         if db.pragma("application_id") == 0:
             with contextlib.closing(db.execute("BEGIN IMMEDIATE")):
                 tables = db.execute("SELECT count(*) FROM sqlite_schema").get
                 if db.pragma("application_id") == 0 and not tables:
-                    db.execute(SCHEMA + ANEW + MADE)
+                    db.execute(SCHEMA + RECREATE_ROWS + MARK_AS_STORE)
                 db.execute("COMMIT")
         if db.pragma("application_id") != APPLICATION_ID:
             raise StoreError(
-                f"{self.path} is a database, but no store of ftsql: name another file with store=, --store"
+                f"{self.path} is a database, but not a store of ftsql: name another file with store=, --store"
             )
         if db.pragma("user_version") > VERSION:
             raise StoreError(f"the store {self.path} was made by a newer ftsql: update ftsql, or name another file")
-        kept = "SELECT value FROM meta WHERE name = 'kept'"
-        if db.pragma("user_version") < VERSION or db.execute(kept).get != KEPT_OF:
+        rows_hash = "SELECT value FROM meta WHERE name = 'kept'"
+        if db.pragma("user_version") < VERSION or db.execute(rows_hash).get != ROWS_HASH:
             with contextlib.closing(db.execute("BEGIN IMMEDIATE")):
                 if db.pragma("user_version") < VERSION:
-                    db.execute(OLDER)
-                if db.execute(kept).get != KEPT_OF:
-                    db.execute(ANEW)
+                    db.execute(UPGRADE)
+                if db.execute(rows_hash).get != ROWS_HASH:
+                    db.execute(RECREATE_ROWS)
                 db.execute("COMMIT")
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[apsw.Connection]:
-        """One write transaction, durable at its end. Raises StoreError where the file cannot take it."""
+        """Open a write transaction that is durable at its end. Raises StoreError if the file cannot be written."""
         try:
-            with self.lock, self._begun("FULL"):
+            with self.lock, self._begin("FULL"):
                 yield self.db
         except apsw.Error as error:
             raise StoreError(f"cannot write to the store {self.path}: {reason(error)}. {ADVICE}") from None
 
     @contextlib.contextmanager
     def rows(self, *, writes: bool) -> Iterator[apsw.Connection]:
-        """The connection for what can be asked for again: a crash may cost its last changes. Raises apsw.Error."""
+        """Return the connection for data that can be requested again; a crash may lose its last changes.
+
+        Raises apsw.Error.
+        """
         with self.lock:
-            if self._waiting:
-                self._keep()
+            if self._deferred:
+                self._flush()
             if not writes:
                 yield self.db
                 return
-            with self._begun("NORMAL"):
+            with self._begin("NORMAL"):
                 yield self.db
 
     @contextlib.contextmanager
-    def _begun(self, synchronous: str) -> Iterator[None]:
-        """A transaction that is at once a writer's: one that reads first fails where another process wrote meanwhile.
+    def _begin(self, synchronous: str) -> Iterator[None]:
+        """Open a transaction that takes SQLite's write lock at once.
 
-        Only where it is FULL the disk has it before it ends.
+        A transaction that first reads and then writes fails if another process wrote in between. With "FULL" the
+        changes are on the disk before the transaction ends.
         """
-        with self._turn:
-            try:  # from the first line to the last: a Ctrl-C may come between any two
+        with self._write_lock:
+            try:  # around all of it, because a Ctrl-C may arrive between any two lines
                 self.db.execute(f"PRAGMA synchronous = {synchronous}; BEGIN IMMEDIATE")
                 yield
                 self.db.execute("COMMIT")
             except BaseException:
-                self.rolled_back += 1
+                self.rollbacks += 1
                 with contextlib.suppress(apsw.Error):
                     if self.db.in_transaction:
                         self.db.execute("ROLLBACK")
                 raise
 
-    def later(self, work: Work, failed: Callable[[apsw.Error], None]) -> None:
-        """Have ``work`` done before anybody looks into the store, and soon: pages together take less than one by one.
+    def defer(self, work: Work, failed: Callable[[apsw.Error], None]) -> None:
+        """Do ``work`` later, before the store is next read: saving several pages together is faster.
 
-        Not on a thread of its own: beside one that hands rows to SQLite that takes longer than both in turn.
-        ``failed`` is told where the file cannot take it.
+        ``failed`` is called with the error if the file cannot be written. The work is not done on another thread:
+        beside a thread that passes rows to SQLite, that takes longer than doing both in turn.
         """
         with self.lock:
-            self._waiting.append((work, failed))
-            if len(self._waiting) >= PAGES:
-                self.keep()
+            self._deferred.append((work, failed))
+            if len(self._deferred) >= MAX_DEFERRED:
+                self.flush()
 
-    def keep(self) -> None:
-        """Do what was left for later."""
+    def flush(self) -> None:
+        """Do the deferred work."""
         with self.lock:
-            if self._waiting:
-                self._keep()
+            if self._deferred:
+                self._flush()
 
-    def _keep(self) -> None:
-        waiting = list(self._waiting)
+    def _flush(self) -> None:
+        deferred = list(self._deferred)
         try:
-            with self._begun("NORMAL"):
-                for work, _ in waiting:
+            with self._begin("NORMAL"):
+                for work, _ in deferred:
                     work(self.db)
-        except apsw.Error as error:  # after a Ctrl-C whoever comes next does it
-            for _, failed in waiting:
+        except apsw.Error as error:  # after a Ctrl-C the work stays deferred for the next caller
+            for _, failed in deferred:
                 failed(error)
-        del self._waiting[: len(waiting)]
+        del self._deferred[: len(deferred)]
 
-    def cover(self, db: apsw.Connection, account: Account, resource: str, parent: str = "", *, make: bool) -> int:
-        """The number by which the store knows an account's objects of one resource (and parent).
+    def coverage_id(
+        self,
+        db: apsw.Connection,
+        account: Account,
+        resource: str,
+        parent: str = "",
+        *,
+        make: bool,
+    ) -> int:
+        """Return the id of an account's objects of one resource (and parent) in the tables ``covers`` and ``kept``.
 
-        0 where there is none yet and none is to be made. Raises apsw.Error.
+        Return 0 if there is none, unless ``make`` is set. Raises apsw.Error.
         """
-        known = (self.account(account), f"{resource}/{parent}" if parent else resource)
+        key = (self.account_id(account), f"{resource}/{parent}" if parent else resource)
         if make:
             sql = "INSERT INTO covers (provider, account, resource) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
-            db.execute(sql, (account.name, *known))
-        found: Any = db.execute("SELECT cover FROM covers WHERE account = ? AND resource = ?", known).fetchone()
+            db.execute(sql, (account.name, *key))
+        found: Any = db.execute("SELECT cover FROM covers WHERE account = ? AND resource = ?", key).fetchone()
         return 0 if found is None else int(found[0])
 
     def contents(self) -> list[Any]:
-        """For each account: its provider, the jobs known and those of them that have finished, how far
-        listings reached (created_at), and when all was read last.
+        """Return a tuple for each account: provider, jobs, finished jobs, horizon and time of the last full listing.
+
+        The horizon is the created_at up to which listings were complete. Times are Unix seconds.
         """
-        self.keep()
+        self.flush()
         with self.lock:
             return self.db.execute(
                 "SELECT provider, count(id), ifnull(sum(finished), 0), horizon, full_at FROM covers "
@@ -218,12 +244,12 @@ class Store:
             ).fetchall()
 
     def writes(self) -> list[Any]:
-        """How many writes there are of each state."""
+        """Return the number of writes in each state, as tuples (state, count)."""
         with self.lock:
             return self.db.execute("SELECT state, count(*) FROM writes GROUP BY state").fetchall()
 
     def size(self) -> int:
-        """Bytes on the disk; 0 in memory."""
+        """Return the size of the file and its log in bytes; 0 for a store in memory."""
         return sum(
             os.path.getsize(self.path + end)
             for end in ("", "-wal")
@@ -231,11 +257,11 @@ class Store:
         )
 
     def clear(self) -> None:
-        """Forget everything but the writes of the last day and those that are open. Raises StoreError."""
-        self.keep()
+        """Delete everything except the writes of the last day and open writes. Raises StoreError."""
+        self.flush()
         with self.transaction() as db:
             db.execute("DELETE FROM kept")
-            # The numbers stay: another process may hold one. What it reads or writes now is of an old generation.
+            # The ids stay valid, because another process may use one; the new generation makes it notice the change.
             db.execute(
                 "UPDATE covers SET horizon = NULL, looked_at = 0, full_at = NULL, broke_at = NULL, "
                 "generation = generation + 1"
@@ -246,25 +272,25 @@ class Store:
         with self.lock:
             self.db.execute("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
-    def account(self, account: Account) -> str:
-        """How the store knows ``account``: provider, address, routing and a hash of its credentials."""
+    def account_id(self, account: Account) -> str:
+        """Return the id of ``account`` in this store: a keyed hash of provider, address, routing and credentials."""
         with self.lock:
             salt = self.db.execute("SELECT value FROM meta WHERE name = 'salt'").get
         parts = [account.name, account.url(), account.query(), account.body(), account.headers()]
         return hmac.new(salt, to_json(parts), hashlib.sha256).hexdigest()[:32]
 
     def close(self) -> None:
-        """Close the file and give the lock up."""
+        """Do the deferred work, release the process lock and close the file."""
         if os.getpid() != self._process:
-            return  # a fork: the files and the lock are its parent's
-        self.keep()
+            return  # in the child of a fork: the file and the lock belong to the parent
+        self.flush()
         with self.lock:
             self.owner.release()
             self.db.close()
 
 
-def _log_ahead(db: apsw.Connection) -> None:
-    """Turn the write-ahead log on. SQLite does not wait here for others who open the file at the same time."""
+def _turn_on_wal(db: apsw.Connection) -> None:
+    """Turn the write-ahead log on, and wait for others that open the file at the same time: SQLite does not."""
     end = time.monotonic() + BUSY_MILLISECONDS / 1000
     while True:
         try:

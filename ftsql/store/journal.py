@@ -1,6 +1,6 @@
-"""The write journal: every paid write, what it sent, and what became of it.
+"""The write journal: every paid write, the request that it sent, and its outcome.
 
-An intent is durable before its request leaves and its result after; a credential is never written.
+An intent is durable before its request is sent, and its result after the response. No credential is written.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from pydantic_core import from_json
 from ftsql.errors import ProgrammingError
 from ftsql.store.database import Store
 
-# queued: COMMIT will send it; sent: no answer yet; created: the job exists, its transaction is not over;
-# committed: it stands; refused: nothing came of it; cancelled: its job was cancelled again; unknown.
+# queued: COMMIT will send it. sent: There is no response yet. created: The job exists, but its transaction is open.
+# committed: The transaction ended. refused: It had no effect. cancelled: Its job was cancelled again.
+# unknown: It may have had an effect.
 State = Literal["queued", "sent", "created", "refused", "cancelled", "unknown", "committed"]
 
 COLUMNS = (
@@ -38,12 +39,19 @@ COLUMNS = (
 )
 NAMES = tuple(column.split()[0] for column in COLUMNS)
 DAY = 86_400
-MAX_STATEMENT = 2_000  # characters of a statement's text that are kept with each of its rows
+MAX_STATEMENT = 2_000  # characters of a statement's text that are kept with each of its writes
 
 
 @dataclass(slots=True)
 class Entry:
-    """One write as the journal has it. ``owner`` is set while a process answers for it."""
+    """One write in the journal.
+
+    write_id: The id, set when the entry is recorded.
+    at: When it was recorded or sent, in Unix seconds.
+    account: The id of the account in the store.
+    fingerprint: By what its job can be found: ["seed", n] or ["metadata", key], as JSON.
+    owner: The name of the process lock of the process that works on it; None if none does.
+    """
 
     write_id: int = 0
     at: int = 0
@@ -59,7 +67,7 @@ class Entry:
     error: str | None = None
     statement: str = ""
     account: str = ""
-    fingerprint: str | None = None  # ["seed", n] or ["metadata", key], as JSON
+    fingerprint: str | None = None
     owner: str | None = None
 
 
@@ -67,16 +75,16 @@ FIELDS = tuple(field.name for field in fields(Entry))
 
 
 class Journal:
-    """The journal in ``store``, as one connection of a process sees and writes it."""
+    """The journal in ``store``."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
 
     def queue(self, entries: Sequence[Entry], max_creates_per_day: int | None = None) -> None:
-        """Record all ``entries`` together as about to be sent, and fill in their ids.
+        """Record all ``entries`` in one transaction, before they are sent, and set their ids.
 
-        Raises ProgrammingError where they would exceed ``max_creates_per_day`` (counted over all processes
-        of the store), StoreError where the file cannot take them; then none is recorded.
+        Raises ProgrammingError if they would exceed ``max_creates_per_day``, counted over all processes that share the
+        store, and StoreError if the file cannot be written. Then none is recorded.
         """
         self.store.owner.claim()
         names = FIELDS[1:]
@@ -104,18 +112,20 @@ class Journal:
         error: str | None = None,
         release: bool = False,
     ) -> int:
-        """Record what became of entries; what is None stays. Gives how many changed.
+        """Record the outcome of entries and return how many were changed. An argument that is None changes nothing.
 
-        ``of``: only those in one of these states. ``release``: nobody answers for them any more, as for all
-        whose state is final or unknown.
+        of: Change only entries in one of these states.
+        release: Record that no process works on them any more, as for all entries whose state is final or unknown.
+
+        Raises StoreError.
         """
         ids = list(write_ids)
         states = list(of or ())
-        mine = state in ("queued", "sent", "created") and not release
+        is_owned = state in ("queued", "sent", "created") and not release
         sql = (
             "UPDATE writes SET state = ?, job_id = coalesce(?, job_id), http_status = coalesce(?, http_status), "
             "request_id = coalesce(?, request_id), error = coalesce(?, error), at = coalesce(?, at), "
-            f"owner = {'owner' if mine else 'NULL'} WHERE write_id IN ({', '.join('?' * len(ids))})"
+            f"owner = {'owner' if is_owned else 'NULL'} WHERE write_id IN ({', '.join('?' * len(ids))})"
             + (f" AND state IN ({', '.join('?' * len(states))})" if of is not None else "")
         )
         with self.store.transaction() as db:
@@ -124,7 +134,7 @@ class Journal:
             return db.changes()
 
     def cancelled(self, provider: str, job_id: str) -> None:
-        """The job was cancelled, or a file or permission deleted: the write that left it open is so no more."""
+        """Close the open write of a job that was cancelled, or of a file or permission that was deleted."""
         with self.store.transaction() as db:
             db.execute(
                 "UPDATE writes SET state = 'cancelled' WHERE action IN ('create', 'grant', 'upload') "
@@ -133,7 +143,7 @@ class Journal:
             )
 
     def creates_of_the_day(self) -> int:
-        """The creates of the last 24 hours that were sent or are about to be, but for those refused."""
+        """Return how many creates were recorded in the last 24 hours, without those that were refused."""
         with self.store.lock:
             found: int = self.store.db.execute(
                 "SELECT count(*) FROM writes WHERE action = 'create' AND state <> 'refused' AND at > ?",
@@ -142,20 +152,17 @@ class Journal:
         return found
 
     def entries(self) -> Iterator[tuple[apsw.SQLiteValue, ...]]:
-        """The whole history in order, as tuples of COLUMNS."""
+        """Return the whole history, oldest first, as tuples of COLUMNS."""
         open = {entry.write_id for entry in self.open()}
         with self.store.lock:
             found = self.store.db.execute(f"SELECT {', '.join(NAMES[:-1])} FROM writes ORDER BY write_id").fetchall()
         return ((*row, int(row[0] in open)) for row in found)
 
     def open(self) -> list[Entry]:
-        """The writes of which nobody knows, or nobody has said, what is to become of them, oldest first.
-
-        Not those of a process that is still at work on them.
-        """
+        """Return the writes without a final state, oldest first, except those of a process that works on them."""
         owners = {entry.owner for entry in self._unfinished()} - {None}
         dead = {owner for owner in owners if owner is not None and not self.store.owner.is_alive(owner)}
-        # Read again: one that was at work before may have finished its writes and gone meanwhile.
+        # They are read again, because a process may have finished its writes and ended in between.
         return [entry for entry in self._unfinished() if entry.owner is None or entry.owner in dead]
 
     def _unfinished(self) -> list[Entry]:
@@ -173,7 +180,7 @@ class Journal:
             return self.store.db.execute(sql, (provider, job_id)).fetchone() is not None
 
     def made(self, provider: str) -> dict[str, Any]:
-        """The jobs at ``provider`` that creates of this journal made, with their fingerprints (None: none)."""
+        """Return the jobs at ``provider`` that creates of this journal made: fingerprints (or None) by id."""
         sql = "SELECT job_id, fingerprint FROM writes WHERE action = 'create' AND provider = ? AND job_id IS NOT NULL"
         with self.store.lock:
             found: Any = self.store.db.execute(sql, (provider,)).fetchall()
@@ -185,7 +192,10 @@ def _entry(row: tuple[Any, ...]) -> Entry:
 
 
 def check_day(before: int, more: int, limit: int) -> None:
-    """Raises ProgrammingError where ``more`` creates after ``before`` in 24 hours exceed ``limit``."""
+    """Raise ProgrammingError if ``more`` creates after ``before`` in 24 hours exceed ``limit``.
+
+    >>> check_day(before=2, more=1, limit=3)
+    """
     if before + more > limit:
         raise ProgrammingError(
             f"max_creates_per_day = {limit}: {before} were sent in the last 24 hours, and {more} more would be too "

@@ -1,6 +1,7 @@
-"""Who is at work on a store: whoever records paid writes in it holds a lock beside its file for as long as it lives.
+"""The lock by which processes that share a store see which of them are alive.
 
-So others can tell a crash from a write under way.
+A process that records paid writes holds a lock file beside the store's file as long as it lives. So other processes can
+tell a crash from a write under way.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ ADVICE = "Mend it or name another file: store=, --store, FTSQL_STORE"
 
 
 class ProcessLock:
-    """One of those who use the store at ``path``; the record of writes knows it by its ``name``."""
+    """The lock of one user of the store at ``path``. The journal records its ``name`` as the owner of a write."""
 
     def __init__(self, path: str) -> None:
         self.name = uuid.uuid4().hex[:16]
@@ -29,7 +30,7 @@ class ProcessLock:
         self._claim: apsw.Connection | None = None
 
     def claim(self) -> None:
-        """Hold the lock from now on; it ends with the process, however that ends. Raises StoreError."""
+        """Take the lock; it ends with the process, however the process ends. Raises StoreError."""
         path = self._file(self.name)
         with self._lock:
             while self._claim is None and self._path != MEMORY:
@@ -41,11 +42,11 @@ class ProcessLock:
                     raise StoreError(f"cannot lock {path}: {reason(error)}. {ADVICE}") from None
                 if os.path.exists(path):
                     self._claim = claim
-                else:  # somebody took it for a dead one's between the two lines above
+                else:  # another process took the file for one of a dead process, before it was locked
                     claim.close()
 
     def is_alive(self, name: str) -> bool:
-        """Whether the owner of that name may still be at work; the lock file of a dead one is removed."""
+        """Whether the owner with that name may be alive. The lock file of a dead one is removed."""
         if name == self.name:
             return True
         path = self._file(name)
@@ -53,7 +54,7 @@ class ProcessLock:
             return False
         try:
             other = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
-        except apsw.Error:  # too many open files, say: nobody can tell
+        except apsw.Error:  # for example too many open files: the owner may be alive
             return os.path.exists(path)
         try:
             other.execute("BEGIN EXCLUSIVE")
@@ -66,7 +67,7 @@ class ProcessLock:
         return False
 
     def release(self) -> None:
-        """Give the lock up."""
+        """Release the lock."""
         with self._lock:
             if self._claim is not None:
                 self._claim.close()
@@ -79,5 +80,5 @@ class ProcessLock:
 
 
 def reason(error: Exception) -> str:
-    """Why a file cannot be used."""
+    """Return why a file cannot be used."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -1,4 +1,12 @@
-"""What stands in a store's file. What is kept of the APIs has the columns of the jobs' model, whatever these are."""
+"""The tables of the store's file.
+
+``meta``: The salt of the accounts' hashes, and the hash of the definition of ``kept``.
+``writes``: The write journal.
+``covers``: For each account and resource (and parent), how far the rows in ``kept`` are complete. ``cover`` is its id.
+``kept``: The rows that the APIs showed. Its columns are those of the jobs' model, so a new column changes the table.
+
+Times are Unix seconds.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +33,15 @@ CREATE TABLE covers (
     full_at REAL, broke_at REAL, generation INTEGER DEFAULT 0, habits TEXT, UNIQUE (account, resource)
 );
 """
-MADE = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}"
-# What is kept of an older version can be asked for again.
-OLDER = f"DROP TABLE IF EXISTS objects; ALTER TABLE covers ADD COLUMN habits TEXT; PRAGMA user_version = {VERSION}"
+MARK_AS_STORE = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}"
+# The rows of an older version are dropped: they can be requested again.
+UPGRADE = f"DROP TABLE IF EXISTS objects; ALTER TABLE covers ADD COLUMN habits TEXT; PRAGMA user_version = {VERSION}"
 
 STORED = (*(column.name for column in JOBS.documented), "suffix")
-# What was read of the APIs. ``terminal_at``: when a job was first seen in a status that ends it; ``rank``: among
-# what belongs to one job the order in which its list has it, oldest first.
-KEPT = f"""
+# ``place``: created_at, or a number before all times. ``finished``: whether the row is final. ``terminal_at``: when a
+# job was first seen in a terminal status. ``checked_at``: when the row was last requested. ``listing``: the last
+# listing that showed it. ``rank``: for the objects of one job, the order in which its list has them, oldest first.
+ROWS = f"""
 CREATE TABLE kept (
     cover INTEGER, place INTEGER, {", ".join(STORED)},
     finished INTEGER, terminal_at REAL, checked_at REAL, listing TEXT, rank INTEGER, raw, UNIQUE (cover, id)
@@ -41,9 +50,9 @@ CREATE INDEX kept_by_time ON kept (cover, place DESC, id, status);
 CREATE INDEX kept_by_status ON kept (cover, status, place DESC, id);
 CREATE INDEX kept_active ON kept (cover, place DESC, id) WHERE NOT finished;
 """
-KEPT_OF = hashlib.sha256(KEPT.encode()).hexdigest()[:16]
-ANEW = f"""
+ROWS_HASH = hashlib.sha256(ROWS.encode()).hexdigest()[:16]
+RECREATE_ROWS = f"""
 DROP TABLE IF EXISTS kept;
 UPDATE covers SET horizon = NULL, looked_at = 0, full_at = NULL, broke_at = NULL, generation = generation + 1;
-{KEPT}INSERT OR REPLACE INTO meta VALUES ('kept', '{KEPT_OF}');
+{ROWS}INSERT OR REPLACE INTO meta VALUES ('kept', '{ROWS_HASH}');
 """

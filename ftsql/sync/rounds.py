@@ -191,7 +191,7 @@ class Sync:
         """Gather all tables of one provider."""
         fetches: list[Fetch] = []
         for resource in self._resources:
-            if resource.lacks in without:
+            if resource.served_as in without:
                 continue
             began = time.time()
             complete = True

@@ -198,7 +198,7 @@ def _client(session: Opened, entry: Entry) -> tuple[Client | None, bool]:
     named = None
     for account, client in session.clients.items():
         if account.name == entry.provider and not account.missing():
-            if session.journal.store.account(account) == entry.account:
+            if session.journal.store.account_id(account) == entry.account:
                 return client, True
             named = client
     return named, False

@@ -140,7 +140,7 @@ class Sender:
             path="/".join(map(_id, write.path.split("/"))),
             body=None if body is None else redacted(body.decode()),
             statement=redacted(write.statement),
-            account=self.journal.store.account(account),
+            account=self.journal.store.account_id(account),
             fingerprint=None if write.fingerprint is None else to_json(write.fingerprint).decode(),
         )
 

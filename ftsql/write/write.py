@@ -82,7 +82,7 @@ class Write:
                 raise ProgrammingError(
                     f"{self.provider}: the id {id!r:.80} cannot stand in a URL: not sent to {self.action} it"
                 )
-        if self.resource.lacks in self.client.account.provider.without:
+        if self.resource.served_as in self.client.account.provider.without:
             raise NotSupportedError(f"{self.provider} does not serve {self.resource.noun}s")
         # Now and not at COMMIT: between an answer and its record a Ctrl-C must find nothing to load.
         self.resource.prepare()

@@ -299,7 +299,7 @@ def test_two_listings_at_once_forget_nothing_of_each_other(
     one, two = (Cache(session.journal.store, account, session.settings) for _ in range(2))
     rows = JOBS.rows("openai", [{"id": "ftjob-a", "created_at": 5, "status": "running"}])
     for known in (one, two):
-        known.cover()
+        known.coverage()
 
     def at(seconds: float) -> None:
         monkeypatch.setattr("ftsql.store.cache.time.time", lambda: seconds)
@@ -308,13 +308,13 @@ def test_two_listings_at_once_forget_nothing_of_each_other(
     one.save(rows, "one")
     at(10.0)
     two.save(rows, "two")  # it read its page before, and waited for the file
-    one.reached("one", 5, 10.1, full=True, shown={"ftjob-a"})
+    one.extend_coverage("one", 5, 10.1, full=True, shown={"ftjob-a"})
     assert one.count() == 1
     at(10.3)
     one.save(rows, "one")
-    two.reached("two", 5, 10.0, full=True, shown=set())  # one saw it after two began: it may be new
+    two.extend_coverage("two", 5, 10.0, full=True, shown=set())  # one saw it after two began: it may be new
     assert two.count() == 1
-    two.reached("three", 5, 11.0, full=True, shown=set())
+    two.extend_coverage("three", 5, 11.0, full=True, shown=set())
     assert two.count() == 0
 
 

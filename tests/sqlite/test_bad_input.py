@@ -55,7 +55,7 @@ BODIES: list[tuple[Any, str]] = [
     ("", "invalid JSON"),
     (b"\xff\xfe\x00", "invalid JSON"),
     ("null", "openai: "),
-    ("5", "a int where"),
+    ("5", "a value of type int"),
     ({}, "an object without data"),
     ({"data": {}}, "an object without data"),
     ({"data": [5]}, "the object: "),

@@ -102,7 +102,7 @@ def _cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:5000])
 
 
-BROKEN = {"text": (_text, "is not a database"), "foreign": (_foreign, "no store of ftsql"),
+BROKEN = {"text": (_text, "is not a database"), "foreign": (_foreign, "not a store of ftsql"),
           "newer": (_newer, "made by a newer ftsql"), "cut": (_cut, "malformed")}  # fmt: skip
 
 
@@ -251,10 +251,10 @@ def test_the_sandbox_inside_the_process_leaves_the_users_store_alone(
 def test_accounts_differ_by_provider_address_and_credentials(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     one = connect()
     store = one.ftsql.store
-    known = {store.account(account) for account in one.ftsql._session.accounts}
+    known = {store.account_id(account) for account in one.ftsql._session.accounts}
     for name, value in (("OPENAI_API_KEY", "sk-other-0123456789"), ("OPENAI_PROJECT_ID", "proj_1")):
         monkeypatch.setenv(name, value)
-        known |= {store.account(account) for account in connect().ftsql._session.accounts}
+        known |= {store.account_id(account) for account in connect().ftsql._session.accounts}
     assert len(known) == 3
     assert all(CANARY not in account for account in known)
 

@@ -68,15 +68,15 @@ def test_how_old_an_answer_is_counts_from_when_it_was_asked_for(
     holder.close()
 
 
-def test_what_was_numbered_in_a_transaction_that_failed_is_numbered_anew(connect: Connect, sandbox: Sandbox) -> None:
+def test_what_was_made_in_a_transaction_that_failed_is_made_again(connect: Connect, sandbox: Sandbox) -> None:
     (account,) = connect().ftsql._session.accounts
     store, settings = Store(), Settings()
     one, other = (Cache(store, account, settings, EVENTS, parent) for parent in ("ftjob-a", "ftjob-b"))
     with pytest.raises(KeyError), store.rows(writes=True) as db:
-        one._cover(db, make=True)
+        one._coverage_id(db, make=True)
         raise KeyError
     with store.rows(writes=True) as db:
-        assert other._cover(db, make=True) != one._cover(db, make=True)
+        assert other._coverage_id(db, make=True) != one._coverage_id(db, make=True)
     store.close()
 
 
@@ -84,17 +84,17 @@ def test_what_was_numbered_in_a_transaction_that_failed_is_numbered_anew(connect
 def test_a_child_of_a_fork_does_not_wait_for_a_thread_that_it_does_not_have(tmp_path: Path) -> None:
     script = """
 import os, sys, threading
-from ftsql.store.database import turn_at
+from ftsql.store.database import write_lock
 held, done = threading.Event(), threading.Event()
 def hold():
-    with turn_at("x"):
+    with write_lock("x"):
         held.set()
         done.wait(20)
 threading.Thread(target=hold).start()
 held.wait()
 child = os.fork()
 if child == 0:
-    os._exit(0 if turn_at("x").acquire(timeout=3) else 7)
+    os._exit(0 if write_lock("x").acquire(timeout=3) else 7)
 _, status = os.waitpid(child, 0)
 done.set()
 sys.exit(os.waitstatus_to_exitcode(status))
