@@ -50,18 +50,18 @@ def explain(session: Session, sql: str) -> list[Cost]:
 
     Raises what preparing ``sql`` raises, ProgrammingError for more than one statement or what cannot be asked for.
     """
-    if NOTHING.sub("", session.statements.rest(sql)):  # which would run
+    if NOTHING.sub("", session.statements.after_first(sql)):  # which would run
         raise ProgrammingError("explain takes one statement at a time, and this text has more")
-    session.considered.clear()
+    session.constants_by_plan.clear()
     lines = session.connection.execute(f"EXPLAIN QUERY PLAN {sql}", can_cache=False).fetchall()
     found = [match for _, _, _, detail in lines if (match := SCAN.search(str(detail)))]
     costs: list[Cost] = []
     listed: set[str] = set()
     for number, match in enumerate(found):
-        words, checks = comparisons.heard(match["words"].strip())
-        constants = session.considered.get(match["words"].strip(), [])
+        words, checks = comparisons.split_checks(match["words"].strip())
+        constants = session.constants_by_plan.get(match["words"].strip(), [])
         if constants:
-            comparisons.check(match["words"].strip(), constants, lambda _: True)
+            comparisons.check_arguments(match["words"].strip(), constants, lambda _: True)
         plan = Plan.from_words(words)
         if plan.access != "nothing" and not session.accounts:
             session.statement.cache.accounts  # noqa: B018 - it raises what the statement itself would

@@ -88,7 +88,7 @@ def _act(session: Session, action: Any, id: SQLiteValue, provider: SQLiteValue =
                 raise ProgrammingError(f"{name}: no such job: {id!r:.80} ({error})") from None
             if action != "cancel" or write.row is None or not is_finished(write.row.status):
                 raise
-        session.learn(write)
+        session.update_statements(write)
         _stop(write, f"{write.job_id} is {write.row.state} now")
         return write.row.status
 
@@ -109,8 +109,8 @@ def _create(session: Session, model: SQLiteValue, file: SQLiteValue, options: SQ
         write = Write.create(client, present, session.statement.sql)
         write.row = session.sender.send(write)
         session.sender.stand([write])
-        session.learn(write)
-        session.stands(write)
+        session.update_statements(write)
+        session.note_outcome(write)
         _stop(write, f"{write.row.id} was created and stays")
         return write.row.id
 
@@ -140,7 +140,7 @@ def _upload(
                     _stop(write, f"the upload of {path!r} was broken off, and nothing was stored")
                 raise
         session.sender.stand([write])
-        session.stands(write)
+        session.note_outcome(write)
         _stop(write, f"{write.row.id} was uploaded and stays")
         return write.row.id
 
@@ -263,14 +263,14 @@ def _once(
                 f"{name} was not called: here SQLite would call it for rows that the statement then drops. Let it "
                 f"stand alone over the rows that you choose: SELECT {name}(id) FROM (SELECT id … ORDER BY … LIMIT …)"
             )
-        session.stop_if_held()
-        acted, limit = session.acted(), session.settings.max_writes
+        session.raise_held_interrupt()
+        acted, limit = session.sent_by_functions(), session.settings.max_writes
         if acted + session.queue.waiting >= limit:
             raise ProgrammingError(too_many(limit, sent=acted))
         if acted == 1 and session.confirm is not None and not session.confirm(f"1 {name} was done: go on with more?"):
             raise ProgrammingError(f"not confirmed: the first {name} was done, and no more")
-        statement.acts += 1
-        session.statements.acted += 1
+        statement.sent_by_functions += 1
+        session.statements.sent_by_functions += 1
         for other in [other for other in statement.results if other[0] != name and other[1] == arguments[0]]:
             del statement.results[other]  # what another act on the same job gave holds no more
         statement.results[key] = act()

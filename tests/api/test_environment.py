@@ -431,7 +431,7 @@ def test_a_process_that_was_forked_off_is_told_to_connect_again(
         capture_output=True, text=True, timeout=30,
     )  # fmt: skip
     assert done.stderr == ""
-    told = "this connection was made before a fork, which takes no threads along: connect again"
+    told = "this connection was opened before a fork, and its threads do not exist in this process: connect again"
     assert done.stdout.splitlines() == [told] * 4 + ["3", "3"]
 
 
