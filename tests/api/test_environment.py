@@ -390,7 +390,7 @@ def test_long_ids_and_ids_with_an_equals_sign_are_cancelled(at: Any, id: str) ->
 @pytest.mark.parametrize("id", ["", "..", "a/b", "a?b", "a#b", "a b", "x" * 2049, "é", "=a", ".a"])
 def test_what_cannot_stand_in_an_address_is_not_sent(at: Any, id: str) -> None:
     server, db = at(lambda asked: {"data": [], "has_more": False})
-    with pytest.raises(ftsql.Error, match="is no job's id"):
+    with pytest.raises(ftsql.Error, match="is not a job id"):
         db.execute("SELECT cancel_job(?)", (id,)).fetchall()
     assert server.asked == []
 
