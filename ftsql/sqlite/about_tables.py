@@ -57,7 +57,7 @@ def writes(session: Session) -> RowSpool:
     """ftsql_writes: what was sent, then what COMMIT will send."""
 
     def rows() -> Iterator[tuple[SQLiteValue, ...]]:
-        session.statements.settle()
+        session.statements.drop_failed_writes()
         yield from session.journal.entries()
         for write in session.queue.writes:
             if write.state != "queued" or write.journal_id:

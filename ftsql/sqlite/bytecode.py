@@ -1,17 +1,17 @@
-"""Where a statement's program calls functions: SQLite's bytecode as EXPLAIN shows it.
+"""A statement's program, as EXPLAIN shows SQLite's bytecode, and the places where it calls functions.
 
-A function with effects may be called only for rows that the statement gives: straight before a row goes
-out, with no test, sort, limit or loop in between.
+A function with effects may be called only for rows that the statement returns: directly before the row is returned,
+without a test, sort, limit or loop in between. The opcodes belong to SQLite, which may change them in any release.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
 
 class Step(NamedTuple):
-    """One instruction, at its address."""
+    """One instruction and its address. A program is a list of steps, and a step's address is its index."""
 
     address: int
     opcode: str
@@ -22,14 +22,14 @@ class Step(NamedTuple):
     p5: int = 0
 
 
-# Opcodes that stand on a row of a table or of another result.
+# Opcodes that move to a row of a table or of an intermediate result.
 ROWS = frozenset(
     [
         *("Rewind", "Last", "VFilter", "SorterSort", "Sort", "Yield", "AggFinal", "SeekRowid", "NotExists", "NotFound"),
         *("Found", "NoConflict", "SeekGE", "SeekGT", "SeekLE", "SeekLT", "IdxGE", "IdxGT", "IdxLE", "IdxLT"),
     ]
 )
-# Opcodes whose P2 is an address. Such a jump is harmless where it leads to before the row goes out, as CASE does.
+# Opcodes whose P2 is an address. A jump does no harm if it leads to a place before the row is returned, as in CASE.
 JUMPS = (ROWS - {"AggFinal"}) | frozenset(
     [
         *("Next", "Prev", "VNext", "SorterNext", "Goto", "Gosub", "Once", "If", "IfNot", "IfNullRow", "IfPos"),
@@ -40,60 +40,93 @@ JUMPS = (ROWS - {"AggFinal"}) | frozenset(
 )
 
 
-def follow(program: Sequence[Step], address: int) -> list[int]:
-    """The addresses at which a program may go on after the instruction at ``address``, and maybe some more."""
+def next_addresses(program: Sequence[Step], address: int) -> list[int]:
+    """Return the addresses that may run after the instruction at ``address``, and possibly some that may not."""
     step = program[address]
     after = [address + 1] if address + 1 < len(program) else []
-    if step.opcode in ("Init", "Goto"):
-        return [step.p2]
-    if step.opcode == "Halt":
-        return []
-    if step.opcode == "EndCoroutine":
-        return [other.p2 for other in program if other.opcode == "Yield" and other.p1 == step.p1]
-    if step.opcode == "Jump":
-        return [step.p1, step.p2, step.p3]
-    if step.opcode == "Gosub":
-        return [step.p2]
-    if step.opcode == "Return":
-        calls = [other.address + 1 for other in program if other.opcode == "Gosub" and other.p1 == step.p1]
-        return calls + after
-    if step.opcode == "InitCoroutine":
-        return [step.p2 or address + 1]
-    if step.opcode == "Yield":
-        starts = [other.p3 for other in program if other.opcode == "InitCoroutine" and other.p1 == step.p1]
-        others = [other.address + 1 for other in program if other.opcode == "Yield" and other.p1 == step.p1]
-        return [*starts, *others, step.p2, *after]
+    targets = _TARGETS.get(step.opcode)
+    if targets is not None:
+        return targets(program, step, after)
     return [step.p2, *after] if step.opcode in JUMPS else after
 
 
+def _after_jump(program: Sequence[Step], step: Step, after: list[int]) -> list[int]:
+    return [step.p2]
+
+
+def _after_three_way_jump(program: Sequence[Step], step: Step, after: list[int]) -> list[int]:
+    return [step.p1, step.p2, step.p3]
+
+
+def _after_halt(program: Sequence[Step], step: Step, after: list[int]) -> list[int]:
+    return []
+
+
+def _after_return(program: Sequence[Step], step: Step, after: list[int]) -> list[int]:
+    return [other.address + 1 for other in _of_register(program, step, "Gosub")] + after
+
+
+def _after_coroutine_begins(program: Sequence[Step], step: Step, after: list[int]) -> list[int]:
+    return [step.p2 or step.address + 1]
+
+
+def _after_coroutine_ends(program: Sequence[Step], step: Step, after: list[int]) -> list[int]:
+    return [other.p2 for other in _of_register(program, step, "Yield")]
+
+
+def _after_yield(program: Sequence[Step], step: Step, after: list[int]) -> list[int]:
+    starts = [other.p3 for other in _of_register(program, step, "InitCoroutine")]
+    others = [other.address + 1 for other in _of_register(program, step, "Yield")]
+    return [*starts, *others, step.p2, *after]
+
+
+def _of_register(program: Sequence[Step], step: Step, opcode: str) -> list[Step]:
+    """Return the instructions ``opcode`` with the same register P1 as ``step``: its subroutine or coroutine."""
+    return [other for other in program if other.opcode == opcode and other.p1 == step.p1]
+
+
+# The functions that return the next addresses of an opcode, from the program, its step and the address after it.
+_TARGETS: dict[str, Callable[[Sequence[Step], Step, list[int]], list[int]]] = {
+    "Init": _after_jump,
+    "Goto": _after_jump,
+    "Gosub": _after_jump,
+    "Jump": _after_three_way_jump,
+    "Halt": _after_halt,
+    "Return": _after_return,
+    "InitCoroutine": _after_coroutine_begins,
+    "EndCoroutine": _after_coroutine_ends,
+    "Yield": _after_yield,
+}
+
+
 def calls(program: Sequence[Step], functions: Collection[str]) -> dict[str, bool]:
-    """Those of ``functions`` that ``program`` calls, each with whether it may call it more than once."""
+    """Return those of ``functions`` that ``program`` calls, each with whether it may be called more than once."""
     found: dict[str, bool] = {}
-    for address, name in _steps(program, functions):
+    for address, name in _call_addresses(program, functions):
         found[name] = found.get(name, False) or _over_rows(program, address) or name in found
     return found
 
 
 def misplaced(program: Sequence[Step], functions: Collection[str]) -> frozenset[str]:
-    """Those of ``functions`` that ``program`` calls where a call may not stand."""
-    coroutines = [(step.address, step.p2, step.p1) for step in program if step.opcode == "InitCoroutine"]
-    gives_rows = any(step.opcode == "ResultRow" for step in program)
-    found = set()
-    for address, name in _steps(program, functions):
-        if not _over_rows(program, address):
-            continue
-        around = [register for begin, end, register in coroutines if begin < address < end]
-        if gives_rows:
-            right = not around and (_straight(program, address, "ResultRow") or _sorted(program, address))
-        else:  # INSERT … SELECT and CREATE TABLE … AS SELECT take their rows from one coroutine
-            right = len(around) == 1 and _straight(program, address, "Yield", around[0])
-        if not right:
-            found.add(name)
-    return frozenset(found)
+    """Return those of ``functions`` that ``program`` may call for a row which it does not return."""
+    return frozenset(
+        name
+        for address, name in _call_addresses(program, functions)
+        if _over_rows(program, address) and not _is_for_returned_rows(program, address)
+    )
 
 
-def _steps(program: Sequence[Step], functions: Collection[str]) -> Iterator[tuple[int, str]]:
-    """Address and name of each call of ``functions``."""
+def _is_for_returned_rows(program: Sequence[Step], address: int) -> bool:
+    """Whether the program returns every row that the call at ``address`` runs for."""
+    around = [step.p1 for step in program if step.opcode == "InitCoroutine" and step.address < address < step.p2]
+    if any(step.opcode == "ResultRow" for step in program):
+        return not around and (_leads_to(program, address, "ResultRow") or _is_sorted(program, address))
+    # INSERT … SELECT and CREATE TABLE … AS SELECT take their rows from one coroutine.
+    return len(around) == 1 and _leads_to(program, address, "Yield", around[0])
+
+
+def _call_addresses(program: Sequence[Step], functions: Collection[str]) -> Iterator[tuple[int, str]]:
+    """Yield the address and the name of each call of ``functions``."""
     for step in program:
         name = step.p4.partition("(")[0]
         if step.opcode in ("Function", "PureFunc") and name in functions:
@@ -101,14 +134,14 @@ def _steps(program: Sequence[Step], functions: Collection[str]) -> Iterator[tupl
 
 
 def _over_rows(program: Sequence[Step], address: int) -> bool:
-    """Whether a call comes after a row was looked up, or in a loop; every program ends with a jump to 1."""
+    """Whether a call comes after a row was looked up, or in a loop. Every program ends with a jump to address 1."""
     if any(step.opcode in ROWS for step in program[:address]):
         return True
     return any(step.opcode in JUMPS and 1 < step.p2 <= address for step in program[address:])
 
 
-def _straight(program: Sequence[Step], address: int, end: str, register: int | None = None) -> bool:
-    """Whether every path from ``address`` leads to the next ``end`` (of ``register``)."""
+def _leads_to(program: Sequence[Step], address: int, end: str, register: int | None = None) -> bool:
+    """Whether every path from ``address`` leads to the next instruction ``end`` (with ``register``, if given)."""
     targets: list[int] = []
     for step in program[address + 1 :]:
         if step.opcode == end and register in (None, step.p1):
@@ -120,10 +153,10 @@ def _straight(program: Sequence[Step], address: int, end: str, register: int | N
     return False
 
 
-def _sorted(program: Sequence[Step], address: int) -> bool:
-    """Whether the row goes into a sorter that gives every one of its rows: ORDER BY without LIMIT."""
+def _is_sorted(program: Sequence[Step], address: int) -> bool:
+    """Whether the row goes into a sorter, all of whose rows are returned: ORDER BY without LIMIT."""
     after = {step.opcode for step in program[address:]}
     sorts = [step.address for step in program[address:] if step.opcode == "SorterSort"]
     if after & {"IfNotZero", "DecrJumpZero", "OpenEphemeral"} or len(sorts) != 1:
         return False
-    return _straight(program, address, "SorterInsert") and _straight(program, sorts[0], "ResultRow")
+    return _leads_to(program, address, "SorterInsert") and _leads_to(program, sorts[0], "ResultRow")

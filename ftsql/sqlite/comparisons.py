@@ -1,7 +1,8 @@
-"""Comparisons of a time with what is no time, which nobody can mean: SQLite orders every number before every text.
+"""The check that a time is compared with a time, and not with a date string or milliseconds.
 
-What SQLite offers as a constraint is checked as it is asked for. The rest (NOT, OR, CASE, HAVING, a function around
-the column) shows only in the statement's bytecode: see dataflow.py.
+Times are numbers, and SQLite sorts every number before every string, so a comparison with a string is a mistake. This
+module checks the comparisons that SQLite passes to a table as constraints, when the table is read. All others (NOT, OR,
+CASE, HAVING, a function around the column) appear only in the statement's bytecode: see dataflow.py.
 """
 
 from __future__ import annotations
@@ -17,17 +18,17 @@ from ftsql.resources.fields import NUMERIC
 from ftsql.resources.resource import SQLiteValue
 from ftsql.write.create_body import brief
 
-LAST = 1e30  # the cost of a plan in which a comparison of an order has to wait for another table
-MILLISECONDS = 1e11  # from here on a number is no time in seconds
-# Of LIKE or GLOB, for the digits of a number; one that begins with a year is none.
-PATTERN = re.compile(r"(?!(?:19|20)\d\d[%*])(?:[0-9%_*?.]|\[[0-9^-]+\])+")
+WAITING_COST = 1e30  # of a plan in which a <, <=, >, >=, LIKE or GLOB comparison has to wait for another table
+MILLISECONDS = 1e11  # a number from here on cannot be a time in seconds
+# A pattern of LIKE or GLOB that matches the digits of a number. A pattern that begins with a year is not one.
+DIGIT_PATTERN = re.compile(r"(?!(?:19|20)\d\d[%*])(?:[0-9%_*?.]|\[[0-9^-]+\])+")
 EQUALITY = {
     apsw.SQLITE_INDEX_CONSTRAINT_EQ: "=",  # also each value of an IN
     apsw.SQLITE_INDEX_CONSTRAINT_IS: "is",
     apsw.SQLITE_INDEX_CONSTRAINT_NE: "<>",
     apsw.SQLITE_INDEX_CONSTRAINT_ISNOT: "is-not",
 }
-ORDERS = {
+ORDERING = {
     apsw.SQLITE_INDEX_CONSTRAINT_LT: "<",
     apsw.SQLITE_INDEX_CONSTRAINT_LE: "<=",
     apsw.SQLITE_INDEX_CONSTRAINT_GT: ">",
@@ -35,59 +36,73 @@ ORDERS = {
     apsw.SQLITE_INDEX_CONSTRAINT_LIKE: "like",
     apsw.SQLITE_INDEX_CONSTRAINT_GLOB: "glob",
 }
-OPERATORS = {**EQUALITY, **ORDERS}
-TAKEN = {"at": "created_at =", "since": "created_at >=", "newer": "created_at >"}  # which narrow what is asked for
+OPERATORS = {**EQUALITY, **ORDERING}
+# The arguments of a plan that are comparisons with a time: they narrow the requests, and are checked too.
+PLAN_COMPARISONS = {"at": "created_at =", "since": "created_at >=", "newer": "created_at >"}
 TIMES = {resource.table: frozenset(resource.times) for resource in (JOBS, *OTHERS)}
 EVERY_TIME = frozenset().union(*TIMES.values())
-MAY_MISTAKE = re.compile(r"'|\d{4}|\de\+?\d", re.IGNORECASE)  # a text, or a large number, stands in the statement
+MAY_MISTAKE = re.compile(r"'|\d{4}|\de\+?\d", re.IGNORECASE)  # the statement contains a string or a large number
 NAMES_A_TABLE = re.compile(rf"\b({'|'.join(sorted(TIMES))})\b", re.IGNORECASE)
-NAMES_A_TIME = re.compile(rf"\b({'|'.join(sorted(EVERY_TIME))}|finished)\b", re.IGNORECASE)  # or a view's readable one
+NAMES_A_TIME = re.compile(rf"\b({'|'.join(sorted(EVERY_TIME))}|finished)\b", re.IGNORECASE)  # or a view's readable time
+
+# A year, a month or a day in digits. As Unix times these numbers are in 1970, before any of the APIs existed.
+DATE_IN_DIGITS = re.compile(r"((?:19[89]|20[0-9]|21[0-4])\d)(?:(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])?)?")
 
 
-# A year, a month or a day in digits. As Unix times they are of 1970, when no API was there.
-DATE = re.compile(r"((?:19[89]|20[0-9]|21[0-4])\d)(?:(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])?)?")
+def find_mistake(
+    column: str, value: SQLiteValue, operator: str = "=", *, converts: bool = True
+) -> ProgrammingError | None:
+    """Return the error for comparing the time ``column`` with ``value``; None if the comparison makes sense.
 
-
-def mistake(column: str, value: SQLiteValue, operator: str = "=", *, converts: bool = True) -> ProgrammingError | None:
-    """What is wrong with comparing a time with ``value``; None if it may be meant.
-
-    ``converts``: SQLite turns a text of digits into a number first, as it does beside a bare column.
+    converts: Whether SQLite turns a string of digits into a number first, as it does beside a bare column.
     """
-    if value is None or (isinstance(value, str) and operator in ("like", "glob") and PATTERN.fullmatch(value)):
+    if value is None or (isinstance(value, str) and operator in ("like", "glob") and DIGIT_PATTERN.fullmatch(value)):
         return None
     digits = isinstance(value, str) and NUMERIC.fullmatch(value) is not None
     number = float(value) if digits and converts else value
     if isinstance(number, (int, float)):
-        if number < MILLISECONDS and not (date := _as_a_date(number)):
-            return None
-        if number < MILLISECONDS:
-            why, instead = "is of January to August 1970 then: it looks like a date", f"unixepoch('{date}')"
-        else:
-            why, instead = "is too large for that: it looks like milliseconds", f"{value!s} / 1000"
-        return ProgrammingError(f"{column} is a Unix time in seconds, and {brief(value)} {why}. Write {instead}")
-    kind = "a text" if isinstance(value, str) else "a BLOB"
-    instead = "a number, such as unixepoch('2020-01-01')"
-    if value == "":
-        instead = "NULL"
-    elif digits:
-        instead = str(value).strip()
-    elif isinstance(value, str):
-        instead = f"unixepoch({apsw.format_sql_value(value)})" if re.match(r"\d{4}-\d\d", value) else instead
+        return _number_mistake(column, value, number)
+    kind = "a string" if isinstance(value, str) else "a BLOB"
     return ProgrammingError(
-        f"{column} is a Unix time in seconds, and {brief(value)} is {kind}: SQLite orders every number before every "
-        f"text, so that this compares no times. Write {instead}"
+        f"{column} is a Unix time in seconds, and {brief(value)} is {kind}: SQLite sorts every number before every "
+        f"string, so this does not compare times. Write {_number_instead(value, digits=digits)}"
     )
 
 
-def _as_a_date(number: float) -> str:
-    """The date that digits such as 2024, 202401 or 20240131 are meant for; nothing if they look like none."""
-    found = DATE.fullmatch(str(int(number))) if number == int(number) else None
+def _number_mistake(column: str, value: SQLiteValue, number: float) -> ProgrammingError | None:
+    """Return the error for comparing with ``number``, which ``value`` stands for; None if it may be a time."""
+    if number < MILLISECONDS:
+        date = _date_in_digits(number)
+        if not date:
+            return None
+        why, instead = "would be in January to August 1970: it looks like a date", f"unixepoch('{date}')"
+    else:
+        why, instead = "is too large for that: it looks like milliseconds", f"{value!s} / 1000"
+    return ProgrammingError(f"{column} is a Unix time in seconds, and {brief(value)} {why}. Write {instead}")
+
+
+def _number_instead(value: SQLiteValue, *, digits: bool) -> str:
+    """Return the SQL to write instead of a string or BLOB. ``digits``: the string is a number."""
+    if value == "":
+        return "NULL"
+    if digits:
+        return str(value).strip()
+    if isinstance(value, str) and re.match(r"\d{4}-\d\d", value):
+        return f"unixepoch({apsw.format_sql_value(value)})"
+    return "a number, such as unixepoch('2020-01-01')"
+
+
+def _date_in_digits(number: float) -> str:
+    """Return the date that digits such as 2024, 202401 or 20240131 are meant for; "" if they do not look like one."""
+    found = DATE_IN_DIGITS.fullmatch(str(int(number))) if float(number).is_integer() else None
     return f"{found[1]}-{found[2] or '01'}-{found[3] or '01'}" if found else ""
 
 
-def constraints(info: apsw.IndexInfo, names: Sequence[str], table: str) -> tuple[list[tuple[int, str]], bool]:
-    """The usable comparisons with a time that SQLite offers, each with its slot, as a plan says them; and whether
-    there is one of its order that has to wait for another table.
+def time_constraints(info: apsw.IndexInfo, names: Sequence[str], table: str) -> tuple[list[tuple[int, str]], bool]:
+    """Return the usable constraints on times, and whether an ordering one has to wait for another table.
+
+    Each constraint is its slot in ``info`` and its words in a plan: column, operator, and "constant" for an equality
+    with a literal string or BLOB. ``names`` are the columns of ``table``.
     """
     found, waiting = [], False
     for slot in range(info.nConstraint):
@@ -95,44 +110,46 @@ def constraints(info: apsw.IndexInfo, names: Sequence[str], table: str) -> tuple
         if code not in OPERATORS or column < 0 or names[column] not in TIMES[table]:
             continue
         if not info.get_aConstraint_usable(slot):
-            waiting = waiting or code in ORDERS
+            waiting = waiting or code in ORDERING
             continue
         constant = code in EQUALITY and isinstance(info.get_aConstraint_rhs(slot), (str, bytes))
         found.append((slot, f"{names[column]} {OPERATORS[code]}{' constant' if constant else ''}"))
     return found, waiting
 
 
-def said(checks: Iterable[str]) -> str:
-    """What a plan says of the comparisons that are checked as it runs."""
+def checks_suffix(checks: Iterable[str]) -> str:
+    """Return the end of a plan's words: the comparisons that are checked as the plan runs; "" if there are none."""
     listed = ", ".join(checks)
     return f"; checks {listed}" if listed else ""
 
 
-def heard(words: str) -> tuple[str, list[str]]:
-    """A plan's words, and the comparisons that it checks besides."""
+def split_checks(words: str) -> tuple[str, list[str]]:
+    """Split the words of a plan into those of the scan and the comparisons in its ``checks_suffix``."""
     plan, _, checks = words.partition("; checks ")
     return plan, checks.split(", ") if checks else []
 
 
-def compared(words: str) -> list[tuple[int, str]]:
-    """All comparisons with a time in a plan's words, each with the number of its argument."""
-    plan, checks = heard(words)
+def comparisons_of(words: str) -> list[tuple[int, str]]:
+    """Return every comparison with a time in a plan's words, each with the index of its argument."""
+    plan, checks = split_checks(words)
     _, *arguments = plan.split(" ")
     arguments = [word for word in arguments if word != "newest-first"]
-    taken = [(number, TAKEN[word]) for number, word in enumerate(arguments) if word in TAKEN]
+    taken = [(number, PLAN_COMPARISONS[word]) for number, word in enumerate(arguments) if word in PLAN_COMPARISONS]
     return taken + list(enumerate(checks, len(arguments)))
 
 
-def check(words: str, values: Sequence[SQLiteValue], is_given: Callable[[SQLiteValue], bool]) -> None:
-    """Raise ProgrammingError for the first of a plan's arguments that no time is compared with.
+def check_arguments(words: str, values: Sequence[SQLiteValue], is_given: Callable[[SQLiteValue], bool]) -> None:
+    """Raise ProgrammingError for the first argument of a plan that makes no sense beside a time.
 
-    ``is_given`` tells whether a text stands in the statement or its parameters. With a text of another table
-    only an order makes no sense: that no time equals it is so on any table.
+    is_given: Whether a string is a literal or a parameter of the statement.
+
+    A string that comes from another table is an error for an ordering only. An equality with that string is false, as
+    it would be for any table.
     """
-    for number, comparison in compared(words):
+    for number, comparison in comparisons_of(words):
         value = values[number]
         column, operator, *constant = comparison.split(" ")
-        error = mistake(column, value, operator)
+        error = find_mistake(column, value, operator)
         if error is None:
             continue
         if operator in EQUALITY.values() and isinstance(value, (str, bytes)) and not (constant or is_given(value)):
@@ -140,15 +157,19 @@ def check(words: str, values: Sequence[SQLiteValue], is_given: Callable[[SQLiteV
         raise error
 
 
-def doubtful(columns: Collection[str], unread: str = "") -> str:
-    """What to say of comparisons that nothing shows to be with a number, or that were not read; else nothing."""
+def describe_doubts(columns: Collection[str], unread: str = "") -> str:
+    """Return the question about comparisons that could not be decided; "" if there are none.
+
+    columns: The times that are compared with a value of unknown type.
+    unread: The reason why some comparisons were not read.
+    """
     if columns:
         names = ", ".join(dict.fromkeys(columns))
         return (
-            f"{names} is compared with something that may be a text, which SQLite puts behind every time. Make it a "
+            f"{names} is compared with something that may be a string, which SQLite sorts after every time. Make it a "
             "number, CAST(… AS INTEGER) or unixepoch(…), or confirm it (--yes)"
         )
     return unread and (
-        f"it could not be checked whether the statement compares a time with a text, for {unread}. Make it shorter, or "
+        f"could not check whether the statement compares a time with a string, because {unread}. Make it shorter, or "
         "confirm it (--yes)"
     )

@@ -1,16 +1,18 @@
-"""What the comparisons of a statement's bytecode compare: those that compare a time with a text or the like.
+"""The analysis of a statement's bytecode that finds comparisons of a time with a string or another wrong value.
 
-SQLite shows a virtual table only some comparisons. The others are found by following what each register may hold,
-along all paths of the program that EXPLAIN prints. Its opcodes are SQLite's to change: one that is not known here
-makes the statement doubtful. One module, since all of it follows from the kinds of Source: each opcode and function has
-to say what it makes of each kind.
+SQLite passes only some comparisons to a virtual table. The others are found by following the values that each register
+may hold, along all paths of the program that EXPLAIN prints. SQLite may change its opcodes in any release; an opcode
+that this module does not know makes the statement undecided.
+
+The module is longer than 400 lines because all of it depends on the kinds of Source: every opcode and every function
+has a result for every kind.
 """
 
 from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -19,21 +21,31 @@ from ftsql.read.plan import Access
 from ftsql.resources.definitions import JOBS, OTHERS
 from ftsql.resources.fields import NUMERIC
 from ftsql.resources.resource import Resource, SQLiteValue
-from ftsql.sqlite.bytecode import Step, follow
-from ftsql.sqlite.comparisons import TIMES, compared, mistake
+from ftsql.sqlite.bytecode import Step, next_addresses
+from ftsql.sqlite.comparisons import MILLISECONDS, TIMES, comparisons_of, find_mistake
 from ftsql.write.create_body import brief
 
-Kind = Literal["time", "value", "number", "text", "digits", "string", "derived", "wrong", "unknown", "record", "row"]
+Kind = Literal[
+    "time",  # the time of the column ``name``
+    "derived",  # a number calculated from a time
+    "julian_day",  # a time that a date function misread as a Julian day
+    "date_string",  # the string of a date; of a time if it has a ``name``
+    "digit_string",  # the string of a number; of a time if it has a ``name``
+    "string",  # any other string
+    "number",  # any other number
+    "value",  # a literal or a parameter, in ``value``
+    "unknown",  # anything
+    "record",  # the record made at the address ``origin``
+    "row",  # the current row of the cursor ``origin``
+]
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a register may hold.
+    """One possible value of a register.
 
-    A ``time`` of the column ``name``; a ``value`` that stands in the statement; a number; or anything (``unknown``).
-    A text: of a date (``text``), of a number (``digits``), or any (``string``). Something ``derived`` from a time.
-    ``wrong``: a time that was read as a Julian day. A ``name`` says of which time it was made. ``origin`` tells two
-    of one kind apart: the place where it comes from. A ``record``, or the ``row`` of a cursor, by its origin.
+    name: The column of the time that the value was made from; "" if it was made from none.
+    origin: The place where the value comes from, which tells two values of one kind apart.
     """
 
     kind: Kind
@@ -55,20 +67,20 @@ ARITHMETIC = frozenset({"Add", "Subtract", "Multiply", "Divide", "Remainder"})
 CONSTANTS = frozenset({"Integer", "Int64", "Real", "String8", "String", "Blob", "Null", "Variable", "IfNullRow"})
 COPIES = frozenset({"SCopy", "IntCopy", "Copy", "Move"})
 CALLS = frozenset({"Function", "PureFunc", "AggStep", "AggStep1", "AggInverse"})
-# Opcodes that put a number into P2, and into P3.
+# Opcodes that put a number into the register P2, and those that put one into P3.
 NUMBERS_2 = frozenset(
     """
     Count Rowid Sequence NewRowid IdxRowid ReadCookie Not BitNot IsTrue OffsetLimit ZeroOrNull CreateBtree
     Destroy GetSubtype Pagecount MaxPgcnt JournalMode
-    """.split()  # noqa: SIM905 - so many quoted words are hard to read
+    """.split()  # noqa: SIM905 - so many quoted words would be hard to read
 )
 NUMBERS_3 = frozenset(["BitAnd", "BitOr", "ShiftLeft", "ShiftRight", "And", "Or", "RowSetRead", "Offset"])
-# Opcodes that put nothing into a register that is compared with a time, or leave there what was.
+# Opcodes that write no register which the analysis follows, or leave the kind of its value as it is.
 PLAIN = frozenset(
     """
     Init Goto Gosub Return InitCoroutine EndCoroutine Yield HaltIfNull Halt Once If IfNot IsType IsNull
     NotNull Jump ElseEq Compare Permutation Noop Explain Trace CursorHint Abortable Savepoint
-    AutoCommit Transaction SetCookie ReopenIdx OpenRead OpenWrite OpenAutoindex OpenEphemeral SorterOpen
+    AutoCommit Transaction SetCookie ReopenIdx OpenRead OpenWrite OpenAutoindex OpenEphemeral OpenPseudo SorterOpen
     SequenceTest Close ColumnsUsed SeekScan SeekHit IfNotOpen IfNoHope SeekRowid NotExists Delete SeekEnd
     ResetCount SorterCompare NullRow Last IfSizeBetween IfSmaller SorterSort Sort Rewind IfEmpty SorterNext
     Prev Next IdxDelete DeferredSeek FinishSeek Clear ResetSorter SqlExec ParseSchema LoadAnalysis DropTable
@@ -76,40 +88,42 @@ PLAIN = frozenset(
     DecrJumpZero Vacuum IncrVacuum Expire CursorLock CursorUnlock TableLock VBegin VCreate VDestroy VOpen
     VCheck VInitIn VNext VRename VUpdate ClrSubtype SetSubtype FilterAdd Filter ResultRow AddImm MustBeInt
     RealAffinity TypeCheck BeginSubrtn CollSeq SoftNull Checkpoint IntegrityCk ReleaseReg AggFinal
-    """.split()  # noqa: SIM905 - so many quoted words are hard to read
+    """.split()  # noqa: SIM905 - so many quoted words would be hard to read
 )
 DATES = frozenset({"date", "datetime", "time", "strftime", "unixepoch", "julianday"})
 PLAIN_NUMBERS = frozenset(
     {"length", "octet_length", "count", "row_number", "rank", "random", "instr", "sign", "unicode"}
 )
+# Functions that return one of their arguments, or a number made from them.
 SAME = frozenset({"max", "min", "coalesce", "ifnull", "iif", "nullif", "sum", "total", "avg", "abs", "round", "likely"})
 STRINGS = frozenset(
     {"lower", "upper", "substr", "substring", "trim", "ltrim", "rtrim", "replace", "hex", "printf", "format", "quote"}
     | {"char", "concat", "concat_ws", "group_concat", "string_agg"}
 )
-AFFINITY = 0x47  # the bits of P5 that say what both sides of a comparison are turned into before
-TO_TEXT, TO_NUMBER = 0x42, 0x43  # from the second on it is some kind of number
-VARIADIC = 4  # the arguments that are looked at of a function that takes any number
-MANY = 8  # values of a column that are told apart; of more only what kind of value they are
-MOST_STEPS = 300_000  # of a program that takes more the rest is not read
+AFFINITY = 0x47  # the bits of P5 with the affinity that SQLite applies to both sides before it compares them
+TO_TEXT, TO_NUMBER = 0x42, 0x43  # the affinity TEXT, and the first of the numeric affinities
+VARIADIC = 4  # the number of arguments that are read of a function with any number of arguments
+MANY = 8  # the number of values of one column that are told apart; of further ones only the category counts
+MOST_STEPS = 300_000  # the analysis of a program stops after so many instructions
 
 
 @dataclass
 class Doubts:
-    """What a statement's bytecode shows: mistaken comparisons, those that cannot be decided, and what was not read.
+    """The findings about a statement's comparisons, without those that a table checks while the statement runs.
 
-    Those that a table checks as the statement runs are left out.
+    undecided: The times that are compared with a value of unknown type.
+    unread: The reason why the program was not read in full; "" if it was.
     """
 
     mistakes: list[ProgrammingError] = field(default_factory=list)
-    undecided: list[str] = field(default_factory=list)  # the times that are compared
+    undecided: list[str] = field(default_factory=list)
     unread: str = ""
 
 
 def read(programs: Iterable[Sequence[Step]], parameters: Mapping[int, SQLiteValue] | None) -> Doubts:
-    """What is wrong with the comparisons of a statement's program and of those of its triggers.
+    """Return the findings about the comparisons of a statement's program and of its triggers' programs.
 
-    ``parameters`` by number; None if they are not known.
+    parameters: The values of the parameters by number; None if they are unknown.
     """
     found = Doubts()
     for program in programs:
@@ -117,68 +131,93 @@ def read(programs: Iterable[Sequence[Step]], parameters: Mapping[int, SQLiteValu
     return found
 
 
+def literals(program: Iterable[Step]) -> Iterator[str]:
+    """Return the string literals of a statement's program."""
+    return (step.p4 for step in program if step.opcode == "String8")
+
+
 class _Reader:
-    """Follows one program along all its paths until nothing new shows, then looks at its comparisons."""
+    """Follows one program along all its paths until no register gains a value, then checks its comparisons."""
 
     def __init__(self, program: Sequence[Step], parameters: Mapping[int, SQLiteValue] | None, found: Doubts) -> None:
         self._program = program
         self._parameters = parameters
         self._found = found
-        self._made: dict[int, Columns] = {}  # records, by the address that makes them
+        self._records: dict[int, Columns] = {}  # by the address of MakeRecord
         self._columns: dict[int, Columns] = {}  # of ephemeral tables and sorters, by cursor
         self._pseudo = {step.p1: step.p2 for step in program if step.opcode == "OpenPseudo"}
-        self._tables: dict[int, Resource] = {}  # of ours, by cursor
-        self._checked: set[tuple[object, str, Source]] = set()  # cursor, time, and what a table checks beside it
-        self._once: State = {}  # the registers that one instruction alone writes
-        self._several: set[int] = set()  # those that more than one writes
-        self._first: dict[int, int] = {}  # where a register is written first
-        self._grew = False
-        self._judging = False
+        self._tables: dict[int, Resource] = {}  # ftsql's tables, by cursor
+        self._checked: set[tuple[object, str, Source]] = (
+            set()
+        )  # the comparisons that a table checks: cursor, time, value
+        self._once: State = {}  # the registers that a single instruction writes
+        self._several: set[int] = set()  # the registers that several instructions write
+        self._first: dict[int, int] = {}  # the address of the first instruction that writes a register
+        self._grew = False  # a table, a record or a register of ``_once`` gained a value
+        self._judging = False  # the paths are known, and comparisons are checked
+        self._next = [next_addresses(program, step.address) for step in program]
+        # The addresses at which a block begins: those that a jump leads to, or that follow a branch.
+        self._leaders = {0} | {
+            target for step in program if not self._runs_on(step.address) for target in self._next[step.address]
+        }
         for step in program:
-            if step.opcode == "VFilter" and (resource := _resource(step.p4)) is not None:
+            if step.opcode == "VFilter" and (resource := _resource_of_plan(step.p4)) is not None:
                 self._tables[step.p1] = resource
-            for register in _written(step):
+            for register in _written_registers(step):
                 if register in self._first:
                     self._several.add(register)
                 self._first.setdefault(register, step.address)
 
     def read(self) -> None:
-        follows = [follow(self._program, step.address) for step in self._program]
-        leaders = {0} | {target for step, after in zip(self._program, follows, strict=True)
-                         if after != [step.address + 1] for target in after}  # fmt: skip
+        """Add the findings about the program to ``found``."""
+        states = self._follow_paths()
+        self._judging = True
+        for address, state in states.items():
+            self._run_block(address, dict(state))
+
+    def _follow_paths(self) -> dict[int, State]:
+        """Return what the registers may hold at the beginning of each block, joined over all paths that lead to it."""
         states: dict[int, State] = {0: {}}
         dirty, steps = {0}, 0
         while dirty:
             address = min(dirty)
             dirty.discard(address)
             state = dict(states[address])
-            while True:
-                steps += 1
-                self._step(self._program[address], state)
-                after = follows[address]
-                if after != [address + 1] or address + 1 in leaders:
-                    break
-                address += 1
-            for target in after:
+            last = self._run_block(address, state)
+            steps += last - address + 1
+            for target in self._next[last]:
                 if target not in states:
                     states[target] = dict(state)
                     dirty.add(target)
-                elif _join(states[target], state):
+                elif _merge(states[target], state):
                     dirty.add(target)
-            if self._grew and not dirty:  # what a table, a record or a register holds: all that reads it looks again
+            if self._grew and not dirty:  # every instruction that reads the grown table, record or register runs again
                 dirty = set(states)
                 self._grew = False
             if steps > MOST_STEPS:
                 self._found.unread = "it is too long"
                 break
-        self._judging = True
-        for address, state in states.items():
-            state = dict(state)
-            while True:
-                self._step(self._program[address], state)
-                if follows[address] != [address + 1] or address + 1 in leaders:
-                    break
-                address += 1
+        return states
+
+    def _run_block(self, address: int, state: State) -> int:
+        """Run the instructions of the block that begins at ``address``. Change ``state``; return the last address."""
+        while True:
+            self._run(self._program[address], state)
+            if not self._runs_on(address) or address + 1 in self._leaders:
+                return address
+            address += 1
+
+    def _runs_on(self, address: int) -> bool:
+        """Whether an instruction can only be followed by the one after it."""
+        return self._next[address] == [address + 1]
+
+    def _run(self, step: Step, state: State) -> None:
+        """Apply one instruction to ``state``."""
+        run = _RUN.get(step.opcode)
+        if run is not None:
+            run(self, step, state)
+        elif step.opcode not in PLAIN and not self._found.unread:
+            self._found.unread = f"SQLite's opcode {step.opcode} is not known"
 
     def _get(self, state: State, register: int) -> Sources:
         held = state.get(register, NONE) if register in self._several else self._once.get(register, NONE)
@@ -191,94 +230,140 @@ class _Reader:
             self._once[register] = before | sources
             self._grew = True
 
-    def _step(self, step: Step, state: State) -> None:
-        """Carry one instruction out on ``state``."""
-        opcode, p1, p2, p3 = step.opcode, step.p1, step.p2, step.p3
-        if opcode in PLAIN:
-            return
-        if opcode in ("VColumn", "Column"):
-            self._put(state, p3, self._column(p1, p2, state))
-        elif opcode in CONSTANTS:
-            for register in _written(step):
-                self._put(state, register, frozenset({self._constant(step)}))
-        elif opcode in COPIES:
-            for number, register in enumerate(_written(step)):
-                self._put(state, register, self._get(state, p1 + number))
-        elif opcode in CALLS:
-            self._call(step, state)
-        elif opcode == "AggValue":
-            self._put(state, p3, self._get(state, p1))
-        elif opcode in ARITHMETIC:
-            self._calculate(step, self._get(state, p1), self._get(state, p2), state)
-        elif opcode in NUMBERS_2 or opcode in NUMBERS_3:
-            self._put(state, p2 if opcode in NUMBERS_2 else p3, NUMBER)
-        elif opcode == "Param":
-            self._put(state, p2, frozenset({Source("unknown", origin=("param", p1))}))
-        elif opcode == "Cast":
-            held = self._get(state, p1)
-            self._put(
-                state,
-                p1,
-                (_numbers(held) or NUMBER) if p2 >= TO_NUMBER else _string(held, (p1, step.address), joined=False),
-            )
-        elif opcode == "Concat":
-            held = self._get(state, p1) | self._get(state, p2)
-            self._put(state, p3, _string(held, step.address))
-        elif opcode == "Affinity":
-            for number, letter in enumerate(step.p4[:p2]):
-                self._put(state, p1 + number, _converted(self._get(state, p1 + number), letter))
+    # Instructions that write a register.
+
+    def _run_constant(self, step: Step, state: State) -> None:
+        for register in _written_registers(step):
+            self._put(state, register, frozenset({self._constant(step)}))
+
+    def _run_copy(self, step: Step, state: State) -> None:
+        for number, register in enumerate(_written_registers(step)):
+            self._put(state, register, self._get(state, step.p1 + number))
+
+    def _run_aggregate_value(self, step: Step, state: State) -> None:
+        self._put(state, step.p3, self._get(state, step.p1))
+
+    def _run_number_2(self, step: Step, state: State) -> None:
+        self._put(state, step.p2, NUMBER)
+
+    def _run_number_3(self, step: Step, state: State) -> None:
+        self._put(state, step.p3, NUMBER)
+
+    def _run_param(self, step: Step, state: State) -> None:
+        self._put(state, step.p2, frozenset({Source("unknown", origin=("param", step.p1))}))
+
+    def _run_cast(self, step: Step, state: State) -> None:
+        held = self._get(state, step.p1)
+        if step.p2 >= TO_NUMBER:
+            made = _calculated(held) or NUMBER
         else:
-            self._keep(step, state)
+            made = _string_of(held, (step.p1, step.address), joined=False)
+        self._put(state, step.p1, made)
 
-    def _keep(self, step: Step, state: State) -> None:
-        """An instruction on tables and records, a comparison, or one that is not known."""
-        opcode, p1, p2, p3 = step.opcode, step.p1, step.p2, step.p3
-        if opcode == "MakeRecord":
-            letters = step.p4.ljust(p2, "A")
-            record = [_converted(self._get(state, p1 + number), letters[number]) for number in range(p2)]
-            self._add(self._made.setdefault(step.address, []), record)
-            self._put(state, p3, frozenset({Source("record", origin=step.address)}))
-        elif opcode in ("RowData", "SorterData"):
-            self._put(state, p2, frozenset({Source("row", origin=p1)}))
-        elif opcode in ("Insert", "IdxInsert", "SorterInsert"):
-            self._add(self._columns.setdefault(p1, []), self._record(self._get(state, p2)))
-        elif opcode == "RowCell":
-            self._add(self._columns.setdefault(p1, []), self._columns.get(p2, []))
-        elif opcode == "OpenDup":
-            self._columns[p1] = self._columns.setdefault(p2, [])
-        elif opcode == "OpenPseudo":
-            pass
-        elif opcode == "VFilter":
-            self._filter(step, state)
-        elif opcode in COMPARE:
-            self._compare(self._get(state, p1), self._get(state, p3), affinity=step.p5 & AFFINITY)
-        elif opcode in FIND or opcode in SEEK:
-            count = int(step.p4) if step.p4.isdigit() else 0
-            keys = [self._get(state, p3 + number) for number in range(count)]
-            held = self._columns.get(p1, [])
-            for number, key in enumerate(keys or self._record(self._get(state, p3))):
-                other = held[number] if number < len(held) else frozenset({Source("unknown", origin=(p1, number))})
-                self._compare(other, key)
-        elif not self._found.unread:
-            self._found.unread = f"SQLite's opcode {opcode} is not known"
+    def _run_concat(self, step: Step, state: State) -> None:
+        held = self._get(state, step.p1) | self._get(state, step.p2)
+        self._put(state, step.p3, _string_of(held, step.address))
 
-    def _add(self, held: Columns, record: Iterable[Sources]) -> None:
+    def _run_affinity(self, step: Step, state: State) -> None:
+        for register, letter in enumerate(step.p4[: step.p2], step.p1):
+            self._put(state, register, _with_affinity(self._get(state, register), letter))
+
+    def _run_arithmetic(self, step: Step, state: State) -> None:
+        one, other = self._get(state, step.p1), self._get(state, step.p2)
+        for time, value in _pairs(one, other):
+            if time.kind == "time" and (value.kind == "date_string" or _is_word(value)):
+                self._add_mistake(time, value, _time_mistake(time.name, value, "-", converts=True))
+        # A date string counts as its year.
+        years = frozenset(
+            Source("date_string", origin="year")
+            for source in one | other
+            if source.kind == "date_string" and not source.name
+        )
+        self._put(state, step.p3, _calculated(one | other) or years or NUMBER)
+
+    def _constant(self, step: Step) -> Source:
+        if step.opcode == "Variable":
+            return self._parameter(step.p1)
+        if step.opcode in ("Int64", "Real"):
+            return Source("value", value=_number(step))
+        values: dict[str, SQLiteValue] = {"Integer": step.p1, "String8": step.p4, "String": step.p4, "Blob": b""}
+        return Source("value", value=values.get(step.opcode))  # NULL for Null and IfNullRow
+
+    def _parameter(self, number: int) -> Source:
+        if self._parameters is None or number not in self._parameters:
+            return Source("unknown", origin=("variable", number))
+        value: Any = self._parameters[number]
+        if isinstance(value, (bytearray, memoryview)):
+            value = b""
+        elif not (value is None or isinstance(value, (int, float, str, bytes))):
+            value = "{}"  # other types are bound as JSON
+        return Source("value", value=value)
+
+    # Calls of functions.
+
+    def _run_call(self, step: Step, state: State) -> None:
+        name, count = _name_and_count(step)
+        arguments = []
+        for number in range(abs(count)):
+            register = step.p2 + number
+            given = step.p1 >> number & 1 or self._first.get(register, step.address) < step.address
+            if register == step.p3 or (count < 0 and not given):
+                break
+            arguments.append(self._get(state, register))
+        self._check_call(step, name, arguments)
+        before = self._get(state, step.p3) if step.opcode.startswith("Agg") else NONE
+        self._put(state, step.p3, _from_times(before) | _result(step, name, arguments))
+
+    def _check_call(self, step: Step, name: str, arguments: Sequence[Sources]) -> None:
+        """Check the comparison that LIKE, GLOB, min, max and nullif make."""
+        if len(arguments) < 2:
+            return
+        if name in ("like", "glob"):
+            self._check(arguments[0], arguments[1], name, affinity=TO_NUMBER)
+        elif name in ("min", "max", "nullif") and not step.opcode.startswith("Agg"):
+            self._check(arguments[0], arguments[1])
+
+    # Tables and records.
+
+    def _run_column(self, step: Step, state: State) -> None:
+        self._put(state, step.p3, self._column(step.p1, step.p2, state))
+
+    def _run_make_record(self, step: Step, state: State) -> None:
+        letters = step.p4.ljust(step.p2, "A")
+        record = [_with_affinity(self._get(state, step.p1 + number), letters[number]) for number in range(step.p2)]
+        self._grow(self._records.setdefault(step.address, []), record)
+        self._put(state, step.p3, frozenset({Source("record", origin=step.address)}))
+
+    def _run_row(self, step: Step, state: State) -> None:
+        self._put(state, step.p2, frozenset({Source("row", origin=step.p1)}))
+
+    def _run_insert(self, step: Step, state: State) -> None:
+        self._grow(self._columns.setdefault(step.p1, []), self._record(self._get(state, step.p2)))
+
+    def _run_row_cell(self, step: Step, state: State) -> None:
+        self._grow(self._columns.setdefault(step.p1, []), self._columns.get(step.p2, []))
+
+    def _run_open_dup(self, step: Step, state: State) -> None:
+        self._columns[step.p1] = self._columns.setdefault(step.p2, [])
+
+    def _grow(self, held: Columns, record: Iterable[Sources]) -> None:
+        """Add the values of ``record`` to the columns ``held``."""
         for number, sources in enumerate(record):
             if number >= len(held):
                 held.append(NONE)
             new = sources - held[number]
             if new and len(held[number]) >= MANY:
-                kinds = {_sort(source) for source in held[number]}
-                new = frozenset(source for source in new if _sort(source) not in kinds)
+                categories = {_category(source) for source in held[number]}
+                new = frozenset(source for source in new if _category(source) not in categories)
             if new:
                 held[number] |= new
                 self._grew = True
 
     def _record(self, sources: Sources) -> Columns:
-        """The columns of the records that a register may hold."""
+        """Return the columns of all records that a register may hold."""
         found: Columns = []
         for source in sources:
-            held = self._made if source.kind == "record" else self._columns if source.kind == "row" else {}
+            held = self._records if source.kind == "record" else self._columns if source.kind == "row" else {}
             for number, column in enumerate(held.get(source.origin, [])):  # type: ignore[call-overload]
                 found += [NONE] * (number + 1 - len(found))
                 found[number] |= column
@@ -296,149 +381,118 @@ class _Reader:
             if cursor in self._pseudo
             else self._columns.get(cursor)
         )
-        if held is None:  # a table of the user's
+        if held is None:  # a table of the user
             return frozenset({Source("unknown", origin=(cursor, number))})
         return held[number] if number < len(held) else NONE
 
-    def _constant(self, step: Step) -> Source:
-        if step.opcode == "Integer":
-            return Source("value", value=step.p1)
-        if step.opcode in ("Int64", "Real"):
-            if step.p4:
-                return Source("value", value=float(step.p4))
-            packed = struct.pack("<ii", step.p1, step.p3)  # since SQLite 3.54, its two halves
-            return Source("value", value=struct.unpack("<q" if step.opcode == "Int64" else "<d", packed)[0])
-        if step.opcode in ("String8", "String"):
-            return Source("value", value=step.p4)
-        if step.opcode in ("Null", "IfNullRow"):
-            return Source("value")
-        if step.opcode == "Blob":
-            return Source("value", value=b"")
-        if self._parameters is None or step.p1 not in self._parameters:
-            return Source("unknown", origin=("variable", step.p1))
-        value: Any = self._parameters[step.p1]
-        if isinstance(value, (bytearray, memoryview)):
-            value = b""
-        elif not (value is None or isinstance(value, (int, float, str, bytes))):
-            value = "{}"  # which is bound as JSON
-        return Source("value", value=value)
+    # Comparisons.
 
-    def _call(self, step: Step, state: State) -> None:
-        name, count = _function(step)
-        arguments = []
-        for number in range(abs(count)):
-            register = step.p2 + number
-            given = step.p1 >> number & 1 or self._first.get(register, step.address) < step.address
-            if register == step.p3 or (count < 0 and not given):
-                break
-            arguments.append(self._get(state, register))
-        made = self._result(step, name, arguments)
-        before = self._get(state, step.p3) if step.opcode.startswith("Agg") else NONE
-        self._put(state, step.p3, _of_times(before) | made)
-
-    def _result(self, step: Step, name: str, arguments: Sequence[Sources]) -> Sources:
-        """What a function returns."""
-        every: Sources = frozenset().union(*arguments)
-        compares = name in ("min", "max", "nullif") and not step.opcode.startswith("Agg")
-        if name in ("like", "glob") and len(arguments) >= 2:
-            self._compare(arguments[0], arguments[1], name, affinity=TO_NUMBER)
-        elif compares and len(arguments) >= 2:
-            self._compare(arguments[0], arguments[1])
-        if name in DATES:
-            return _date(name, arguments)
-        if name in STRINGS:
-            return _string(every, ("call", step.address))
-        if name in PLAIN_NUMBERS or name in ("like", "glob"):
-            return NUMBER
-        times = _of_times(every)
-        if name in SAME:
-            known = bool(every) and all(source.kind in ("number", "value") for source in every)
-            return times or (NUMBER if known else frozenset({Source("unknown", origin=_origin(step, arguments))}))
-        if times:
-            return frozenset(Source("derived", source.name) for source in times)
-        return frozenset({Source("unknown", origin=_origin(step, arguments))})
-
-    def _calculate(self, step: Step, one: Sources, other: Sources, state: State) -> None:
-        for left, right in ((one, other), (other, one)):
-            for time in left:
-                if time.kind == "time":
-                    for value in right:
-                        text = isinstance(value.value, str) and not NUMERIC.fullmatch(value.value)
-                        if value.kind == "text" or (value.kind == "value" and text):
-                            self._mistake(time, value, _beside_a_time(time.name, value, "-", converts=True))
-        dates = frozenset(
-            Source("text", origin="year") for source in one | other if source.kind == "text" and not source.name
-        )
-        self._put(state, step.p3, _numbers(one | other) or dates or NUMBER)  # of a date that is a text: its year
-
-    def _filter(self, step: Step, state: State) -> None:
-        """A table of ours checks what is compared with its times as it is asked for its rows."""
+    def _run_filter(self, step: Step, state: State) -> None:
+        """Note the comparisons that a table of ftsql checks itself when SQLite calls its xFilter."""
         if step.p1 not in self._tables:
             return
-        for number, comparison in compared(step.p4):
+        for number, comparison in comparisons_of(step.p4):
             column, operator, *_ = comparison.split(" ")
             for source in self._get(state, step.p3 + 2 + number):
-                if operator not in ("<>", "is-not") or source.kind == "value":  # a text of another table it takes there
+                # With <> and IS NOT, the table accepts a string of another table.
+                if operator not in ("<>", "is-not") or source.kind == "value":
                     self._checked.add((step.p1, column, source))
 
-    def _compare(self, one: Sources, other: Sources, operator: str = "=", *, affinity: int = 0) -> None:
+    def _run_compare(self, step: Step, state: State) -> None:
+        self._check(self._get(state, step.p1), self._get(state, step.p3), affinity=step.p5 & AFFINITY)
+
+    def _run_seek(self, step: Step, state: State) -> None:
+        count = int(step.p4) if step.p4.isdigit() else 0
+        keys = [self._get(state, step.p3 + number) for number in range(count)]
+        held = self._columns.get(step.p1, [])
+        for number, key in enumerate(keys or self._record(self._get(state, step.p3))):
+            other = held[number] if number < len(held) else frozenset({Source("unknown", origin=(step.p1, number))})
+            self._check(other, key)
+
+    def _check(self, one: Sources, other: Sources, operator: str = "=", *, affinity: int = 0) -> None:
+        """Check a comparison of all values that both sides may hold."""
         if not self._judging:
             return
-        for left, right in ((one, other), (other, one)):
-            for made in _of_times(left):
-                for value in right or UNKNOWN:
-                    if made.kind in ("time", "derived"):
-                        error = _beside_a_time(made.name, value, operator, converts=affinity >= TO_NUMBER)
-                    else:
-                        error = _beside_a_text(made, value, affinity)
-                    if error is not None and made.kind != "derived":
-                        self._mistake(made, value, error)
-                    elif error is not None or (value.kind in ("unknown", "string") and made.kind != "text"):
-                        self._doubt(made, value)
+        for made, value in _pairs(one or UNKNOWN, other or UNKNOWN):
+            if not made.name:
+                continue
+            if made.kind in ("time", "derived"):
+                error = _time_mistake(made.name, value, operator, converts=affinity >= TO_NUMBER)
+            else:
+                error = _string_mistake(made, value, affinity)
+            if error is not None and made.kind != "derived":
+                self._add_mistake(made, value, error)
+            elif error is not None or (value.kind in ("unknown", "string") and made.kind != "date_string"):
+                self._add_doubt(made, value)
 
-    def _mistake(self, made: Source, value: Source, error: ProgrammingError | None) -> None:
+    def _add_mistake(self, made: Source, value: Source, error: ProgrammingError | None) -> None:
         if error is not None and self._judging and not self._is_checked(made, value):
             self._found.mistakes.append(error)
 
-    def _doubt(self, made: Source, value: Source) -> None:
+    def _add_doubt(self, made: Source, value: Source) -> None:
         if not self._is_checked(made, value):
             self._found.undecided.append(made.name)
 
     def _is_checked(self, made: Source, value: Source) -> bool:
-        beside = (made.origin, made.name, value) in self._checked
-        return made.kind == "time" and beside and value.origin != "year"  # which is a number as it runs
+        """Whether a table checks this comparison itself. It would take the year of a date string for a number."""
+        noted = (made.origin, made.name, value) in self._checked
+        return made.kind == "time" and noted and value.origin != "year"
 
 
-def _resource(words: str) -> Resource | None:
-    """The resource whose table is scanned by a plan of these words."""
+_Run = Callable[[_Reader, Step, State], None]
+_OPCODES: tuple[tuple[Iterable[str], _Run], ...] = (
+    (CONSTANTS, _Reader._run_constant),
+    (COPIES, _Reader._run_copy),
+    (CALLS, _Reader._run_call),
+    (ARITHMETIC, _Reader._run_arithmetic),
+    (NUMBERS_2, _Reader._run_number_2),
+    (NUMBERS_3, _Reader._run_number_3),
+    (COMPARE, _Reader._run_compare),
+    (FIND | SEEK, _Reader._run_seek),
+    (("Column", "VColumn"), _Reader._run_column),
+    (("RowData", "SorterData"), _Reader._run_row),
+    (("Insert", "IdxInsert", "SorterInsert"), _Reader._run_insert),
+    (("AggValue",), _Reader._run_aggregate_value),
+    (("Param",), _Reader._run_param),
+    (("Cast",), _Reader._run_cast),
+    (("Concat",), _Reader._run_concat),
+    (("Affinity",), _Reader._run_affinity),
+    (("MakeRecord",), _Reader._run_make_record),
+    (("RowCell",), _Reader._run_row_cell),
+    (("OpenDup",), _Reader._run_open_dup),
+    (("VFilter",), _Reader._run_filter),
+)
+_RUN: dict[str, _Run] = {opcode: run for opcodes, run in _OPCODES for opcode in opcodes}
+
+# The registers that an instruction writes, as far as the analysis follows them.
+_WRITTEN: dict[str, Callable[[Step], Sequence[int]]] = {
+    **dict.fromkeys(CONSTANTS | COPIES | NUMBERS_2 | {"Param", "RowData", "SorterData"}, lambda step: (step.p2,)),
+    **dict.fromkeys(CALLS | ARITHMETIC | NUMBERS_3, lambda step: (step.p3,)),
+    **dict.fromkeys(("Column", "VColumn", "AggValue", "Concat", "MakeRecord"), lambda step: (step.p3,)),
+    "IfNullRow": lambda step: (step.p3,),  # if it jumps
+    "Null": lambda step: range(step.p2, max(step.p3, step.p2) + 1),
+    "Copy": lambda step: range(step.p2, step.p2 + step.p3 + 1),
+    "Move": lambda step: range(step.p2, step.p2 + step.p3),
+    "Affinity": lambda step: range(step.p1, step.p1 + step.p2),
+    "Cast": lambda step: (step.p1,),
+}
+
+
+def _written_registers(step: Step) -> Sequence[int]:
+    written = _WRITTEN.get(step.opcode)
+    return () if written is None else written(step)
+
+
+def _resource_of_plan(words: str) -> Resource | None:
+    """Return the resource whose table a plan of these words scans; None for another table."""
     first = words.partition(";")[0].partition(" ")[0]
     if first in get_args(Access):
         return JOBS
     return next((resource for resource in OTHERS if first == resource.plan_name), None)
 
 
-def _written(step: Step) -> Sequence[int]:
-    """The registers that an instruction writes, of those that are followed."""
-    opcode, p1, p2, p3 = step.opcode, step.p1, step.p2, step.p3
-    if opcode == "Null":
-        return range(p2, max(p3, p2) + 1)
-    if opcode == "Copy":
-        return range(p2, p2 + p3 + 1)
-    if opcode == "Move":
-        return range(p2, p2 + p3)
-    if opcode == "Affinity":
-        return range(p1, p1 + p2)
-    if opcode == "Cast":
-        return (p1,)
-    written_3 = ("Column", "VColumn", "AggValue", "Concat", "MakeRecord", "IfNullRow")  # the last one if it jumps
-    if opcode in written_3 or opcode in CALLS or opcode in ARITHMETIC or opcode in NUMBERS_3:
-        return (p3,)
-    written_2 = opcode in CONSTANTS or opcode in COPIES or opcode in NUMBERS_2
-    return (p2,) if written_2 or opcode in ("Param", "RowData", "SorterData") else ()
-
-
-def _join(known: State, state: State) -> bool:
-    """Add what ``state`` holds to ``providers``; whether that was new."""
+def _merge(known: State, state: State) -> bool:
+    """Add the values of ``state`` to ``known``. Return whether any of them was new."""
     new = False
     for register, sources in state.items():
         before = known.get(register, NONE)
@@ -448,122 +502,143 @@ def _join(known: State, state: State) -> bool:
     return new
 
 
-def _sort(source: Source) -> tuple[object, ...]:
-    """What sort of thing it is, for those that need not be told apart."""
+def _pairs(one: Sources, other: Sources) -> Iterator[tuple[Source, Source]]:
+    """Yield every value of one side with every value of the other, in both orders."""
+    for left, right in ((one, other), (other, one)):
+        for first in left:
+            for second in right:
+                yield first, second
+
+
+def _category(source: Source) -> tuple[object, ...]:
+    """Return a key that is equal for values which need not be told apart."""
     value = source.value
-    text = "" if not isinstance(value, str) else "digits" if NUMERIC.fullmatch(value) else "text"
-    large = isinstance(value, (int, float)) and value >= 1e11
-    return source.kind, source.name, type(value), text, large, value == ""
+    string = "" if not isinstance(value, str) else "digits" if NUMERIC.fullmatch(value) else "other"
+    large = isinstance(value, (int, float)) and value >= MILLISECONDS
+    return source.kind, source.name, type(value), string, large, value == ""
 
 
 def _origin(step: Step, arguments: Sequence[Sources]) -> object:
-    """The same for the same function of the same things."""
+    """Return an origin that is equal for calls of one function with equal arguments."""
     plain = all(
         not isinstance(source.origin, tuple) or source.origin[0] != "call" for each in arguments for source in each
     )
-    same = step.opcode == "PureFunc" or step.opcode == "Function"
-    return ("call", step.p4, tuple(arguments)) if plain and same else ("call", step.address)
+    scalar = step.opcode in ("PureFunc", "Function")
+    return ("call", step.p4, tuple(arguments)) if plain and scalar else ("call", step.address)
 
 
-def _of_times(sources: Sources) -> Sources:
-    """Those that are times, or were made of one."""
+def _number(step: Step) -> float | int:
+    """Return the constant of Int64 or Real."""
+    if step.p4:
+        return float(step.p4)
+    packed = struct.pack("<ii", step.p1, step.p3)  # SQLite 3.54 and later: the two halves of the number
+    number: float | int = struct.unpack("<q" if step.opcode == "Int64" else "<d", packed)[0]
+    return number
+
+
+def _from_times(sources: Sources) -> Sources:
+    """Return the values that are times or were made from one."""
     return frozenset(source for source in sources if source.name)
 
 
-def _numbers(sources: Sources) -> Sources:
-    """What a calculation with these gives, of times."""
-    return frozenset(source for source in sources if source.kind in ("time", "derived", "wrong"))
+def _calculated(sources: Sources) -> Sources:
+    """Return the times among the results of a calculation with these values."""
+    return frozenset(source for source in sources if source.kind in ("time", "derived", "julian_day"))
 
 
-def _string(sources: Sources, origin: object, *, joined: bool = True) -> Sources:
-    """A text made of these."""
-    if sources and all(source.kind == "value" and isinstance(source.value, str) for source in sources) and not joined:
+def _string_of(sources: Sources, origin: object, *, joined: bool = True) -> Sources:
+    """Return the strings made from these values. ``joined``: other strings may have been added."""
+    if not joined and sources and all(_is_string(source) for source in sources):
         return sources
-    made = set()
-    for source in _of_times(sources):
-        kept = source.kind in ("text", "wrong", "derived")
-        made.add(Source(source.kind if kept else "digits", source.name))
+    kept = ("date_string", "julian_day", "derived")
+    made = {
+        Source(source.kind if source.kind in kept else "digit_string", source.name) for source in _from_times(sources)
+    }
     if not made and any(
-        source.kind == "text" or (source.kind == "value" and _is_words(source.value)) for source in sources
+        source.kind == "date_string" or (_is_word(source) and str(source.value).strip()) for source in sources
     ):
-        made.add(Source("text"))
+        made = {Source("date_string")}
     return frozenset(made or {Source("string", origin=("text", origin))})
 
 
-def _is_words(value: SQLiteValue) -> bool:
-    """Whether it is a text that is no number, and makes none of what it is joined with."""
-    return isinstance(value, str) and value.strip() != "" and NUMERIC.fullmatch(value) is None
+def _is_string(source: Source) -> bool:
+    """Whether a value is a string literal, or a parameter with a string."""
+    return source.kind == "value" and isinstance(source.value, str)
 
 
-def _converted(sources: Sources, letter: str) -> Sources:
-    """What these are once the affinity of that letter was applied: a text of digits becomes a number."""
+def _is_word(source: Source) -> bool:
+    """Whether a value is a literal or parameter with a string that is not a number."""
+    return source.kind == "value" and isinstance(source.value, str) and NUMERIC.fullmatch(source.value) is None
+
+
+def _with_affinity(sources: Sources, letter: str) -> Sources:
+    """Return these values after SQLite applied the affinity of ``letter``: a string of digits may become a number."""
     if ord(letter) < TO_NUMBER:
         return sources
-    found = set()
-    for source in sources:
-        if source.kind == "value" and isinstance(source.value, str) and NUMERIC.fullmatch(source.value):
-            found.add(Source("value", value=float(source.value)))
-        elif source.kind == "digits":
-            found.add(Source("time", source.name) if source.name else Source("number"))
-        elif source.kind == "string":
-            found.add(Source("unknown", origin=source.origin))
-        else:
-            found.add(source)
-    return frozenset(found)
+    return frozenset(_as_number(source) for source in sources)
 
 
-def _date(name: str, arguments: Sequence[Sources]) -> Sources:
-    """What a function of dates returns: of a bare time NULL, for it reads a Julian day unless it is told."""
+def _as_number(source: Source) -> Source:
+    """Return a value after SQLite applied a numeric affinity."""
+    if source.kind == "value" and isinstance(source.value, str) and NUMERIC.fullmatch(source.value):
+        return Source("value", value=float(source.value))
+    if source.kind == "digit_string":
+        return Source("time", source.name) if source.name else Source("number")
+    if source.kind == "string":
+        return Source("unknown", origin=source.origin)
+    return source
+
+
+def _result(step: Step, name: str, arguments: Sequence[Sources]) -> Sources:
+    """Return the values that a function may return."""
+    every: Sources = frozenset().union(*arguments)
+    if name in DATES:
+        return _date_result(name, arguments)
+    if name in STRINGS:
+        return _string_of(every, ("call", step.address))
+    if name in PLAIN_NUMBERS or name in ("like", "glob"):
+        return NUMBER
+    times = _from_times(every)
+    if name in SAME and times:
+        return times
+    if name in SAME and every and all(source.kind in ("number", "value") for source in every):
+        return NUMBER
+    if times:
+        return frozenset(Source("derived", source.name) for source in times)
+    return frozenset({Source("unknown", origin=_origin(step, arguments))})
+
+
+def _date_result(name: str, arguments: Sequence[Sources]) -> Sources:
+    """Return the values that a date function may return.
+
+    Without the modifier 'unixepoch' or 'auto' a date function reads a time as a Julian day, and returns NULL.
+    """
     times = arguments[1:] if name == "strftime" else arguments
-    read = _of_times(times[0]) if times else NONE
-    modifiers = [source for each in times[1:] for source in each]
-    told = any(source.kind != "value" or str(source.value).lower() in ("unixepoch", "auto") for source in modifiers)
-    if not told and (bare := [time.name for time in read if time.kind in ("time", "digits", "derived")]):
-        return frozenset(Source("wrong", column) for column in bare)
-    formats = {source.value for source in arguments[0]} if arguments else set()
+    read = _from_times(times[0]) if times else NONE
+    if not _reads_unix_times(times[1:]):
+        misread = [time.name for time in read if time.kind in ("time", "digit_string", "derived")]
+        if misread:
+            return frozenset(Source("julian_day", column) for column in misread)
     if name in ("unixepoch", "julianday"):
-        return frozenset(Source("time", time.name) for time in read if time.kind != "wrong") or NUMBER
-    kind: Kind = "digits" if name == "strftime" and formats <= {"%s", "%J"} else "text"
+        return frozenset(Source("time", time.name) for time in read if time.kind != "julian_day") or NUMBER
+    formats = {source.value for source in arguments[0]} if arguments else set()
+    kind: Kind = "digit_string" if name == "strftime" and formats <= {"%s", "%J"} else "date_string"
     every: Sources = frozenset().union(*times)
-    return frozenset(
-        {Source("wrong" if made.kind == "wrong" else kind, made.name) for made in _of_times(every)} or {Source(kind)}
+    made = {Source("julian_day" if time.kind == "julian_day" else kind, time.name) for time in _from_times(every)}
+    return frozenset(made or {Source(kind)})
+
+
+def _reads_unix_times(modifiers: Sequence[Sources]) -> bool:
+    """Whether the modifiers of a date function may make it read Unix times."""
+    return any(
+        source.kind != "value" or str(source.value).lower() in ("unixepoch", "auto")
+        for each in modifiers
+        for source in each
     )
 
 
-def _beside_a_time(column: str, value: Source, operator: str, *, converts: bool) -> ProgrammingError | None:
-    """What is wrong with comparing a time with ``value``."""
-    if value.kind == "value":
-        return mistake(column, value.value, operator, converts=converts)
-    if value.kind == "text" or (value.kind in ("digits", "string") and not converts):
-        return _of_a_function(column)
-    return None
-
-
-def _beside_a_text(made: Source, value: Source, affinity: int) -> ProgrammingError | None:
-    """What is wrong with comparing a text that was made of a time with ``value``."""
-    if made.kind == "wrong":
-        return ProgrammingError(
-            f"{made.name} is a Unix time in seconds, and date(), datetime() and the like read it as a Julian day. "
-            f"Write date({made.name}, 'unixepoch')"
-        )
-    is_text = value.kind == "value" and isinstance(value.value, str)
-    if made.kind == "digits" and affinity < TO_NUMBER:  # a time as a text, beside a date
-        if value.kind == "text":
-            return _of_a_function(made.name)
-        if is_text:
-            return mistake(made.name, value.value)
-    is_number = value.kind == "number" or (value.kind == "value" and isinstance(value.value, (int, float)))
-    if not is_number or affinity == TO_TEXT or (made.kind != "text" and affinity >= TO_NUMBER):
-        return None
-    shown = brief(value.value) if value.kind == "value" else "what it is compared with"
-    return ProgrammingError(
-        f"{made.name} was made a text here, and {shown} is a number: SQLite orders every number before every text, so "
-        f"that this compares no times. Compare {made.name} itself with a number, or the text with a text"
-    )
-
-
-def _function(step: Step) -> tuple[str, int]:
-    """The name in ``name(2)``, and how many arguments to look at: below 0 at most so many."""
+def _name_and_count(step: Step) -> tuple[str, int]:
+    """Return the name in ``name(2)``, and the number of arguments to read; below 0: at most that many."""
     name, _, rest = step.p4.partition("(")
     if step.opcode.startswith("Agg"):
         return name.lower(), step.p5
@@ -571,13 +646,43 @@ def _function(step: Step) -> tuple[str, int]:
     return name.lower(), -VARIADIC if count < 0 else count
 
 
-def _of_a_function(column: str) -> ProgrammingError:
+def _time_mistake(column: str, value: Source, operator: str, *, converts: bool) -> ProgrammingError | None:
+    """Return the error for comparing the time ``column`` with ``value``; None if the comparison makes sense."""
+    if value.kind == "value":
+        return find_mistake(column, value.value, operator, converts=converts)
+    if value.kind == "date_string" or (value.kind in ("digit_string", "string") and not converts):
+        return _date_function_error(column)
+    return None
+
+
+def _string_mistake(made: Source, value: Source, affinity: int) -> ProgrammingError | None:
+    """Return the error for comparing a string made from a time with ``value``; None if the comparison makes sense."""
+    if made.kind == "julian_day":
+        return ProgrammingError(
+            f"{made.name} is a Unix time in seconds, but date(), datetime() and similar functions read it as a Julian "
+            f"day. Write date({made.name}, 'unixepoch')"
+        )
+    if made.kind == "digit_string" and affinity < TO_NUMBER:
+        if value.kind == "date_string":
+            return _date_function_error(made.name)
+        if _is_string(value):
+            return find_mistake(made.name, value.value)
+    converted = affinity == TO_TEXT or (made.kind != "date_string" and affinity >= TO_NUMBER)
+    if converted or not _is_number(value):
+        return None
+    shown = brief(value.value) if value.kind == "value" else "the other side"
     return ProgrammingError(
-        f"{column} is a Unix time in seconds, and date(), strftime() and the like return a text: SQLite orders every "
-        "number before every text, so that this compares no times. Write unixepoch(…) instead"
+        f"{made.name} was made a string here, and {shown} is a number: SQLite sorts every number before every string, "
+        f"so this does not compare times. Compare {made.name} itself with a number, or the string with a string"
     )
 
 
-def literals(program: Iterable[Step]) -> Iterator[str]:
-    """The texts that stand in a statement."""
-    return (step.p4 for step in program if step.opcode == "String8")
+def _is_number(source: Source) -> bool:
+    return source.kind == "number" or (source.kind == "value" and isinstance(source.value, (int, float)))
+
+
+def _date_function_error(column: str) -> ProgrammingError:
+    return ProgrammingError(
+        f"{column} is a Unix time in seconds, but date(), strftime() and similar functions return a string: SQLite "
+        "sorts every number before every string, so this does not compare times. Write unixepoch(…) instead"
+    )

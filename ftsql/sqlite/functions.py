@@ -1,7 +1,7 @@
-"""SQL functions: what acts at once, such as cancel_job and upload_file, and what was created last.
+"""The SQL functions: those that act at once, such as cancel_job and upload_file, and those that only read.
 
-SQLite may call a function more often than a reader of the SQL would think; so each acts once per
-statement and arguments, and never in a statement that sorts and limits after having called it.
+SQLite may call a function more often than the SQL suggests. A function with effects therefore acts once per statement
+and arguments, and refuses to act in a statement that sorts and limits its rows after the call.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import apsw
 from pydantic_core import from_json
 
+from ftsql.api.account import Account
 from ftsql.api.client import Client
 from ftsql.api.upload import Upload
 from ftsql.errors import APIError, DataError, NotSupportedError, ProgrammingError
@@ -26,18 +27,19 @@ from ftsql.resources.definitions import FILES, JOBS, is_finished
 from ftsql.resources.resource import SQLiteValue, json_text
 from ftsql.sqlite.bytecode import misplaced
 from ftsql.sqlite.session import Session
+from ftsql.sqlite.statements import Statement
 from ftsql.write.queue import too_many
 from ftsql.write.write import Write
 
-DROPS = re.compile(r"\bON\s+CONFLICT\b|\bOR\s+(IGNORE|REPLACE)\b", re.IGNORECASE)  # an INSERT that may drop a row
+DROPS = re.compile(r"\bON\s+CONFLICT\b|\bOR\s+(IGNORE|REPLACE)\b", re.IGNORECASE)  # the INSERT may drop a row
 EFFECTS = ("create_job", "cancel_job", "pause_job", "resume_job", "upload_file")
-NO_EFFECT = ("file_content",)  # so that a view may call it
-WAIT_SECONDS = 24 * 3600.0  # how long wait_job waits unless told
+NO_EFFECT = ("file_content",)  # functions that views may call
+WAIT_SECONDS = 24 * 3600.0  # the longest wait of wait_job without its second argument
 Function = Callable[..., SQLiteValue]
 
 
 def register(session: Session) -> None:
-    """Make the functions known to the session's connection; with ``read_only`` only those without effect."""
+    """Add the functions to the session's connection; only those without effects if the session is read-only."""
     session.connection.create_scalar_function(metadata.NAME, metadata.has, 2, deterministic=True)
     for name, (function, counts) in _functions(session).items():
         for count in counts:
@@ -46,7 +48,7 @@ def register(session: Session) -> None:
 
 
 def unregister(session: Session) -> None:
-    """Take the functions off again."""
+    """Remove the functions that ``register`` added."""
     session.connection.create_scalar_function(metadata.NAME, None, 2)
     for name, (_, counts) in _functions(session).items():
         for count in counts:
@@ -54,10 +56,10 @@ def unregister(session: Session) -> None:
 
 
 def _functions(session: Session) -> dict[str, tuple[Function, tuple[int, ...]]]:
-    """Each function with the numbers of arguments that it takes."""
+    """Return each function by name, with the numbers of arguments that it takes."""
     functions: dict[str, tuple[Function, tuple[int, ...]]] = {
         "last_job_id": (lambda: session.last_job_id, (0,)),
-        "last_jobs": (partial(_last, session), (0,)),
+        "last_jobs": (partial(_last_jobs, session), (0,)),
         "wait_job": (partial(_wait, session), (1, 2)),
         "file_content": (partial(_content, session), (1, 2)),
     }
@@ -70,13 +72,13 @@ def _functions(session: Session) -> dict[str, tuple[Function, tuple[int, ...]]]:
 
 
 def _act(session: Session, action: Any, id: SQLiteValue, provider: SQLiteValue = None) -> SQLiteValue:
-    """Cancel, pause or resume a job; gives its status afterwards, NULL for a NULL id."""
+    """cancel_job, pause_job, resume_job: Change a job and return its new status; NULL for a NULL id."""
     name = f"{action}_job"
     if id is None:
         return None
 
     def act() -> SQLiteValue:
-        client = _owner(session, name, id, provider)
+        client = _job_client(session, name, id, provider)
         if action in client.account.provider.without:
             raise NotSupportedError(f"{client.account.name} has no way to {action} a job")
         write = Write(client, action, session.statement.sql, job_id=str(id))
@@ -87,15 +89,18 @@ def _act(session: Session, action: Any, id: SQLiteValue, provider: SQLiteValue =
                 raise ProgrammingError(f"{name}: no such job: {id!r:.80} ({error})") from None
             if action != "cancel" or write.row is None or not is_finished(write.row.status):
                 raise
-        session.learn(write)
-        _stop(write, f"{write.job_id} is {write.row.state} now")
+        session.update_statements(write)
+        _raise_interrupt(write, f"{write.job_id} is {write.row.state} now")
         return write.row.status
 
     return _once(session, name, (id, provider), act)
 
 
 def _create(session: Session, model: SQLiteValue, file: SQLiteValue, options: SQLiteValue = None) -> SQLiteValue:
-    """Create a job now; gives its id. ``options`` is a JSON object of further columns, provider included."""
+    """create_job: Create a job at once and return its id.
+
+    options: A JSON object of further columns, which may include the provider.
+    """
 
     def create() -> SQLiteValue:
         values: dict[str, Any] = {"model": model, "training_file": file}
@@ -108,9 +113,9 @@ def _create(session: Session, model: SQLiteValue, file: SQLiteValue, options: SQ
         write = Write.create(client, present, session.statement.sql)
         write.row = session.sender.send(write)
         session.sender.stand([write])
-        session.learn(write)
-        session.stands(write)
-        _stop(write, f"{write.row.id} was created and stays")
+        session.update_statements(write)
+        session.note_outcome(write)
+        _raise_interrupt(write, f"{write.row.id} was created and stays")
         return write.row.id
 
     return _once(session, "create_job", (model, file, options), create)
@@ -119,7 +124,7 @@ def _create(session: Session, model: SQLiteValue, file: SQLiteValue, options: SQ
 def _upload(
     session: Session, path: SQLiteValue, purpose: SQLiteValue = None, provider: SQLiteValue = None
 ) -> SQLiteValue:
-    """Upload a local file now; gives its id, NULL for a NULL path."""
+    """upload_file: Upload a local file at once and return its id; NULL for a NULL path."""
     if path is None:
         return None
     wanted = "fine-tune" if purpose is None else purpose
@@ -136,69 +141,82 @@ def _upload(
                 write.row = session.sender.send(write)
             except APIError as error:
                 if not error.ambiguous:
-                    _stop(write, f"the upload of {path!r} was broken off, and nothing was stored")
+                    _raise_interrupt(write, f"the upload of {path!r} was broken off, and nothing was stored")
                 raise
         session.sender.stand([write])
-        session.stands(write)
-        _stop(write, f"{write.row.id} was uploaded and stays")
+        session.note_outcome(write)
+        _raise_interrupt(write, f"{write.row.id} was uploaded and stays")
         return write.row.id
 
     return _once(session, "upload_file", (path, purpose, provider), upload)
 
 
 def _content(session: Session, id: SQLiteValue, provider: SQLiteValue = None) -> SQLiteValue:
-    """A file's content: text where it is UTF-8, else a BLOB; NULL for a NULL id."""
+    """file_content: Return the content of a file as TEXT if it is UTF-8, else as a BLOB; NULL for a NULL id."""
     if id is None:
         return None
     cache = session.statement.cache
-    accounts = [account for account in cache.accounts if provider is None or account.name == provider]
-    if provider is not None and not accounts:
-        session.client(str(provider), "read a file")
+    accounts: Sequence[Account] = cache.accounts
+    if provider is not None:
+        accounts = [session.client(str(provider), "read a file").account]
+    account = _account_with_file(session, accounts, id)
+    content = None if account is None else contents_of(cache).get(account, str(id))
+    if content is None:
+        names = ", ".join(account.name for account in accounts)
+        raise ProgrammingError(f"file_content: no such file at {names}: {id!r:.80}")
+    if b"\0" not in content:  # SQLite ends a TEXT at a NUL
+        with contextlib.suppress(UnicodeDecodeError):
+            return content.decode()
+    return content
+
+
+def _account_with_file(session: Session, accounts: Sequence[Account], id: SQLiteValue) -> Account | None:
+    """Return the one of ``accounts`` that has the file; None if several serve files and none has it.
+
+    If a single account serves files, it is returned without a request. Raises NotSupportedError if no account serves
+    files, ProgrammingError if ``id`` cannot be a file id or several accounts have the file.
+    """
     serving = [account for account in accounts if FILES.served_as not in account.provider.without]
     if not serving:
         raise NotSupportedError(f"{accounts[0].name} does not serve {FILES.noun}s")
     if not isinstance(id, str) or not any(account.accepts_id(id) for account in serving):
-        raise ProgrammingError(f"file_content: {id!r:.80} is no file's id")
+        raise ProgrammingError(f"file_content: {id!r:.80} is not a file id")
     if len(serving) > 1:
+        cache = session.statement.cache
         files: OtherResources = cache.nested.setdefault(FILES.table, OtherResources(cache, FILES))
         serving = [account for account in serving if files.get(account, id) is not None]
     if len(serving) > 1:
         names = ", ".join(account.name for account in serving)
         raise ProgrammingError(
-            f"file_content: several providers have {id!r} ({names}): say which, as the second argument"
+            f"file_content: several providers have {id!r} ({names}): name one of them as the second argument"
         )
-    content = contents_of(cache).get(serving[0], id) if serving else None
-    if content is None:
-        names = ", ".join(account.name for account in accounts)
-        raise ProgrammingError(f"file_content: no such file at {names}: {id!r:.80}")
-    with contextlib.suppress(UnicodeDecodeError):
-        return content if b"\0" in content else content.decode()  # a text of SQLite's ends at a zero
-    return content
+    return serving[0] if serving else None
 
 
-def _stop(write: Write, what: str) -> None:
-    """An interrupt that came while ``write`` was under way ends the statement, so that nothing more is sent."""
+def _raise_interrupt(write: Write, what: str) -> None:
+    """Raise the interrupt that came during ``write``, if any, so that the statement ends and nothing more is sent."""
     if write.stopped is not None:
         raise write.stopped(f"interrupted: {what}")
 
 
 def _options(options: SQLiteValue) -> dict[str, Any]:
+    """Return the options of create_job. Raises DataError unless they are a JSON object or NULL."""
     if options is None:
         return {}
     try:
         decoded = from_json(options) if isinstance(options, str) else None
     except ValueError as error:
-        raise DataError(f"create_job: the options are no valid JSON: {error}") from None
+        raise DataError(f"create_job: the options are not valid JSON: {error}") from None
     if not isinstance(decoded, dict):
-        raise DataError("create_job: the options are a JSON object, such as json_object('suffix', 'a')")
+        raise DataError("create_job: the options must be a JSON object, such as json_object('suffix', 'a')")
     return decoded
 
 
 def _wait(session: Session, id: SQLiteValue, seconds: SQLiteValue = None) -> SQLiteValue:
-    """Wait until a job has finished or is paused, or ``seconds`` have passed; gives its status then."""
+    """wait_job: Wait until a job has finished or is paused, or ``seconds`` have passed, and return its status."""
     if id is None:
         return None
-    client = _owner(session, "wait_job", id, None)
+    client = _job_client(session, "wait_job", id, None)
     assert isinstance(id, str)
     limit = float(seconds) if isinstance(seconds, (int, float)) else WAIT_SECONDS
     end = time.monotonic() + limit
@@ -220,57 +238,77 @@ def _wait(session: Session, id: SQLiteValue, seconds: SQLiteValue = None) -> SQL
         pause = min(pause * 1.5, 30.0)
 
 
-def _last(session: Session) -> SQLiteValue:
-    """The keys of the jobs that the last transaction created, as a JSON array. Raises while some are queued."""
+def _last_jobs(session: Session) -> SQLiteValue:
+    """last_jobs: Return the keys of the jobs that the last transaction created, as a JSON array.
+
+    Raises ProgrammingError while creates are queued.
+    """
     if session.queue.waiting:
         raise ProgrammingError(
-            f"{session.queue.waiting} queued: the jobs are created at COMMIT, and have no ids before. COMMIT creates "
-            "them, ROLLBACK drops them; RETURNING needs an INSERT outside of a transaction"
+            f"{session.queue.waiting} queued: COMMIT creates the jobs, and they have no ids before. ROLLBACK drops "
+            "them. RETURNING needs an INSERT outside a transaction"
         )
     return json_text(session.last_jobs)
 
 
-def _owner(session: Session, name: str, id: SQLiteValue, provider: SQLiteValue) -> Client:
-    """The client of the provider that has the job; with several active, exactly one must."""
+def _job_client(session: Session, name: str, id: SQLiteValue, provider: SQLiteValue) -> Client:
+    """Return the client of ``provider``, or of the only provider that has the job.
+
+    Raises ProgrammingError if ``id`` cannot be a job id, or if no provider or several providers have the job.
+    """
     if not isinstance(id, str) or not any(account.accepts_id(id) for account in session.accounts):
         if session.accounts:
-            raise ProgrammingError(f"{name}: {id!r:.80} is no job's id")
+            raise ProgrammingError(f"{name}: {id!r:.80} is not a job id")
     elif provider is None and len(session.clients) > 1:
-        cache = session.statement.cache
-        owners = [account for account in session.accounts if cache.get(account, id) is not None]
-        if len(owners) != 1:
-            names = ", ".join(account.name for account in owners)
-            raise ProgrammingError(
-                f"{name}: {id!r} is a job at several providers ({names}): say which, {name}('{id}', '{owners[0].name}')"
-                if owners
-                else f"{name}: no such job at any active provider: {id!r:.80}"
-            )
-        return session.clients[owners[0]]
+        return _owner(session, name, id)
     return session.client(None if provider is None else str(provider), f"call {name}")
+
+
+def _owner(session: Session, name: str, id: str) -> Client:
+    """Return the client of the only provider that has the job. Raises ProgrammingError unless exactly one has it."""
+    cache = session.statement.cache
+    owners = [account for account in session.accounts if cache.get(account, id) is not None]
+    if len(owners) == 1:
+        return session.clients[owners[0]]
+    if not owners:
+        raise ProgrammingError(f"{name}: no such job at any active provider: {id!r:.80}")
+    names = ", ".join(account.name for account in owners)
+    raise ProgrammingError(
+        f"{name}: {id!r} is a job at several providers ({names}): name one, as in {name}('{id}', '{owners[0].name}')"
+    )
 
 
 def _once(
     session: Session, name: str, arguments: tuple[SQLiteValue, ...], act: Callable[[], SQLiteValue]
 ) -> SQLiteValue:
-    """``act()``, once per statement and arguments. Raises ProgrammingError where SQLite may call too often."""
+    """Return the result of ``act()``, which is called once per statement and arguments.
+
+    Raises ProgrammingError if SQLite may call the function for rows that are not returned, beyond ``max_writes``, or if
+    the user does not confirm a second call.
+    """
     statement = session.statements.calling(name)
     key = (name, *arguments)
     if key not in statement.results:
-        drops = "insert" in statement.sql.lower() and DROPS.search(statement.sql) is not None
-        if drops or name in misplaced(statement.program or [], EFFECTS):
-            raise ProgrammingError(
-                f"{name} was not called: here SQLite would call it for rows that the statement then drops. Let it "
-                f"stand alone over the rows that you choose: SELECT {name}(id) FROM (SELECT id … ORDER BY … LIMIT …)"
-            )
-        session.stop_if_held()
-        acted, limit = session.acted(), session.settings.max_writes
-        if acted + session.queue.waiting >= limit:
-            raise ProgrammingError(too_many(limit, sent=acted))
-        if acted == 1 and session.confirm is not None and not session.confirm(f"1 {name} was done: go on with more?"):
-            raise ProgrammingError(f"not confirmed: the first {name} was done, and no more")
-        statement.acts += 1
-        session.statements.acted += 1
+        _check_call(session, statement, name)
+        statement.sent_by_functions += 1
+        session.statements.sent_by_functions += 1
         for other in [other for other in statement.results if other[0] != name and other[1] == arguments[0]]:
-            del statement.results[other]  # what another act on the same job gave holds no more
+            del statement.results[other]  # another function changed the same job, so this result is outdated
         statement.results[key] = act()
     return statement.results[key]
+
+
+def _check_call(session: Session, statement: Statement, name: str) -> None:
+    """Raise ProgrammingError if the function ``name`` may not act now: see ``_once``."""
+    drops = "insert" in statement.sql.lower() and DROPS.search(statement.sql) is not None
+    if drops or name in misplaced(statement.program or [], EFFECTS):
+        raise ProgrammingError(
+            f"{name} was not called: here SQLite would call it for rows that the statement then drops. Call it alone, "
+            f"on the rows that you choose: SELECT {name}(id) FROM (SELECT id … ORDER BY … LIMIT …)"
+        )
+    session.raise_held_interrupt()
+    sent, limit = session.sent_by_functions(), session.settings.max_writes
+    if sent + session.queue.waiting >= limit:
+        raise ProgrammingError(too_many(limit, sent=sent))
+    if sent == 1 and session.confirm is not None and not session.confirm(f"1 {name} was done: go on with more?"):
+        raise ProgrammingError(f"not confirmed: the first {name} was done, and no more")

@@ -69,17 +69,17 @@ class Table(WriteCallbacks):
             if info.get_aOrderBy_iColumn(term) >= 0
         ]
         newest_first = all(account.newest_first for account in self._session.accounts)
-        times, waiting = comparisons.constraints(info, NAMES, JOBS.table)
+        times, waiting = comparisons.time_constraints(info, NAMES, JOBS.table)
         chosen = plan(constraints, order if len(order) == info.nOrderBy else [], newest_first=newest_first)
         more = [(slot, words) for slot, words in times if slot not in chosen.slots]
         slots = (*chosen.slots, *(slot for slot, _ in more))
         for position, slot in enumerate(slots, 1):
             info.set_aConstraintUsage_argvIndex(slot, position)
         info.orderByConsumed = chosen.newest_first
-        info.estimatedCost = comparisons.LAST if waiting else chosen.cost
+        info.estimatedCost = comparisons.WAITING_COST if waiting else chosen.cost
         info.estimatedRows = chosen.rows
-        info.idxStr = chosen.words + comparisons.said(words for _, words in more)
-        self._session.considered[info.idxStr] = [info.get_aConstraint_rhs(slot) for slot in slots]
+        info.idxStr = chosen.words + comparisons.checks_suffix(words for _, words in more)
+        self._session.constants_by_plan[info.idxStr] = [info.get_aConstraint_rhs(slot) for slot in slots]
         info.idxNum = sum(1 << number for number in info.colUsed if number < len(NAMES))
         return True
 
@@ -173,7 +173,7 @@ class Cursor:
     def Filter(self, columns: int, words: str, arguments: Sequence[Any]) -> None:
         cache = self._cache
         self._session.statement.check(words, arguments)
-        plan = Plan.from_words(comparisons.heard(words)[0])
+        plan = Plan.from_words(comparisons.split_checks(words)[0])
         arguments = arguments[: len(plan.arguments)]
         self.Close()
         self._runs = runs(columns)

@@ -83,17 +83,17 @@ class Table(WriteCallbacks):
         # runs. It takes what the others take: where BestIndex refuses it, SQLite does not ask for all others.
         dead_end = self._resource.parent and ((waiting and not found) or "parents" in waiting - taken.keys())
         chosen = [*found[:1], *(word for word in taken if word not in PARENTS)]
-        times, late = comparisons.constraints(info, self._names, self._resource.table)
+        times, late = comparisons.time_constraints(info, self._names, self._resource.table)
         slots = (*(taken[word] for word in chosen), *(slot for slot, _ in times))
         for position, slot in enumerate(slots, 1):
             info.set_aConstraintUsage_argvIndex(slot, position)
         without = LISTING * LISTING if self._resource.parent else LISTING
         info.estimatedCost = (GET if found else without) / (2 if "provider" in taken else 1)
-        info.estimatedCost = DEAD_END if dead_end else comparisons.LAST if late else info.estimatedCost
+        info.estimatedCost = DEAD_END if dead_end else comparisons.WAITING_COST if late else info.estimatedCost
         info.estimatedRows = 50
         words_of_plan = [self._resource.plan_name, *([UNSERVED] if dead_end else []), *chosen]
-        info.idxStr = " ".join(words_of_plan) + comparisons.said(words for _, words in times)
-        self._session.considered[info.idxStr] = [info.get_aConstraint_rhs(slot) for slot in slots]
+        info.idxStr = " ".join(words_of_plan) + comparisons.checks_suffix(words for _, words in times)
+        self._session.constants_by_plan[info.idxStr] = [info.get_aConstraint_rhs(slot) for slot in slots]
         info.idxNum = int(any(self._names[number] == POSITION for number in info.colUsed if number < len(self._names)))
         return True
 
@@ -190,7 +190,7 @@ class _Cursor:
 
     def Filter(self, placed: int, words: str, arguments: Sequence[Any]) -> None:
         self._session.statement.check(words, arguments)
-        plan, checks = comparisons.heard(words)
+        plan, checks = comparisons.split_checks(words)
         if UNSERVED in plan:
             raise without_parent(self._resource)
         arguments = arguments[: len(arguments) - len(checks)]

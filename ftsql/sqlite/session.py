@@ -1,6 +1,7 @@
-"""What one SQLite connection has of ftsql: its accounts, its statements' looks, its write queue.
+"""``Session``: the state that ftsql keeps for one SQLite connection.
 
-A look belongs to a statement, a write to the connection's transaction.
+A session owns the clients of the accounts, the statements that run, and the queue of writes. A statement has a cache of
+its own; a queued write belongs to the connection's transaction.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from ftsql.write.write import ACTIONS, Write
 
 
 class Session:
-    """One connection's accounts, looks and writes. Not for use by two threads at once, as the connection."""
+    """The accounts, statements and writes of one connection. Like the connection, it is not thread-safe."""
 
     def __init__(
         self,
@@ -48,7 +49,7 @@ class Session:
         *,
         read_only: bool,
     ) -> None:
-        # Weak: the connection holds the tables, functions and traces that hold the session.
+        # A proxy, because the connection holds the tables, functions and traces, and they hold the session.
         self.connection: apsw.Connection = weakref.proxy(connection)
         self._process = os.getpid()
         self.providers = providers
@@ -57,24 +58,24 @@ class Session:
         self.read_only = read_only
         self.requests = RequestLog()
         self.clients = {account: Client(account, settings, self.requests) for account in accounts}
-        self.created: list[Row] = []  # jobs that stand, since somebody last took them
-        self.notes: list[str] = []  # what became of writes, in words: what the shell prints
-        self.confirm: Callable[[str], bool] | None = None  # asks a person about more than one write at once
+        self.created: list[Row] = []  # jobs created for good since the last ``take_created``
+        self.notes: list[str] = []  # outcomes of writes since the last ``take_notes``, as the shell prints them
+        self.confirm: Callable[[str], bool] | None = None  # asks the user before more than one write is sent
         self.journal = Journal(store)
         self.sender = Sender(self.journal, settings, self.interrupted, self.note)
-        self.queue = Queue(self.sender, self.learn, self.stands, self.approve, self.acted)
-        self._held = threading.Event()  # a Ctrl-C that came while the last write of a transaction was under way
+        self.queue = Queue(self.sender, self.update_statements, self.note_outcome, self.approve, self.sent_by_functions)
+        self._interrupt_held = threading.Event()  # Ctrl-C came during the last write of a transaction
         self.last_job_id: str | None = None
-        self.last_jobs: list[str] = []  # keys of what the last transaction created
-        self.considered: dict[str, list[Any]] = {}  # plans of late by their words, with the constants they compare
-        self.kept_content: Callable[[str, str], bytes | None] = (
-            keeps_none  # where statements find the contents of files before they ask for them
-        )
-        self.authorizer: Any = None  # the connection's own, which the guard stands before
-        self.statements = Statements(self.connection, self.queue, self._cache)
-        # Where nobody closes: when the connection is gone, so are its sockets and threads. A subclass must see to it
-        # itself (__del__): APSW 3.54 calls a weak reference's callback while the garbage collector of another thread
-        # still sees the dying connection, which corrupts memory.
+        self.last_jobs: list[str] = []  # keys of the jobs that the last transaction created
+        # The plans that BestIndex has returned, each with the constants of its arguments; ``explain`` reads them.
+        self.constants_by_plan: dict[str, list[Any]] = {}
+        # Returns the content of a file, or None; statements try it before they send a request.
+        self.kept_content: Callable[[str, str], bytes | None] = keeps_none
+        self.authorizer: Any = None  # the connection's authorizer before ftsql installed its own
+        self.statements = Statements(self.connection, self.queue, self._new_cache)
+        # Closes sockets and threads if the connection is dropped without ``close``. A subclass has to do so in its
+        # __del__: APSW 3.54 calls a weak reference's callback while the garbage collector of another thread still
+        # sees the dying connection, which corrupts memory.
         self._store = store
         if type(connection) is apsw.Connection:
             weakref.finalize(connection, _end, list(self.clients.values()), store)
@@ -85,26 +86,29 @@ class Session:
 
     @property
     def counts(self) -> Counts:
-        """What was asked since somebody last took the counts."""
+        """The requests and rows since the counts were last taken."""
         return self.requests.counts
 
     @property
     def statement(self) -> Statement:
-        """The statement that SQLite works on. Raises InterfaceError in a process that was forked off since."""
+        """The statement that SQLite runs now. Raises InterfaceError in a process forked after the connection opened."""
         if os.getpid() != self._process:
-            raise InterfaceError("this connection was made before a fork, which takes no threads along: connect again")
+            raise InterfaceError(
+                "this connection was opened before a fork, and its threads do not exist in this process: connect again"
+            )
         return self.statements.current
 
     def interrupted(self) -> bool:
+        """Whether ``interrupt`` was called on the connection and the statement has not ended yet."""
         return self.connection.is_interrupted
 
-    def acted(self) -> int:
-        """The writes that functions sent already, in this transaction or else in this statement."""
-        return self.statements.acted if self.connection.in_transaction else self.statement.acts
+    def sent_by_functions(self) -> int:
+        """Return how many writes SQL functions sent in this transaction; outside of one, in this statement."""
+        return self.statements.sent_by_functions if self.connection.in_transaction else self.statement.sent_by_functions
 
     def approve(self, writes: Sequence[Write]) -> None:
-        """Let a person confirm more than one write. Raises ProgrammingError where the answer is no."""
-        self.stop_if_held()
+        """Ask the user to confirm more than one write. Raises ProgrammingError if the user declines."""
+        self.raise_held_interrupt()
         if len(writes) < 2 or self.confirm is None:
             return
         kinds = [(action, resource) for action in ACTIONS for resource in (JOBS, *OTHERS)]
@@ -118,13 +122,19 @@ class Session:
             raise ProgrammingError("not confirmed: nothing was sent, and the transaction is rolled back")
 
     def client(self, provider: str | None, purpose: str) -> Client:
-        """The client for ``provider``, or the only one. Raises ConfigError, IntegrityError."""
+        """Return the client for ``provider``, or the only client if it is None.
+
+        purpose: The action, for error messages: "create a job".
+
+        Raises ConfigError if that provider or every provider is inactive, IntegrityError if several are active and
+        ``provider`` is None.
+        """
         active = ", ".join(account.name for account in self.accounts)
         if provider is not None:
             for account, client in self.clients.items():
                 if account.name == provider:
                     return client
-            raise ConfigError(f"provider {provider!r} is not active: active are {active or 'none'}")
+            raise ConfigError(f"provider {provider!r} is not active; active providers: {active or 'none'}")
         if len(self.clients) == 1:
             return next(iter(self.clients.values()))
         if not self.clients:
@@ -132,40 +142,38 @@ class Session:
                 f"no provider is active to {purpose}: set OPENAI_API_KEY, or try ftsql without a key: "
                 "ftsql --sandbox, in Python connect(sandbox=True)"
             )
-        raise IntegrityError(
-            f"several providers are active ({active}): say which, in the column provider, to {purpose}"
-        )
+        raise IntegrityError(f"several providers are active ({active}): name one in the column provider to {purpose}")
 
     def take_created(self) -> list[Row]:
-        """The jobs created since the last call."""
+        """Return the jobs created since the last call, oldest first."""
         taken, self.created = self.created, []
         return taken
 
     def note(self, text: str) -> None:
-        """Say something about a write that no error says."""
+        """Add a line about a write that is not part of an error; ``take_notes`` returns it."""
         self.notes.append(text)
 
     def take_notes(self) -> list[str]:
-        """What became of the writes since the last call, a line each."""
+        """Return the outcomes of writes since the last call, a line each."""
         taken, self.notes = self.notes, []
         return taken
 
     def refresh(self) -> None:
-        """Forget how far listings reached, so that the next ones read everything."""
+        """Forget how far the stored listings reach, so that the next listing of every account reads all pages."""
         for account in self.accounts:
             if not account.missing():
                 Cache(self.journal.store, account, self.settings).refresh()
 
-    def learn(self, write: Write) -> None:
-        """Show the job of ``write`` as it is now to every statement under way."""
+    def update_statements(self, write: Write) -> None:
+        """Put the new state of the job that ``write`` changed into the cache of every running statement."""
         assert write.row is not None
         if write.resource is not JOBS:
-            return  # a statement under way shows them as they were when it looked
+            return  # running statements show other resources as they read them
         for statement in self.statements.running:
             statement.cache.learn(write.client.account, write.row)
 
-    def stands(self, write: Write) -> None:
-        """Note a write that no ROLLBACK undoes any more."""
+    def note_outcome(self, write: Write) -> None:
+        """Add the note for a write that ROLLBACK can no longer undo."""
         if write.row is None or write.state == "refused":
             self.notes.append(f"skipped a row: {write.error}")
         elif write.makes and write.resource is not JOBS:
@@ -174,74 +182,84 @@ class Session:
         elif write.action == "create":
             self.last_job_id = write.row.id
             self.created.append(write.row)
-            known = {"model": write.row.values.get("model"), "status": write.row.status}
-            facts = "".join(f", {name} {value}" for name, value in known.items() if value is not None)
+            shown = {"model": write.row.values.get("model"), "status": write.row.status}
+            facts = "".join(f", {name} {value}" for name, value in shown.items() if value is not None)
             self.notes.append(f"created {write.row.id} (provider {write.provider}{facts})")
         else:
             self.notes.append(f"{write.row.id} is {write.row.state} now (provider {write.provider})")
 
     def begin(self, table: int) -> None:
+        """Let ``table`` join the transaction. A table is known by the ``id`` of its object."""
         if not self.queue.writes:  # the first table of a transaction
             self.last_jobs = []
         self.queue.begin(table)
 
     def savepoint(self, table: int, level: int) -> None:
-        self.statements.opened(table, level)
+        """Open savepoint ``level`` for ``table``."""
+        self.statements.open_savepoint(table, level)
         self.queue.savepoint(table, level)
 
     def release(self, table: int, level: int) -> None:
-        self.statements.released(level)
+        """Release the savepoints of ``table`` from ``level`` on."""
+        self.statements.release_savepoints(level)
         self.queue.release(table, level)
 
     def roll_back_to(self, table: int, level: int) -> None:
-        self.statements.settle()
+        """Drop the writes queued since savepoint ``level`` of ``table``."""
+        self.statements.drop_failed_writes()
         self.queue.roll_back_to(table, level)
 
     def add(self, write: Write) -> None:
-        self.statements.settle()
+        """Queue ``write``. Raises what Queue.add raises."""
+        self.statements.drop_failed_writes()
         self.queue.add(write)
 
     def sync(self) -> None:
-        self.statements.settle()
+        """Send the queued writes. Raises what Queue.sync raises."""
+        self.statements.drop_failed_writes()
         self.queue.sync()
 
     def commit(self) -> None:
-        """The transaction stands. A Ctrl-C that came while its last write was under way comes now."""
+        """End the transaction after SQLite committed. A Ctrl-C held back during its last write is raised soon."""
         held = any(write.stopped is KeyboardInterrupt for write in self.queue.writes)
         creates = [write for write in self.queue.writes if write.action == "create" and write.state == "created"]
         self.last_jobs += [write.row.key for write in creates if write.row]
         self.queue.commit()
         if held:
-            self._held.set()
-            threading.Thread(target=_interrupt_later, args=(self._held, self.statements), daemon=True).start()
+            self._interrupt_held.set()
+            arguments = (self._interrupt_held, self.statements)
+            threading.Thread(target=_interrupt_after_statements, args=arguments, daemon=True).start()
 
-    def stop_if_held(self) -> None:
-        """Raises the KeyboardInterrupt that a write before this one held back, so that nothing more is sent."""
-        if self._held.is_set():
-            self._held.clear()
+    def raise_held_interrupt(self) -> None:
+        """Raise the KeyboardInterrupt that an earlier write held back, so that nothing more is sent."""
+        if self._interrupt_held.is_set():
+            self._interrupt_held.clear()
             raise KeyboardInterrupt("interrupted: nothing more was sent")
 
     def close(self) -> None:
-        """Stop following the connection and close every socket. The connection itself stays as it is."""
+        """Stop tracing the connection and close every socket. The connection stays open."""
         with contextlib.suppress(apsw.ConnectionClosedError, ReferenceError):
             self.statements.close()
         self.end()
 
     def end(self) -> None:
-        """Close every socket and the store; the connection may be going."""
+        """Close every socket and the store. Does not use the connection, which may be gone."""
         _end(list(self.clients.values()), self._store)
 
-    def _cache(self) -> StatementCache:
-        cache = StatementCache(self.clients, self.settings, self.interrupted, self.journal.store, self._from_store)
+    def _new_cache(self) -> StatementCache:
+        cache = StatementCache(self.clients, self.settings, self.interrupted, self.journal.store, self._count_stored)
         cache.kept_content = self.kept_content
         return cache
 
-    def _from_store(self, rows: int) -> None:
+    def _count_stored(self, rows: int) -> None:
         self.counts.from_store += rows
 
 
-def _interrupt_later(held: threading.Event, statements: Statements) -> None:
-    """Ctrl-C once SQLite has ended the statement: inside its callbacks Python can only print it."""
+def _interrupt_after_statements(held: threading.Event, statements: Statements) -> None:
+    """Raise a held Ctrl-C in the main thread once SQLite's statements have ended, or after a second.
+
+    A KeyboardInterrupt inside a callback of SQLite would only be printed.
+    """
     end = time.monotonic() + 1.0
     while statements.running and time.monotonic() < end:
         time.sleep(0.005)

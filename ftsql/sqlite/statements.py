@@ -1,7 +1,7 @@
-"""Which SQL statements are under way on a connection, and which of them failed.
+"""The SQL statements that run on a connection, their savepoints, and the removal of failed statements' writes.
 
-SQLite's trace events tell of every statement, also of those that triggers and FTS5 run inside; APSW's
-execution trace tells of the user's alone. Together they say where one of the user's statements begins.
+SQLite's trace reports every statement, also those that triggers and FTS5 run inside another. APSW's execution trace
+reports only the statements of the user. Both together show where a statement of the user begins.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,25 +22,26 @@ from ftsql.sqlite import comparisons, dataflow
 from ftsql.sqlite.bytecode import Step, calls
 from ftsql.write.queue import Queue
 
-# Atomic and possessive: else a row of comments could be read as one, in every way.
+# Atomic and possessive, so that a long run of comments is matched in one way only, without backtracking.
 SPACE = r"(?>\s+|--[^\n]*\n|/\*.*?\*/)"
 START = rf"\ufeff?(?:{SPACE}|;)*+"
 QUOTED = r"\"(?:[^\"]|\"\")*\"|'(?:[^']|'')*'|`[^`]*`|\[[^\]]*\]"
 NAME = rf"(?:{SPACE}*+({QUOTED})|{SPACE}++([\w$]+))"
-WORD = rf"(?:{SPACE}++SAVEPOINT(?=[\s\"'`\[/-]))?"
+OPTIONAL_WORD = rf"(?:{SPACE}++SAVEPOINT(?=[\s\"'`\[/-]))?"
 FLAGS = re.IGNORECASE | re.DOTALL
-OPENS = re.compile(rf"{START}SAVEPOINT{NAME}", FLAGS)
-RELEASES = re.compile(rf"{START}RELEASE{WORD}{NAME}", FLAGS)
-ROLLS_BACK_TO = re.compile(rf"{START}ROLLBACK(?:{SPACE}++TRANSACTION)?{SPACE}++TO{WORD}{NAME}", FLAGS)
+SAVEPOINT = re.compile(rf"{START}SAVEPOINT{NAME}", FLAGS)
+RELEASE = re.compile(rf"{START}RELEASE{OPTIONAL_WORD}{NAME}", FLAGS)
+ROLLBACK_TO = re.compile(rf"{START}ROLLBACK(?:{SPACE}++TRANSACTION)?{SPACE}++TO{OPTIONAL_WORD}{NAME}", FLAGS)
 EFFECT = re.compile(r"\b(create_job|cancel_job|pause_job|resume_job|upload_file)\b", re.IGNORECASE)
-STOPS = re.compile(r"\b(LIMIT|EXISTS)\b", re.IGNORECASE)  # such a statement may not read all that it reads from
-READS = re.compile(r"\s*(SELECT|VALUES|EXPLAIN)\b", re.IGNORECASE)  # such a statement has no savepoint of its own
+MAY_STOP = re.compile(r"\b(LIMIT|EXISTS)\b", re.IGNORECASE)  # the statement may end before its scans do
+READS = re.compile(r"\s*(SELECT|VALUES|EXPLAIN)\b", re.IGNORECASE)  # the statement has no savepoint of its own
 
 
 class Savepoints:
-    """The open ones, oldest first, each with whether SQLite counts it.
+    """The savepoints that the user has open, oldest first.
 
-    One that opens a transaction stands for the transaction itself and is not counted.
+    Each is a pair of its name and whether SQLite counts it as a level. A savepoint that opens a transaction is the
+    transaction itself, and SQLite does not count it.
     """
 
     def __init__(self) -> None:
@@ -48,35 +49,38 @@ class Savepoints:
 
     @property
     def depth(self) -> int:
-        """The level at which a statement's own savepoint begins."""
+        """The level of the savepoint that SQLite opens for a statement itself."""
         return sum(counted for _, counted in self._open)
 
-    def ran(self, sql: str, *, in_transaction_before: bool, in_transaction_after: bool, beside_writes: bool) -> None:
-        """Note a statement that has ended. ``beside_writes``: a statement that writes was under way.
+    def statement_ended(
+        self, sql: str, *, in_transaction_before: bool, in_transaction_after: bool, beside_writes: bool
+    ) -> None:
+        """Update the open savepoints after a statement. ``beside_writes``: a statement that writes was running.
 
-        SQLite says nothing of failures: SAVEPOINT and RELEASE fail beside a write, and a RELEASE that should
-        have ended the transaction did not happen where it goes on (somebody else holds the file).
+        SQLite does not report failures, but they can be inferred. SAVEPOINT and RELEASE fail beside a write. A RELEASE
+        that should have ended the transaction failed if the transaction goes on (another connection locks the file).
         """
         if not in_transaction_after:
             self._open.clear()
-        elif match := OPENS.match(sql):
+        elif match := SAVEPOINT.match(sql):
             if not beside_writes:
-                self._open.append((_plain(match), in_transaction_before))
-        elif match := RELEASES.match(sql):
+                self._open.append((_savepoint_name(match), in_transaction_before))
+        elif match := RELEASE.match(sql):
             index = self._index(match)
             if not beside_writes and self._open[index : index + 1] and self._open[index][1]:
                 del self._open[index:]
-        elif match := ROLLS_BACK_TO.match(sql):
+        elif match := ROLLBACK_TO.match(sql):
             del self._open[self._index(match) + 1 :]
 
     def _index(self, match: re.Match[str]) -> int:
-        """Where the newest savepoint of that name stands; after the last where there is none."""
-        names = [known for known, _ in self._open]
-        plain = _plain(match)
-        return len(names) - 1 - names[::-1].index(plain) if plain in names else len(names)
+        """Return the index of the newest savepoint of that name; the number of savepoints if none has it."""
+        names = [name for name, _ in self._open]
+        wanted = _savepoint_name(match)
+        return len(names) - 1 - names[::-1].index(wanted) if wanted in names else len(names)
 
 
-def _plain(match: re.Match[str]) -> str:
+def _savepoint_name(match: re.Match[str]) -> str:
+    """Return the matched name without quotes, in the case that SQLite compares."""
     name = match[1] or match[2]
     if name[:1] in "\"'`[":
         quote = name[0]
@@ -86,76 +90,83 @@ def _plain(match: re.Match[str]) -> str:
 
 @dataclass(eq=False)
 class Statement:
-    """A statement under way. ``results``: of its functions with effects, by name and arguments."""
+    """A running statement.
 
-    sql: str = field(repr=False)  # a traceback's locals are no place for what users write into SQL
+    results: What its calls of functions with effects returned, by function name and arguments.
+    """
+
+    sql: str = field(repr=False)  # hidden from tracebacks that print locals: SQL is the user's data
     cache: StatementCache
-    of: Statements | None = field(default=None, repr=False)
-    parameters: Any = field(default=None, repr=False)  # as they were bound, where that was seen
-    in_transaction: bool = False  # when it began
-    reads: bool = True  # and writes nothing, as SQLite has it
-    parent: Statement | None = None  # the one under way when it began, which may hold a savepoint of its own
-    changes_before: int = 0  # the connection's changes when it began
-    changes_inside: int = 0  # those of statements that ran inside it
+    statements: Statements | None = field(default=None, repr=False)
+    parameters: Any = field(default=None, repr=False)  # the bound parameters, if the execution trace showed them
+    in_transaction: bool = False  # when the statement began
+    reads: bool = True  # SQLite says that the statement writes nothing
+    parent: Statement | None = None  # the writing statement that ran when this one began; it may own a savepoint
+    changes_before: int = 0  # the connection's total_changes when the statement began
+    changes_inside: int = 0  # the changes made by statements that ran inside this one
     results: dict[tuple[object, ...], apsw.SQLiteValue] = field(default_factory=dict, repr=False)
-    acts: int = 0
-    program: list[Step] | None = field(default=None, repr=False)  # as EXPLAIN shows it, once somebody asked
-    savepoints: set[tuple[int, int]] = field(default_factory=set)  # (table, level) opened, not released
-    failed: bool = False  # a row was refused by us, which ends it
-    keeps: bool = False  # it failed under OR FAIL: what it wrote before stays
-    inspected: bool = False  # its comparisons of times were looked at
+    sent_by_functions: int = 0
+    program: list[Step] | None = field(default=None, repr=False)  # as EXPLAIN shows it, once it was needed
+    savepoints: set[tuple[int, int]] = field(default_factory=set)  # (table, level) pairs opened, not yet released
+    failed: bool = False  # ftsql refused a row, which ends the statement
+    keeps_writes: bool = False  # it failed under OR FAIL, so its earlier writes stay
+    inspected: bool = False  # its comparisons of times were checked
 
     def __post_init__(self) -> None:
-        self.cache.may_stop = STOPS.search(self.sql) is not None
+        self.cache.may_stop = MAY_STOP.search(self.sql) is not None
         self.cache.statement = self.sql
 
     def check(self, words: str, arguments: Sequence[Any]) -> None:
-        """Raise ProgrammingError if a scan of that plan compares a time with what is none; see comparisons.py."""
-        if not self.inspected and self.of is not None:
-            self.inspected = True
-            self.of.inspect(self)
-        comparisons.check(words, arguments, self._gives)
+        """Raise ProgrammingError if a scan with this plan compares a time with another kind of value.
 
-    def _gives(self, value: object) -> bool:
-        """Whether ``value`` stands in the statement, or among its parameters."""
+        comparisons.py has the rules.
+        """
+        if not self.inspected and self.statements is not None:
+            self.inspected = True
+            self.statements.inspect(self)
+        comparisons.check_arguments(words, arguments, self._contains)
+
+    def _contains(self, value: object) -> bool:
+        """Whether ``value`` is a literal of the statement or one of its parameters."""
         bound = self.parameters.values() if isinstance(self.parameters, dict) else self.parameters or ()
         if value in list(bound):
             return True
-        program = self.of.program_of(self.sql) if self.of is not None else []
+        program = self.statements.program_of(self.sql) if self.statements is not None else []
         return value in list(dataflow.literals(program))
 
 
 class Statements:
-    """The statements under way on ``connection``, oldest first."""
+    """The statements that run on ``connection``, oldest first."""
 
-    def __init__(self, connection: apsw.Connection, queue: Queue, cache: Callable[[], StatementCache]) -> None:
+    def __init__(self, connection: apsw.Connection, queue: Queue, new_cache: Callable[[], StatementCache]) -> None:
         self._connection = connection
         self._queue = queue
-        self._cache = cache
+        self._new_cache = new_cache
         self._running: dict[int, Statement] = {}
-        self._ended: list[Statement] = []  # whose savepoints are still open: see settle
+        self._ended: list[Statement] = []  # statements whose savepoints are still open: see drop_failed_writes
         self._savepoints = Savepoints()
-        self._announced: str | None = None
+        self._announced: str | None = None  # the SQL that the user is about to run
         self._bound: Any = None  # the parameters of the announced statement
-        self.is_sure: Callable[[str], bool] = lambda _: False  # asks a person to confirm what cannot be decided
-        self._silent = False
-        self.acted = 0  # writes that functions sent in the transaction under way
-        self._loose = Statement("", cache())  # before any trace event, or after the last
-        self._before: Any = connection.exec_trace
-        connection.exec_trace = self._executes
-        connection.trace_v2(apsw.SQLITE_TRACE_STMT | apsw.SQLITE_TRACE_PROFILE, self._trace, id=self)
+        self.is_sure: Callable[[str], bool] = lambda _: False  # asks the user to confirm an undecided comparison
+        self._paused = False  # traces are ignored: ftsql runs a statement of its own
+        self.sent_by_functions = 0  # in the current transaction
+        self._no_statement = Statement("", new_cache())  # current before the first trace event and after the last
+        self._previous_trace: Any = connection.exec_trace
+        connection.exec_trace = self._on_execute
+        connection.trace_v2(apsw.SQLITE_TRACE_STMT | apsw.SQLITE_TRACE_PROFILE, self._on_trace, id=self)
 
     @property
     def current(self) -> Statement:
-        """The statement that SQLite works on: the one that began last and has not ended."""
-        return next(reversed(self._running.values()), self._loose)
+        """The statement that SQLite runs now: the one that began last and has not ended."""
+        return next(reversed(self._running.values()), self._no_statement)
 
     @property
     def running(self) -> list[Statement]:
+        """The statements that have begun and not ended, oldest first."""
         return list(self._running.values())
 
     def calling(self, function: str) -> Statement:
-        """The statement whose program calls ``function``. Raises ProgrammingError where that is not one."""
+        """Return the running statement that calls ``function``. Raises ProgrammingError unless exactly one does."""
         callers = []
         for statement in self.running:
             if statement.program is None:
@@ -165,118 +176,114 @@ class Statements:
                 callers.append(statement)
         if len(callers) != 1:
             raise ProgrammingError(
-                f"several statements that call {function} are under way at once, and nobody can tell which calls "
-                "it now: read one to its end before the next begins"
+                f"several running statements call {function}, and SQLite does not say which of them calls it now: "
+                "read one to its end before the next begins"
                 if callers
-                else f"{function} was not called: the statement that calls it cannot be seen. Call it from plain SQL"
+                else f"{function} was not called: the statement that calls it is hidden from ftsql. Call it from "
+                "plain SQL"
             )
         return callers[0]
 
     def inspect(self, statement: Statement) -> None:
-        """Look for comparisons of times in a statement's bytecode, where SQLite shows them to no table.
+        """Check the comparisons of times that SQLite does not pass to a virtual table; only the bytecode shows them.
 
-        Raises ProgrammingError if the statement writes to an API; in any other a mistaken one is a warning.
+        Raises ProgrammingError for a wrong comparison if the statement writes to an API. Warns of it otherwise.
         """
-        sql = statement.sql
-        acts = EFFECT.search(sql) is not None
-        writes = not statement.reads and (comparisons.NAMES_A_TABLE.search(sql) or self._has_triggers())
-        if not (acts or writes or (comparisons.NAMES_A_TIME.search(sql) and comparisons.MAY_MISTAKE.search(sql))):
+        calls_effect = EFFECT.search(statement.sql) is not None
+        may_write = calls_effect or self._may_write(statement)
+        if not (may_write or _may_compare_times(statement.sql)):
             return
-        programs = self.programs_of(sql)
-        if not programs and (acts or writes):
+        programs = self.programs_of(statement.sql)
+        if not programs and may_write:
             raise ProgrammingError("refused: SQLite did not show what the statement does; run it again")
         doubts = dataflow.read(programs, self._parameters(statement))
-        if not (acts or any(step.opcode == "VUpdate" for program in programs for step in program)):
+        writes = calls_effect or any(step.opcode == "VUpdate" for program in programs for step in program)
+        if not writes:
             for error in doubts.mistakes[:1]:
                 warnings.warn(str(error), Warning, stacklevel=2)
             return
         for error in doubts.mistakes:
             raise error
-        question = comparisons.doubtful(doubts.undecided, doubts.unread)
+        question = comparisons.describe_doubts(doubts.undecided, doubts.unread)
         if question and not self.is_sure(question):
             raise ProgrammingError(f"refused: {question}")
 
+    def _may_write(self, statement: Statement) -> bool:
+        """Whether a statement may write to a table of ftsql, also through a trigger."""
+        if statement.reads:
+            return False
+        return comparisons.NAMES_A_TABLE.search(statement.sql) is not None or self._has_triggers()
+
     def _parameters(self, statement: Statement) -> dict[int, Any] | None:
-        """The parameters by number; None where they were not seen."""
+        """Return the parameters by number; None if the execution trace did not show them."""
         bound = statement.parameters
         if bound is None:
             return None
         if not isinstance(bound, Mapping):
             return dict(enumerate(bound, 1))
-        self._silent = True
-        try:
+        with self._traces_paused():
             names = apsw.ext.query_info(self._connection, statement.sql).bindings_names
-        finally:
-            self._silent = False
         return {number: bound.get(name) for number, name in enumerate(names, 1) if name in bound}
 
     def announce(self, sql: str) -> None:
-        """The next statement that begins is the user's, whatever its text looks like."""
+        """Treat the next statement that begins as the user's, even if its trace does not look like ``sql``."""
         self._announced = sql
 
-    def rest(self, sql: str) -> str:
-        """What follows the first statement of a text. Nothing runs."""
-        self._silent = True
-        try:
+    def after_first(self, sql: str) -> str:
+        """Return the part of ``sql`` after its first statement. Runs nothing."""
+        with self._traces_paused():
             return str(apsw.ext.query_info(self._connection, sql).query_remaining or "")
-        finally:
-            self._silent = False
 
     def _has_triggers(self) -> bool:
-        """Whether a statement that names no table of ours may write to one all the same."""
-        self._silent = True
-        try:
+        """Whether triggers exist, through which a statement may write to a table that it does not name."""
+        with self._traces_paused():
             return any(
                 self._connection.execute(f"SELECT 1 FROM {schema} WHERE type = 'trigger'").get is not None
                 for schema in ("temp.sqlite_schema", "main.sqlite_schema")
             )
-        finally:
-            self._silent = False
 
     def program_of(self, sql: str) -> list[Step]:
-        """A statement's program, without those of triggers; empty if SQLite refuses it now."""
+        """Return the program of a statement without those of its triggers; empty if SQLite cannot prepare it now."""
         return next(iter(self.programs_of(sql)), [])
 
     def programs_of(self, sql: str) -> list[list[Step]]:
-        """A statement's program and those of the triggers that it fires; looking at it does not count as a statement.
+        """Return the program of a statement, then those of the triggers that it fires.
 
-        Empty if SQLite refuses it now.
+        The result is empty if SQLite cannot prepare the statement now. Reading a program does not count as a statement.
         """
-        self._silent = True
-        try:
-            steps = apsw.ext.query_info(self._connection, sql, explain=True).explain or []
-            programs: list[list[Step]] = []
-            for step in steps:
-                if step.addr == 0:  # each begins at 0
-                    programs.append([])
-                text = "" if step.p4 is None else str(step.p4)
-                one = Step(step.addr, step.opcode, step.p1 or 0, step.p2 or 0, step.p3 or 0, text, step.p5 or 0)
-                programs[-1].append(one)
-            return programs
-        except apsw.Error:
-            return []
-        finally:
-            self._silent = False
+        with self._traces_paused():
+            try:
+                steps = apsw.ext.query_info(self._connection, sql, explain=True).explain or []
+            except apsw.Error:
+                return []
+        programs: list[list[Step]] = []
+        for step in steps:
+            if step.addr == 0:  # every program begins at address 0
+                programs.append([])
+            text = "" if step.p4 is None else str(step.p4)
+            one = Step(step.addr, step.opcode, step.p1 or 0, step.p2 or 0, step.p3 or 0, text, step.p5 or 0)
+            programs[-1].append(one)
+        return programs
 
-    def opened(self, table: int, level: int) -> None:
-        """A table's savepoint began, in the statement under way."""
-        self.settle()
+    def open_savepoint(self, table: int, level: int) -> None:
+        """Note that SQLite opened savepoint ``level`` of ``table`` in the current statement."""
+        self.drop_failed_writes()
         self.current.savepoints.add((table, level))
 
-    def released(self, level: int) -> None:
-        """The savepoints from ``level`` on were released: SQLite tells one table after the other, all of them."""
+    def release_savepoints(self, level: int) -> None:
+        """Note that SQLite released the savepoints from ``level`` on. It reports them once for each table."""
         if any(point[1] > level for statement in self._ended for point in statement.savepoints):
-            self.settle()  # a statement inside failed, and the one around it ends well
+            self.drop_failed_writes()  # an inner statement failed, and the statement around it succeeds
         for statement in (*self._running.values(), *self._ended):
             statement.savepoints = {point for point in statement.savepoints if point[1] < level}
 
-    def settle(self) -> None:
-        """Leave nothing of failed statements in the queue; to be called before the queue is used.
+    def drop_failed_writes(self) -> None:
+        """Drop the writes of failed statements from the queue. Call this before every use of the queue.
 
-        A statement that ends well releases its savepoints just after its end, and one that fails in SQLite
-        rolls them back before. Where a Python exception ended it APSW delivers neither: then its own
-        savepoint stays open. A savepoint that a table saw late stays open too: of the user's, which is below
-        it, or of a statement around it; there a statement that changed something did not fail.
+        SQLite releases the savepoints of a statement just after it succeeds. If the statement fails in SQLite, they are
+        rolled back before it ends. If a Python exception ends it, APSW reports neither, and its own savepoint stays
+        open. A savepoint that a table saw late stays open too. It belongs either to the user, and then its level is
+        lower, or to a statement around this one, and then this statement succeeded if it changed something.
         """
         ended, self._ended = self._ended, []
         for statement in ended:
@@ -284,63 +291,77 @@ class Statements:
             if statement.parent is not None:
                 statement.parent.changes_inside += changes
             own = any(level >= self._savepoints.depth for _, level in statement.savepoints)
-            still = statement.parent is None or changes == statement.changes_inside
-            failed = own and (statement.failed or still)
-            if failed and not statement.keeps:
+            unchanged = statement.parent is None or changes == statement.changes_inside
+            failed = own and (statement.failed or unchanged)
+            if failed and not statement.keeps_writes:
                 self._queue.drop_from(min(self._queue.mark(*point) for point in statement.savepoints))
             elif statement.parent is not None:
                 statement.parent.savepoints |= statement.savepoints
 
     def close(self) -> None:
-        """Stop following the connection."""
+        """Stop tracing the connection."""
         self._connection.trace_v2(0, None, id=self)
-        if self._connection.exec_trace == self._executes:
-            self._connection.exec_trace = self._before
+        if self._connection.exec_trace == self._on_execute:
+            self._connection.exec_trace = self._previous_trace
 
-    def _executes(self, cursor: Any, sql: str, bindings: Any) -> bool:
-        if not self._silent:
+    @contextlib.contextmanager
+    def _traces_paused(self) -> Iterator[None]:
+        """Ignore traces in this block, so that the statements run in it do not count as the user's."""
+        self._paused = True
+        try:
+            yield
+        finally:
+            self._paused = False
+
+    def _on_execute(self, cursor: Any, sql: str, bindings: Any) -> bool:
+        """APSW's execution trace: a statement of the user is about to run."""
+        if not self._paused:
             self._announced, self._bound = sql, bindings
-        return True if self._before is None else bool(self._before(cursor, sql, bindings))
+        return True if self._previous_trace is None else bool(self._previous_trace(cursor, sql, bindings))
 
-    def _trace(self, event: dict[str, object]) -> None:
-        with contextlib.suppress(ReferenceError):  # the connection is going, and its statements with it
-            self._traced(event)
-
-    def _traced(self, event: dict[str, object]) -> None:
-        id, sql = event["id"], str(event["sql"])
-        assert isinstance(id, int)
-        if self._silent:
+    def _on_trace(self, event: dict[str, object]) -> None:
+        """SQLite's trace: a statement begins or has ended."""
+        if self._paused:
             return
-        if event["code"] == apsw.SQLITE_TRACE_STMT:
-            announced, self._announced = self._announced, None
-            bound, self._bound = self._bound, None
-            # Without an announcement (a cursor with a trace of its own) only what is surely the user's counts.
-            users = _same(announced, sql) or not event.get("trigger") or not self._running
-            if users and (id not in self._running or not event.get("trigger")):
-                self.settle()
-                if (before := self._running.pop(id, None)) is not None:
-                    before.cache.close()
-                text = announced if announced is not None and _same(announced, sql) else sql
-                self._running[id] = Statement(
-                    text,
-                    self._cache(),
-                    self,
-                    bound if announced is not None and _same(announced, sql) else None,
-                    self._connection.in_transaction,
-                    bool(event.get("readonly", READS.match(sql))),
-                    next((other for other in reversed(self.running) if not READS.match(other.sql)), None),
-                    self._connection.total_changes(),
-                )
-        elif id in self._running and _same(self._running[id].sql, sql):
-            self._end(self._running.pop(id))
+        with contextlib.suppress(ReferenceError):  # the connection is being dropped, and its statements with it
+            id, sql = event["id"], str(event["sql"])
+            assert isinstance(id, int)
+            if event["code"] == apsw.SQLITE_TRACE_STMT:
+                self._on_begin(id, sql, event)
+            elif id in self._running and _is_same(self._running[id].sql, sql):
+                self._on_end(self._running.pop(id))
 
-    def _end(self, statement: Statement) -> None:
+    def _on_begin(self, id: int, sql: str, event: dict[str, object]) -> None:
+        """Add the statement that begins, unless it runs inside another."""
+        announced, self._announced = self._announced, None
+        bound, self._bound = self._bound, None
+        is_announced = _is_same(announced, sql)
+        inner = bool(event.get("trigger"))
+        # A cursor with a trace of its own announces nothing: then only statements that are surely the user's count.
+        of_user = is_announced or not inner or not self._running
+        if not of_user or (id in self._running and inner):
+            return
+        self.drop_failed_writes()
+        if (replaced := self._running.pop(id, None)) is not None:
+            replaced.cache.close()
+        self._running[id] = Statement(
+            announced if announced is not None and is_announced else sql,
+            self._new_cache(),
+            self,
+            parameters=bound if is_announced else None,
+            in_transaction=self._connection.in_transaction,
+            reads=bool(event.get("readonly", READS.match(sql))),
+            parent=next((other for other in reversed(self.running) if not READS.match(other.sql)), None),
+            changes_before=self._connection.total_changes(),
+        )
+
+    def _on_end(self, statement: Statement) -> None:
         statement.cache.close()
-        self.settle()
+        self.drop_failed_writes()
         if not self._connection.in_transaction:
-            self.acted = 0
+            self.sent_by_functions = 0
         self._ended.append(statement)
-        self._savepoints.ran(
+        self._savepoints.statement_ended(
             statement.sql,
             in_transaction_before=statement.in_transaction,
             in_transaction_after=self._connection.in_transaction,
@@ -348,10 +369,14 @@ class Statements:
         )
 
 
-def _text(operand: object) -> str:
-    return "" if operand is None else str(operand)
+def _may_compare_times(sql: str) -> bool:
+    """Whether ``sql`` names a column of times, and a value that may be no time."""
+    return bool(comparisons.NAMES_A_TIME.search(sql) and comparisons.MAY_MISTAKE.search(sql))
 
 
-def _same(known: str | None, sql: str) -> bool:
-    """Whether a trace's text is that statement's: APSW cuts the dashes of a comment off, SQLite what follows it."""
-    return known is not None and known.strip().rstrip(";").rstrip().endswith(sql.strip().rstrip(";").rstrip())
+def _is_same(announced: str | None, sql: str) -> bool:
+    """Whether a trace's ``sql`` is the announced statement.
+
+    APSW cuts off the dashes of a leading comment, and SQLite cuts off all text after the statement.
+    """
+    return announced is not None and announced.strip().rstrip(";").rstrip().endswith(sql.strip().rstrip(";").rstrip())

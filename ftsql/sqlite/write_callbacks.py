@@ -1,6 +1,6 @@
-"""A table's part in SQLite's transactions: what its callbacks tell the session's queue of writes.
+"""The transaction callbacks of every writable virtual table. They forward to the session.
 
-Every table that can be written has the same part, since their writes share one queue.
+All tables share these callbacks, because their writes share one queue.
 """
 
 from __future__ import annotations
@@ -17,15 +17,18 @@ from ftsql.write.write import Write
 
 
 class WriteCallbacks:
-    """The transaction callbacks of a virtual table, and how a row that is inserted joins the queue."""
+    """Base class of a writable table: xBegin, xSync, xCommit, xRollback, xSavepoint, xRollbackTo and xRelease."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     def queue_row(self, make: Callable[[], Write], noun: str = JOBS.noun) -> int:
-        """Queue what ``make`` makes of a row; OR IGNORE skips one that it refuses, OR FAIL keeps those before it.
+        """Queue the write that ``make`` returns for a row, and return the rowid for SQLite.
 
-        Gives SQLite the rowid that it asks for. Raises what ``make`` does.
+        noun: What the row is, for error messages.
+
+        If ``make`` raises IntegrityError, OR IGNORE skips the row with a note, and OR FAIL keeps the rows before it.
+        Other errors of ``make`` are raised.
         """
         session = self._session
         conflict = session.connection.vtab_on_conflict()
@@ -35,7 +38,7 @@ class WriteCallbacks:
             write.conflict = conflict
         except IntegrityError as error:
             if conflict != apsw.SQLITE_IGNORE:
-                session.statement.keeps = conflict == apsw.SQLITE_FAIL
+                session.statement.keeps_writes = conflict == apsw.SQLITE_FAIL
                 raise
             session.notes.append(f"skipped a row: {error}")
         else:
@@ -52,7 +55,8 @@ class WriteCallbacks:
         try:
             self._session.commit()
         except KeyboardInterrupt:
-            self._session.commit()  # SQLite has committed: what is left undone here the next transaction would undo
+            # SQLite has committed. Finish, or the next transaction would undo these writes.
+            self._session.commit()
             raise
 
     def Rollback(self) -> None:

@@ -87,7 +87,7 @@ def check_active(provider: str, active: Iterable[str] | None) -> None:
     if active is not None and provider not in active:
         listed = ", ".join(active) or "none"
         raise ProgrammingError(
-            f"provider {provider!r} is not active: active are {listed}. "
+            f"provider {provider!r} is not active; active providers: {listed}. "
             f"SELECT missing FROM ftsql_providers WHERE provider = '{provider}' shows what its configuration lacks"
         )
 

@@ -490,7 +490,7 @@ def test_long_ids_and_ids_with_an_equals_sign_are_cancelled(at: Any, id: str) ->
 @pytest.mark.parametrize("id", ["", "..", "a/b", "a?b", "a#b", "a b", "x" * 2049, "é", "=a", ".a"])
 def test_what_cannot_stand_in_an_address_is_not_sent(at: Any, id: str) -> None:
     server, db = at(lambda asked: {"data": [], "has_more": False})
-    with pytest.raises(ftsql.Error, match="is no job's id"):
+    with pytest.raises(ftsql.Error, match="is not a job id"):
         db.execute("SELECT cancel_job(?)", (id,)).fetchall()
     assert server.asked == []
 
@@ -531,7 +531,7 @@ def test_a_process_that_was_forked_off_is_told_to_connect_again(
         capture_output=True, text=True, timeout=30,
     )  # fmt: skip
     assert done.stderr == ""
-    told = "this connection was made before a fork, which takes no threads along: connect again"
+    told = "this connection was opened before a fork, and its threads do not exist in this process: connect again"
     assert done.stdout.splitlines() == [told] * 4 + ["3", "3"]
 
 

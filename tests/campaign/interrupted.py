@@ -179,7 +179,7 @@ class Interrupted:
     def _held(self) -> None:
         """A Ctrl-C that came with a transaction's last write comes when it stands."""
         session = self.writer.db.ftsql._session
-        while session._held.is_set():
+        while session._interrupt_held.is_set():
             time.sleep(0.005)
         time.sleep(0.01)
 

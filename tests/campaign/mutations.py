@@ -74,14 +74,14 @@ def no_fingerprint() -> list[Patch]:
 
 def keep_failed() -> list[Patch]:
     """The rows of a statement that a Python exception ended stay in the queue."""
-    original = Statements.settle
+    original = Statements.drop_failed_writes
 
-    def settle(self: Statements) -> None:
+    def drop_failed_writes(self: Statements) -> None:
         for statement in self._ended:
-            statement.keeps = True
+            statement.keeps_writes = True
         original(self)
 
-    return [(Statements, "settle", settle)]
+    return [(Statements, "drop_failed_writes", drop_failed_writes)]
 
 
 def send_twice() -> list[Patch]:

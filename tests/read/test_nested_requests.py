@@ -315,5 +315,5 @@ def test_explain_says_that_each_job_costs_a_request() -> None:
     with account() as (sandbox, db):
         cost = db.ftsql.explain(JOIN)
         assert [(line.low, line.high) for line in cost] == [(1, None), (0, None), (1, None)]
-        assert "for each job 0 where it had finished" in cost[1].why
+        assert "for each job 0 if it had finished" in cost[1].why
         assert not sandbox.requests

@@ -58,7 +58,7 @@ def test_pause_of_a_finished_job_is_an_error(sandbox: Sandbox, db: ftsql.Connect
 def test_an_unknown_or_impossible_id_is_an_error_and_no_other_path(
     sandbox: Sandbox, db: ftsql.Connection, id: str | bytes | int
 ) -> None:
-    words = "cancel_job: no such job" if id == "ftjob-none" else "cancel_job: .* is no job's id"
+    words = "cancel_job: no such job" if id == "ftjob-none" else "cancel_job: .* is not a job id"
     with pytest.raises(ftsql.Error, match=words):
         db.execute("SELECT cancel_job(?)", (id,)).fetchall()
     assert acts(sandbox) in ([], ["/ftjob-none/cancel"])

@@ -1,4 +1,4 @@
-"""Interrupts: whenever one comes, the store, the connection and what comes next are as if nothing had been."""
+"""Interrupts: after one at any moment, the store and the connection are intact, and later statements work."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ import pytest
 
 import ftsql
 from ftsql import interrupts
+from ftsql.resources.resource import Resource
 from ftsql.sandbox import Fault, Sandbox
 from ftsql.store import database as store
 from ftsql.store.database import Store
+from ftsql.store.journal import Journal
+from ftsql.write import actions, create_body
 from tests.conftest import Connect
 
 pytestmark = pytest.mark.usefixtures("files")
@@ -152,15 +155,19 @@ def test_a_ctrl_c_while_sqlite_commits_leaves_nothing_to_the_next_transaction(
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # no error leaves xCommit
-@pytest.mark.parametrize("function", ["_made", "rows", "_answers", "has_made", "record"])
+@pytest.mark.parametrize(
+    "function",
+    [actions._created, Resource.rows, create_body.unlike, Journal.has_made, Journal.record],
+    ids=lambda function: function.__name__,
+)
 def test_a_ctrl_c_once_the_answer_is_there_cancels_the_job_and_leaves_nothing_open(
-    sandbox: Sandbox, db: ftsql.Connection, function: str
+    sandbox: Sandbox, db: ftsql.Connection, function: Any
 ) -> None:
     came: list[str] = []
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
-        if event == "call" and frame.f_code.co_name == function and sandbox.jobs() and not came:
-            came.append(function)
+        if event == "call" and frame.f_code is function.__code__ and sandbox.jobs() and not came:
+            came.append(function.__name__)
             raise KeyboardInterrupt
         return None
 
@@ -178,7 +185,7 @@ def test_a_ctrl_c_once_the_answer_is_there_cancels_the_job_and_leaves_nothing_op
 
 
 class _Slow:
-    """A table of somebody else's that takes its time to commit, and notes the interrupts that come meanwhile."""
+    """A table of other code that commits slowly and counts the interrupts that come meanwhile."""
 
     def __init__(self) -> None:
         self.commits = self.came = 0
@@ -228,7 +235,7 @@ def test_a_ctrl_c_during_the_last_write_comes_once_sqlite_has_committed(sandbox:
 
 @contextlib.contextmanager
 def _before_line(number: int) -> Any:
-    """A KeyboardInterrupt before that line of the store's code: a signal may come between any two. Gives whether."""
+    """Raise KeyboardInterrupt before that line of the store's code. Yield a list that is empty unless it was raised."""
     came: list[int] = []
     seen = 0
 

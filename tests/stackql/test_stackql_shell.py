@@ -69,7 +69,7 @@ def test_exec_acts_and_prints_the_new_status(sandbox: Sandbox, environment: dict
         ("EXEC openai.fine_tuning.jobs.cancel @nope = 1", "cancel has no parameter @nope"),
         ("SELECT 1; SELECT * FROM nobody.fine_tuning.jobs", "unknown provider 'nobody'"),
         ("EXEC portkey.fine_tuning.jobs.pause @fine_tuning_job_id = 'x'", "provider 'portkey' is not active"),
-        ("SELECT * FROM telnyx.fine_tuning.jobs", "provider 'telnyx' is not active: active are openai"),
+        ("SELECT * FROM telnyx.fine_tuning.jobs", "provider 'telnyx' is not active; active providers: openai"),
         ("EXEC openai.fine_tuning.jobs.cancel @fine_tuning_job_id = 'ftjob-none'", "no such job"),
     ],
 )

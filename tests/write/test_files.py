@@ -251,7 +251,7 @@ def test_file_content_is_text_or_a_blob_and_asked_for_once(sandbox: Sandbox, db:
 
 @pytest.mark.parametrize("id", ["file-none", "a/../b", "", "x?y", "x" * 10_000, 7])
 def test_the_content_of_no_file_is_an_error(sandbox: Sandbox, db: ftsql.Connection, id: Any) -> None:
-    with pytest.raises(ftsql.Error, match="no such file|is no file's id"):
+    with pytest.raises(ftsql.Error, match="no such file|is not a file id"):
         db.execute("SELECT file_content(?)", (id,)).fetchall()
     assert sent(sandbox, "GET") in ([], ["GET /files/file-none/content"])
 

@@ -82,7 +82,7 @@ REFUSED = [
     ("(model, training_file, id) VALUES ('m', 'f', 'x')", f"^id is filled by the API: leave it out. A create takes {TAKEN}$"),
     ("(model, training_file, status) VALUES ('m', 'f', 'x')", "status is filled by the API"),
     ("(model, training_file, key) VALUES ('m', 'f', 'x')", "key is filled by the API"),
-    ("(model, training_file, provider) VALUES ('m', 'f', 'x')", "provider 'x' is not active: active are openai"),
+    ("(model, training_file, provider) VALUES ('m', 'f', 'x')", "provider 'x' is not active; active providers: openai"),
     ("(model, training_file, suffix) VALUES ('m', 'f', '')", "suffix has from 1 to 64 characters"),
     ("(model, training_file, suffix) VALUES ('m', 'f', hex(zeroblob(33)))", "suffix has from 1 to 64 characters"),
     ("(model, training_file, seed) VALUES ('m', 'f', -1)", "seed is a number from 0 to 2147483647"),

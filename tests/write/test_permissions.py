@@ -91,7 +91,7 @@ def test_last_jobs_are_the_jobs_of_the_last_transaction_and_nothing_else_that_it
         sandbox.add_file(id=name)
     create = INSERT.replace("INSERT", "INSERT OR IGNORE") + "('gpt-4o-mini', '{}')"
     db.execute("BEGIN; " + "; ".join([create.format("file-a"), GRANT + "'a')", create.format("file-none")]))
-    with pytest.raises(ProgrammingError, match="^3 queued: the jobs are created at COMMIT"):
+    with pytest.raises(ProgrammingError, match="^3 queued: COMMIT creates the jobs"):
         db.execute("SELECT last_jobs()").fetchall()
     db.execute(create.format("file-b") + "; COMMIT")
     made = {job["training_file"]: f"openai/{job['id']}" for job in sandbox.jobs() if job["id"] != "ftjob-made"}
