@@ -39,19 +39,26 @@ class Statement:
     in_transaction: bool = False  # when it began
     reads: bool = True  # and writes nothing, as SQLite has it
     parent: Statement | None = None  # the one under way when it began, which may hold a savepoint of its own
+    transaction: int = 0  # in which it began, by the queue's count
+    queued_before: int = 0  # how long the queue was then
     changes_before: int = 0  # the connection's changes when it began
     changes_inside: int = 0  # those of statements that ran inside it
+    changed: int = 0  # rows, by itself and to stay, once it has ended
     results: dict[tuple[object, ...], apsw.SQLiteValue] = field(default_factory=dict, repr=False)
     acts: int = 0
     program: list[Step] | None = field(default=None, repr=False)  # as EXPLAIN shows it, once somebody asked
     savepoints: set[tuple[int, int]] = field(default_factory=set)  # (table, level) opened, not released
-    failed: bool = False  # a row was refused by us, which ends it
-    keeps: bool = False  # it failed under OR FAIL: what it wrote before stays
+    keeps: bool = False  # a row was refused under OR FAIL: what it wrote before stays
     inspected: bool = False  # its comparisons of times were looked at
 
     def __post_init__(self) -> None:
         self.look.may_stop = STOPS.search(self.sql) is not None
         self.look.statement = self.sql
+
+    @property
+    def around(self) -> list[Statement]:
+        """Those that were under way when it began and may hold savepoints of their own, oldest first."""
+        return [] if self.parent is None else [*self.parent.around, self.parent]
 
     def check(self, words: str, arguments: Sequence[Any]) -> None:
         """Raise ProgrammingError if a scan of that plan compares a time with what is none; see comparisons.py."""
@@ -206,6 +213,14 @@ class Statements:
         """A table's savepoint began, in the statement under way."""
         self.settle()
         self.current.savepoints.add((table, level))
+        around = self.current.around
+        seen = {point for statement in around for point in statement.savepoints}
+        levels = [below for below in range(self._savepoints.depth, level) if (table, below) not in seen]
+        if around and not around[0].in_transaction:
+            del around[0]  # the transaction itself undoes it
+        if len(around) == len(levels):  # the table joined late: the savepoints of those around the statement cover it
+            for statement, below in zip(around, levels, strict=True):
+                statement.savepoints.add((table, below))
 
     def released(self, level: int) -> None:
         """The savepoints from ``level`` on were released: SQLite tells one table after the other, all of them."""
@@ -220,18 +235,19 @@ class Statements:
         A statement that ends well releases its savepoints just after its end, and one that fails in SQLite
         rolls them back before. Where a Python exception ended it APSW delivers neither: then its own
         savepoint stays open. A savepoint that a table saw late stays open too: of the user's, which is below
-        it, or of a statement around it; there a statement that changed something did not fail.
+        it, or of a statement around it; there a statement did not fail whose changes stay.
         """
         ended, self._ended = self._ended, []
         for statement in ended:
             changes = self._connection.total_changes() - statement.changes_before
             if statement.parent is not None:
                 statement.parent.changes_inside += changes
-            own = any(level >= self._savepoints.depth for _, level in statement.savepoints)
-            still = statement.parent is None or changes == statement.changes_inside
-            failed = own and (statement.failed or still)
-            if failed and not statement.keeps:
-                self._queue.drop_from(min(self._queue.mark(*point) for point in statement.savepoints))
+            own = statement.transaction == self._queue.ended and any(
+                level >= self._savepoints.depth for _, level in statement.savepoints
+            )
+            still = not statement.changed or changes == statement.changes_inside
+            if own and still and not statement.keeps:
+                self._queue.drop_from(statement.queued_before)
             elif statement.parent is not None:
                 statement.parent.savepoints |= statement.savepoints
 
@@ -258,21 +274,24 @@ class Statements:
         if event["code"] == apsw.SQLITE_TRACE_STMT:
             announced, self._announced = self._announced, None
             bound, self._bound = self._bound, None
+            if not _same(announced, sql):
+                announced = bound = None
             # Without an announcement (a cursor with a trace of its own) only what is surely the user's counts.
-            users = _same(announced, sql) or not event.get("trigger") or not self._running
+            users = announced is not None or not event.get("trigger") or not self._running
             if users and (id not in self._running or not event.get("trigger")):
                 self.settle()
                 if (before := self._running.pop(id, None)) is not None:
                     before.look.close()
-                text = announced if announced is not None and _same(announced, sql) else sql
                 self._running[id] = Statement(
-                    text,
+                    sql if announced is None else announced,
                     self._look(),
                     self,
-                    bound if announced is not None and _same(announced, sql) else None,
+                    bound,
                     self._connection.in_transaction,
                     bool(event.get("readonly", READS.match(sql))),
-                    next((other for other in reversed(self.running) if not READS.match(other.sql)), None),
+                    next((other for other in reversed(self.running) if not other.reads), None),
+                    self._queue.ended,
+                    len(self._queue.writes),
                     self._connection.total_changes(),
                 )
         elif id in self._running and _same(self._running[id].sql, sql):
@@ -280,6 +299,7 @@ class Statements:
 
     def _end(self, statement: Statement) -> None:
         statement.look.close()
+        statement.changed = self._connection.changes()
         self.settle()
         if not self._connection.in_transaction:
             self.acted = 0
