@@ -98,13 +98,6 @@ class Table(WriteCallbacks):
     Destroy = Disconnect
 
     def UpdateInsertRow(self, rowid: int | None, fields: tuple[SQLiteValue, ...]) -> int:
-        try:
-            return self._insert(fields)
-        except BaseException:
-            self._session.statement.failed = True
-            raise
-
-    def _insert(self, fields: tuple[SQLiteValue, ...]) -> int:
         return self.queue_row(lambda: self._create(fields))
 
     def _create(self, fields: tuple[SQLiteValue, ...]) -> Write:
@@ -121,13 +114,6 @@ class Table(WriteCallbacks):
         )
 
     def UpdateChangeRow(self, row: int, newrowid: int, fields: tuple[Any, ...]) -> None:
-        try:
-            self._change(row, fields)
-        except BaseException:
-            self._session.statement.failed = True
-            raise
-
-    def _change(self, row: int, fields: tuple[Any, ...]) -> None:
         session = self._session
         provider, _, id = str(row).partition("/")
         client = session.client(provider, "change a job")

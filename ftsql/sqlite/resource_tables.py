@@ -106,29 +106,8 @@ class Table(WriteCallbacks):
     Destroy = Disconnect
 
     def UpdateDeleteRow(self, key: Any) -> None:
-        try:
-            self._delete(str(key))
-        except BaseException:
-            self._session.statement.failed = True
-            raise
-
-    def UpdateInsertRow(self, rowid: int | None, fields: tuple[SQLiteValue, ...]) -> int:
-        try:
-            return self._insert(fields)
-        except BaseException:
-            self._session.statement.failed = True
-            raise
-
-    def UpdateChangeRow(self, row: int, newrowid: int, fields: tuple[Any, ...]) -> NoReturn:
-        self._session.statement.failed = True
-        raise NotSupportedError(
-            f"UPDATE on {self._resource.table} is refused: the APIs change no {self._resource.noun}s. "
-            "They can be DELETEd"
-        )
-
-    def _delete(self, key: str) -> None:
         session, resource = self._session, self._resource
-        provider, _, id = key.partition("/")
+        provider, _, id = str(key).partition("/")
         parent = ""
         if resource.parent:
             parent, _, id = id.rpartition("/")
@@ -136,12 +115,18 @@ class Table(WriteCallbacks):
         write = Write(client, "delete", session.statement.sql, job_id=id, resource=resource, parent=parent)
         session.add(write)
 
-    def _insert(self, fields: tuple[SQLiteValue, ...]) -> int:
+    def UpdateInsertRow(self, rowid: int | None, fields: tuple[SQLiteValue, ...]) -> int:
         resource = self._resource
         if not resource.grants:
             raise NotSupportedError(f"INSERT INTO {resource.table} is refused: {resource.insert}")
         values = {name: value for name, value in zip(self._names, fields, strict=True) if value is not None}
         return self.queue_row(lambda: self._grant(values), resource.noun)
+
+    def UpdateChangeRow(self, row: int, newrowid: int, fields: tuple[Any, ...]) -> NoReturn:
+        raise NotSupportedError(
+            f"UPDATE on {self._resource.table} is refused: the APIs change no {self._resource.noun}s. "
+            "They can be DELETEd"
+        )
 
     def _grant(self, values: dict[str, Any]) -> Write:
         """Raises IntegrityError for a row that may not be sent."""

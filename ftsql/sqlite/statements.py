@@ -102,19 +102,26 @@ class Statement:
     in_transaction: bool = False  # when the statement began
     reads: bool = True  # SQLite says that the statement writes nothing
     parent: Statement | None = None  # the writing statement that ran when this one began; it may own a savepoint
+    transaction: int = 0  # the number of transactions that had ended when the statement began
+    queued_before: int = 0  # the length of the queue when the statement began
     changes_before: int = 0  # the connection's total_changes when the statement began
     changes_inside: int = 0  # the changes made by statements that ran inside this one
+    changed: int = 0  # the rows that the ended statement itself changed, without those that were undone
     results: dict[tuple[object, ...], apsw.SQLiteValue] = field(default_factory=dict, repr=False)
     sent_by_functions: int = 0
     program: list[Step] | None = field(default=None, repr=False)  # as EXPLAIN shows it, once it was needed
     savepoints: set[tuple[int, int]] = field(default_factory=set)  # (table, level) pairs opened, not yet released
-    failed: bool = False  # ftsql refused a row, which ends the statement
-    keeps_writes: bool = False  # it failed under OR FAIL, so its earlier writes stay
+    keeps_writes: bool = False  # a row was refused under OR FAIL, so its earlier writes stay
     inspected: bool = False  # its comparisons of times were checked
 
     def __post_init__(self) -> None:
         self.cache.may_stop = MAY_STOP.search(self.sql) is not None
         self.cache.statement = self.sql
+
+    @property
+    def ancestors(self) -> list[Statement]:
+        """The statements around this one that may own savepoints, oldest first."""
+        return [] if self.parent is None else [*self.parent.ancestors, self.parent]
 
     def check(self, words: str, arguments: Sequence[Any]) -> None:
         """Raise ProgrammingError if a scan with this plan compares a time with another kind of value.
@@ -269,6 +276,14 @@ class Statements:
         """Note that SQLite opened savepoint ``level`` of ``table`` in the current statement."""
         self.drop_failed_writes()
         self.current.savepoints.add((table, level))
+        around = self.current.ancestors
+        seen = {point for statement in around for point in statement.savepoints}
+        levels = [below for below in range(self._savepoints.depth, level) if (table, below) not in seen]
+        if around and not around[0].in_transaction:
+            del around[0]  # the transaction itself undoes this one
+        if len(around) == len(levels):  # the table joined late: savepoints of the statements around cover it
+            for statement, below in zip(around, levels, strict=True):
+                statement.savepoints.add((table, below))
 
     def release_savepoints(self, level: int) -> None:
         """Note that SQLite released the savepoints from ``level`` on. It reports them once for each table."""
@@ -283,18 +298,19 @@ class Statements:
         SQLite releases the savepoints of a statement just after it succeeds. If the statement fails in SQLite, they are
         rolled back before it ends. If a Python exception ends it, APSW reports neither, and its own savepoint stays
         open. A savepoint that a table saw late stays open too. It belongs either to the user, and then its level is
-        lower, or to a statement around this one, and then this statement succeeded if it changed something.
+        lower, or to a statement around this one, and then this statement succeeded if its changes stay.
         """
         ended, self._ended = self._ended, []
         for statement in ended:
             changes = self._connection.total_changes() - statement.changes_before
             if statement.parent is not None:
                 statement.parent.changes_inside += changes
-            own = any(level >= self._savepoints.depth for _, level in statement.savepoints)
-            unchanged = statement.parent is None or changes == statement.changes_inside
-            failed = own and (statement.failed or unchanged)
-            if failed and not statement.keeps_writes:
-                self._queue.drop_from(min(self._queue.mark(*point) for point in statement.savepoints))
+            owns_a_savepoint = statement.transaction == self._queue.ended and any(
+                level >= self._savepoints.depth for _, level in statement.savepoints
+            )
+            unchanged = not statement.changed or changes == statement.changes_inside
+            if owns_a_savepoint and unchanged and not statement.keeps_writes:
+                self._queue.drop_from(statement.queued_before)
             elif statement.parent is not None:
                 statement.parent.savepoints |= statement.savepoints
 
@@ -351,12 +367,15 @@ class Statements:
             parameters=bound if is_announced else None,
             in_transaction=self._connection.in_transaction,
             reads=bool(event.get("readonly", READS.match(sql))),
-            parent=next((other for other in reversed(self.running) if not READS.match(other.sql)), None),
+            parent=next((other for other in reversed(self.running) if not other.reads), None),
+            transaction=self._queue.ended,
+            queued_before=len(self._queue.writes),
             changes_before=self._connection.total_changes(),
         )
 
     def _on_end(self, statement: Statement) -> None:
         statement.cache.close()
+        statement.changed = self._connection.changes()
         self.drop_failed_writes()
         if not self._connection.in_transaction:
             self.sent_by_functions = 0

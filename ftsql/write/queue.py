@@ -32,6 +32,7 @@ class Queue:
     approve: Callable[[Sequence[Write]], None]
     acted: Callable[[], int]
     writes: list[Write] = field(default_factory=list)
+    ended: int = 0  # the number of transactions that have ended
     _synced: bool = False  # all was sent, and the transaction is not over
     _joined: dict[int, int] = field(default_factory=dict)  # table -> length
     _marks: dict[tuple[int, int], int] = field(default_factory=dict)  # (table, savepoint level) -> length
@@ -77,10 +78,6 @@ class Queue:
         """Drop what was queued since the savepoint; level -1 is everything."""
         joined = self._joined.get(table, len(self.writes))
         self.drop_from(0 if level < 0 else self._marks.get((table, level), joined))
-
-    def mark(self, table: int, level: int) -> int:
-        """How long the queue was at a savepoint."""
-        return self._marks.get((table, level), len(self.writes))
 
     def drop_from(self, length: int) -> None:
         """Drop what came after the first ``length`` writes; a job that exists already is cancelled."""
@@ -145,6 +142,7 @@ class Queue:
     def _clear(self) -> None:
         self.sender.drop(self.writes, "the transaction was rolled back")
         self.writes.clear()
+        self.ended += 1
         self._synced = False
         self._marks.clear()
         self._joined.clear()

@@ -318,6 +318,36 @@ def test_two_listings_at_once_forget_nothing_of_each_other(
     assert two.count() == 0
 
 
+def test_the_store_tells_what_it_knows_and_forgets_it_when_it_is_cleared(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path
+) -> None:
+    fill(sandbox, 249)
+    sandbox.add_job(id="ftjob-runs", status="running", created_at=1_780_000_000)
+    db = connect(store=tmp_path / "store.db")
+    store = db.ftsql.store
+    assert store.contents() == []
+    began = time.time()
+    db.execute(COUNT).fetchall()
+    db.execute("SELECT count(*) FROM fine_tuning_job_events('ftjob-00000')").fetchall()  # of a job: not told of
+    ((provider, jobs, finished, horizon, full_at),) = store.contents()
+    assert (provider, jobs, finished, horizon) == ("openai", 250, 249, 1_790_000_000)
+    assert began <= full_at <= time.time()
+    full = store.size()
+    store.clear()
+    assert store.contents() == []
+    assert store.size() < full / 2
+    cursor = db.execute("SELECT id FROM fine_tuning_jobs")
+    next(cursor)
+    assert [jobs for _, jobs, *_ in store.contents()] == [100]
+    assert len([next(cursor) for _ in range(100)]) == 100
+    store.clear()  # what was read and waits to be kept is forgotten, too
+    assert store.contents() == []
+    assert len(list(cursor)) == 149
+    sandbox.requests.clear()
+    assert db.execute(COUNT).get == 250
+    assert len(gets(sandbox)) == 3
+
+
 def test_clearing_keeps_open_writes_and_those_of_the_day(sandbox: Sandbox, connect: Connect) -> None:
     sandbox.add_file(id="file-a")
     db = connect(settle_seconds=0.1)

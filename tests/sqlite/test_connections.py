@@ -17,6 +17,7 @@ import pytest
 import ftsql
 from ftsql.sandbox import Sandbox
 from tests.conftest import CANARY, Connect, fill
+from tests.write.fixtures import ONE
 
 
 def test_register_adds_the_tables_to_a_connection_and_close_takes_only_ftsql_off(
@@ -50,6 +51,26 @@ def test_an_authorizer_and_traces_of_the_connections_own_stay_in_force(sandbox: 
             connection.execute("SELECT x FROM secret")
         connection.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall()
     assert "SELECT count(*) FROM fine_tuning_jobs" in seen
+    connection.close()
+
+
+def test_a_statement_that_a_trace_refuses_lends_the_next_one_neither_its_text_nor_its_parameters(
+    sandbox: Sandbox, connect: Connect
+) -> None:
+    sandbox.add_file(id="file-a")
+    connection = apsw.Connection(":memory:")
+    connection.exec_trace = lambda cursor, sql, bindings: "refused" not in sql
+    with ftsql.register(connection):
+        with pytest.raises(apsw.ExecTraceAbort):
+            connection.execute("SELECT 'refused', ?", ("2020-01-01",))
+        cursor = connection.cursor()
+        cursor.exec_trace = lambda *_: True  # so that nothing of its statements is known but what SQLite says
+        cursor.execute(ONE)
+        assert connection.execute("SELECT statement FROM ftsql_writes").fetchall() == [(ONE,)]
+        with pytest.raises(apsw.ExecTraceAbort):
+            connection.execute("SELECT 'refused', ?", (5,))
+        with pytest.raises(ftsql.Error, match="created_at is compared with something that may be a text"):
+            cursor.execute("DELETE FROM files WHERE NOT (created_at > ?)", (6,))
     connection.close()
 
 

@@ -85,6 +85,7 @@ REFUSED = [
     "SELECT DISTINCT cancel_job(id) FROM mine LIMIT 1",
     "SELECT max(cancel_job(id)) FROM mine",
     "SELECT cancel_job(id) AS c FROM mine WHERE c = 'x'",
+    "SELECT cancel_job(id) AS c FROM mine WHERE c = 'x' ORDER BY id",
     "SELECT * FROM a_view LIMIT 1",
     "UPDATE mine SET id = cancel_job(id)",
     "SELECT n FROM pk WHERE id = 'ftjob-00000' AND n = 99 AND cancel_job(id) = 'cancelled'",
@@ -158,6 +159,21 @@ def test_a_view_that_calls_is_judged_by_its_own_program(sandbox: Sandbox, db: ft
         assert db.execute("SELECT cancel_job(?)", ids[:1]).fetchall() == [("cancelled",)]
     kept = [db.execute("SELECT cancel_job(?)", (id,)) for id in ids]
     assert [next(cursor) for cursor in kept] == [("cancelled",)] * 3
+
+
+def test_of_two_statements_under_way_that_may_call_the_second_has_to_wait(
+    sandbox: Sandbox, db: ftsql.Connection
+) -> None:
+    ids = fill(sandbox, 4, status="running")
+    first = db.execute("SELECT cancel_job(id) FROM fine_tuning_jobs WHERE id IN (?, ?)", ids[:2])
+    assert next(first) == ("cancelled",)
+    second = "SELECT cancel_job(id) FROM fine_tuning_jobs WHERE id IN (?, ?)"
+    with pytest.raises(ftsql.Error, match="^several statements that call cancel_job are under way at once"):
+        db.execute(second, ids[2:]).fetchall()
+    assert db.execute("SELECT pause_job(?)", ids[2:3]).fetchall() == [("paused",)]  # another function may be called
+    assert first.fetchall() == [("cancelled",)]
+    assert db.execute(second, ids[2:]).fetchall() == [("cancelled",)] * 2
+    assert acts(sandbox) == [f"/{ids[0]}/cancel", f"/{ids[2]}/pause", *(f"/{id}/cancel" for id in ids[1:])]
 
 
 def test_create_job_creates_once_however_often_sqlite_calls_it(sandbox: Sandbox, db: ftsql.Connection) -> None:

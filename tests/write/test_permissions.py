@@ -331,6 +331,28 @@ def test_stackqls_array_of_projects_is_a_grant_each(db: ftsql.Connection) -> Non
     assert projects(db) == ["a", "b"]
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "shown"),
+    [
+        ("project_id", 5, "5"),
+        ("project_id", "", "''"),
+        ("project_id", b"p", "b'p'"),
+        ("checkpoint", 5, "5"),
+        ("checkpoint", "", "''"),
+    ],
+)
+def test_a_grant_takes_texts(sandbox: Sandbox, db: ftsql.Connection, column: str, value: Any, shown: str) -> None:
+    row = {"checkpoint": CKPT, "project_id": "proj-1", column: value}
+    with pytest.raises(
+        IntegrityError, match=f"^{'fine_tuned_model_' * (column == 'checkpoint')}{column} takes a text, not {shown}$"
+    ):
+        db.execute(
+            "INSERT INTO fine_tuning_checkpoint_permissions (checkpoint, project_id) VALUES (:checkpoint, :project_id)",
+            row,
+        )
+    assert sandbox.requests == []
+
+
 def test_a_parent_that_is_given_twice_has_to_be_the_same(sandbox: Sandbox, db: ftsql.Connection) -> None:
     insert = (
         "INSERT INTO fine_tuning_checkpoint_permissions (fine_tuned_model_checkpoint, checkpoint, project_id) "

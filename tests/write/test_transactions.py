@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 from pathlib import Path
@@ -82,6 +83,11 @@ SCRIPTS: list[tuple[list[str], list[str]]] = [
     *((["BEGIN", "CREATE TABLE l (x)", *first, "INSERT INTO l SELECT caught('" + INSERT.replace("'", "''")
         + f"(''gpt-4o-mini'', ''file-b''), (''gpt-4o-mini'', {last})')", "COMMIT"], [*["file-a"] * len(first), *stand])
       for last, stand in (("failing()", []), ("''file-c''", ["file-b", "file-c"])) for first in ([], [ONE])),
+    (["CREATE TABLE l (x)", "CREATE VIRTUAL TABLE words USING fts5 (x)", "CREATE TEMP TRIGGER t AFTER INSERT ON l BEGIN "
+      "INSERT INTO words VALUES (iif(new.x = 1, failing(), new.x)); "
+      "INSERT INTO fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', new.x); END",
+      "BEGIN", ONE, "!INSERT INTO l VALUES ('file-b'), (1)", "INSERT INTO l VALUES ('file-c')", "COMMIT"],
+     ["file-a", "file-c"]),
     (["BEGIN", "CREATE TABLE l (x)", "CREATE TABLE k (x)", "INSERT INTO l SELECT caught('" + WITH_ONE_INSIDE.replace("'", "''")
       + "')", ONE, "COMMIT"], ["file-a"]),
 ]  # fmt: skip
@@ -104,14 +110,66 @@ def test_only_what_sql_keeps_becomes_a_job(
     assert alive(sandbox) == standing
 
 
-def _nested(db: ftsql.Connection, sql: Any) -> int:
+MORE = """
+    CREATE TABLE o (x); CREATE TABLE u (x PRIMARY KEY); CREATE TABLE l (x); CREATE VIEW shown AS SELECT 1 AS x;
+    CREATE TEMP TRIGGER a AFTER INSERT ON l BEGIN INSERT INTO o VALUES (5);
+        INSERT INTO fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', iif(new.x = 1, failing(), new.x)); END;
+    CREATE TEMP TRIGGER b BEFORE INSERT ON u BEGIN
+        INSERT INTO fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', 'file-c'); END;
+    CREATE TEMP TRIGGER c INSTEAD OF INSERT ON shown BEGIN
+        INSERT INTO fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', 'file-d');
+        SELECT iif(new.x = 1, failing(), 0); END
+"""
+
+
+def inside(sql: str, around: str = "INSERT INTO o SELECT {}") -> str:
+    """A statement that runs another one as it is under way."""
+    return around.format("caught('" + sql.replace("'", "''") + "')")
+
+
+THEN_FAILS = "INSERT INTO o SELECT iif({} = 'done', failing(), 1)"
+ALONE = "INSERT INTO o VALUES (iif({} = 'done', failing(), 1))"  # of one row SQLite has nothing to undo
+INSIDE = [
+    inside("INSERT INTO l VALUES ('file-b'), (1)"), inside("INSERT INTO l VALUES ('file-b'), ('file-c')"),
+    inside("INSERT INTO shown VALUES (1)"), inside("INSERT INTO shown VALUES (2)"),
+    inside("INSERT OR IGNORE INTO u VALUES ('k'), ('k')"), inside("INSERT INTO u VALUES ('k'), ('k')"),
+    inside(ONE, THEN_FAILS), inside(ONE, ALONE), inside(inside(ONE, ALONE)), inside(inside(ONE, THEN_FAILS)),
+    inside("INSERT INTO l VALUES ('file-b')", THEN_FAILS), inside(inside("INSERT INTO l VALUES ('file-b')", THEN_FAILS)),
+    inside(inside(ONE, "WITH a AS (SELECT 1) SELECT {} FROM a"), "INSERT INTO o SELECT {} FROM (VALUES (1), (2))"),
+    inside(inside(inside("INSERT INTO shown VALUES (2)"), THEN_FAILS)),
+    inside(inside("INSERT INTO shown VALUES (2)", THEN_FAILS), "CREATE TABLE made AS SELECT {}"),
+    inside(inside(ONE, "CREATE TABLE made AS SELECT iif({} = 'done', failing(), 1)")),
+    inside(inside(ONE, "CREATE TABLE made AS SELECT iif({} = 'done' AND column1 = 2, failing(), 1) FROM (VALUES (1), (2))")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("first", [[], ["BEGIN"], ["BEGIN", ONE]], ids=["alone", "first", "second"])
+@pytest.mark.parametrize("sql", INSIDE)
+def test_what_runs_inside_a_statement_stays_where_it_would_in_a_plain_table(
+    sandbox: Sandbox, db: ftsql.Connection, sql: str, first: list[str]
+) -> None:
+    plain = apsw.Connection(":memory:")
+    plain.execute("CREATE TABLE fine_tuning_jobs (model, training_file)")
+    for one in (plain, db):
+        one.create_scalar_function("failing", failing)
+        one.create_scalar_function("caught", functools.partial(_caught, one))
+        one.execute(MORE)
+        for each in [*first, sql, *(["COMMIT"] if first else [])]:
+            with contextlib.suppress(ZeroDivisionError):
+                one.execute(each).fetchall()
+    standing = plain.execute("SELECT training_file FROM fine_tuning_jobs ORDER BY 1")
+    assert alive(sandbox) == [file for (file,) in standing]
+    plain.close()
+
+
+def _nested(db: apsw.Connection, sql: Any) -> int:
     return len(db.execute(sql).fetchall())
 
 
-def _caught(db: ftsql.Connection, sql: Any) -> str:
+def _caught(db: apsw.Connection, sql: Any) -> str:
     try:
         _nested(db, sql)
-    except (ftsql.Error, ZeroDivisionError):
+    except (ftsql.Error, apsw.Error, ZeroDivisionError):
         return "failed"
     return "done"
 
@@ -126,6 +184,20 @@ def test_a_returning_left_unfinished_loses_nothing(sandbox: Sandbox, db: ftsql.C
     cursor.close()
     db.execute("COMMIT")
     assert alive(sandbox) == ["file-a", "file-b", *(["file-c"] if other else [])]
+
+
+def test_a_returning_left_unfinished_by_its_transaction_touches_no_later_one(
+    sandbox: Sandbox, db: ftsql.Connection
+) -> None:
+    db.execute("CREATE TABLE mine (x); BEGIN")
+    cursor = db.execute(INSERT + "('gpt-4o-mini', 'file-a'), ('gpt-4o-mini', 'file-b') RETURNING model")
+    assert cursor.fetchone() == ("gpt-4o-mini",)
+    db.execute("ROLLBACK; BEGIN")
+    db.execute(INSERT + "('gpt-4o-mini', 'file-c')")
+    db.execute("UPDATE mine SET x = 1")
+    cursor.close()
+    db.execute("COMMIT")
+    assert alive(sandbox) == ["file-c"]
 
 
 def test_a_comment_before_a_statement_changes_nothing(sandbox: Sandbox, db: ftsql.Connection) -> None:

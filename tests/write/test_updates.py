@@ -7,7 +7,7 @@ import contextlib
 import pytest
 
 import ftsql
-from ftsql.errors import ProgrammingError
+from ftsql.errors import IntegrityError, ProgrammingError
 from ftsql.sandbox import Sandbox
 from tests.conftest import fill
 from tests.write.fixtures import posts
@@ -45,6 +45,21 @@ def test_update_tries_every_row_and_lists_those_refused(sandbox: Sandbox, db: ft
     assert f"1 of 3 jobs could not be changed: {ids[1]}" in str(caught.value)
     assert f"{ids[2]} is cancelled now" in str(caught.value)
     assert [job["status"] for job in sandbox.jobs()] == ["cancelled", "succeeded", "cancelled"]
+
+
+@pytest.mark.parametrize("in_transaction", [False, True])
+@pytest.mark.parametrize(("clause", "cancelled"), [("", 0), ("OR IGNORE", 0), ("OR FAIL", 2)])
+def test_of_an_update_that_fails_only_or_fail_keeps_the_rows_before(
+    sandbox: Sandbox, db: ftsql.Connection, clause: str, cancelled: int, in_transaction: bool
+) -> None:
+    ids = fill(sandbox, 4, status="running", finished_at=None)
+    if in_transaction:
+        db.execute("BEGIN")
+    with pytest.raises(IntegrityError, match="status cannot be set to 'bad'"):
+        db.execute(f"UPDATE {clause} fine_tuning_jobs SET status = iif(id = ?, 'bad', 'cancelled')", ids[2:3])
+    if in_transaction:
+        db.execute("COMMIT")
+    assert [path for path, _ in posts(sandbox)] == [f"/{id}/cancel" for id in ids[:cancelled]]
 
 
 def test_an_update_that_changes_nothing_sends_nothing(sandbox: Sandbox, db: ftsql.Connection) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import threading
 import time
@@ -255,6 +256,27 @@ def test_an_interrupt_waits_for_the_answer_to_what_has_left_whole(
         db.execute("SELECT upload_file(?)", (str(train),)).fetchall()
     assert server.requests == ["POST /files"]
     assert db.execute("SELECT state, job_id FROM ftsql_writes").fetchall() == [("committed", "file-1")]
+
+
+@pytest.mark.parametrize("how", ["interrupt", "Ctrl-C"])
+def test_an_interrupt_once_the_file_is_there_lets_it_stay_and_sends_no_other(
+    sandbox: Sandbox, db: ftsql.Connection, train: Path, how: str
+) -> None:
+    def struck(answer: dict[str, Any]) -> dict[str, Any]:
+        if how == "interrupt":
+            db.interrupt()
+            time.sleep(0.3)  # it is asked for now and then
+        else:
+            os.kill(os.getpid(), signal.SIGINT)
+        return answer
+
+    sandbox.fault(Fault(method="POST", path=UPLOAD, transform=struck))
+    error = KeyboardInterrupt if how == "Ctrl-C" else apsw.InterruptError
+    with pytest.raises(error, match=r"^interrupted: file-\w+ was uploaded and stays$"):
+        db.execute("SELECT upload_file(?1, column1) FROM (VALUES ('batch'), ('evals'))", (str(train),)).fetchall()
+    assert db.execute("SELECT count(*), min(purpose) FROM files").fetchall() == [(1, "batch")]
+    assert len(sent(sandbox)) == 1
+    assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("committed",)]
 
 
 @pytest.mark.parametrize("answer", ["none", "early", "closed"])
