@@ -73,9 +73,11 @@ class Download:
             yield piece
 
     def close(self) -> None:
+        """Close the temporary file, which deletes it."""
         self._file.close()
 
     def _failed(self, error: OSError) -> OperationalError:
+        """Return the error that the temporary file cannot be written."""
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         reason = "the disk is full" if full else error.strerror
         return OperationalError(f"cannot write a temporary file in {self._folder}: {reason}")

@@ -38,6 +38,7 @@ class Method:
         return tuple(f"data__{name}" if body and f"{{{name}}}" not in self.path else name for name in self.required)
 
     def is_lacked_by(self, provider: Provider) -> bool:
+        """Whether ``provider`` lacks this method's operation."""
         return self.lacking in provider.without
 
 
@@ -60,6 +61,7 @@ class Entry:
         return next((method for method in self.methods if name.lower() in (method.name, method.former)), None)
 
     def by_verb(self, verb: Verb) -> Method | None:
+        """Return the first method for a SQL verb; None if there is none."""
         return next((method for method in self.methods if method.verb == verb), None)
 
     def lacking(self, method: Method, providers: Iterable[Provider]) -> list[str]:

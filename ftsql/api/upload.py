@@ -70,6 +70,7 @@ class Upload:
 
     @property
     def headers(self) -> dict[str, str]:
+        """The headers that describe the body."""
         return {
             "Content-Type": f"multipart/form-data; boundary={self._boundary}",
             "Content-Length": str(len(self._head) + self.size + len(self._tail)),
@@ -105,6 +106,7 @@ class Upload:
         yield self._tail
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
     def _file_state(self) -> tuple[Any, ...]:

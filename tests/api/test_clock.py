@@ -1,4 +1,4 @@
-"""A clock that was wrong: what was noted in the future was never looked at, and no job is final too early."""
+"""A clock that was wrong: times in the future do not count, and no job becomes final too early."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_full_listing_of_the_future_covers_nothing(
     assert len(gets(sandbox)) == 1
 
 
-def test_events_that_were_settled_in_the_future_are_asked_for_again(
+def test_events_that_were_marked_complete_in_the_future_are_requested_again(
     sandbox: Sandbox, connect: Connect, tmp_path: Path, clock: dict[str, float]
 ) -> None:
     fill(sandbox, 1)
@@ -144,10 +144,10 @@ def _entry(name: str, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 @pytest.mark.parametrize("late", LATE, ids=str)
 @pytest.mark.parametrize("name", NAMES)
-def test_a_job_seen_before_its_end_was_filled_in_is_asked_for_again_for_five_minutes(
+def test_a_finished_job_with_missing_fields_is_requested_again_for_five_minutes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: dict[str, float], name: str, late: dict[str, Any]
 ) -> None:
-    lists_only = name == "anyapi"  # which is asked for its list whatever is known
+    lists_only = name == "anyapi"  # its list is requested every time
     found = [job(0, **late)]
     with Server(api(found)) as server:
         db = _entry(name, server, monkeypatch, tmp_path)
@@ -165,7 +165,7 @@ def test_a_job_seen_before_its_end_was_filled_in_is_asked_for_again_for_five_min
 
 
 @pytest.mark.parametrize("late", LATE, ids=str)
-def test_what_is_never_filled_in_is_final_five_minutes_after_it_was_first_seen(
+def test_a_finished_job_with_missing_fields_is_final_five_minutes_after_it_was_first_seen(
     at: At, clock: dict[str, float], late: dict[str, Any]
 ) -> None:
     server, db = at(api([job(0, **late)]))
@@ -177,7 +177,7 @@ def test_what_is_never_filled_in_is_final_five_minutes_after_it_was_first_seen(
 
 
 @pytest.mark.parametrize("full", FULL, ids=str)
-def test_what_is_filled_in_is_final_at_once(at: At, full: dict[str, Any]) -> None:
+def test_a_finished_job_with_all_fields_is_final_at_once(at: At, full: dict[str, Any]) -> None:
     server, db = at(api([job(0, **full)]))
     for requests in (1, 0):
         server.asked.clear()
@@ -185,7 +185,7 @@ def test_what_is_filled_in_is_final_at_once(at: At, full: dict[str, Any]) -> Non
         assert len(server.asked) == requests
 
 
-def test_a_job_that_goes_on_after_all_is_not_final(at: At, clock: dict[str, float]) -> None:
+def test_a_finished_job_that_runs_again_is_not_final(at: At, clock: dict[str, float]) -> None:
     found = [job(0, status="failed", finished_at=None)]
     _, db = at(api(found))
     sql = "SELECT status FROM fine_tuning_jobs WHERE id = 'ftjob-00000'"

@@ -1,4 +1,4 @@
-"""documented_fields.toml against the sandbox's faces and ftsql_columns: what is documented is shown."""
+"""documented_fields.toml against the sandbox's faces and ftsql_columns: documented fields are shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""documented_fields.toml: what each provider documents has a column, and a row may be sent exactly if it says so.
+"""documented_fields.toml: each documented field has a column, and a create accepts exactly the documented fields.
 
 Every case is made of that file; where ftsql differs from it on purpose, the difference stands here with its reason.
 """
@@ -59,7 +59,7 @@ with_nullable = pytest.mark.parametrize(
         (provider, name)
         for provider, name in JOB_FIELDS
         if name not in WITHOUT_COLUMN
-        and name != "id"  # without an id it is no job
+        and name != "id"  # an object without an id is not a job
         and (DOCUMENTED[provider]["job"][name]["nullable"] or not DOCUMENTED[provider]["job"][name]["required"])
     ],
 )
@@ -77,7 +77,7 @@ def example(name: str, field: Field) -> Any:
 
 
 def smallest(provider: str) -> Field:
-    """A job with every nullable field null and every optional one absent; an id it has, or it is no job."""
+    """A job with every nullable field null and every optional one absent; it has an id, because every job has one."""
     fields = DOCUMENTED[provider]["job"]
     required = {
         name: None if field["nullable"] else example(name, field) for name, field in fields.items() if field["required"]
@@ -99,7 +99,7 @@ def test_the_visible_columns_are_openai_s_documented_fields_and_provider() -> No
 
 
 @pytest.mark.parametrize("name", VISIBLE)
-def test_each_visible_column_says_what_it_is(name: str) -> None:
+def test_each_visible_column_has_a_description(name: str) -> None:
     assert COLUMNS[name].description.strip()
 
 
@@ -140,7 +140,7 @@ def test_a_documented_field_without_a_column_stays_in_raw(name: str) -> None:
 
 
 @pytest.mark.parametrize("provider", DOCUMENTED)
-def test_a_job_of_nothing_but_nulls_is_a_row(provider: str) -> None:
+def test_a_job_with_only_nulls_is_a_row(provider: str) -> None:
     job = dict.fromkeys(DOCUMENTED[provider]["job"]) | {"id": "ftjob-abc123"}
     [row] = JOBS.rows(provider, [job])
     assert {name: value for name, value in row.values.items() if value is not None} == {"id": "ftjob-abc123"}
@@ -153,7 +153,7 @@ def test_each_documented_status_is_shown(provider: str, status: str) -> None:
 
 
 @pytest.mark.parametrize("provider", DOCUMENTED)
-def test_a_status_that_nobody_documents_is_shown(provider: str) -> None:
+def test_an_undocumented_status_is_shown(provider: str) -> None:
     assert (provider, "on_strike") not in STATUSES
     [row] = JOBS.rows(provider, [smallest(provider) | {"status": "on_strike"}])
     assert row.status == "on_strike"

@@ -1,4 +1,4 @@
-"""What the environment has wrong is a sentence that names the variable, and nothing was sent."""
+"""An invalid environment variable is an error that names the variable, and nothing is sent."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_wrong_variable_is_named_and_nothing_was_sent(
     db.close()
 
 
-def test_a_password_of_a_proxy_is_in_no_message_though_a_space_stands_before_its_url(
+def test_a_proxys_password_is_in_no_message_even_if_its_url_begins_with_a_space(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("ftsql.api.retry.RETRY_SECONDS", 0.0)
@@ -166,7 +166,7 @@ def test_sync_keeps_the_last_good_state(
         ("x y, /, ://", "anything.com", False),
     ],
 )
-def test_what_no_proxy_names_is_reached_directly(
+def test_a_host_in_no_proxy_is_reached_directly(
     monkeypatch: pytest.MonkeyPatch, no_proxy: str, host: str, direct: bool
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
@@ -175,7 +175,7 @@ def test_what_no_proxy_names_is_reached_directly(
     assert (network.proxy("p", f"https://{shown}/v1") is None) is direct
 
 
-def test_a_proxy_without_a_scheme_is_http_and_all_proxy_stands_in(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_without_a_scheme_is_http_and_all_proxy_is_the_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", "proxy.example:3128")
     found = network.proxy("p", "https://example.com")
     assert found is not None
@@ -366,7 +366,7 @@ def test_a_proxy_that_cannot_be_reached_is_named_and_nothing_was_sent(
     db.close()
 
 
-def test_what_fails_before_a_byte_has_left_is_not_sent_whatever_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_failure_before_a_byte_has_left_says_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", "https://xn--a.example/v1")
     db = ftsql.connect()
     with pytest.raises(ftsql.APIConnectionError, match="InvalidCodepoint.*Not sent"):
@@ -376,7 +376,7 @@ def test_what_fails_before_a_byte_has_left_is_not_sent_whatever_it_is(monkeypatc
 
 
 @pytest.mark.parametrize("sql", [LIST, CREATE, CANCEL])
-def test_an_address_that_nobody_listens_at_says_not_sent(monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
+def test_a_refused_connection_says_not_sent(monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
     monkeypatch.setattr("ftsql.api.retry.RETRY_SECONDS", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
@@ -388,7 +388,7 @@ def test_an_address_that_nobody_listens_at_says_not_sent(monkeypatch: pytest.Mon
     db.close()
 
 
-def test_a_redirect_says_where_to(at: Any) -> None:
+def test_a_redirect_names_its_target(at: Any) -> None:
     _, db = at(lambda asked: Response(b"", 307, {"Location": f"https://login.example.com/?key={CANARY}"}))
     with pytest.raises(ftsql.APIError, match=r"redirects to https://login.example.com/, and a key is never"):
         db.execute(LIST).fetchall()
@@ -404,7 +404,7 @@ def test_a_redirect_says_where_to(at: Any) -> None:
                                      "128.0.0.1", "1.127.0.0.1")),
     ],
 )  # fmt: skip
-def test_what_this_machine_is(host: str, here: bool) -> None:
+def test_names_and_addresses_of_this_machine_are_known(host: str, here: bool) -> None:
     assert is_this_machine(host) is here
     shown = f"[{host}]" if ":" in host else host
     account = Account(Provider("mine", f"http://{shown}:4000/v1", {"Authorization": "Bearer ${K}"}), {"K": CANARY})
@@ -423,7 +423,7 @@ def test_a_user_in_an_address_is_refused(url: str) -> None:
         Account(Provider("mine", url, {"Authorization": "Bearer k"}), {}).url()
 
 
-def test_an_address_that_changes_is_checked_anew() -> None:
+def test_an_address_that_changes_is_checked_again() -> None:
     variables = {"U": "http://127.0.0.1/v1"}
     account = Account(Provider("mine", "${U}"), variables)
     assert account.url(root=True) == "http://127.0.0.1/v1"
@@ -437,7 +437,7 @@ def test_an_address_that_changes_is_checked_anew() -> None:
     [("example.com", True), ("a_b.example.com.", True), ("bücher.example", True), ("a..b", False), (".a", False), ("", False),
      ("a" * 64, False), ("a b", False)],
 )  # fmt: skip
-def test_what_can_be_looked_up(host: str, usable: bool) -> None:
+def test_a_host_has_labels_that_can_be_looked_up(host: str, usable: bool) -> None:
     assert is_host(host) is usable
 
 
@@ -488,7 +488,7 @@ def test_long_ids_and_ids_with_an_equals_sign_are_cancelled(at: Any, id: str) ->
 
 
 @pytest.mark.parametrize("id", ["", "..", "a/b", "a?b", "a#b", "a b", "x" * 2049, "é", "=a", ".a"])
-def test_what_cannot_stand_in_an_address_is_not_sent(at: Any, id: str) -> None:
+def test_an_id_that_cannot_be_part_of_a_url_is_not_sent(at: Any, id: str) -> None:
     server, db = at(lambda asked: {"data": [], "has_more": False})
     with pytest.raises(ftsql.Error, match="is not a job id"):
         db.execute("SELECT cancel_job(?)", (id,)).fetchall()
@@ -544,7 +544,7 @@ def _command(
 
 
 @pytest.mark.parametrize("close", ["", "2>&-"])
-def test_rows_come_though_stderr_is_closed(sandbox: Sandbox, close: str) -> None:
+def test_rows_are_printed_even_if_stderr_is_closed(sandbox: Sandbox, close: str) -> None:
     fill(sandbox, 2)
     done = _command(sandbox, "SELECT id FROM fine_tuning_jobs ORDER BY id", close=close)
     assert done.returncode == 0
@@ -554,7 +554,7 @@ def test_rows_come_though_stderr_is_closed(sandbox: Sandbox, close: str) -> None
 
 
 @pytest.mark.parametrize("mode", ["csv", "json", "line", "box", "list"])
-def test_rows_come_in_an_encoding_that_lacks_their_characters(sandbox: Sandbox, mode: str) -> None:
+def test_rows_are_printed_in_an_encoding_that_lacks_their_characters(sandbox: Sandbox, mode: str) -> None:
     sandbox.add_job(id="ftjob-1", metadata={"team": "研究 🚀 é"})
     done = _command(sandbox, "--mode", mode, "SELECT metadata FROM fine_tuning_jobs", encoding="cp1252")
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Hostile bodies: answers that are broken, lie or never end are right rows or a clear error, and ftsql lives on.
+"""Hostile bodies: responses that are broken, lie or never end yield right rows or a clear error, and ftsql goes on.
 
 ``python -m tests.campaign hostile --bodies 100000`` is the long run.
 """
@@ -34,7 +34,7 @@ from tests.conftest import Connect, fill
 pytestmark = pytest.mark.filterwarnings("ignore::ftsql.errors.Warning")  # that a result file is gone
 
 SQL = "SELECT id, status FROM fine_tuning_jobs"
-WAYS = {  # what a body is called that was sent in one of the ways
+WAYS = {  # the names of the ways to send a body
     "as it should be", "odd headers", "JSON cut short", "a byte changed", "other encoding", "no JSON of the API's", "large", "gzip", "gzip bomb",
     "gzip bomb in gzip", "false Content-Encoding", "false Content-Type", "Content-Length too long", "Content-Length too short", "Content-Length nonsense",
     "no Content-Length", "chunks", "bad chunks", "endless chunks", "strange head", "100 MB", "slow drip of the head", "endless 100 Continue",
@@ -42,7 +42,7 @@ WAYS = {  # what a body is called that was sent in one of the ways
 }  # fmt: skip
 
 
-def test_a_few_hostile_answers_are_right_rows_or_a_clear_error() -> None:
+def test_a_few_hostile_responses_are_right_rows_or_a_clear_error() -> None:
     result = hostile.batch(200, 20261122)
     assert result.violations == []
     assert result.bodies == 200
@@ -50,7 +50,7 @@ def test_a_few_hostile_answers_are_right_rows_or_a_clear_error() -> None:
 
 
 @pytest.mark.slow
-def test_a_hostile_answer_is_right_rows_or_a_clear_error() -> None:
+def test_a_hostile_response_is_right_rows_or_a_clear_error() -> None:
     result = hostile.batch(2000, 20261121)
     assert result.violations == []
     assert result.bodies == 2000
@@ -116,7 +116,7 @@ def test_a_process_that_grows_is_noticed(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def _asked(gateway: Gateway, tell: Callable[[bytes], Iterator[Piece]], **settings: Any) -> Any:
-    """What a list is answered to, whose answer is told so."""
+    """Return the rows of a list whose response is sent by ``tell``."""
     db = ftsql.connect(sandbox=gateway, providers="openai", **settings)
     try:
         gateway.arm(Lie("GET", "/jobs$", tell))
@@ -164,7 +164,7 @@ def test_the_deadline_holds_wherever_a_server_drips(gateway: Gateway, first: byt
     assert time.monotonic() - began < 2
 
 
-def test_an_answer_is_slow_but_in_time(gateway: Gateway) -> None:
+def test_a_slow_response_within_the_deadline_is_accepted(gateway: Gateway) -> None:
     body = gzip.compress(b'{"data": [], "has_more": false}')
     head = b"HTTP/1.1 200 X\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body)
     pieces: list[Piece] = [head]
@@ -200,9 +200,7 @@ def test_deflate_is_decompressed_with_its_header_and_without(sandbox: Sandbox, c
 
 
 @pytest.mark.parametrize("table", ["fine_tuning_jobs", "files"])
-def test_another_object_than_the_one_asked_for_is_an_error_and_not_no_row(
-    sandbox: Sandbox, connect: Connect, table: str
-) -> None:
+def test_another_object_than_the_requested_one_is_an_error(sandbox: Sandbox, connect: Connect, table: str) -> None:
     sandbox.fault(Fault(times=None, path="/asked$", body={"id": "other", "object": "x"}))
     with pytest.raises(DataError, match="'asked' it answered with another one, 'other'"):
         connect().execute(f"SELECT id FROM {table} WHERE id = 'asked'").fetchall()
@@ -217,7 +215,7 @@ def test_a_long_error_is_read_quickly(sandbox: Sandbox, connect: Connect) -> Non
     assert len(str(raised.value)) < 1000
 
 
-def test_the_statement_after_an_answer_that_was_too_long_is_right(gateway: Gateway) -> None:
+def test_the_statement_after_a_response_that_was_too_long_is_right(gateway: Gateway) -> None:
     db = ftsql.connect(sandbox=gateway, providers="openai")
     honest = db.execute(SQL).fetchall()
     told = b"HTTP/1.1 200 X\r\nContent-Length: 2\r\n\r\n{}, and more"
@@ -270,7 +268,7 @@ LONG = 60_000
     ],
     ids=["base64", "number", "header"],
 )
-def test_what_is_long_and_no_number_is_read_quickly(
+def test_a_long_value_that_is_not_a_number_is_parsed_quickly(
     sandbox: Sandbox, connect: Connect, body: bytes, headers: dict[str, str]
 ) -> None:
     fill(sandbox, 1, result_files=["file-x"])

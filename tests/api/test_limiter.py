@@ -1,4 +1,4 @@
-"""Rate limits: what an answer says of them is obeyed by every request of the account, and nonsense by none."""
+"""Rate limits: every request of the account obeys the limits that a response states, and ignores nonsense."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ ANSWERS: list[tuple[int, dict[str, str] | Callable[[], dict[str, str]], float]] 
 
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Kolkata"])
 @pytest.mark.parametrize(("status", "headers", "seconds"), ANSWERS)
-def test_an_answer_holds_the_account_back_for_as_long_as_it_says(
+def test_a_response_holds_the_account_back_for_as_long_as_it_says(
     in_zone: Callable[[str], None],
     status: int,
     headers: dict[str, str] | Callable[[], dict[str, str]],
@@ -91,10 +91,10 @@ def test_an_answer_holds_the_account_back_for_as_long_as_it_says(
     if seconds == 0:
         assert left == 0
     else:
-        assert max(0, seconds - 2) < left <= seconds + 1  # some are told in whole seconds
+        assert max(0, seconds - 2) < left <= seconds + 1  # some headers have whole seconds
 
 
-def test_a_shorter_wait_never_shortens_one_that_was_asked_for_before() -> None:
+def test_a_shorter_wait_never_shortens_an_earlier_one() -> None:
     limit = Limiter()
     limit.update(429, {"retry-after": "30"})
     limit.update(429, {"retry-after": "1"})
@@ -113,10 +113,10 @@ def test_one_account_has_one_limiter_and_other_keys_addresses_and_names_have_oth
     held.update(429, {"retry-after": "30"})
     del held
     gc.collect()
-    assert limiter(account()).seconds_left() == 0  # nobody used it any more
+    assert limiter(account()).seconds_left() == 0  # no client used it any more
 
 
-def test_what_one_connection_is_told_all_connections_of_the_account_obey(
+def test_all_connections_of_an_account_obey_a_limit_that_one_of_them_learns(
     sandbox: Sandbox, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(sandbox, 3)
@@ -157,7 +157,7 @@ def test_a_limit_that_is_used_up_is_waited_for_in_the_middle_of_a_listing(
     assert second > 300
 
 
-def test_a_days_quota_is_not_retried_and_holds_nobody_back(sandbox: Sandbox, db: ftsql.Connection) -> None:
+def test_a_days_quota_is_not_retried_and_delays_no_other_request(sandbox: Sandbox, db: ftsql.Connection) -> None:
     sandbox.add_file(id="file-a")
     body = {"error": {"message": "quota", "type": "invalid_request_error", "code": "daily_rate_limit_exceeded"}}
     headers = {"Retry-After": "60", REMAINING: "0", RESET: "60s"}

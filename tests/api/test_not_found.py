@@ -1,4 +1,4 @@
-"""A 404 is "no such job" only in the API's own words; any other is an error about the address."""
+"""A 404 means "no such job" only if the API says so; any other 404 is an error about the address."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SQL = "SELECT id FROM fine_tuning_jobs WHERE id = 'ftjob-1'"
 
 
 @pytest.mark.parametrize("body", NO_SUCH_JOB, ids=lambda body: str(body)[:70])
-def test_an_unknown_job_is_no_row(sandbox: Sandbox, db: ftsql.Connection, body: Any) -> None:
+def test_an_unknown_job_yields_no_row(sandbox: Sandbox, db: ftsql.Connection, body: Any) -> None:
     sandbox.fault(Fault(status=404, body=body))
     assert db.execute(SQL).fetchall() == []
 
@@ -56,7 +56,7 @@ def test_an_unknown_address_is_an_error(sandbox: Sandbox, db: ftsql.Connection, 
 
 
 @pytest.mark.parametrize("body", [{}, *ANOTHER_ADDRESS], ids=lambda body: str(body)[:70])
-def test_a_404_of_any_words_is_no_such_job_where_single_jobs_have_addresses(at: At, body: Any) -> None:
+def test_any_404_means_no_such_job_if_single_jobs_have_addresses(at: At, body: Any) -> None:
     found = jobs(30, status="running", finished_at=None, fine_tuned_model=None)
     serving = api(found)
 
@@ -71,7 +71,7 @@ def test_a_404_of_any_words_is_no_such_job_where_single_jobs_have_addresses(at: 
     server.asked.clear()
     listed = "SELECT id FROM fine_tuning_jobs WHERE id IN ('ftjob-00003', 'ftjob-none')"
     assert db.execute(listed).fetchall() == [("ftjob-00003",)]
-    assert server.requests == ["/ftjob-00003", "/ftjob-none"]  # what was found out is remembered
+    assert server.requests == ["/ftjob-00003", "/ftjob-none"]  # the result is remembered
     with pytest.raises(ftsql.Error, match="cancel_job: no such job"):
         db.execute("SELECT cancel_job('ftjob-none')").fetchall()
     with pytest.raises(
@@ -82,7 +82,7 @@ def test_a_404_of_any_words_is_no_such_job_where_single_jobs_have_addresses(at: 
 
 
 @pytest.mark.parametrize("id", ["ftjob-00003", "ftjob-none"])
-def test_a_server_that_gives_no_job_by_its_id_has_its_list_read(at: At, id: str) -> None:
+def test_the_list_is_read_of_a_server_that_returns_no_job_by_its_id(at: At, id: str) -> None:
     found = jobs(130)
     serving = api(found)
     server, db = at(lambda asked: serving(asked) if asked.path == PATH else Response({"detail": "Not Found"}, 404))
@@ -129,7 +129,7 @@ def test_a_page_that_may_be_the_last_is_so_where_no_job_can_be_asked_for_by_its_
 
 
 @pytest.mark.parametrize("id", ["a/b", "jöb"])
-def test_a_404_of_a_server_whose_ids_can_be_no_address_has_its_list_read(at: At, id: str) -> None:
+def test_the_list_is_read_of_a_server_whose_ids_cannot_be_addresses(at: At, id: str) -> None:
     one = job(id=id)
     server, db = at(lambda asked: {"data": [one], "has_more": False} if asked.path == PATH else Response({}, 404))
     with pytest.warns(ftsql.Warning, match="The list of jobs is read instead"):
@@ -138,7 +138,7 @@ def test_a_404_of_a_server_whose_ids_can_be_no_address_has_its_list_read(at: At,
     assert db.execute("SELECT id FROM fine_tuning_jobs WHERE id = ?", (id,)).fetchall() == [(id,)]
 
 
-def test_a_404_where_the_list_fails_raises_what_the_list_says(at: At) -> None:
+def test_a_404_raises_the_error_of_the_list_if_the_list_fails(at: At) -> None:
     refused = Response({"error": {"message": "This project is archived"}}, 403)
     _, db = at(lambda asked: refused if asked.path == PATH else Response({}, 404))
     with pytest.raises(ftsql.APIError, match="This project is archived"):
@@ -153,7 +153,9 @@ def test_a_404_where_the_list_fails_raises_what_the_list_says(at: At) -> None:
         ("not_found = ['4711', 'x']", {"errors": [{"code": 4711, "title": "Kein Auftrag"}]}),
     ],
 )
-def test_an_entry_may_say_how_its_server_words_it(at: At, tmp_path: Path, entry: str, body: dict[str, Any]) -> None:
+def test_an_entry_may_define_the_message_of_its_server(
+    at: At, tmp_path: Path, entry: str, body: dict[str, Any]
+) -> None:
     config = tmp_path / "providers.toml"
     config.write_text(f"[openai]\n{entry}\n")
     server, db = at(lambda asked: Response(body, 404), config=config)
@@ -166,7 +168,7 @@ def test_an_entry_may_say_how_its_server_words_it(at: At, tmp_path: Path, entry:
 
 
 @pytest.mark.parametrize("table", ["files", "models"])
-def test_files_and_models_are_missed_by_the_same_test(at: At, table: str) -> None:
+def test_unknown_files_and_models_are_found_out_in_the_same_way(at: At, table: str) -> None:
     def answering(asked: Asked) -> Any:
         if asked.path == f"/{table}":
             return {"data": [{"id": "one"}], "has_more": False}
@@ -189,7 +191,7 @@ def test_files_and_models_are_missed_by_the_same_test(at: At, table: str) -> Non
         ("SELECT file_content('file-a')", "/files/file-a/content"),
     ],
 )
-def test_a_404_of_what_is_no_single_object_makes_nobody_ask_for_one(at: At, sql: str, asked: str) -> None:
+def test_a_404_for_a_list_or_an_action_sends_no_further_request(at: At, sql: str, asked: str) -> None:
     path = asked.partition("?")[0]
     serving = api(jobs(3))
     server, db = at(lambda one: Response({}, 404) if str(one).startswith(asked) else serving(one))

@@ -33,7 +33,7 @@ def count(db: ftsql.Connection) -> int:
 
 @pytest.mark.parametrize("size", [0, 1, 99, 100, 101, 200, 250])
 @pytest.mark.parametrize("lie", [None, "no_has_more", "full_page_has_more"])
-def test_a_listing_is_complete_however_the_end_is_told(
+def test_a_listing_is_complete_for_every_way_to_signal_its_end(
     sandbox: Sandbox, db: ftsql.Connection, size: int, lie: str | None
 ) -> None:
     fill(sandbox, size)
@@ -43,7 +43,7 @@ def test_a_listing_is_complete_however_the_end_is_told(
 
 
 @pytest.mark.parametrize("lie", ["has_more_forever", "repeat_page", "empty_page"])
-def test_a_list_that_never_ends_is_an_error_and_no_hang(sandbox: Sandbox, db: ftsql.Connection, lie: str) -> None:
+def test_a_list_that_never_ends_is_an_error_not_a_hang(sandbox: Sandbox, db: ftsql.Connection, lie: str) -> None:
     fill(sandbox, 250)
     sandbox.fault(Fault(path=LIST, times=None, lie=lie))
     with pytest.raises(ftsql.Error, match="openai: .*says that there is more, but shows nothing new"):
@@ -96,7 +96,7 @@ def test_a_list_out_of_order_gives_the_right_rows(sandbox: Sandbox, db: ftsql.Co
     assert db.execute(sql).fetchall() == expected
 
 
-def test_an_order_that_breaks_after_rows_were_given_in_it_is_an_error_once(
+def test_an_order_that_breaks_after_rows_were_returned_in_it_is_an_error_once(
     sandbox: Sandbox, db: ftsql.Connection
 ) -> None:
     ids = fill(sandbox, 150)
@@ -113,7 +113,7 @@ def test_a_broken_order_is_trusted_again_a_day_later(
 ) -> None:
     fill(sandbox, 250)
     sandbox.fault(Fault(path=LIST, times=3, transform=_displaced))
-    newest = "SELECT id FROM fine_tuning_jobs ORDER BY created_at DESC LIMIT {}"  # prepared anew
+    newest = "SELECT id FROM fine_tuning_jobs ORDER BY created_at DESC LIMIT {}"  # a new statement each time
     assert db.execute("SELECT count(*) FROM fine_tuning_jobs").get == 250
     for days, pages, limit in ((0.0, 3, 5), (1.1, 1, 6)):
         sandbox.requests.clear()
@@ -170,7 +170,7 @@ def test_a_job_created_while_the_list_is_read_does_not_disturb_it(sandbox: Sandb
     assert found == ids
 
 
-def test_a_page_that_fails_for_a_while_is_asked_for_again(sandbox: Sandbox, db: ftsql.Connection) -> None:
+def test_a_page_that_fails_for_a_while_is_requested_again(sandbox: Sandbox, db: ftsql.Connection) -> None:
     fill(sandbox, 250)
     sandbox.fault(Fault(path=LIST, after=1, times=1, status=500))
     sandbox.fault(Fault(path=LIST, after=2, times=1, drop=True))
@@ -185,7 +185,7 @@ def test_a_page_that_keeps_failing_is_an_error_and_never_a_short_list(sandbox: S
 
 
 def _capped(**words: Any) -> Any:
-    """A server that gives 20 a page whatever is asked, says nothing of has_more, and counts in ``words``."""
+    """Return an editor of lists: 20 objects a page for any limit, no has_more, and the counts in ``words``."""
 
     def shown(body: dict[str, Any]) -> dict[str, Any]:
         return {"object": "list", "data": body["data"][:20], **words}
@@ -212,7 +212,7 @@ def test_a_list_that_ends_before_its_own_count_is_an_error(
         count(db)
 
 
-def test_a_page_that_only_shows_what_was_seen_is_no_end(at: At) -> None:
+def test_a_page_with_only_known_rows_is_not_the_end(at: At) -> None:
     found = jobs(150)
 
     def answering(asked: Asked) -> Any:
@@ -226,7 +226,7 @@ def test_a_page_that_only_shows_what_was_seen_is_no_end(at: At) -> None:
 
 
 @pytest.mark.parametrize("has_more", [False, True])
-def test_a_list_whose_order_changes_between_two_pages_is_read_anew(at: At, has_more: bool) -> None:
+def test_a_list_whose_order_changes_between_two_pages_is_read_again(at: At, has_more: bool) -> None:
     found = jobs(250)
     moved = [0]
 

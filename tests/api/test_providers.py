@@ -76,7 +76,7 @@ def test_a_long_list_of_each_face_is_complete(sandbox: Sandbox, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("name", BEHIND)
-def test_a_gateway_that_hides_the_second_page_is_an_error_and_no_short_list(
+def test_a_gateway_that_hides_the_second_page_is_an_error_not_a_short_list(
     sandbox: Sandbox, tmp_path: Path, name: str
 ) -> None:
     fill(sandbox, 130)
@@ -104,7 +104,7 @@ def test_insert_and_cancel_work_at_each_face(sandbox: Sandbox, tmp_path: Path, n
 
 @pytest.mark.parametrize("name", [*FACES, *BEHIND])
 @pytest.mark.parametrize("action", ["pause", "resume"])
-def test_what_a_provider_lacks_is_refused_and_nothing_is_sent(
+def test_an_operation_that_a_provider_lacks_is_refused_and_nothing_is_sent(
     sandbox: Sandbox, tmp_path: Path, name: str, action: str
 ) -> None:
     """Through Portkey a POST to …/pause cancels the job at Bedrock, Vertex and Fireworks."""
@@ -224,7 +224,7 @@ def test_an_inactive_provider_names_the_variable_that_it_waits_for(monkeypatch: 
     assert found["azure"] == (0, "AZURE_OPENAI_ENDPOINT, AZURE_OPENAI_API_KEY")
 
 
-def test_an_entry_by_name_is_asked_only_when_it_is_named() -> None:
+def test_an_entry_by_name_is_used_only_if_it_is_named() -> None:
     db = ftsql.connect()
     active = {name for (name,) in db.execute("SELECT provider FROM ftsql_providers WHERE active")}
     db.close()
@@ -247,7 +247,7 @@ def test_five_providers_side_by_side_are_one_table(sandbox: Sandbox, tmp_path: P
         assert [request.path for request in sandbox.requests] == ["/telnyx/v2/ai/fine_tuning/jobs"]
         sandbox.requests.clear()
         assert len(db.execute("SELECT * FROM fine_tuning_jobs WHERE id = 'ftjob-00005'").fetchall()) == 5
-        # Known everywhere but at Telnyx, which never says what model came of it: final after five minutes.
+        # Known everywhere but at Telnyx, which never shows the fine-tuned model: final after five minutes.
         assert [request.path for request in sandbox.requests] == ["/telnyx/v2/ai/fine_tuning/jobs/ftjob-00005"]
     with asking(sandbox, tmp_path, *names) as db:
         sandbox.requests.clear()

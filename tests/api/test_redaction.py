@@ -1,4 +1,4 @@
-"""Redaction never touches data: what is no credential shows everywhere, and a credential only in rows as they came."""
+"""Redaction never changes data: only credentials are hidden, in messages and as whole strings in ``raw``."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ ECHOES: list[Any] = [
 
 @pytest.mark.parametrize("echo", ECHOES, ids=["a text", "in a list", "with Bearer", "as a name"])
 @pytest.mark.parametrize("escaped", [False, True])
-def test_a_credential_that_a_server_gives_back_in_a_row_is_nowhere(
+def test_a_credential_that_a_server_echoes_in_a_row_is_shown_nowhere(
     at: At, tmp_path: Path, echo: Any, escaped: bool
 ) -> None:
     body = json.dumps({"data": [job(0, debug=echo), job(1)], "has_more": False})
@@ -170,7 +170,7 @@ def test_a_credential_that_a_server_gives_back_in_a_row_is_nowhere(
     assert [row[0] for row in found] == ["ftjob-00000", "ftjob-00001"]
     assert "***" in str(found[0][1])
     told = [*found, *db.execute("SELECT * FROM ftsql_requests").fetchall()]
-    told += db.execute("SELECT raw FROM fine_tuning_jobs WHERE id = 'ftjob-00000'").fetchall()  # out of the store
+    told += db.execute("SELECT raw FROM fine_tuning_jobs WHERE id = 'ftjob-00000'").fetchall()  # from the store
     db.close()
     written = [path.read_bytes() for path in tmp_path.rglob("store*") if path.is_file()]
     assert CANARY not in repr(told)
@@ -207,7 +207,7 @@ def test_a_key_that_was_set_with_the_word_bearer_is_nowhere_either(at: At, monke
     db.close()
 
 
-def test_a_text_that_only_holds_a_credential_is_data(at: At) -> None:
+def test_a_string_that_only_contains_a_credential_is_data(at: At) -> None:
     """A value is hidden as a whole, in raw alone: half a row is never rewritten."""
     text = f"Incorrect API key provided: {CANARY}"
     _, db = at(lambda asked: {"data": [job(0, status="failed", error={"message": text})], "has_more": False})
@@ -265,14 +265,14 @@ def test_the_credentials_of_an_entry(words: dict[str, Any], environment: dict[st
     assert account.secrets() == secrets
 
 
-def test_of_two_credentials_of_which_one_holds_the_other_the_longer_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_two_credentials_the_one_that_contains_the_other_is_redacted_first(monkeypatch: pytest.MonkeyPatch) -> None:
     headers = {"Authorization": "Bearer ${A}", "x-api-key": "${B}"}
     account = Account(Provider("mine", "https://example.invalid", headers), {"A": "abcdefgh", "B": "abcdefgh-and-more"})
     assert str(ftsql.Error("x abcdefgh-and-more y abcdefgh z")) == "x *** y *** z"
     assert account.secrets() == {"abcdefgh", "abcdefgh-and-more"}
 
 
-def test_messages_and_warnings_hide_the_credentials_of_all_accounts_whoever_wrote_them(at: At) -> None:
+def test_every_message_and_warning_hides_the_credentials_of_all_accounts(at: At) -> None:
     _, db = at(lambda asked: {"data": [job(0, seed=CANARY)], "has_more": False} if asked.path == PATH else None)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")

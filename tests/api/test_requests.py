@@ -24,7 +24,7 @@ def log(db: ftsql.Connection, columns: str = "method, path, status, attempt, row
     return db.execute(f"SELECT {columns} FROM ftsql_requests").fetchall()
 
 
-def test_each_request_is_a_row_with_what_was_asked_and_answered(sandbox: Sandbox, db: ftsql.Connection) -> None:
+def test_each_request_is_a_row_with_its_path_and_its_response(sandbox: Sandbox, db: ftsql.Connection) -> None:
     fill(sandbox, 150, status="running")
     before = time.time()
     db.execute("SELECT id FROM fine_tuning_jobs").fetchall()
@@ -84,7 +84,7 @@ def test_a_body_that_is_no_json_is_an_error_of_its_row(sandbox: Sandbox, db: fts
     assert "an HTML page" in error
 
 
-def test_a_request_that_nobody_answered_is_a_row_without_a_status(connect: Connect, sandbox: Sandbox) -> None:
+def test_a_request_without_a_response_is_a_row_without_a_status(connect: Connect, sandbox: Sandbox) -> None:
     db = connect(timeout=0.2)
     sandbox.fault(Fault(times=None, hang=True))
     with pytest.raises(ftsql.APIConnectionError):
@@ -96,9 +96,7 @@ def test_a_request_that_nobody_answered_is_a_row_without_a_status(connect: Conne
 def test_each_request_names_the_statement_that_it_was_sent_for(
     sandbox: Sandbox, db: ftsql.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "ftsql.read.listing.SLOW_PAGE", 1e9
-    )  # on a machine that is busy a page would be asked for ahead
+    monkeypatch.setattr("ftsql.read.listing.SLOW_PAGE", 1e9)  # on a busy machine a page would be requested ahead
     sandbox.add_file(id="file-a")
     fill(sandbox, 250, status="running")
     pages = "SELECT id FROM fine_tuning_jobs"
@@ -133,9 +131,7 @@ def test_looking_for_a_lost_create_names_the_insert(sandbox: Sandbox, db: ftsql.
     assert log(db, "method, statement") == [("POST", INSERT), ("GET", INSERT)]
 
 
-def test_each_connection_shows_its_own_requests_and_its_own_table_asks_nobody(
-    sandbox: Sandbox, connect: Connect
-) -> None:
+def test_each_connection_shows_its_own_requests_and_sends_none_for_them(sandbox: Sandbox, connect: Connect) -> None:
     one, other = connect(), connect()
     one.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall()
     assert len(log(one)) == 1
@@ -165,7 +161,7 @@ def test_the_last_ten_thousand_are_kept() -> None:
     assert (records[0].path, records[-1].path) == ("/5", "/10004")
 
 
-def test_what_a_statement_left_under_way_does_not_count_for_the_next_one() -> None:
+def test_a_request_left_under_way_does_not_count_for_the_next_statement() -> None:
     requests = RequestLog()
     first = requests.counts
     record = RequestRecord(0.0, "openai", "GET", "", 1, 0.0)
@@ -184,7 +180,7 @@ def shell(sandbox: Sandbox, script: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_requests_on_says_after_each_statement_what_it_cost(sandbox: Sandbox) -> None:
+def test_requests_on_prints_the_cost_after_each_statement(sandbox: Sandbox) -> None:
     fill(sandbox, 150)
     sandbox.add_file(id="file-a")
     done = shell(
@@ -206,14 +202,14 @@ def test_requests_on_says_after_each_statement_what_it_cost(sandbox: Sandbox) ->
     assert len(lines) == 5
 
 
-def test_requests_on_also_says_it_of_a_statement_that_failed_and_of_an_opened_file(sandbox: Sandbox) -> None:
+def test_requests_on_also_prints_the_cost_of_a_failed_statement_and_of_an_opened_file(sandbox: Sandbox) -> None:
     sandbox.fault(Fault(times=None, status=400, body={"error": {"message": "no"}}))
     done = shell(sandbox, ".requests on\n.open\nSELECT count(*) FROM fine_tuning_jobs;\n")
     assert done.returncode == 1
     assert "1 request (1 list; openai 1), 0 rows from the API" in done.stderr
 
 
-def test_requests_on_says_nothing_of_an_empty_statement(sandbox: Sandbox) -> None:
+def test_requests_on_prints_nothing_after_an_empty_statement(sandbox: Sandbox) -> None:
     assert shell(sandbox, ".requests on\nSELECT 1;\n;\n").stderr.count("requests,") == 1
 
 

@@ -50,7 +50,7 @@ def _everything(error: BaseException) -> str:
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=["none", "401", "500", "422", "drop", "redirect", "hostile"])
-def test_the_key_is_nowhere(
+def test_the_key_is_shown_nowhere(
     sandbox: Sandbox,
     connect: Connect,
     tmp_path: Path,
@@ -135,7 +135,7 @@ def test_closing_leaves_no_socket_open(sandbox: Sandbox, connect: Connect) -> No
 
 
 @pytest.mark.parametrize("function", ["cancel_job", "pause_job", "resume_job", "wait_job", "file_content"])
-def test_a_key_that_is_given_as_an_id_is_in_no_message(sandbox: Sandbox, connect: Connect, function: str) -> None:
+def test_a_key_that_is_used_as_an_id_is_in_no_message(sandbox: Sandbox, connect: Connect, function: str) -> None:
     db = connect()
     with pytest.raises(ftsql.Error) as caught:
         db.execute(f"SELECT {function}(?)", (CANARY,)).fetchall()

@@ -78,7 +78,7 @@ def _thing(resource: Resource, number: int) -> dict[str, Any]:
     return {"id": f"one-{number}", **{name: values[kind] for name, kind in _types(resource).items()}}
 
 
-def test_the_odd_values_are_many_and_of_every_resource() -> None:
+def test_there_are_odd_values_of_every_resource() -> None:
     assert len(CASES) > 60
     assert {resource.table for resource, _, _ in CASES} == {
         each.table for each in (JOBS, EVENTS, CHECKPOINTS, PERMISSIONS, FILES, MODELS)
@@ -106,7 +106,7 @@ def test_an_odd_optional_value_is_null_with_one_warning_and_raw_has_it(
 
 
 @pytest.mark.parametrize("value", UNSET_TIMES, ids=repr)
-def test_a_time_that_is_not_set_is_null_without_a_word(at: At, value: Any) -> None:
+def test_a_time_that_is_not_set_is_null_without_a_warning(at: At, value: Any) -> None:
     _, db = at(_serving(JOBS, [job(finished_at=value)]))
     assert db.execute("SELECT finished, minutes > 0 FROM jobs").fetchall() == [(None, 1)]
 
@@ -132,7 +132,7 @@ def test_a_time_that_is_not_set_is_null_without_a_word(at: At, value: Any) -> No
     ids=repr,
 )
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Kolkata"])
-def test_a_time_is_the_same_second_however_it_is_said_and_wherever_we_are(
+def test_a_time_is_the_same_second_in_every_form_and_time_zone(
     at: At, in_zone: Callable[[str], None], value: Any, zone: str
 ) -> None:
     in_zone(zone)
@@ -148,7 +148,7 @@ def test_a_time_is_the_same_second_however_it_is_said_and_wherever_we_are(
     ],
     ids=repr,
 )  # fmt: skip
-def test_the_end_of_all_years_is_no_time_of_another_unit(at: At, value: Any) -> None:
+def test_the_last_year_is_not_a_time_in_another_unit(at: At, value: Any) -> None:
     _, db = at(_serving(JOBS, [job(finished_at=value)]))
     with pytest.warns(ftsql.Warning, match="does not fit the column: it is NULL"):
         assert db.execute("SELECT finished_at FROM fine_tuning_jobs").fetchall() == [(None,)]
@@ -191,7 +191,7 @@ def test_many_odd_values_are_one_warning_and_sync_goes_on(at: At, tmp_path: Path
         (rb"two \ud83d\ud83d", "two \ufffd\ufffd"),
     ],
 )
-def test_half_of_a_character_is_a_replacement_and_hides_no_table(at: At, sent: bytes, shown: str) -> None:
+def test_half_of_a_surrogate_pair_is_replaced_and_hides_no_table(at: At, sent: bytes, shown: str) -> None:
     body = json.dumps({"data": [job(1, organization_id="ORG"), job(2)], "has_more": False}).encode()
     _, db = at(lambda asked: Response(body.replace(b"ORG", sent)))
     rows = db.execute("SELECT id, organization_id FROM fine_tuning_jobs ORDER BY created_at DESC").fetchall()

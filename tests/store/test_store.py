@@ -1,4 +1,4 @@
-"""The store's file: durable, private, shared, and an error rather than a guess where it cannot be used."""
+"""The store's file: durable, private, shared, and an error if it cannot be used."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.write.fixtures import INSERT, ONE, posts
 pytestmark = pytest.mark.usefixtures("files")
 
 
-def test_the_journal_outlives_the_connection_and_its_file_is_the_users_alone(connect: Connect, tmp_path: Path) -> None:
+def test_the_journal_outlives_the_connection_and_only_the_user_can_read_it(connect: Connect, tmp_path: Path) -> None:
     path = tmp_path / "new" / "store.db"
     db = connect(store=path)
     db.execute(ONE)
@@ -52,13 +52,13 @@ def test_a_store_that_others_could_read_is_closed_to_them(connect: Connect, tmp_
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_its_size_is_that_of_its_files_whichever_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_size_is_that_of_the_files_that_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tmp_path / "store.db")
     with store.transaction() as db:
         db.execute("INSERT INTO meta VALUES ('more', 1)")
     both = [(tmp_path / name).stat().st_size for name in ("store.db", "store.db-wal")]
     assert store.size() == sum(both) > max(both) > 0
-    store.db.pragma("journal_mode", "delete")  # what it is where the file system has no shared memory
+    store.db.pragma("journal_mode", "delete")  # as on a file system without shared memory
     assert store.size() == (tmp_path / "store.db").stat().st_size > 0
     store.close()
     monkeypatch.chdir(tmp_path)
@@ -107,7 +107,7 @@ BROKEN = {"text": (_text, "is not a database"), "foreign": (_foreign, "not a sto
 
 
 @pytest.mark.parametrize("how", BROKEN)
-def test_a_file_that_is_no_store_is_an_error_that_names_it_and_is_left_as_it_is(
+def test_a_file_that_is_not_a_store_is_an_error_that_names_it_and_stays_unchanged(
     connect: Connect, tmp_path: Path, how: str
 ) -> None:
     path = tmp_path / "store.db"
@@ -120,7 +120,7 @@ def test_a_file_that_is_no_store_is_an_error_that_names_it_and_is_left_as_it_is(
     assert path.read_bytes() == before
 
 
-def test_what_cannot_be_recorded_is_not_sent(
+def test_a_write_that_cannot_be_recorded_is_not_sent(
     sandbox: Sandbox, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ftsql.store.database.BUSY_MILLISECONDS", 100)
@@ -138,7 +138,7 @@ def test_what_cannot_be_recorded_is_not_sent(
     assert len(posts(sandbox)) == 1
 
 
-def test_a_full_disk_after_the_send_is_said_and_the_job_is_cancelled_with_its_transaction(
+def test_a_full_disk_after_the_send_is_reported_and_the_job_is_cancelled(
     sandbox: Sandbox, connect: Connect, tmp_path: Path
 ) -> None:
     db = connect(store=tmp_path / "store.db")
@@ -154,7 +154,7 @@ def test_a_full_disk_after_the_send_is_said_and_the_job_is_cancelled_with_its_tr
     assert any("the journal lacks what happened since" in note for note in db.ftsql.take_notes())
 
 
-def test_a_live_owner_is_told_from_a_dead_one(tmp_path: Path) -> None:
+def test_a_live_owner_is_distinguished_from_a_dead_one(tmp_path: Path) -> None:
     one, two = Store(tmp_path / "store.db"), Store(tmp_path / "store.db")
     assert not two.owner.is_alive(one.owner.name)
     one.owner.claim()
@@ -210,7 +210,7 @@ def test_the_days_limit_holds_for_all_connections_of_a_store(
     one.execute(ONE)
 
 
-def test_the_days_limit_counts_what_others_sent_before_the_commit(
+def test_the_days_limit_counts_creates_that_others_sent_before_the_commit(
     sandbox: Sandbox, connect: Connect, tmp_path: Path
 ) -> None:
     one, two = (connect(store=tmp_path / "store.db", max_creates_per_day=3) for _ in range(2))
@@ -223,7 +223,7 @@ def test_the_days_limit_counts_what_others_sent_before_the_commit(
     assert len(sandbox.jobs()) == 3
 
 
-def test_what_waits_for_its_commit_counts_for_the_days_limit(
+def test_creates_that_wait_for_their_commit_count_for_the_days_limit(
     sandbox: Sandbox, connect: Connect, tmp_path: Path
 ) -> None:
     db = connect(store=tmp_path / "store.db", max_creates_per_day=3)
@@ -233,7 +233,7 @@ def test_what_waits_for_its_commit_counts_for_the_days_limit(
         db.execute(ONE)
     with pytest.raises(ProgrammingError, match="max_creates_per_day = 3: 1 were sent in the last 24 hours, and 3 more"):
         db.execute(ONE)
-    db.execute("UPDATE fine_tuning_jobs SET status = 'cancelled' WHERE status <> 'cancelled'")  # is no create
+    db.execute("UPDATE fine_tuning_jobs SET status = 'cancelled' WHERE status <> 'cancelled'")  # not a create
     db.execute("COMMIT")
     assert len(sandbox.jobs()) == 3
 
@@ -286,7 +286,7 @@ OBJECTS_1 = """
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_a_store_of_an_older_version_keeps_its_writes_and_asks_again_for_the_rest(
+def test_a_store_of_an_older_version_keeps_its_writes_and_requests_the_rest_again(
     sandbox: Sandbox, connect: Connect, files: None, tmp_path: Path, version: int
 ) -> None:
     path = tmp_path / "store.db"
@@ -333,7 +333,7 @@ print(db.execute("SELECT count(*) FROM ftsql_writes").get)
 """
 
 
-def test_a_column_more_in_the_model_is_one_line_and_the_store_has_it_too(
+def test_a_new_column_in_the_model_is_one_line_and_the_store_has_it_too(
     sandbox: Sandbox, connect: Connect, files: None, tmp_path: Path
 ) -> None:
     fill(sandbox, 150, priority="high")
@@ -347,6 +347,6 @@ def test_a_column_more_in_the_model_is_one_line_and_the_store_has_it_too(
     assert done.stdout.splitlines() == [
         "[(None, 1), ('high', 150)]", "[(None, 1), ('high', 150)]", "[('TEXT', None)]", "3", "1"
     ]  # fmt: skip
-    again = connect(store=path)  # and back: what was kept is asked for again, the record of writes stays
+    again = connect(store=path)  # and back: the rows are requested again, the journal stays
     assert again.execute("SELECT count(*) FROM fine_tuning_jobs").get == 151
     assert again.execute("SELECT count(*) FROM ftsql_writes").get == 1

@@ -1,4 +1,4 @@
-"""The server's own words reach the user, out of every common shape of an error."""
+"""The server's own message reaches the user, from every common shape of an error body."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ CREATE = "INSERT INTO fine_tuning_jobs (model, training_file) VALUES ('m', 'f')"
 
 @pytest.mark.parametrize("body", SHAPES, ids=lambda body: str(body)[:80])
 @pytest.mark.parametrize("sql", [SQL, CREATE])
-def test_the_words_of_a_refusal(at: At, body: Any, sql: str) -> None:
+def test_the_message_of_an_error_response_is_shown(at: At, body: Any, sql: str) -> None:
     _, db = at(lambda asked: Response(body, 400))
     with pytest.raises(ftsql.APIError, match=f"^openai: .*{WORDS}.*HTTP 400"):
         db.execute(sql).fetchall()
@@ -62,7 +62,7 @@ def test_the_words_of_a_refusal(at: At, body: Any, sql: str) -> None:
 @pytest.mark.parametrize(
     "body", [shape for shape in SHAPES if isinstance(shape, dict)], ids=lambda body: str(body)[:80]
 )
-def test_the_words_of_a_list_answered_200_with_an_error(at: At, body: Any) -> None:
+def test_the_message_of_an_error_in_a_list_with_status_200_is_shown(at: At, body: Any) -> None:
     _, db = at(lambda asked: body)
     with pytest.raises(ftsql.Error, match=f"^openai: answered the list of fine-tuning jobs with an error: .*{WORDS}"):
         db.execute(SQL).fetchall()
@@ -94,7 +94,9 @@ def test_words_are_found_below_a_few_others_and_else_the_body_is_shown(at: At, w
     ],
     ids=str,
 )
-def test_the_code_and_the_parameter_of_a_refusal(at: At, body: Any, code: str | None, param: str | None) -> None:
+def test_the_code_and_the_parameter_of_an_error_response_are_shown(
+    at: At, body: Any, code: str | None, param: str | None
+) -> None:
     _, db = at(lambda asked: Response(body, 400))
     with pytest.raises(ftsql.APIError) as caught:
         db.execute(SQL).fetchall()
@@ -113,7 +115,9 @@ def test_the_code_and_the_parameter_of_a_refusal(at: At, body: Any, code: str | 
     ],
     ids=str,
 )  # fmt: skip
-def test_what_has_no_words_is_described(at: At, monkeypatch: pytest.MonkeyPatch, answer: Response, words: str) -> None:
+def test_a_response_without_a_message_is_described(
+    at: At, monkeypatch: pytest.MonkeyPatch, answer: Response, words: str
+) -> None:
     monkeypatch.setattr("ftsql.api.retry.RETRY_SECONDS", 0.01)
     _, db = at(lambda asked: answer)
     with pytest.raises(ftsql.Error, match=words) as caught:

@@ -1,4 +1,4 @@
-"""What was sent is compared with what came back: a write is believed by nothing but its object."""
+"""Responses to writes are compared with the request: only the object itself confirms a write."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SUPERVISED = '{"type": "supervised", "supervised": {"hyperparameters": {"n_epoch
 
 
 def creating(**over: Any) -> Any:
-    """A server that answers a create with a running job as it was asked for, but for ``over``; ... leaves one out."""
+    """Return a server whose creates return the requested job, running, changed by ``over``; ... leaves a field out."""
 
     def answering(asked: Asked) -> Any:
         if asked.method != "POST":
@@ -33,7 +33,7 @@ def creating(**over: Any) -> Any:
 
 
 def create(db: ftsql.Connection, **values: Any) -> list[str]:
-    """The warnings of an INSERT of these values."""
+    """Return the warnings of an INSERT of these values."""
     values = {"model": "gpt-4o-mini", "training_file": "file-abc", **values}
     holes = ", ".join("?" * len(values))
     with warnings.catch_warnings(record=True) as told:
@@ -59,7 +59,9 @@ def create(db: ftsql.Connection, **values: Any) -> list[str]:
         ("seed", 7, None),
     ],
 )
-def test_what_was_sent_and_is_missing_in_the_answer_is_named(at: At, column: str, sent: Any, answered: Any) -> None:
+def test_a_field_that_was_sent_and_is_missing_in_the_response_is_named(
+    at: At, column: str, sent: Any, answered: Any
+) -> None:
     _, db = at(creating(**{column: answered}))
     assert create(db, **{column: sent}) == [
         f"openai: ftjob-00001: {column} was sent and the answer does not show it: the server may have dropped it"
@@ -76,7 +78,7 @@ def test_what_was_sent_and_is_missing_in_the_answer_is_named(at: At, column: str
         ("method", DPO, "supervised"),
     ],
 )
-def test_an_answer_that_contradicts_the_request_is_named(at: At, column: str, sent: Any, answered: Any) -> None:
+def test_a_response_that_contradicts_the_request_is_named(at: At, column: str, sent: Any, answered: Any) -> None:
     _, db = at(creating(**{column: answered}))
     (told,) = create(db, **{column: sent})
     assert told.startswith(f"openai: ftjob-00001: {column} was sent as ")
@@ -100,7 +102,7 @@ def test_an_answer_that_contradicts_the_request_is_named(at: At, column: str, se
         ("seed", 7, 7),
     ],
 )
-def test_another_form_of_the_same_is_no_warning(at: At, column: str, sent: Any, answered: Any) -> None:
+def test_an_equal_value_in_another_form_is_not_warned_about(at: At, column: str, sent: Any, answered: Any) -> None:
     _, db = at(creating(**{column: answered}))
     assert create(db, **{column: sent}) == []
 
@@ -110,7 +112,7 @@ def test_hyperparameters_may_be_shown_inside_the_method(at: At) -> None:
     assert create(db, hyperparameters='{"n_epochs": 2}') == []
 
 
-def test_our_own_seed_may_be_dropped_without_a_word(at: At) -> None:
+def test_a_dropped_seed_of_ftsql_is_not_warned_about(at: At) -> None:
     _, db = at(creating(seed=...))
     assert create(db) == []
 
@@ -119,7 +121,7 @@ def creating_only_an_id(asked: Asked) -> Any:
     return {"id": "ftjob-00001"} if asked.method == "POST" else {"data": []}
 
 
-def test_an_answer_that_is_only_an_id_says_nothing(at: At) -> None:
+def test_a_response_with_only_an_id_is_not_warned_about(at: At) -> None:
     _, db = at(creating_only_an_id)
     assert create(db, method=DPO, seed=7) == []
     assert db.ftsql.take_notes() == ["created ftjob-00001 (provider openai)"]
@@ -165,7 +167,7 @@ DELETE = "DELETE FROM files WHERE id = 'file-1'"
     ],
     ids=str,
 )
-def test_a_delete_answered_200_with_an_error_is_refused_in_its_words(at: At, answer: Any) -> None:
+def test_a_delete_with_an_error_in_a_200_is_refused_with_its_message(at: At, answer: Any) -> None:
     _, db = at(deleting(answer, gone=False))
     with pytest.raises(ftsql.APIError, match="openai: The file is in use"):
         db.execute(DELETE)
@@ -187,7 +189,7 @@ def test_a_delete_answered_200_with_an_error_is_refused_in_its_words(at: At, ans
     ids=str,
 )
 @pytest.mark.parametrize("gone", [True, False])
-def test_a_delete_is_believed_by_the_objects_absence(at: At, answer: Any, gone: bool) -> None:
+def test_a_delete_is_confirmed_by_the_absence_of_its_object(at: At, answer: Any, gone: bool) -> None:
     server, db = at(deleting(Response(b"null") if answer is None else answer, gone=gone))
     if gone:
         db.execute(DELETE)
@@ -196,11 +198,13 @@ def test_a_delete_is_believed_by_the_objects_absence(at: At, answer: Any, gone: 
             db.execute(DELETE)
     state = "committed" if gone else "refused"
     assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [(state,)]
-    assert server.requests.count("/files/file-1") == 2  # what DELETE found, and whether it is still there
+    assert (
+        server.requests.count("/files/file-1") == 2
+    )  # one request finds the file for the DELETE, one checks that it is gone
 
 
 @pytest.mark.parametrize("answer", [{"id": "file-1", "deleted": True}, {"deleted": True}, Response(b"", 204)], ids=str)
-def test_a_delete_that_says_so_is_not_looked_at_again(at: At, answer: Any) -> None:
+def test_a_delete_that_the_response_confirms_is_not_checked_again(at: At, answer: Any) -> None:
     server, db = at(deleting(answer, gone=False))
     db.execute(DELETE)
     assert server.requests.count("/files/file-1") == 1
@@ -228,7 +232,7 @@ OTHER, NO_JSON = Response({"error": {"message": "another project's"}}, 403), Res
         (NO_JSON, NO_JSON, "answered http.*/files/file-1 with an HTML page"),
     ],
 )
-def test_a_delete_that_nobody_can_look_at_is_unknown(at: At, answer: Response, look: Response, words: str) -> None:
+def test_a_delete_that_cannot_be_checked_is_unknown(at: At, answer: Response, look: Response, words: str) -> None:
     deleted: list[Asked] = []
 
     def answering(asked: Asked) -> Any:
@@ -278,7 +282,7 @@ def running(**over: Any) -> dict[str, Any]:
     ],
     ids=str,
 )
-def test_a_cancel_answered_with_anything_but_its_job_is_looked_at(at: At, answer: Any) -> None:
+def test_a_cancel_whose_response_is_not_the_job_is_checked(at: At, answer: Any) -> None:
     server, db = at(acting(answer, running(status="cancelling")))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -307,13 +311,13 @@ def test_an_action_that_was_accepted_and_changed_nothing_is_named(at: At, action
         ("resume", "running"),
     ],
 )
-def test_an_action_on_its_way_is_believed_at_once(at: At, action: str, status: str) -> None:
+def test_an_action_under_way_is_accepted_at_once(at: At, action: str, status: str) -> None:
     server, db = at(acting(running(status=status), running(status=status)))
     assert db.execute(f"SELECT {action}_job('ftjob-00001')").fetchall() == [(status,)]
     assert server.requests == [f"POST /ftjob-00001/{action}"]
 
 
-def test_a_create_whose_taking_back_changed_nothing_is_said_to_stay(at: At) -> None:
+def test_a_create_whose_cancel_changed_nothing_is_reported_as_standing(at: At) -> None:
     served = creating()
 
     def answering(asked: Asked) -> Any:
@@ -337,7 +341,7 @@ def test_a_create_whose_taking_back_changed_nothing_is_said_to_stay(at: At) -> N
     ]
 
 
-def test_another_job_is_never_taken_for_the_one_that_was_asked_for(at: At) -> None:
+def test_another_job_is_never_taken_for_the_requested_one(at: At) -> None:
     _, db = at(acting(job(2), job(2, status="cancelled")))
     with pytest.raises(ftsql.Error, match="asked for the fine-tuning job 'ftjob-00001' it answered with another one"):
         db.execute("SELECT cancel_job('ftjob-00001')").fetchall()
@@ -346,7 +350,7 @@ def test_another_job_is_never_taken_for_the_one_that_was_asked_for(at: At) -> No
         db.execute("SELECT wait_job('ftjob-00001')").fetchall()
 
 
-def test_a_cancel_answered_200_with_an_error_is_refused_in_its_words(at: At) -> None:
+def test_a_cancel_with_an_error_in_a_200_is_refused_with_its_message(at: At) -> None:
     _, db = at(acting({"error": {"message": "Cancelling is not enabled"}}, running()))
     with pytest.raises(ftsql.APIError, match="openai: Cancelling is not enabled"):
         db.execute("SELECT cancel_job('ftjob-00001')").fetchall()
@@ -406,7 +410,7 @@ def test_an_older_job_is_never_taken_for_the_one_created(at: At) -> None:
 
 @pytest.mark.parametrize("age", [3000, 9000, 10**9])
 @pytest.mark.parametrize("column", ["seed", "metadata"])
-def test_a_job_that_carries_the_fingerprint_is_the_one_created_whatever_its_age(at: At, column: str, age: int) -> None:
+def test_a_job_with_the_fingerprint_is_the_one_created_at_any_age(at: At, column: str, age: int) -> None:
     server, db = at(creating(created_at=int(time.time()) - age), settle_seconds=0.1)
     assert create(db, **({"seed": 5} if column == "metadata" else {})) == []
     assert server.requests == ["POST "]
@@ -415,7 +419,7 @@ def test_a_job_that_carries_the_fingerprint_is_the_one_created_whatever_its_age(
 
 
 @pytest.mark.parametrize("age", [3000, 9000])
-def test_without_a_fingerprint_an_age_says_that_it_is_another_job(at: At, age: int) -> None:
+def test_without_a_fingerprint_an_older_job_is_another_one(at: At, age: int) -> None:
     full = json.dumps({f"k{number}": "v" for number in range(16)})
     serving = creating(created_at=int(time.time()) - age)
     server, db = at(serving, settle_seconds=0.1)
@@ -428,7 +432,7 @@ def test_without_a_fingerprint_an_age_says_that_it_is_another_job(at: At, age: i
         assert server.requests == ["POST ", "?limit=100"]
 
 
-def test_a_create_answered_200_with_an_error_is_looked_for_and_says_the_servers_words(connect: Connect, at: At) -> None:
+def test_a_create_with_an_error_in_a_200_is_looked_for_and_shows_its_message(connect: Connect, at: At) -> None:
     error = {"error": {"message": "The dataset is being scanned", "code": "scan"}}
     _, db = at(lambda asked: error if asked.method == "POST" else {"data": [], "has_more": False}, settle_seconds=0.2)
     with pytest.raises(ftsql.OutcomeUnknown, match="answered with an error: The dataset is being scanned"):
@@ -450,7 +454,7 @@ def test_a_create_answered_200_with_an_error_is_looked_for_and_says_the_servers_
         ("hyperparameters", '{"n_epochs": 1.5}', 'n_epochs is an integer or "auto", not 1.5'),
     ],
 )
-def test_what_the_documentation_excludes_is_not_sent(at: At, column: str, value: str, words: str) -> None:
+def test_a_value_that_the_documentation_excludes_is_not_sent(at: At, column: str, value: str, words: str) -> None:
     server, db = at(lambda asked: None)
     with pytest.raises(ftsql.Error) as caught:
         db.execute(CREATE.format(f"model, training_file, {column}", f"'m', 'f', '{value}'"))
@@ -460,7 +464,7 @@ def test_what_the_documentation_excludes_is_not_sent(at: At, column: str, value:
 
 @pytest.mark.parametrize("answer", [{}, {"status": "ok"}, {"success": True}, b"", {"object": "fine_tuning.job"}])
 @pytest.mark.parametrize("works", [True, False])
-def test_without_retrieve_the_list_says_what_became_of_a_cancel(
+def test_without_retrieve_the_list_shows_the_outcome_of_a_cancel(
     at: At, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Any, works: bool
 ) -> None:
     one = job(1, status="running", finished_at=None, fine_tuned_model=None)
@@ -482,7 +486,7 @@ def test_without_retrieve_the_list_says_what_became_of_a_cancel(
     assert server.requests[-2:] == ["POST /ftjob-00001/cancel", "?limit=100"]
 
 
-def test_telnyx_takes_no_auto(at: At, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_telnyx_does_not_accept_auto(at: At, monkeypatch: pytest.MonkeyPatch) -> None:
     server, _ = at(lambda asked: None)
     monkeypatch.setenv("TELNYX_API_KEY", "k" * 20)
     monkeypatch.setenv("TELNYX_BASE_URL", server.base_url)

@@ -1,4 +1,4 @@
-"""Several who write to one store at once: everybody gets a turn, and a late answer takes the place of no younger one."""
+"""Concurrent writes to one store: every writer gets the lock, and a late response never replaces a newer one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.conftest import Connect, fill, gets
 from tests.sync.fixtures import wait_for
 
 
-def test_many_writers_of_one_process_all_get_their_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_writers_of_one_process_all_get_the_write_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stores, "BUSY_MILLISECONDS", 400)
     path = tmp_path / "store.db"
     Store(path).close()
@@ -46,9 +46,7 @@ def test_many_writers_of_one_process_all_get_their_turn(tmp_path: Path, monkeypa
     assert errors == []
 
 
-def test_how_old_an_answer_is_counts_from_when_it_was_asked_for(
-    sandbox: Sandbox, connect: Connect, tmp_path: Path
-) -> None:
+def test_the_age_of_a_response_counts_from_its_request(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
     ids = fill(sandbox, 150, status="running")
     path = tmp_path / "store.db"
     dashboard, reader, holder = connect(store=path, max_age=1), connect(store=path), Store(path)
@@ -68,7 +66,7 @@ def test_how_old_an_answer_is_counts_from_when_it_was_asked_for(
     holder.close()
 
 
-def test_what_was_made_in_a_transaction_that_failed_is_made_again(connect: Connect, sandbox: Sandbox) -> None:
+def test_a_coverage_id_made_in_a_failed_transaction_is_made_again(connect: Connect, sandbox: Sandbox) -> None:
     (account,) = connect().ftsql._session.accounts
     store, settings = Store(), Settings()
     one, other = (Cache(store, account, settings, EVENTS, parent) for parent in ("ftjob-a", "ftjob-b"))
