@@ -5,7 +5,8 @@ All tables share these callbacks, because their writes share one queue.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 import apsw
 
@@ -44,6 +45,15 @@ class WriteCallbacks:
         else:
             session.add(write)
         return session.connection.last_insert_rowid()
+
+    @contextlib.contextmanager
+    def _mark_failure(self) -> Iterator[None]:
+        """Mark the statement as failed if the block raises, because APSW does not report how a statement ended."""
+        try:
+            yield
+        except BaseException:
+            self._session.statement.failed = True
+            raise
 
     def Begin(self) -> None:
         self._session.begin(id(self))
