@@ -1,4 +1,7 @@
-"""The tables about ftsql itself: read-only, their rows made when asked for."""
+"""The read-only virtual tables about ftsql itself: its columns, methods, providers, requests and writes.
+
+Each scan makes the rows again.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,11 @@ from ftsql.errors import redacted
 from ftsql.read.plan import pushed_down
 from ftsql.resources.definitions import JOBS, OTHERS
 from ftsql.resources.resource import SQLiteValue
-from ftsql.sqlite import resource_tables as tables
+from ftsql.sqlite import resource_tables
 from ftsql.sqlite.session import Session
 from ftsql.store.journal import COLUMNS, NAMES
 
-RowSpool = Callable[[], Iterable[tuple[SQLiteValue, ...]]]
+MakeRows = Callable[[], Iterable[tuple[SQLiteValue, ...]]]
 
 COLUMN_COLUMNS = (
     "table_name TEXT",
@@ -53,8 +56,8 @@ PROVIDER_COLUMNS = (
 )
 
 
-def writes(session: Session) -> RowSpool:
-    """ftsql_writes: what was sent, then what COMMIT will send."""
+def writes(session: Session) -> MakeRows:
+    """ftsql_writes: the writes that were sent, then those that COMMIT will send."""
 
     def rows() -> Iterator[tuple[SQLiteValue, ...]]:
         session.statements.drop_failed_writes()
@@ -62,7 +65,7 @@ def writes(session: Session) -> RowSpool:
         for write in session.queue.writes:
             if write.state != "queued" or write.journal_id:
                 continue
-            known: dict[str, SQLiteValue] = {
+            values: dict[str, SQLiteValue] = {
                 "state": write.state,
                 "action": write.action,
                 "provider": write.provider,
@@ -73,13 +76,13 @@ def writes(session: Session) -> RowSpool:
                 "statement": redacted(write.statement),
                 "open": 0,
             }
-            yield tuple(known.get(name) for name in NAMES)
+            yield tuple(values.get(name) for name in NAMES)
 
     return rows
 
 
-def providers(session: Session) -> RowSpool:
-    """ftsql_providers: who is known, who is active, and which variable an inactive one waits for."""
+def providers(session: Session) -> MakeRows:
+    """ftsql_providers: all providers, whether they are active, and the environment variables that they lack."""
 
     def rows() -> Iterator[tuple[SQLiteValue, ...]]:
         active = {account.name: account for account in session.accounts}
@@ -97,8 +100,8 @@ def providers(session: Session) -> RowSpool:
     return rows
 
 
-def requests(session: Session) -> RowSpool:
-    """ftsql_requests: the last HTTP requests of this connection, oldest first; NULL where no answer tells."""
+def requests(session: Session) -> MakeRows:
+    """ftsql_requests: the last HTTP requests of this connection, oldest first; NULL if there was no response."""
 
     def rows() -> Iterator[tuple[SQLiteValue, ...]]:
         for record in session.requests.records():
@@ -108,9 +111,9 @@ def requests(session: Session) -> RowSpool:
 
 
 class Module:
-    """A read-only virtual table over ``rows``."""
+    """The module of a read-only table: xCreate and xConnect. ``rows`` returns the rows of one scan."""
 
-    def __init__(self, name: str, columns: Iterable[str], rows: RowSpool) -> None:
+    def __init__(self, name: str, columns: Iterable[str], rows: MakeRows) -> None:
         self._schema = f"CREATE TABLE {name}({', '.join(columns)})"
         self._rows = rows
 
@@ -121,7 +124,9 @@ class Module:
 
 
 class _Table:
-    def __init__(self, rows: RowSpool) -> None:
+    """A read-only table: xBestIndex and xOpen."""
+
+    def __init__(self, rows: MakeRows) -> None:
         self._rows = rows
 
     def BestIndexObject(self, info: apsw.IndexInfo) -> bool:
@@ -138,7 +143,9 @@ class _Table:
 
 
 class _Cursor:
-    def __init__(self, rows: RowSpool) -> None:
+    """One scan: xFilter, xNext, xEof, xColumn, xRowid and xClose."""
+
+    def __init__(self, rows: MakeRows) -> None:
         self._make = rows
         self._rows: list[tuple[SQLiteValue, ...]] = []
         self._index = 0
@@ -163,23 +170,25 @@ class _Cursor:
         self._rows = []
 
 
-def columns(session: Session) -> RowSpool:
-    """ftsql_columns: every column of the resources' tables, and what of it narrows the requests."""
+def columns(session: Session) -> MakeRows:
+    """ftsql_columns: every column of the resources' tables, and the operators on it that narrow the requests."""
 
     def rows() -> Iterator[tuple[SQLiteValue, ...]]:
         for resource in (JOBS, *OTHERS):
             for number, column in enumerate(resource.columns):
-                pushed = pushed_down(column.name) if resource is JOBS else tables.pushed_down(resource, column.name)
+                pushed = (
+                    pushed_down(column.name) if resource is JOBS else resource_tables.pushed_down(resource, column.name)
+                )
                 yield resource.table, number, column.name, column.type, column.description, int(column.hidden), pushed
 
     return rows
 
 
-def methods(session: Session) -> RowSpool:
-    """ftsql_methods: what the APIs can do, by StackQL's names, and which providers lack it."""
+def methods(session: Session) -> MakeRows:
+    """ftsql_methods: the methods of the APIs under StackQL's names, and the providers that lack them."""
 
     def rows() -> Iterator[tuple[SQLiteValue, ...]]:
-        from ftsql.api.methods import served  # only now: its file takes a while to read
+        from ftsql.api.methods import served  # imported here, because its file takes a while to read
 
         for entry in served():
             for each in entry.methods:
@@ -194,7 +203,7 @@ def methods(session: Session) -> RowSpool:
 
 
 def modules(session: Session) -> dict[str, Module]:
-    """The tables about ftsql by name."""
+    """Return the modules of the tables about ftsql, by name."""
     return {
         "ftsql_columns": Module("ftsql_columns", COLUMN_COLUMNS, columns(session)),
         "ftsql_methods": Module("ftsql_methods", METHOD_COLUMNS, methods(session)),

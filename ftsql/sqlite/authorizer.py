@@ -1,6 +1,6 @@
-"""What a statement may do with the connection, decided by SQLite's authorizer.
+"""The authorizer, which decides what a statement may do with the connection.
 
-Triggers that live in a file may not write to ftsql's tables, and a read-only connection writes nothing.
+Triggers that a file contains may not write to ftsql's tables, and a read-only connection may not write at all.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from ftsql.store.process_lock import MEMORY
 
 Authorizer = Callable[[int, str | None, str | None, str | None, str | None], int]
 
-OURS = {JOBS.table, *(resource.table for resource in OTHERS if resource.deletes)}
-TRIGGERS = "type = 'trigger'"
-LIVE = "live"  # the schema of our own tables
-VIRTUAL = "type = 'table' AND rootpage = 0"
-EVERY = "*"  # stands for names that are unknown
+WRITABLE = {JOBS.table, *(resource.table for resource in OTHERS if resource.deletes)}
+LIVE = "live"  # the schema with ftsql's tables
+TRIGGERS = "type = 'trigger'"  # conditions on sqlite_schema
+VIRTUAL_TABLES = "type = 'table' AND rootpage = 0"
+ANY_NAME = "*"  # in a set of names: the names are unknown
 WRITES = (apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE, apsw.SQLITE_DELETE)
 VERBS = {apsw.SQLITE_INSERT: "insert", apsw.SQLITE_UPDATE: "update", apsw.SQLITE_DELETE: "delete"}
 CHANGES = {
@@ -32,8 +32,8 @@ CHANGES = {
     apsw.SQLITE_REINDEX,
     *(getattr(apsw, name) for name in dir(apsw) if name.startswith(("SQLITE_CREATE_", "SQLITE_DROP_"))),
 }
-# PRAGMAs that tell and change nothing, whatever their argument.
-TELLING = frozenset(
+# PRAGMAs that only return information, with any argument.
+READING_PRAGMAS = frozenset(
     {
         "collation_list",
         "compile_options",
@@ -55,88 +55,124 @@ TELLING = frozenset(
     }
 )
 
-# PRAGMAs that change something without an argument.
-DOING = frozenset({"incremental_vacuum", "optimize", "wal_checkpoint"})
+# PRAGMAs that change something even without an argument.
+WRITING_PRAGMAS = frozenset({"incremental_vacuum", "optimize", "wal_checkpoint"})
 
 
 def install(connection: apsw.Connection, *, read_only: bool, trust_file: bool) -> Authorizer | None:
-    """Put the guard before the connection's own authorizer, which keeps its say and is given back.
+    """Install ftsql's authorizer, and return the connection's own, which is called after it.
 
-    A statement that it refuses raises ProgrammingError when it is prepared.
+    SQLite calls an authorizer when it prepares a statement. A refused statement raises ProgrammingError then.
     """
-    before: Authorizer | None = connection.authorizer
-    weak = weakref.proxy(connection)  # which holds the guard
-    uri = connection.open_flags & apsw.SQLITE_OPEN_URI  # else file:x is a name like any other
-    temporary = _named(connection, "temp", TRIGGERS)
-    # Names of triggers that live in files: a TEMP trigger of such a name is not told apart from them.
-    filed: set[str] = set()
-    virtual: set[str] = set()  # and of virtual tables, which may be ours
-    refusing: dict[str, set[str]] = {}  # by schema: a statement that matches no row runs no trigger
-    for _, name, _ in connection.execute("PRAGMA database_list").fetchall():
-        if name != "temp":
-            refusing[str(name)] = _named(connection, str(name), TRIGGERS)
-            filed |= refusing[str(name)]
-            virtual |= _named(connection, str(name), VIRTUAL) if name != LIVE else set()
+    own: Authorizer | None = connection.authorizer
+    connection.authorizer = _Guard(connection, own, read_only=read_only, trust_file=trust_file)
+    return own
 
-    def guard(code: int, first: str | None, second: str | None, schema: str | None, inner: str | None) -> int:
-        # First of all: even to look into a file may make it.
-        if read_only and (_changes(code, first, second) or (code == apsw.SQLITE_ATTACH and _makes(first, uri))):
+
+class _Guard:
+    """ftsql's authorizer. It follows the names of triggers and virtual tables, to know those that files contain."""
+
+    def __init__(
+        self, connection: apsw.Connection, own: Authorizer | None, *, read_only: bool, trust_file: bool
+    ) -> None:
+        self._connection: apsw.Connection = weakref.proxy(connection)  # the connection holds the authorizer
+        self._own = own
+        self._read_only = read_only
+        self._trust_file = trust_file
+        self._uri = connection.open_flags & apsw.SQLITE_OPEN_URI  # without it, file:x is an ordinary name
+        self._temporary = _names(connection, "temp", TRIGGERS)
+        self._in_files: set[str] = set()  # triggers in files; a TEMP trigger of the same name cannot be told apart
+        self._virtual: set[str] = set()  # virtual tables in files, which may be ftsql's
+        self._refusing: dict[str, set[str]] = {}  # triggers by schema; a snapshot has triggers that refuse writes
+        for _, name, _ in connection.execute("PRAGMA database_list").fetchall():
+            if name != "temp":
+                triggers = self._refusing[str(name)] = _names(connection, str(name), TRIGGERS)
+                self._in_files |= triggers
+                self._virtual |= _names(connection, str(name), VIRTUAL_TABLES) if name != LIVE else set()
+
+    def __call__(
+        self, code: int, first: str | None, second: str | None, schema: str | None, trigger: str | None
+    ) -> int:
+        # This check comes first, because even reading the schema of an attached file may create the file.
+        if self._read_only and self._is_write(code, first, second):
             raise ProgrammingError("refused: the connection is read-only (read_only=True, --read-only)")
-        if code == apsw.SQLITE_CREATE_TEMP_TRIGGER:
-            temporary.add(str(first).lower())
-        elif code == apsw.SQLITE_DROP_TEMP_TRIGGER:
-            temporary.discard(str(first).lower())
-        elif code == apsw.SQLITE_CREATE_TRIGGER:
-            filed.add(str(first).lower())
-        elif code == apsw.SQLITE_CREATE_VTABLE and schema != LIVE:
-            virtual.add(str(first).lower())
-        elif code == apsw.SQLITE_ATTACH and not trust_file:
-            filed.update(_attached(first, TRIGGERS, uri))
-            virtual.update(_attached(first, VIRTUAL, uri))
-        if (
-            not trust_file
-            and code in WRITES
-            and _is_filed(inner, temporary, filed)
-            and _is_ours(weak, schema, first, virtual)
-        ):
-            raise ProgrammingError(
-                f"refused: the trigger {inner} lives in the file and would write to {first}. If you trust the "
-                "file, say so: connect(trust_file=True), --trust-file"
-            )
-        if code in WRITES and f"{first}_refuses_{VERBS[code]}".lower() in refusing.get(schema or "", ()):
-            words = f"write to live.{first}" if first in OURS else "only ftsql sync writes to it"
-            raise ProgrammingError(f"{schema}.{first} is a snapshot's: {words}")
+        self._follow(code, first, schema)
+        if code in WRITES:
+            self._check_trigger(first, schema, trigger)
+            self._check_snapshot(code, first, schema)
         if schema == LIVE and code == apsw.SQLITE_DROP_VTABLE:
             raise ProgrammingError(f"{first} is part of ftsql and cannot be dropped: close the connection instead")
-        return apsw.SQLITE_OK if before is None else before(code, first, second, schema, inner)
+        return apsw.SQLITE_OK if self._own is None else self._own(code, first, second, schema, trigger)
 
-    connection.authorizer = guard
-    return before
+    def _is_write(self, code: int, first: str | None, second: str | None) -> bool:
+        """Whether an action changes a database, or creates a file."""
+        return _is_change(code, first, second) or (code == apsw.SQLITE_ATTACH and _creates_file(first, self._uri))
+
+    def _follow(self, code: int, name: str | None, schema: str | None) -> None:
+        """Note the triggers and virtual tables that an action creates, drops or attaches."""
+        if code == apsw.SQLITE_CREATE_TEMP_TRIGGER:
+            self._temporary.add(str(name).lower())
+        elif code == apsw.SQLITE_DROP_TEMP_TRIGGER:
+            self._temporary.discard(str(name).lower())
+        elif code == apsw.SQLITE_CREATE_TRIGGER:
+            self._in_files.add(str(name).lower())
+        elif code == apsw.SQLITE_CREATE_VTABLE and schema != LIVE:
+            self._virtual.add(str(name).lower())
+        elif code == apsw.SQLITE_ATTACH and not self._trust_file:
+            self._in_files.update(_names_in_file(name, TRIGGERS, self._uri))
+            self._virtual.update(_names_in_file(name, VIRTUAL_TABLES, self._uri))
+
+    def _check_trigger(self, table: str | None, schema: str | None, trigger: str | None) -> None:
+        """Raise ProgrammingError if a trigger in a file would write to a table of ftsql."""
+        if self._trust_file or not self._may_be_in_file(trigger) or not self._is_ours(schema, table):
+            return
+        raise ProgrammingError(
+            f"refused: the trigger {trigger} lives in the file and would write to {table}. If you trust the file, "
+            "allow it: connect(trust_file=True), --trust-file"
+        )
+
+    def _may_be_in_file(self, trigger: str | None) -> bool:
+        """Whether the file may contain the trigger; None means that no trigger runs."""
+        if trigger is None:
+            return False
+        name = trigger.lower()
+        return name not in self._temporary or name in self._in_files or ANY_NAME in self._in_files
+
+    def _is_ours(self, schema: str | None, table: str | None) -> bool:
+        """Whether a name means ftsql's table, and not a table of the user: ``files`` is a likely name.
+
+        The columns would tell, but SQLite crashes if it is asked for the columns of a virtual table not used before.
+        """
+        if table not in WRITABLE:
+            return False
+        if schema is None or schema == LIVE or table == JOBS.table:
+            return True
+        # If the schema has no such table, the eponymous one is meant. A file may contain a table of ftsql as well.
+        exists = self._connection.table_exists(schema, table)
+        return not exists or table in self._virtual or ANY_NAME in self._virtual
+
+    def _check_snapshot(self, code: int, table: str | None, schema: str | None) -> None:
+        """Raise ProgrammingError if the table belongs to a snapshot, also when its trigger would not run.
+
+        A statement that matches no row runs no trigger.
+        """
+        if f"{table}_refuses_{VERBS[code]}".lower() not in self._refusing.get(schema or "", ()):
+            return
+        advice = f"write to live.{table}" if table in WRITABLE else "only ftsql sync writes to it"
+        raise ProgrammingError(f"{schema}.{table} belongs to a snapshot: {advice}")
 
 
-def _is_ours(connection: apsw.Connection, schema: str | None, table: str | None, virtual: set[str]) -> bool:
-    """Whether a name means ftsql's table, and not one of the user's own, for which ``files`` is a likely name.
-
-    Not by its columns: SQLite crashes when asked for those of a virtual table that nobody has used yet.
-    """
-    if table not in OURS:
-        return False
-    if schema is None or schema == LIVE or table == JOBS.table:
-        return True
-    # Eponymous where no schema has it; and a file may hold a table of ours under its own name.
-    return not connection.table_exists(schema, table) or table in virtual or EVERY in virtual
-
-
-def _named(connection: apsw.Connection, schema: str, which: str) -> set[str]:
-    """The names of a schema's triggers or virtual tables, in lower case as SQLite compares them."""
+def _names(connection: apsw.Connection, schema: str, condition: str) -> set[str]:
+    """Return the names in a schema that match ``condition``, in lower case, as SQLite compares them."""
     quoted = schema.replace('"', '""')
-    return {name for (name,) in connection.execute(f'SELECT lower(name) FROM "{quoted}".sqlite_schema WHERE {which}')}
+    sql = f'SELECT lower(name) FROM "{quoted}".sqlite_schema WHERE {condition}'
+    return {name for (name,) in connection.execute(sql)}
 
 
-def _attached(path: str | None, which: str, uri: int) -> set[str]:
-    """The names of the triggers or virtual tables in a file about to be attached; EVERY where they cannot be read."""
+def _names_in_file(path: str | None, condition: str, uri: int) -> set[str]:
+    """Return ``_names`` of a file that is about to be attached; ANY_NAME if they cannot be read."""
     if path is None:
-        return {EVERY}  # an expression, whose value is not known yet
+        return {ANY_NAME}  # an expression, whose value is not known yet
     if path in ("", ":memory:"):
         return set()
     try:
@@ -144,39 +180,32 @@ def _attached(path: str | None, which: str, uri: int) -> set[str]:
     except apsw.CantOpenError:
         return set()  # a new file
     except apsw.Error:
-        return {EVERY}
+        return {ANY_NAME}
     try:
-        return _named(other, "main", which)
+        return _names(other, "main", condition)
     except apsw.Error:
-        return {EVERY}
+        return {ANY_NAME}
     finally:
         other.close()
 
 
-def _makes(path: str | None, uri: int) -> bool:
-    """Whether an ATTACH, or a VACUUM INTO, would make a file, or fill an empty one; an expression might."""
+def _creates_file(path: str | None, uri: int) -> bool:
+    """Whether ATTACH or VACUUM INTO may create a file or fill an empty one. None is an expression, which may."""
     if path is None:
         return True
     name, query = path, ""
     if uri and path.startswith("file:"):
         name, _, query = path[5:].partition("#")[0].partition("?")
         name = unquote(name)
-    # Of several modes the last one counts, and after memory SQLite lets any follow.
+    # SQLite uses the last mode of several, and accepts any mode after mode=memory.
     if name in ("", MEMORY) or {*query.split("&")} - {"cache=shared", "cache=private"} == {"mode=memory"}:
         return False
     return not os.path.exists(name) or os.path.getsize(name) == 0
 
 
-def _is_filed(trigger: str | None, temporary: set[str], filed: set[str]) -> bool:
-    """Whether a trigger may live in a file; None is no trigger."""
-    if trigger is None:
-        return False
-    name = trigger.lower()
-    return name not in temporary or name in filed or EVERY in filed
-
-
-def _changes(code: int, first: str | None, second: str | None) -> bool:
+def _is_change(code: int, first: str | None, second: str | None) -> bool:
+    """Whether an action changes a database. Of a PRAGMA, ``first`` is the name and ``second`` the argument."""
     if code == apsw.SQLITE_PRAGMA:
         name = (first or "").lower()
-        return name not in TELLING if second is not None else name in DOING
+        return name not in READING_PRAGMAS if second is not None else name in WRITING_PRAGMAS
     return code in CHANGES

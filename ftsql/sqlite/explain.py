@@ -20,7 +20,7 @@ from ftsql.resources.definitions import OTHERS
 from ftsql.sqlite import comparisons
 from ftsql.sqlite.bytecode import calls
 from ftsql.sqlite.functions import EFFECTS
-from ftsql.sqlite.resource_tables import PARENTS, without_parent
+from ftsql.sqlite.resource_tables import SELECTORS, without_parent
 from ftsql.sqlite.session import Session
 from ftsql.sqlite.statements import Statement
 from ftsql.store.cache import Cache
@@ -114,7 +114,7 @@ def _other_resource(words: list[str], *, inner: bool) -> Estimate:
     """Return the cost of a scan of any resource but the jobs."""
     resource = next(resource for resource in OTHERS if resource.plan_name == words[0])
     if resource.parent:
-        if not set(words) & set(PARENTS):
+        if not set(words) & set(SELECTORS):
             raise without_parent(resource)
         if resource.kept:
             why = f"for each job 0 if it had finished before its {resource.noun}s were read, else 1"

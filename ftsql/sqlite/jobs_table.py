@@ -1,7 +1,7 @@
-"""SQLite's side of ``fine_tuning_jobs``: APSW's callbacks, turned into plans, scans and queued writes.
+"""The virtual table ``fine_tuning_jobs``: APSW's callbacks for its module, tables and cursors.
 
-A constraint taken here is still checked by SQLite (omit is never set), and a constraint keeps the slot
-number that SQLite gave it: the unusable ones take slots too.
+The callbacks become plans, scans and queued writes. SQLite still checks every constraint that BestIndex takes, because
+``omit`` is never set. A constraint keeps the slot number that SQLite gave it; unusable constraints take slots too.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from ftsql.write.create_body import brief
 from ftsql.write.write import STATUS, Write
 
 OPERATORS = {
-    # Also each value of an IN. Taking the whole IN at once would be better, but APSW 3.54.1.0 fails the
-    # statement with "<NULL>" when such a set is empty, as in IN (SELECT … that finds nothing).
+    # Also each value of an IN. Taking the whole IN at once would be better, but APSW 3.54.1.0 fails the statement with
+    # "<NULL>" if the set is empty, as in IN (SELECT …) whose SELECT finds nothing.
     apsw.SQLITE_INDEX_CONSTRAINT_EQ: "=",
     apsw.SQLITE_INDEX_CONSTRAINT_IS: "is",
     apsw.SQLITE_INDEX_CONSTRAINT_NE: "<>",
     apsw.SQLITE_INDEX_CONSTRAINT_GT: ">",
     apsw.SQLITE_INDEX_CONSTRAINT_GE: ">=",
     apsw.SQLITE_INDEX_CONSTRAINT_ISNULL: "null",
-    apsw.SQLITE_INDEX_CONSTRAINT_FUNCTION: "has",  # metadata_has, the one that FindFunction gives
+    apsw.SQLITE_INDEX_CONSTRAINT_FUNCTION: "has",  # metadata_has, the only one that FindFunction returns
     apsw.SQLITE_INDEX_CONSTRAINT_LIMIT: "limit",
     apsw.SQLITE_INDEX_CONSTRAINT_OFFSET: "offset",
 }
@@ -44,13 +44,13 @@ IDS = {number for number, name in enumerate(NAMES) if name in ID_COLUMNS}
 
 
 class Module:
-    """The module ``fine_tuning_jobs``: eponymous, and a table in the schema ``live``."""
+    """The module: xCreate and xConnect. It is eponymous, and has a table in the schema ``live``."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     def Connect(self, connection: apsw.Connection, module: str, schema: str, table: str, *_: str) -> tuple[str, Table]:
-        if table != JOBS.table:  # a file could hold the table under a name that nothing guards
+        if table != JOBS.table:  # a file could hold it under a name that the authorizer does not guard
             raise ProgrammingError(f"{schema}.{table}: the table of module {module} is called {JOBS.table}")
         connection.vtab_config(apsw.SQLITE_VTAB_CONSTRAINT_SUPPORT, 1)
         return JOBS.schema, Table(self._session)
@@ -59,9 +59,13 @@ class Module:
 
 
 class Table(WriteCallbacks):
-    """One table object; SQLite makes several of one module, and their writes share the session's queue."""
+    """A table: xBestIndex, xFindFunction, xOpen, xUpdate and the transaction callbacks.
+
+    SQLite may create several tables of one module. Their writes share the session's queue.
+    """
 
     def BestIndexObject(self, info: apsw.IndexInfo) -> bool:
+        """xBestIndex: Take the constraints of the plan, and those on times, which ``Filter`` checks."""
         constraints = [_constraint(info, slot) for slot in range(info.nConstraint)]
         order = [
             Order(NAMES[info.get_aOrderBy_iColumn(term)], info.get_aOrderBy_desc(term))
@@ -84,7 +88,7 @@ class Table(WriteCallbacks):
         return True
 
     def FindFunction(self, name: str, arguments: int) -> tuple[int, Callable[..., SQLiteValue]] | None:
-        """Lets ``metadata_has(metadata, …)`` come as a constraint."""
+        """xFindFunction: Let SQLite pass ``metadata_has(metadata, …)`` as a constraint."""
         if name.lower() == metadata.NAME and arguments == 2:
             return apsw.SQLITE_INDEX_CONSTRAINT_FUNCTION, metadata.has
         return None
@@ -101,7 +105,7 @@ class Table(WriteCallbacks):
         return self.queue_row(lambda: self._create(fields))
 
     def _create(self, fields: tuple[SQLiteValue, ...]) -> Write:
-        """The create that a row stands for. Raises IntegrityError for one that may not be sent."""
+        """Return the write for an inserted row. Raises IntegrityError if its values are not valid."""
         values = {name: value for name, value in zip(NAMES, fields, strict=True) if value is not None}
         provider = values.pop("provider", None)
         client = self._session.client(None if provider is None else str(provider), "create a job")
@@ -109,7 +113,7 @@ class Table(WriteCallbacks):
 
     def UpdateDeleteRow(self, rowid: int) -> None:
         raise NotSupportedError(
-            "DELETE on fine_tuning_jobs is refused: the APIs delete no jobs. To stop one that runs: "
+            "DELETE on fine_tuning_jobs is refused: the APIs cannot delete jobs. To stop a running job: "
             f"SELECT cancel_job('{str(rowid).partition('/')[2]}')"
         )
 
@@ -119,13 +123,13 @@ class Table(WriteCallbacks):
         client = session.client(provider, "change a job")
         job = session.statement.cache.get(client.account, id)
         if job is None:
-            raise InternalError(f"{provider}: the job {id} that UPDATE found is gone; run the statement again")
+            raise InternalError(f"{provider}: the job {id} that UPDATE found no longer exists; run the statement again")
         for name, shown, value in zip(NAMES, whole(job), fields, strict=True):
             if value is apsw.no_change or value == shown:
                 continue
             if name != "status":
                 raise IntegrityError(
-                    f"{name} cannot be changed: of a job only status can, to {', '.join(map(repr, STATUS))}"
+                    f"{name} cannot be changed: only a job's status can be set, to {', '.join(map(repr, STATUS))}"
                 )
             if value not in STATUS:
                 raise IntegrityError(
@@ -138,10 +142,10 @@ class Table(WriteCallbacks):
 
 
 class Cursor:
-    """One scan. It keeps the look of the statement in which SQLite opened it.
+    """One scan: xFilter, xNext, xEof, xColumn, xRowid and xClose.
 
-    SQLite calls ``Column`` for every value that it reads, so that is a method of Python's own: the list ``_now``
-    gets the row that SQLite has, and answers for it.
+    A cursor uses the cache of the statement in which SQLite opened it. SQLite calls ``Column`` for every value that it
+    reads, so ``Column`` is a built-in method: ``__getitem__`` of ``_values``, the list with the current row.
     """
 
     def __init__(self, session: Session) -> None:
@@ -152,9 +156,9 @@ class Cursor:
         self._row: Cells | None = None
         self._columns = 0
         self._runs: tuple[tuple[Any, Any], ...] = ()
-        self._news = 0
-        self._now: list[SQLiteValue] = [None] * len(NAMES)
-        self.Column: Callable[[int], SQLiteValue] = self._now.__getitem__
+        self._news = 0  # the cache's counter of news when the scan began
+        self._values: list[SQLiteValue] = [None] * len(NAMES)
+        self.Column: Callable[[int], SQLiteValue] = self._values.__getitem__
 
     def Filter(self, columns: int, words: str, arguments: Sequence[Any]) -> None:
         cache = self._cache
@@ -166,20 +170,23 @@ class Cursor:
         self._columns = columns = columns | ALWAYS
         self._news = cache.news
         self._rows = scan(cache, plan, arguments, columns)
-        if cache.nested and plan.access == "list":  # they ask what this scan is about to show
-            values = dict(zip(plan.arguments, arguments, strict=True))
-            place = layout(columns).positions
-            exact = {place[NAMES.index(name)]: values[name] for name in ("status", "model") if name in values}
-            exact = {place: value for place, value in exact.items() if isinstance(value, str)}
-            self._feed = feed = Feed(
-                self._rows,
-                place[PROVIDER],
-                lambda row: all(row[place] == value for place, value in exact.items()),
-            )
-            cache.feeds.add(feed)
-            self._rows = feed.rows()
-            self.Column = self._given
+        if cache.nested and plan.access == "list":  # scans of other tables may ask for the ids of these rows
+            self._feed_others(dict(zip(plan.arguments, arguments, strict=True)))
         self.Next()
+
+    def _feed_others(self, values: dict[str, Any]) -> None:
+        """Let the statement's other scans look ahead in this one. ``values``: the plan's arguments by their words."""
+        place = layout(self._columns).positions
+        exact = {place[NAMES.index(name)]: values[name] for name in ("status", "model") if name in values}
+        exact = {place: value for place, value in exact.items() if isinstance(value, str)}
+        self._feed = feed = Feed(
+            self._rows,
+            place[PROVIDER],
+            lambda row: all(row[place] == value for place, value in exact.items()),
+        )
+        self._cache.feeds.add(feed)
+        self._rows = feed.rows()
+        self.Column = self._note_id
 
     def Eof(self) -> bool:
         return self._row is None
@@ -190,12 +197,13 @@ class Cursor:
             if self._news != self._cache.news:
                 row = self._cache.now(row, self._columns)
             for columns, cells in self._runs:
-                self._now[columns] = row[cells]
+                self._values[columns] = row[cells]
 
-    def _given(self, number: int) -> SQLiteValue:
+    def _note_id(self, number: int) -> SQLiteValue:
+        """Return a value of the current row, and note in the feed that SQLite read the row's id."""
         if number in IDS and self._feed is not None:
             self._feed.give()
-        return self._now[number]
+        return self._values[number]
 
     def ColumnNoChange(self, number: int) -> Any:
         return apsw.no_change
@@ -207,7 +215,7 @@ class Cursor:
         if self._feed is not None:
             self._feed.end()
         self._feed, self._row, self._rows = None, None, iter(())
-        self.Column = self._now.__getitem__
+        self.Column = self._values.__getitem__
 
 
 def _constraint(info: apsw.IndexInfo, slot: int) -> Constraint:

@@ -1,12 +1,12 @@
-"""SQLite's side of the other resources' tables: APSW's callbacks for every ``Resource`` but the jobs.
+"""The virtual tables of all resources but the jobs: APSW's callbacks for modules, tables and cursors.
 
-A constraint taken here is still checked by SQLite (omit is never set). Each DELETE or INSERT becomes a queued write;
-one that the API cannot do is refused by name, before anything is queued.
+SQLite still checks every constraint that BestIndex takes, because ``omit`` is never set. Each DELETE and INSERT becomes
+a queued write. A write that the API does not offer is refused before it is queued.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NoReturn
 
 import apsw
@@ -31,14 +31,14 @@ OPERATORS = {
     apsw.SQLITE_INDEX_CONSTRAINT_IS: "=",
     apsw.SQLITE_INDEX_CONSTRAINT_NE: "<>",
 }
-DEAD_END = 1e90
-UNSERVED = "without-parent"
-PROJECT = "project_id"  # what a permission's INSERT says, besides the checkpoint
-PARENTS = ("parents", "parent", "key", "id")  # what a plan calls the ways to say which objects are wanted
+DEAD_END = 1e90  # the cost of a plan that fails if it runs
+WITHOUT_PARENT = "without-parent"  # the word in such a plan
+PROJECT = "project_id"  # the column that an INSERT of a permission sets, besides the checkpoint
+SELECTORS = ("parents", "parent", "key", "id")  # the arguments of a plan that select objects by their parent or id
 
 
 class Module:
-    """The module of one resource: eponymous, and a table in the schema ``live``."""
+    """The module of one resource: xCreate and xConnect. It is eponymous, and has a table in the schema ``live``."""
 
     def __init__(self, session: Session, resource: Resource, *, writable: bool) -> None:
         self._session = session
@@ -46,7 +46,7 @@ class Module:
         self._writable = writable
 
     def Connect(self, connection: apsw.Connection, module: str, schema: str, table: str, *_: str) -> tuple[str, Any]:
-        if table != self._resource.table:
+        if table != self._resource.table:  # a file could hold it under a name that the authorizer does not guard
             raise ProgrammingError(f"{schema}.{table}: the table of module {module} is called {self._resource.table}")
         if self._writable:
             connection.vtab_config(apsw.SQLITE_VTAB_CONSTRAINT_SUPPORT, 1)
@@ -56,7 +56,10 @@ class Module:
 
 
 class Table(WriteCallbacks):
-    """One table object of a resource; its writes go into the session's queue."""
+    """A table of one resource: xBestIndex, xOpen, xUpdate and the transaction callbacks.
+
+    SQLite may create several tables of one module. Their writes share the session's queue.
+    """
 
     def __init__(self, session: Session, resource: Resource) -> None:
         super().__init__(session)
@@ -64,38 +67,62 @@ class Table(WriteCallbacks):
         self._names = [column.name for column in resource.columns]
 
     def BestIndexObject(self, info: apsw.IndexInfo) -> bool:
-        """Takes the parent's id, the key or the provider; without a parent the scan says what is missing."""
-        words = _words(self._resource)
+        """xBestIndex: Take the parent's id, the key and the provider. A scan without a parent raises an error."""
+        taken, waiting = self._constraints(info)
+        selectors = [word for word in SELECTORS if word in taken]
+        dead_end = self._is_dead_end(taken, waiting)
+        chosen = [*selectors[:1], *(word for word in taken if word not in SELECTORS)]
+        times, time_waits = comparisons.time_constraints(info, self._names, self._resource.table)
+        slots = (*(taken[word] for word in chosen), *(slot for slot, _ in times))
+        for position, slot in enumerate(slots, 1):
+            info.set_aConstraintUsage_argvIndex(slot, position)
+        info.estimatedCost = DEAD_END if dead_end else comparisons.WAITING_COST if time_waits else self._cost(taken)
+        info.estimatedRows = 50
+        words = [self._resource.plan_name, *([WITHOUT_PARENT] if dead_end else []), *chosen]
+        info.idxStr = " ".join(words) + comparisons.checks_suffix(words for _, words in times)
+        self._session.constants_by_plan[info.idxStr] = [info.get_aConstraint_rhs(slot) for slot in slots]
+        info.idxNum = int(any(self._names[number] == POSITION for number in info.colUsed if number < len(self._names)))
+        return True
+
+    def _constraints(self, info: apsw.IndexInfo) -> tuple[dict[str, int], set[str]]:
+        """Return the usable constraints by their word in a plan, with their slots, and the selectors that must wait.
+
+        A constraint has to wait if its value comes from a table that this plan reads later.
+        """
+        plan_words = _plan_words(self._resource)
         taken: dict[str, int] = {}
         waiting: set[str] = set()
         for slot in range(info.nConstraint):
             column, operator = info.get_aConstraint_iColumn(slot), info.get_aConstraint_op(slot)
-            word = words.get((self._names[column], OPERATORS.get(operator, ""))) if column >= 0 else None
+            word = plan_words.get((self._names[column], OPERATORS.get(operator, ""))) if column >= 0 else None
             if word is None or info.get_aConstraint_collation(slot) != "BINARY":
                 continue
             if info.get_aConstraint_usable(slot):
                 taken.setdefault(word, slot)
-            elif word in PARENTS:
+            elif word in SELECTORS:
                 waiting.add(word)
-        found = [word for word in PARENTS if word in taken]
-        # Another order of the tables has the parent's id. What a table-valued function is given may be an array,
-        # with which no row compares: only the function itself can answer for it. Such a plan is dear, and fails if it
-        # runs. It takes what the others take: where BestIndex refuses it, SQLite does not ask for all others.
-        dead_end = self._resource.parent and ((waiting and not found) or "parents" in waiting - taken.keys())
-        chosen = [*found[:1], *(word for word in taken if word not in PARENTS)]
-        times, late = comparisons.time_constraints(info, self._names, self._resource.table)
-        slots = (*(taken[word] for word in chosen), *(slot for slot, _ in times))
-        for position, slot in enumerate(slots, 1):
-            info.set_aConstraintUsage_argvIndex(slot, position)
-        without = LISTING * LISTING if self._resource.parent else LISTING
-        info.estimatedCost = (GET if found else without) / (2 if "provider" in taken else 1)
-        info.estimatedCost = DEAD_END if dead_end else comparisons.WAITING_COST if late else info.estimatedCost
-        info.estimatedRows = 50
-        words_of_plan = [self._resource.plan_name, *([UNSERVED] if dead_end else []), *chosen]
-        info.idxStr = " ".join(words_of_plan) + comparisons.checks_suffix(words for _, words in times)
-        self._session.constants_by_plan[info.idxStr] = [info.get_aConstraint_rhs(slot) for slot in slots]
-        info.idxNum = int(any(self._names[number] == POSITION for number in info.colUsed if number < len(self._names)))
-        return True
+        return taken, waiting
+
+    def _is_dead_end(self, taken: Collection[str], waiting: Collection[str]) -> bool:
+        """Whether only another order of the tables has the parent's id.
+
+        The argument of the table-valued function may be a JSON array. Rows compare equal to no array, so only the
+        function itself can apply that constraint. A dead end takes the constraints that other plans take, gets a high
+        cost, and fails if it runs. BestIndex does not refuse it, because SQLite would then not offer all other plans.
+        """
+        if not self._resource.parent:
+            return False
+        if "parents" in waiting and "parents" not in taken:
+            return True
+        return bool(waiting) and not any(word in taken for word in SELECTORS)
+
+    def _cost(self, taken: Collection[str]) -> float:
+        """Return the cost of a plan in requests, as BestIndex states it."""
+        if any(word in taken for word in SELECTORS):
+            cost = GET
+        else:
+            cost = LISTING * LISTING if self._resource.parent else LISTING
+        return cost / 2 if "provider" in taken else cost
 
     def Open(self) -> _Cursor:
         return _Cursor(self._session, self._resource)
@@ -124,24 +151,24 @@ class Table(WriteCallbacks):
 
     def UpdateChangeRow(self, row: int, newrowid: int, fields: tuple[Any, ...]) -> NoReturn:
         raise NotSupportedError(
-            f"UPDATE on {self._resource.table} is refused: the APIs change no {self._resource.noun}s. "
-            "They can be DELETEd"
+            f"UPDATE on {self._resource.table} is refused: the APIs can delete {self._resource.noun}s, "
+            "but not change them"
         )
 
     def _grant(self, values: dict[str, Any]) -> Write:
-        """Raises IntegrityError for a row that may not be sent."""
+        """Return the write for an inserted permission. Raises IntegrityError if its values are not valid."""
         session, resource = self._session, self._resource
         provider = values.pop("provider", None)
         alias = values.pop(resource.extra[0].name, None)
         if alias is not None and values.setdefault(resource.parent, alias) != alias:
-            raise IntegrityError(f"{resource.extra[0].name} and {resource.parent} are the same thing: give it once")
+            raise IntegrityError(f"{resource.extra[0].name} and {resource.parent} are the same column: set one of them")
         for name, value in values.items():
             if name not in (resource.parent, PROJECT):
                 raise IntegrityError(
-                    f"{name} is filled by the API: leave it out. It takes {resource.parent}, {PROJECT}, provider"
+                    f"{name} is filled by the API: leave it out. INSERT takes {resource.parent}, {PROJECT}, provider"
                 )
             if not isinstance(value, str) or not value:
-                raise IntegrityError(f"{name} takes a text, not {brief(value)}")
+                raise IntegrityError(f"{name} takes a string, not {brief(value)}")
         for name in (resource.parent, PROJECT):
             if name not in values:
                 raise IntegrityError(f"{name} is missing: a {resource.noun} needs {resource.parent} and {PROJECT}")
@@ -157,89 +184,111 @@ class Table(WriteCallbacks):
 
 
 class _Cursor:
-    """One scan. It keeps the look of the statement in which SQLite opened it."""
+    """One scan of a resource: xFilter, xNext, xEof, xColumn, xRowid and xClose.
+
+    A cursor uses the cache of the statement in which SQLite opened it.
+    """
 
     def __init__(self, session: Session, resource: Resource) -> None:
         self._session = session
-        self._placed = False  # the statement reads the objects' positions
+        self._with_positions = False  # the statement reads the column of the objects' positions
         self._cache = session.statement.cache
         self._resource = resource
         view = Results if resource is RESULTS else OtherResources
-        self._nested: OtherResources = self._cache.nested.setdefault(resource.table, view(self._cache, resource))
+        self._objects: OtherResources = self._cache.nested.setdefault(resource.table, view(self._cache, resource))
         self._argument: SQLiteValue = None  # of the table-valued function
         self._getters = [self._getter(column.name, column.type) for column in resource.columns]
         self._rows: Iterator[Row] = iter(())
         self._row: Row | None = None
-        self._last: tuple[Feed, Any] | None = None  # the scan of jobs that the last parent came from, and where
-        self._streak = 0  # parents that came in turn
+        self._last: tuple[Feed, Any] | None = None  # the scan of jobs with the last parent, and its place in that scan
+        self._streak = 0  # how many parents came in the order of a scan of jobs
 
-    def Filter(self, placed: int, words: str, arguments: Sequence[Any]) -> None:
+    def Filter(self, with_positions: int, words: str, arguments: Sequence[Any]) -> None:
         self._session.statement.check(words, arguments)
         plan, checks = comparisons.split_checks(words)
-        if UNSERVED in plan:
+        if WITHOUT_PARENT in plan:
             raise without_parent(self._resource)
         arguments = arguments[: len(arguments) - len(checks)]
-        self._placed = bool(placed)
+        self._with_positions = bool(with_positions)
         self._rows = self._scan(dict(zip(plan.split(" ")[1:], arguments, strict=True)))
         self.Next()
 
     def _scan(self, values: dict[str, Any]) -> Iterator[Row]:
+        """Return the rows for the arguments of a plan, by their words."""
         resource = self._resource
-        if resource.parent and not values.keys() & set(PARENTS):
+        is_selected = not values.keys().isdisjoint(SELECTORS)
+        if resource.parent and not is_selected:
             raise without_parent(resource)
-        if any(value is None for value in values.values()):
+        if any(value is None for value in values.values()):  # = NULL is true of no row
             return iter(())
+        accounts = self._accounts(values)
+        ids = self._ids(values)
+        self._argument = values.get("parents") if resource.parent else None
+        if not resource.parent:
+            served = [account for account, _ in self._served("", accounts)]
+            return self._single(served, ids) if is_selected else self._all(served)
+        parents = [parent for id in ids for parent in self._served(id, accounts)]
+        if len(parents) == 1 and not self._cache.may_stop:
+            self._objects.ask([parents[0], *self._likely(parents[0], accounts)])
+        return self._objects.rows(parents, placed=self._with_positions)
+
+    def _accounts(self, values: dict[str, Any]) -> list[Account]:
+        """Return the accounts that the arguments select."""
         accounts = [
             account
             for account in self._cache.accounts
             if account.name == values.get("provider", account.name) and account.name != values.get("not-provider")
         ]
-        names = _names(values)
+        if "key" not in values:
+            return accounts
+        provider = str(values["key"]).partition("/")[0]
+        return [account for account in accounts if account.name == provider]
+
+    def _ids(self, values: dict[str, Any]) -> list[str]:
+        """Return the ids of the parents that the arguments select, or of the objects if the resource has no parent."""
         if "key" in values:
-            provider, _, rest = str(values["key"]).partition("/")
-            accounts = [account for account in accounts if account.name == provider]
-            # An event's id may have a slash, one in a URL has none, but a checkpoint's name has colons only.
-            names = [rest.partition("/")[0] if resource.parent else rest]
-        self._argument = values.get("parents") if resource.parent else None
-        if not resource.parent:
-            served = [account for account, _ in self._served("", accounts)]
-            return self._single(served, names) if values.keys() & set(PARENTS) else self._all(served)
-        parents = [parent for name in names for parent in self._served(name, accounts)]
-        if len(parents) == 1 and not self._cache.may_stop:
-            self._nested.ask([parents[0], *self._likely(parents[0], accounts)])
-        return self._nested.rows(parents, placed=self._placed)
+            id = str(values["key"]).partition("/")[2]
+            # An event's id may contain a slash. A parent's id cannot: a job's id is part of a URL, and a checkpoint's
+            # name has colons only.
+            return [id.partition("/")[0] if self._resource.parent else id]
+        value = next((values[word] for word in SELECTORS if word in values), None)
+        if "parents" in values and isinstance(value, str) and value.lstrip().startswith("["):
+            return _ids_in_array(value)
+        return [] if isinstance(value, bytes) else [str(value)]
 
     def _all(self, accounts: Sequence[Account]) -> Iterator[Row]:
-        return self._nested.rows([(account, "") for account in accounts])
+        return self._objects.rows([(account, "") for account in accounts])
 
-    def _single(self, accounts: Sequence[Account], names: Sequence[str]) -> Iterator[Row]:
-        for name in names:
+    def _single(self, accounts: Sequence[Account], ids: Sequence[str]) -> Iterator[Row]:
+        for id in ids:
             for account in accounts:
-                if name and (row := self._nested.get(account, name)) is not None:
+                if id and (row := self._objects.get(account, id)) is not None:
                     yield row
 
-    def _served(self, name: str, accounts: Sequence[Account]) -> list[Parent]:
-        """The accounts that may have that parent. Raises NotSupportedError where none of them serves the resource."""
+    def _served(self, id: str, accounts: Sequence[Account]) -> list[Parent]:
+        """Return the parent ``id`` at each account that may have it. Raises NotSupportedError if none serves them."""
         lacking = [account for account in accounts if self._resource.served_as in account.provider.without]
         for account in lacking:
-            if len(lacking) == len(accounts) or (self._resource.kept and heard(self._cache, (account, name))):
+            if len(lacking) == len(accounts) or (self._resource.kept and heard(self._cache, (account, id))):
                 hint = f": leave it out with WHERE provider <> '{account.name}'" if len(accounts) > 1 else ""
                 raise NotSupportedError(f"{account.name} does not serve {self._resource.noun}s{hint}")
-        found = [(account, name) for account in accounts if account not in lacking]
+        found = [(account, id) for account in accounts if account not in lacking]
         if not self._resource.kept:
             return found
         found = [parent for parent in found if not lacks(self._cache, parent)]
         for parent in found:
             if not parent[0].accepts_id(parent[1]) and heard(self._cache, parent):
                 raise NotSupportedError(
-                    f"{parent[0].name}: the {self._resource.noun}s of a job of the id {name[:80]!r} cannot be asked for"
+                    f"{parent[0].name}: cannot read the {self._resource.noun}s of job {id[:80]!r}: "
+                    "its id is not allowed in a URL"
                 )
         return found
 
     def _likely(self, parent: Parent, accounts: Sequence[Account]) -> list[Parent]:
-        """What the statement will ask for next, as far as its scans of the jobs show.
+        """Return the parents that the statement will probably read next, as its scans of jobs suggest.
 
-        At most as many as came in turn so far: a condition that nobody sees here wastes no more than was used.
+        There are at most as many as came in order so far. If a condition that this table cannot see drops them, no more
+        requests are wasted than were used.
         """
         account, id = parent
         served = {
@@ -247,24 +296,34 @@ class _Cursor:
         }
         for feed in sorted(self._cache.feeds, key=lambda feed: feed.row is None):  # one under way tells more
             if feed.row is not None and feed.key(feed.row) == (id, account.name):
-                # A join, or a subquery that ended here: the second in turn tells, and the rows after it.
-                if not self._in_turn(feed, feed.passed, feed.passed - 1):
-                    return []
-                rows = feed.upcoming(min(self._streak, AHEAD)) if self._streak > 1 else []
-                return [(served[provider], name) for name, provider in map(feed.key, rows) if provider in served]
-            if feed.row is None and (id, account.name) in feed.given:
-                # IN (SELECT id FROM fine_tuning_jobs …), whose values come in order.
-                before = self._last[1] if self._last is not None and self._last[0] is feed else None
-                if not isinstance(before, tuple):  # the feed had not ended then, and its rows were counted
-                    before = None
-                between = [] if before is None else feed.after(before, 1)
-                self._in_turn(feed, (id, account.name), before if between == [(id, account.name)] else None)
-                after = feed.after((id, account.name), min(self._streak, AHEAD))
-                return [(served[provider], name) for name, provider in after if provider in served]
+                keys = self._next_rows(feed)
+            elif feed.row is None and (id, account.name) in feed.given:
+                keys = self._next_given(feed, (id, account.name))
+            else:
+                continue
+            return [(served[provider], name) for name, provider in keys if provider in served]
         return []
 
-    def _in_turn(self, feed: Feed, place: object, before: object) -> bool:
-        """Whether ``place`` is a new one, and count it: it is in turn where the last one was ``before`` it."""
+    def _next_rows(self, feed: Feed) -> list[tuple[str, str]]:
+        """Return the keys after the current row of a scan: a join, or a subquery that ended at this row.
+
+        The second parent in order shows that the rows after it will be read too.
+        """
+        if not self._is_next(feed, feed.passed, feed.passed - 1) or self._streak <= 1:
+            return []
+        return [feed.key(row) for row in feed.upcoming(min(self._streak, AHEAD))]
+
+    def _next_given(self, feed: Feed, key: tuple[str, str]) -> list[tuple[str, str]]:
+        """Return the keys after ``key`` in IN (SELECT id FROM fine_tuning_jobs …), whose values come in order."""
+        before = self._last[1] if self._last is not None and self._last[0] is feed else None
+        if not isinstance(before, tuple):  # the scan had not ended then, and its rows were counted instead
+            before = None
+        between = [] if before is None else feed.after(before, 1)
+        self._is_next(feed, key, before if between == [key] else None)
+        return feed.after(key, min(self._streak, AHEAD))
+
+    def _is_next(self, feed: Feed, place: object, before: object) -> bool:
+        """Whether ``place`` is new. Count it: the streak goes on if the last place was ``before`` it."""
         last, self._last = self._last, (feed, place)
         if last == self._last:
             return False
@@ -306,16 +365,16 @@ class _Cursor:
 
 
 def without_parent(resource: Resource) -> ProgrammingError:
-    """What is wrong with a scan that does not say whose objects it wants."""
+    """Return the error for a scan without a parent's id."""
     return ProgrammingError(
-        f"{resource.table} is served by {resource.parent} only: say WHERE {resource.parent} = '…' or IN (…), "
+        f"{resource.table} can only be read by {resource.parent}: write WHERE {resource.parent} = '…' or IN (…), "
         f"or JOIN it with fine_tuning_jobs AS job ON {resource.table}.{resource.parent} = "
         f"job.{'id' if resource.kept else 'fine_tuned_model'}"
     )
 
 
-def _words(resource: Resource) -> dict[tuple[str, str], str]:
-    """What a constraint is called in a plan, by column and operator."""
+def _plan_words(resource: Resource) -> dict[tuple[str, str], str]:
+    """Return the word of a constraint in a plan, by column and operator."""
     one = {("id", "="): "id", (resource.extra[0].name, "="): "id"}
     several = {(resource.parent, "="): "parent", (resource.extra[0].name, "="): "parents"}
     return {
@@ -327,18 +386,15 @@ def _words(resource: Resource) -> dict[tuple[str, str], str]:
 
 
 def pushed_down(resource: Resource, column: str) -> str | None:
-    """The operators on ``column`` that narrow what is asked of the APIs, as people write them."""
-    operators = [operator for known, operator in _words(resource) if known == column]
+    """Return the operators on ``column`` that narrow the requests, such as "=, IN"; None if there are none."""
+    operators = [operator for name, operator in _plan_words(resource) if name == column]
     return ", ".join([*operators[:1], "IN", *operators[1:]]) if operators else None
 
 
-def _names(values: dict[str, Any]) -> list[str]:
-    """The parents' ids: one, or those of a JSON array."""
-    value = next((values[word] for word in PARENTS if word in values), None)
-    if "parents" in values and isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            listed = from_json(value)
-        except ValueError as error:
-            raise ProgrammingError(f"the ids should be a JSON array of texts: {error}") from None
-        return list(dict.fromkeys(str(name) for name in listed if name is not None))
-    return [] if isinstance(value, bytes) else [str(value)]
+def _ids_in_array(value: str) -> list[str]:
+    """Return the distinct ids of a JSON array. Raises ProgrammingError if it is not valid JSON."""
+    try:
+        listed = from_json(value)
+    except ValueError as error:
+        raise ProgrammingError(f"the ids must be a JSON array of strings: {error}") from None
+    return list(dict.fromkeys(str(id) for id in listed if id is not None))

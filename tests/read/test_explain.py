@@ -128,7 +128,7 @@ def test_what_a_statement_writes_is_said_to_cost_too(sandbox: Sandbox, db: ftsql
 
 
 def test_what_cannot_be_asked_for_is_the_error_that_it_will_be(sandbox: Sandbox, db: ftsql.Connection) -> None:
-    with pytest.raises(ProgrammingError, match="is served by fine_tuning_job_id only"):
+    with pytest.raises(ProgrammingError, match="can only be read by fine_tuning_job_id"):
         db.ftsql.explain("SELECT * FROM fine_tuning_job_events")
     assert [cost.number for cost in db.ftsql.explain("SELECT * FROM models WHERE id = 'x'")] == ["1 request"] * 2
 

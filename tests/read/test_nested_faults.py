@@ -211,10 +211,10 @@ def test_two_connections_to_one_store_read_the_same_job_at_once(
 
 
 ODD = {
-    "a job whose id is no segment": (JOIN.format("count(*)"), NotSupportedError, "cannot be asked for"),
+    "a job whose id is no segment": (JOIN.format("count(*)"), NotSupportedError, "its id is not allowed in a URL"),
     "a right join": (JOIN.format("count(*)").replace("fine_tuning_jobs j JOIN fine_tuning_job_events e",
-                     "fine_tuning_job_events e RIGHT JOIN fine_tuning_jobs j"), ProgrammingError, "say WHERE"),
-    "a full join": (JOIN.format("count(*)").replace(" JOIN", " FULL JOIN"), ProgrammingError, "say WHERE"),
+                     "fine_tuning_job_events e RIGHT JOIN fine_tuning_jobs j"), ProgrammingError, "write WHERE"),
+    "a full join": (JOIN.format("count(*)").replace(" JOIN", " FULL JOIN"), ProgrammingError, "write WHERE"),
 }  # fmt: skip
 
 

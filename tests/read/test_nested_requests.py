@@ -161,10 +161,10 @@ def test_a_subquery_that_needs_one_job_reads_no_further() -> None:
 
 
 CHEAP = {
-    "no parent": (EVENTS, "served by fine_tuning_job_id only: say WHERE"),
-    "no parent beside files": ("SELECT count(*) FROM files, fine_tuning_job_events", "say WHERE"),
-    "no parent beside jobs": ("SELECT count(*) FROM fine_tuning_jobs, fine_tuning_job_events", "say WHERE"),
-    "a parent in another collation": (f"{EVENTS} WHERE fine_tuning_job_id = 'x' COLLATE NOCASE", "say WHERE"),
+    "no parent": (EVENTS, "can only be read by fine_tuning_job_id: write WHERE"),
+    "no parent beside files": ("SELECT count(*) FROM files, fine_tuning_job_events", "write WHERE"),
+    "no parent beside jobs": ("SELECT count(*) FROM fine_tuning_jobs, fine_tuning_job_events", "write WHERE"),
+    "a parent in another collation": (f"{EVENTS} WHERE fine_tuning_job_id = 'x' COLLATE NOCASE", "write WHERE"),
     "no array": (f"{EVENTS}('[1')", "JSON array"),
     "NULL": (f"{EVENTS} WHERE fine_tuning_job_id = NULL", 0),
     "IS NULL": (f"{EVENTS} WHERE fine_tuning_job_id IS (SELECT NULL)", 0),

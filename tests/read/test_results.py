@@ -115,7 +115,7 @@ def test_without_result_files_there_are_no_rows(sandbox: Sandbox, db: ftsql.Conn
     sql = "SELECT count(*) FROM fine_tuning_results WHERE fine_tuning_job_id = ?"
     for id in ("ftjob-a", "ftjob-b", "ftjob-c", "ftjob-none", "", None, "a/../b"):
         assert db.execute(sql, (id,)).get == 0
-    with pytest.raises(ftsql.Error, match="fine_tuning_results is served by fine_tuning_job_id only"):
+    with pytest.raises(ftsql.Error, match="fine_tuning_results can only be read by fine_tuning_job_id"):
         db.execute("SELECT * FROM fine_tuning_results").fetchall()
 
 

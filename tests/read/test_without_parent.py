@@ -48,6 +48,6 @@ def test_the_events_of_the_jobs_that_are_named(db: ftsql.Connection, job: str, s
 
 @pytest.mark.parametrize("sql", NOT_NAMED)
 def test_without_a_job_the_error_says_what_to_write(sandbox: Sandbox, db: ftsql.Connection, job: str, sql: str) -> None:
-    with pytest.raises(ftsql.Error, match=r"^fine_tuning_job_events is served by fine_tuning_job_id only: say"):
+    with pytest.raises(ftsql.Error, match=r"^fine_tuning_job_events can only be read by fine_tuning_job_id: write"):
         db.execute(sql).fetchall()
     assert sandbox.requests == []

@@ -43,7 +43,7 @@ def _internal(*_: Any) -> None:
 
 
 PLANTED: dict[str, tuple[object, str, Any, bool, str]] = {
-    "read-only writes": (guard, "_makes", lambda path, uri: False, True, "it wrote"),
+    "read-only writes": (guard, "_creates_file", lambda path, uri: False, True, "it wrote"),
     "a mistake of ftsql's own": (Shell, "_write_empty", _internal, True, "AttributeError"),
     "writes without a record": (Journal, "queue", lambda self, entries, limit: None, False, "not recorded"),
 }

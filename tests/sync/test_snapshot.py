@@ -64,7 +64,9 @@ def test_the_shell_reads_the_snapshot_and_the_api_by_their_names(
     counts = "SELECT (SELECT count(*) FROM {0}fine_tuning_jobs), (SELECT count(*) FROM {0}jobs)"
     assert db.execute(counts.format("")).fetchall() == [(2, 2)]
     assert db.execute(counts.format("live.")).fetchall() == [(3, 3)]
-    with pytest.raises(ProgrammingError, match="main.fine_tuning_jobs is a snapshot's: write to live.fine_tuning"):
+    with pytest.raises(
+        ProgrammingError, match="main.fine_tuning_jobs belongs to a snapshot: write to live.fine_tuning"
+    ):
         db.execute("UPDATE fine_tuning_jobs SET status = 'cancelled'")
     db.execute("UPDATE live.fine_tuning_jobs SET status = 'cancelled' WHERE status = 'running'")
     assert [job["status"] for job in sandbox.jobs()] == ["cancelled", "succeeded", "succeeded"]

@@ -358,7 +358,7 @@ def test_a_parent_that_is_given_twice_has_to_be_the_same(sandbox: Sandbox, db: f
         "INSERT INTO fine_tuning_checkpoint_permissions (fine_tuned_model_checkpoint, checkpoint, project_id) "
         "VALUES (?, ?, 'proj-1')"
     )
-    with pytest.raises(IntegrityError, match="are the same thing: give it once"):
+    with pytest.raises(IntegrityError, match="are the same column: set one of them"):
         db.execute(insert, (CKPT, "another"))
     db.execute("BEGIN")
     db.execute(insert, (CKPT, CKPT))
