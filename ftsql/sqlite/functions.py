@@ -108,7 +108,7 @@ def _create(session: Session, model: SQLiteValue, file: SQLiteValue, options: SQ
         present = {key: value for key, value in values.items() if value is not None}
         write = Write.create(client, present, session.statement.sql)
         write.row = session.sender.send(write)
-        session.sender.stand([write])
+        session.sender.mark_committed([write])
         session.learn(write)
         session.stands(write)
         _stop(write, f"{write.row.id} was created and stays")
@@ -139,7 +139,7 @@ def _upload(
                 if not error.ambiguous:
                     _stop(write, f"the upload of {path!r} was broken off, and nothing was stored")
                 raise
-        session.sender.stand([write])
+        session.sender.mark_committed([write])
         session.stands(write)
         _stop(write, f"{write.row.id} was uploaded and stays")
         return write.row.id
@@ -179,8 +179,8 @@ def _content(session: Session, id: SQLiteValue, provider: SQLiteValue = None) ->
 
 def _stop(write: Write, what: str) -> None:
     """An interrupt that came while ``write`` was under way ends the statement, so that nothing more is sent."""
-    if write.stopped is not None:
-        raise write.stopped(f"interrupted: {what}")
+    if write.interrupted_by is not None:
+        raise write.interrupted_by(f"interrupted: {what}")
 
 
 def _options(options: SQLiteValue) -> dict[str, Any]:
@@ -209,7 +209,7 @@ def _wait(session: Session, id: SQLiteValue, seconds: SQLiteValue = None) -> SQL
         if body is None:
             raise ProgrammingError(f"wait_job: no such job: {id!r:.80}")
         row = JOBS.one(client.account.name, body, id, session.statement.cache.tell)
-        session.statement.cache.learn(client.account, row)
+        session.statement.cache.update(client.account, row)
         left = end - time.monotonic()
         if is_finished(row.status) or row.status == "paused" or left <= 0:
             return row.status

@@ -166,7 +166,7 @@ class Cursor:
         self._row: Cells | None = None
         self._columns = 0
         self._runs: tuple[tuple[Any, Any], ...] = ()
-        self._news = 0
+        self._version = 0
         self._now: list[SQLiteValue] = [None] * len(NAMES)
         self.Column: Callable[[int], SQLiteValue] = self._now.__getitem__
 
@@ -178,7 +178,7 @@ class Cursor:
         self.Close()
         self._runs = runs(columns)
         self._columns = columns = columns | ALWAYS
-        self._news = cache.news
+        self._version = cache.version
         self._rows = scan(cache, plan, arguments, columns)
         if cache.nested and plan.access == "list":  # they ask what this scan is about to show
             values = dict(zip(plan.arguments, arguments, strict=True))
@@ -201,14 +201,14 @@ class Cursor:
     def Next(self) -> None:
         row = self._row = next(self._rows, None)
         if row is not None:
-            if self._news != self._cache.news:
-                row = self._cache.now(row, self._columns)
+            if self._version != self._cache.version:
+                row = self._cache.current(row, self._columns)
             for columns, cells in self._runs:
                 self._now[columns] = row[cells]
 
     def _given(self, number: int) -> SQLiteValue:
         if number in IDS and self._feed is not None:
-            self._feed.give()
+            self._feed.mark_id_read()
         return self._now[number]
 
     def ColumnNoChange(self, number: int) -> Any:

@@ -15,7 +15,7 @@ from pydantic_core import from_json
 from ftsql.api.account import Account, in_url
 from ftsql.errors import IntegrityError, NotSupportedError, ProgrammingError
 from ftsql.read.files import Results
-from ftsql.read.other_resources import AHEAD, OtherResources, Parent, heard, lacks
+from ftsql.read.other_resources import PREFETCH_COUNT, OtherResources, Parent, is_absent, known_job
 from ftsql.read.plan import GET, LISTING
 from ftsql.read.prefetch import Feed
 from ftsql.resources.definitions import RESULTS
@@ -221,7 +221,7 @@ class _Cursor:
             return self._single(served, names) if values.keys() & set(PARENTS) else self._all(served)
         parents = [parent for name in names for parent in self._served(name, accounts)]
         if len(parents) == 1 and not self._cache.may_stop:
-            self._nested.ask([parents[0], *self._likely(parents[0], accounts)])
+            self._nested.prepare([parents[0], *self._likely(parents[0], accounts)])
         return self._nested.rows(parents, placed=self._placed)
 
     def _all(self, accounts: Sequence[Account]) -> Iterator[Row]:
@@ -237,15 +237,15 @@ class _Cursor:
         """The accounts that may have that parent. Raises NotSupportedError where none of them serves the resource."""
         lacking = [account for account in accounts if self._resource.lacks in account.provider.without]
         for account in lacking:
-            if len(lacking) == len(accounts) or (self._resource.kept and heard(self._cache, (account, name))):
+            if len(lacking) == len(accounts) or (self._resource.kept and known_job(self._cache, (account, name))):
                 hint = f": leave it out with WHERE provider <> '{account.name}'" if len(accounts) > 1 else ""
                 raise NotSupportedError(f"{account.name} does not serve {self._resource.noun}s{hint}")
         found = [(account, name) for account in accounts if account not in lacking]
         if not self._resource.kept:
             return found
-        found = [parent for parent in found if not lacks(self._cache, parent)]
+        found = [parent for parent in found if not is_absent(self._cache, parent)]
         for parent in found:
-            if not in_url(*parent) and heard(self._cache, parent):
+            if not in_url(*parent) and known_job(self._cache, parent):
                 raise NotSupportedError(
                     f"{parent[0].name}: the {self._resource.noun}s of a job of the id {name[:80]!r} cannot be asked for"
                 )
@@ -263,16 +263,16 @@ class _Cursor:
                 # A join, or a subquery that ended here: the second in turn tells, and the rows after it.
                 if not self._in_turn(feed, feed.passed, feed.passed - 1):
                     return []
-                rows = feed.upcoming(min(self._streak, AHEAD)) if self._streak > 1 else []
+                rows = feed.upcoming(min(self._streak, PREFETCH_COUNT)) if self._streak > 1 else []
                 return [(served[provider], name) for name, provider in map(feed.key, rows) if provider in served]
-            if feed.row is None and (id, account.name) in feed.given:
+            if feed.row is None and (id, account.name) in feed.ids_read:
                 # IN (SELECT id FROM fine_tuning_jobs …), whose values come in order.
                 before = self._last[1] if self._last is not None and self._last[0] is feed else None
                 if not isinstance(before, tuple):  # the feed had not ended then, and its rows were counted
                     before = None
                 between = [] if before is None else feed.after(before, 1)
                 self._in_turn(feed, (id, account.name), before if between == [(id, account.name)] else None)
-                after = feed.after((id, account.name), min(self._streak, AHEAD))
+                after = feed.after((id, account.name), min(self._streak, PREFETCH_COUNT))
                 return [(served[provider], name) for name, provider in after if provider in served]
         return []
 

@@ -21,7 +21,7 @@ from ftsql.api.client import Client
 from ftsql.api.provider import Provider
 from ftsql.api.request_log import Counts, RequestLog
 from ftsql.errors import ConfigError, IntegrityError, InterfaceError, ProgrammingError
-from ftsql.read.statement_cache import StatementCache, keeps_none
+from ftsql.read.statement_cache import StatementCache, no_content
 from ftsql.resources.definitions import JOBS, OTHERS
 from ftsql.resources.resource import Row
 from ftsql.settings import Settings
@@ -68,7 +68,7 @@ class Session:
         self.last_jobs: list[str] = []  # keys of what the last transaction created
         self.considered: dict[str, list[Any]] = {}  # plans of late by their words, with the constants they compare
         self.kept_content: Callable[[str, str], bytes | None] = (
-            keeps_none  # where statements find the contents of files before they ask for them
+            no_content  # where statements find the contents of files before they ask for them
         )
         self.authorizer: Any = None  # the connection's own, which the guard stands before
         self.statements = Statements(self.connection, self.queue, self._cache)
@@ -162,7 +162,7 @@ class Session:
         if write.resource is not JOBS:
             return  # a statement under way shows them as they were when it looked
         for statement in self.statements.running:
-            statement.cache.learn(write.client.account, write.row)
+            statement.cache.update(write.client.account, write.row)
 
     def stands(self, write: Write) -> None:
         """Note a write that no ROLLBACK undoes any more."""
@@ -207,7 +207,7 @@ class Session:
 
     def commit(self) -> None:
         """The transaction stands. A Ctrl-C that came while its last write was under way comes now."""
-        held = any(write.stopped is KeyboardInterrupt for write in self.queue.writes)
+        held = any(write.interrupted_by is KeyboardInterrupt for write in self.queue.writes)
         creates = [write for write in self.queue.writes if write.action == "create" and write.state == "created"]
         self.last_jobs += [write.row.key for write in creates if write.row]
         self.queue.commit()

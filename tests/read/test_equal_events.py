@@ -161,7 +161,7 @@ def test_positions_stay_when_events_are_added(at: At, tmp_path: Path) -> None:
 def test_a_page_that_goes_on_after_an_event_without_an_id_is_an_error(at: At, last: dict[str, Any]) -> None:
     _, db = at(serving([event(id="1"), last], has_more=True))
     with pytest.raises(
-        ftsql.Error, match="goes on after events without an id of their own, and cannot be asked for more"
+        ftsql.Error, match="goes on after events without an id of their own, so the rest cannot be requested"
     ):
         db.execute(COUNT).fetchall()
 

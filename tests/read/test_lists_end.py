@@ -70,7 +70,7 @@ def test_a_server_that_ignores_after_is_asked_twice_more_and_its_list_is_whole(a
     if total <= 1:
         assert count(db) == total
         return
-    with pytest.warns(ftsql.Warning, match=rf"has no pages: one answer, of {total}, is taken for all.*FTSQL_PAGING"):
+    with pytest.warns(ftsql.Warning, match=rf"has no pages: one response, of {total}, is taken for all.*FTSQL_PAGING"):
         assert db.execute("SELECT count(*) FROM fine_tuning_jobs").get == total
     last = f"ftjob-{total - 1:05}"
     assert server.requests == ["?limit=100", f"?limit=100&after={last}", "?limit=50"]
@@ -110,7 +110,7 @@ def test_the_setting_works_with_the_variables_alone(at: At, monkeypatch: pytest.
 
 def test_the_setting_does_not_make_a_cut_list_whole(at: At) -> None:
     _, db = at(serving(1200, cap=None, after=False), paging="none")
-    with pytest.raises(ftsql.Error, match="shows 1000 rows, as many as it was asked for"):
+    with pytest.raises(ftsql.Error, match="shows 1000 rows, as many as were requested"):
         count(db)
 
 
@@ -193,7 +193,7 @@ def test_two_different_jobs_of_one_id_are_an_error_and_one_listed_twice_is_one(a
     assert db.execute("SELECT count(*) FROM fine_tuning_jobs").get == 3
     other = [job(0), job(1), job(1, training_file="file-other"), job(2)]
     _, db = at(lambda asked: {"data": other, "has_more": False})
-    with pytest.raises(ftsql.Error, match="has two different fine-tuning jobs of the id 'ftjob-00001'"):
+    with pytest.raises(ftsql.Error, match="has two different fine-tuning jobs with the id 'ftjob-00001'"):
         db.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall()
 
 
@@ -482,7 +482,7 @@ def test_a_count_of_events_without_ids_is_tested_by_half_of_them(
 
     sql = "SELECT message FROM fine_tuning_job_events('ftjob-00000')"
     server, db = at(answering)
-    with pytest.warns(ftsql.Warning, match=rf"has no pages: one answer, of {total}, is taken for all"):
+    with pytest.warns(ftsql.Warning, match=rf"has no pages: one response, of {total}, is taken for all"):
         assert db.execute(sql).fetchall() == [(str(number),) for number in range(total)]
     limits = ["100", half] if believed or total == 1 or not limited else ["100", half, "50"]
     assert [asked.query["limit"] for asked in server.asked] == limits
@@ -503,7 +503,7 @@ def test_a_count_of_pages_of_events_without_ids_is_tested_too(at: At, pages: str
         ):
             db.execute(sql).fetchall()
     else:
-        with pytest.warns(ftsql.Warning, match="has no pages: one answer, of 100, is taken for all"):
+        with pytest.warns(ftsql.Warning, match="has no pages: one response, of 100, is taken for all"):
             assert db.execute(sql).get == 100
         assert server.requests == ["/ftjob-00000/events?limit=100", "/ftjob-00000/events?limit=50"]
 
@@ -516,7 +516,7 @@ def test_a_count_that_grows_while_it_is_tested_is_read_anew(at: At) -> None:
         return {"data": events, "total": len(events)}
 
     _, db = at(answering)
-    with pytest.warns(ftsql.Warning, match=r"has no pages: one answer, of 3, is taken for all"):
+    with pytest.warns(ftsql.Warning, match=r"has no pages: one response, of 3, is taken for all"):
         assert db.execute("SELECT count(*) FROM fine_tuning_job_events('ftjob-00000')").get == 3
 
 
@@ -525,7 +525,7 @@ def test_a_single_event_without_an_id_is_not_whole_where_one_was_asked_for(at: A
     event = {"created_at": 1_790_000_000, "message": "one of many"}
     _, db = at(lambda asked: {"data": [event], "total": 1}, config=tmp_path / "providers.toml")
     with pytest.raises(
-        ftsql.Error, match="has events without an id of their own, and 1 rows may be as many as it gives"
+        ftsql.Error, match="has events without an id of their own, and 1 rows may be the most that one response holds"
     ):
         db.execute("SELECT message FROM fine_tuning_job_events('ftjob-00000')").fetchall()
 

@@ -97,7 +97,7 @@ def test_a_file_that_is_no_csv_of_metrics_is_left_out_with_a_warning_that_names_
     sandbox: Sandbox, db: ftsql.Connection, content: bytes
 ) -> None:
     job(sandbox, content=content)
-    with pytest.warns(ftsql.Warning, match=r"the result file file-a of ftjob-a is no CSV.*file_content\('file-a'\)"):
+    with pytest.warns(ftsql.Warning, match=r"the result file file-a of ftjob-a is not a CSV.*file_content\('file-a'\)"):
         assert db.execute(ALL).fetchall() == []
 
 
@@ -240,7 +240,7 @@ def test_one_file_of_two_that_is_no_csv_is_left_out_with_a_warning(sandbox: Sand
     sandbox.add_file(id="file-b", content=b"<html>not here</html>", purpose="fine-tune-results")
     job(sandbox, content=OTHER_FORMS["plain"], result_files=["file-b", "file-a"])
     for _ in range(2):
-        with pytest.warns(ftsql.Warning, match="the result file file-b of ftjob-a is no CSV of metrics"):
+        with pytest.warns(ftsql.Warning, match="the result file file-b of ftjob-a is not a CSV of metrics"):
             found = db.execute("SELECT step, train_loss, valid_loss FROM fine_tuning_results('ftjob-a')").fetchall()
         assert found == LINES
 

@@ -132,7 +132,7 @@ def test_a_ctrl_c_while_sqlite_commits_leaves_nothing_to_the_next_transaction(
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
         nonlocal seen
-        if frame.f_code.co_name == "stand":
+        if frame.f_code.co_name == "mark_committed":
             seen += event == "line"
             if event == "line" and seen == line:
                 raise KeyboardInterrupt
@@ -152,7 +152,7 @@ def test_a_ctrl_c_while_sqlite_commits_leaves_nothing_to_the_next_transaction(
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # no error leaves xCommit
-@pytest.mark.parametrize("function", ["_made", "rows", "_answers", "has_made", "record"])
+@pytest.mark.parametrize("function", ["_created", "rows", "_is_new", "has_made", "record"])
 def test_a_ctrl_c_once_the_answer_is_there_cancels_the_job_and_leaves_nothing_open(
     sandbox: Sandbox, db: ftsql.Connection, function: str
 ) -> None:

@@ -129,7 +129,7 @@ def test_a_grant_that_is_not_found_is_unknown_and_what_was_granted_before_it_is_
 ) -> None:
     db = connect(settle_seconds=0.5)
     sandbox.fault(Fault(method="POST", path=PATH, after=1, drop=True))
-    with pytest.raises(ftsql.OutcomeUnknown, match="nobody can say what became of the grant") as caught:
+    with pytest.raises(ftsql.OutcomeUnknown, match="the outcome of the grant") as caught:
         db.execute(GRANT + f"'a'), ('{CKPT}', 'b')")
     assert "was created and is deleted now" in str(caught.value)
     shown = f"WHERE fine_tuned_model_checkpoint = '{CKPT}' AND project_id = 'b'"
@@ -263,7 +263,7 @@ def test_a_permission_whose_delete_was_answered_oddly_is_looked_for_in_the_list(
     if gone:
         db.execute(sql)
     else:
-        with pytest.raises(ftsql.APIError, match="the checkpoint permission cp-1 is still there"):
+        with pytest.raises(ftsql.APIError, match="the checkpoint permission cp-1 still exists"):
             db.execute(sql)
     path = f"/fine_tuning/checkpoints/{CKPT}/permissions"
     assert [asked.path for asked in server.asked] == [path, f"{path}/cp-1", path]
@@ -278,7 +278,7 @@ def test_a_delete_of_which_nothing_is_heard_stays_open_until_somebody_looks(
     sandbox.add_file(id="file-a", filename="one")
     sandbox.fault(Fault(method="DELETE", times=None, drop=True, accept=accepted))
     sandbox.fault(Fault(method="GET", path="/files/file-a", times=None, drop=True))
-    with pytest.raises(ftsql.APIConnectionError, match="nobody can say whether the file file-a was deleted"):
+    with pytest.raises(ftsql.APIConnectionError, match="it is unknown whether the file file-a was deleted"):
         db.execute("DELETE FROM files WHERE filename = 'one'")
     assert db.execute("SELECT state, open FROM ftsql_writes").fetchall() == [("unknown", 1)]
     sandbox.clear_faults()

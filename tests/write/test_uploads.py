@@ -131,7 +131,7 @@ def test_an_upload_that_none_or_several_may_be_is_unknown(
     for number in range(twins):
         sandbox.add_file(id=f"file-{number}", filename="train.jsonl", content=LINES, purpose="fine-tune")
     sandbox.fault(Fault(method="POST", path=UPLOAD, drop=True))
-    with pytest.raises(ftsql.OutcomeUnknown, match="nobody can say what became of the upload of a file") as caught:
+    with pytest.raises(ftsql.OutcomeUnknown, match="the outcome of the upload of a file is unknown") as caught:
         db.execute("SELECT upload_file(?)", (str(train),)).fetchall()
     assert len(caught.value.candidates) == twins
     assert f"filename = 'train.jsonl' AND bytes = {len(LINES)} AND purpose = 'fine-tune'" in str(caught.value)

@@ -145,4 +145,4 @@ def test_an_abandoned_create_does_not_block_the_exit(sandbox: Sandbox, environme
     sandbox.fault(Fault(method="POST", path=CREATE, hang=True))
     done = run("--timeout", "1", ONE, environment=environment)  # run() allows 60 s; the server never answers
     assert done.returncode == 1
-    assert "nobody can say what became of a job" in done.stderr
+    assert "the outcome of the create of a job is unknown" in done.stderr
