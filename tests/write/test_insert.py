@@ -1,4 +1,4 @@
-"""INSERT: what a row says is what is sent; what cannot be right is refused before."""
+"""INSERT: the values of a row are sent as they are; a row that cannot be right is refused before."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ TAKEN = (
     "model, training_file, validation_file, suffix, seed, hyperparameters, method, metadata, integrations, provider, "
     "extra_body"
 )
-# columns and values that are refused before anything is sent, with words of the error
+# Columns and values that are refused before anything is sent, with words of the error.
 REFUSED = [
     ("(training_file) VALUES ('file-a')", "^openai: model is missing: a fine-tuning job needs model and training_file$"),
     ("(model, training_file) VALUES ('', 'file-a')", "model is missing"),

@@ -1,4 +1,4 @@
-"""A create is sent at most once: lost answers, limits and quotas."""
+"""A create is sent at most once: lost responses, limits and quotas."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_an_interrupt_while_the_last_row_is_under_way_lets_the_commit_stand(
     sandbox.fault(Fault(method="POST", path=CREATE, latency=0.6))
     timer = threading.Timer(0.3, db.interrupt)
     timer.start()
-    with contextlib.suppress(apsw.InterruptError):  # SQLite may still tell of the interrupt
+    with contextlib.suppress(apsw.InterruptError):  # SQLite may still report the interrupt
         db.execute(ONE)
     timer.join()
     committed = db.execute("SELECT count(*) FROM ftsql_writes WHERE state = 'committed'").fetchall() == [(1,)]
@@ -210,7 +210,7 @@ def test_an_interrupt_ends_the_search_for_what_was_lost_and_it_is_unknown(
             threading.Timer(0.2, _sigint).start()
         else:
             connections[0].interrupt() if how == "interrupt" else _sigint()
-            time.sleep(0.3)  # until then the answer is waited for
+            time.sleep(0.3)  # ftsql waits for the response until then
         return {"data": [], "has_more": False}
 
     server, db = at(answering, settle_seconds=20)
@@ -240,7 +240,7 @@ def test_a_job_of_that_seed_with_another_model_or_file_is_not_taken(at: At) -> N
     server, db = at(answering, settle_seconds=3)
     with pytest.raises(ftsql.OutcomeUnknown, match="These may be it: ftjob-00001, ftjob-00002") as caught:
         db.execute(ONE)
-    assert server.requests == ["POST ", "?limit=100"]  # another look could show nothing better
+    assert server.requests == ["POST ", "?limit=100"]  # a second look-up could not be certain either
     assert caught.value.candidates == ("ftjob-00001", "ftjob-00002")
     assert db.ftsql.last_job_id is None
 

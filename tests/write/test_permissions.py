@@ -1,4 +1,4 @@
-"""Checkpoint permissions and models: granted once, taken back with the transaction, deleted by SQL."""
+"""Checkpoint permissions and models: granted once, deleted on ROLLBACK, deleted by SQL."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_a_grant_whose_answer_is_lost_is_found_again_and_never_sent_twice(
     sandbox: Sandbox, connect: Connect, how: str
 ) -> None:
     db = connect(settle_seconds=2)
-    db.execute(GRANT + f"'a'), ('{CKPT}', 'b')")  # one of the same project, known to be another
+    db.execute(GRANT + f"'a'), ('{CKPT}', 'b')")  # an equal grant by another write
     sandbox.fault(LOST[how])
     db.execute(GRANT + "'a')")
     assert len(sent(sandbox, "POST")) == 3
@@ -214,7 +214,7 @@ def test_a_provider_that_lacks_it_is_a_clear_error_and_no_request(
 
 UPLOADED = f"SELECT upload_file('{__file__}')"
 
-# SQL, what dies (the n-th time), then the state that the next opening finds, and what it says
+# SQL, the function in which the process dies (the n-th call), then the state and the message at the next opening
 DEATHS: dict[str, tuple[str, int, str, str]] = {
     "a delete before it is sent": ("DELETE FROM files WHERE id = 'file-a'", 1, "refused", "was not sent"),
     "a delete before its answer is recorded": ("DELETE FROM files WHERE id = 'file-a'", 2, "committed", "took effect"),

@@ -1,4 +1,4 @@
-"""What a crash or a lost answer leaves open: found again, said, and never sent again."""
+"""Writes that a crash or a lost response left open: they are looked up, reported, and never sent again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FULL = {f"k{number}": "v" for number in range(16)}  # no room for a fingerprint
 
 @contextmanager
 def told() -> Iterator[list[str]]:
-    """Collects what ftsql warns of."""
+    """Collect the warnings of ftsql."""
     lines: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -39,7 +39,7 @@ def told() -> Iterator[list[str]]:
 
 
 def _die(store: Path, sql: str, where: str, after: int, options: dict[str, Any]) -> None:
-    """Runs ``sql`` in a process that dies ``where``, at the ``after``-th time that it comes there."""
+    """Run ``sql`` in a process that dies in ``where``, at the ``after``-th call."""
     from ftsql.store.journal import Journal
     from ftsql.write import actions
     from ftsql.write.sender import Sender
@@ -76,7 +76,7 @@ def writes(db: ftsql.Connection) -> list[Any]:
 
 THREE = INSERT + "('gpt-4o-mini', 'file-a'), ('gpt-4o-mini', 'file-b'), ('gpt-4o-mini', 'file-c')"
 
-# where the process dies (the n-th call), then each row's state, whether its job is known, whether it is open
+# Where the process dies (the n-th call), then each row's state, whether its job is known, whether it is open.
 DEATHS = {
     "before anything is sent": ("record", 1, ["refused 0 0"] * 3),
     "before the second is sent": ("record", 3, ["created 1 1", "refused 0 0", "refused 0 0"]),
@@ -107,7 +107,7 @@ def test_after_a_crash_the_next_opening_tells_of_every_row_and_sends_nothing(
         assert any(f"SELECT cancel_job('{id}')" in line for line in lines)
     db.close()
     with told() as lines:
-        connect(store=store)  # told once in full, then in one line
+        connect(store=store)  # reported once in full, then in one line
     count = sum(" 1" in row[-2:] for row in expected)
     assert [line.partition(":")[0] for line in lines] == (
         [f"{count} {'write is' if count == 1 else 'writes are'} open since earlier"] if count else []
@@ -148,7 +148,7 @@ def test_a_cancel_that_was_under_way_is_looked_at(sandbox: Sandbox, connect: Con
     for name in ("one", "two"):
         sandbox.add_job(id=f"ftjob-{name}", status="running")
     killed(store, "SELECT cancel_job('ftjob-one')", "change")
-    killed(store, "SELECT cancel_job('ftjob-two')", "record", 3)  # the first is that its opening settles ftjob-one
+    killed(store, "SELECT cancel_job('ftjob-two')", "record", 3)  # the first call settles ftjob-one at opening
     with told() as lines:
         db = connect(store=store)
     assert states(db) == [("cancel", "refused", 1, 0), ("cancel", "committed", 1, 0)]

@@ -1,4 +1,4 @@
-"""Attacks on writes that once succeeded: a doubled, lost, foreign or falsely judged job."""
+"""Attacks on writes that once succeeded: a job that was doubled, lost, another writer's, or misjudged."""
 
 from __future__ import annotations
 

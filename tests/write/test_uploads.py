@@ -1,4 +1,4 @@
-"""Uploads: a file is stored whole and once, or the error says what became of it."""
+"""Uploads: a file is stored whole and once, or the error says what happened to it."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_an_upload_whose_answer_is_lost_is_found_again_and_never_sent_twice(
 ) -> None:
     db = connect(settle_seconds=2)
     sandbox.add_file(id="file-a", filename="train.jsonl", content=LINES, purpose="batch")
-    ((before,),) = db.execute("SELECT upload_file(?)", (str(train),)).fetchall()  # its twin, known to be another
+    ((before,),) = db.execute("SELECT upload_file(?)", (str(train),)).fetchall()  # an equal file by another write
     sandbox.fault(LOST_UPLOADS[how])
     ((id,),) = db.execute("SELECT upload_file(?)", (str(train),)).fetchall()
     assert len(sent(sandbox, "POST")) == 2

@@ -1,4 +1,4 @@
-"""The command's record of writes: where it is, what is open in it, and how a person decides."""
+"""The subcommand writes: its journal, its open writes, and how a person decides about them."""
 
 from __future__ import annotations
 
