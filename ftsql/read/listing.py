@@ -138,7 +138,7 @@ class Listing:
         return habits
 
     def _can_use_cover(self) -> bool:
-        """Whether the listing may stop where the store knows every older object."""
+        """Whether the listing may stop at the time before which the store has every object."""
         if not self.ordered or self._stored is None:
             return False
         if self._of_jobs:
@@ -200,11 +200,12 @@ class Listing:
         return EVERYTHING if self._tail is None else self._tail
 
     def row(self, id: str) -> Row | None:
+        """Return a row that the pages have shown; None if they have not shown it."""
         index = self.by_id.get(id)
         return None if index is None else self.rows[index]
 
     def prefetch(self, size: int | None = None, after: str | None = None) -> None:
-        """Request the next page without waiting, if pages are slow; ``read`` uses that request.
+        """Request the next page without waiting, if it is the first or pages are slow; ``read`` uses that request.
 
         ``after`` is the id that the page starts after, if the cursor is not there yet.
         """
@@ -298,7 +299,7 @@ class Listing:
         return False if self._is_whole_list(received) else None
 
     def _save(self, received: Received) -> bool:
-        """Save a page in the store; return whether the store already had one of its rows below the cover."""
+        """Save a page in the store; return whether the store had one of its rows before, so that reading may stop."""
         stored, rows = self._stored, received.rows
         if stored is None:
             return False
@@ -364,8 +365,8 @@ class Listing:
         ids = {row.id for row in rows}
         if self._cursor is not None and len(fresh) < max(len(rows), 1):
             # An end, or a page with rows that were shown before. Servers respond with both also if the job that the
-            # page starts after was deleted. An empty page is a plain end if the server did not announce it and the
-            # page before it was not full.
+            # page starts after was deleted. An empty page is a plain end if it says nothing of has_more and the page
+            # before it was surely not cut.
             plain_end = page.has_more is None and not rows and not may_be_cut(*self._last)
             if not plain_end and self._cursor not in ids and self._cursor_is_gone():
                 return True

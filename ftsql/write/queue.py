@@ -95,9 +95,9 @@ class Queue:
     def sync(self) -> None:
         """Send the queued writes one at a time, in order. A write that an earlier sync sent is not sent again.
 
-        Raises the error of a refused write, or OutcomeUnknown, and says what became of every other write. Before that,
-        the jobs that this transaction created are cancelled, unless the failed row said OR FAIL. After StoreError or an
-        error of ``confirm`` nothing was sent.
+        Raises the error of a refused write, with what became of every other write; OutcomeUnknown outranks it. Before
+        that, the jobs that this transaction created are cancelled, unless the failed row said OR FAIL. After StoreError
+        or an error of ``confirm`` nothing was sent.
         """
         queued = [write for write in self.writes if write.state == "queued"]
         if not queued:
