@@ -28,7 +28,7 @@ from ftsql.resources.resource import EQUAL, Resource, Row
 from ftsql.store.cache import Cache
 
 MAX_PASSES = 4  # passes from the newest row; a new one begins if the job that a page starts after is deleted
-MAX_MISSING = 3  # covered jobs that the list no longer shows and that are got by id; beyond it, all is read
+MAX_MISSING = 3  # covered jobs that the list no longer shows and that are fetched by id; beyond it, all is read
 SLOW_PAGE = 0.01  # seconds; for faster pages a second thread costs more than prefetching gains
 HAND_OVER = 0.001  # seconds that this thread sleeps to let a request leave: its own work would delay the request more
 EVERYTHING = float(2**62)
@@ -102,7 +102,7 @@ class Listing:
         self.by_id: dict[str, int] = {}
         self.done = False
         self.store_has_rest = False
-        self.reads_all = False  # the statement reads the whole list, so that a job need not be got by its id
+        self.reads_all = False  # the statement reads the whole list, so that a job need not be fetched by its id
         self.reads_next = False  # the statement will read the next page, whatever this page shows
         self._of_jobs = resource is JOBS
         self._requests = requests

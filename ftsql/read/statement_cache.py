@@ -210,7 +210,7 @@ class StatementCache:
         return listing.row(id)
 
     def get_many(self, jobs: Sequence[tuple[Account, str]]) -> None:
-        """Get the jobs in parallel, as far as they can be got by id, to know whether they have finished."""
+        """Get the jobs in parallel, as far as the provider serves jobs by id, to know whether they have finished."""
         self.version += 1
         calls = [
             (account, id, self.start(account, f"/{id}", required=False))
