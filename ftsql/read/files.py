@@ -1,6 +1,6 @@
-"""The step-by-step metrics of jobs: the lines of their result files, which are CSV, plain or in base64.
+"""The contents of files, and the metrics of jobs: the lines of their result files, which are CSV, plain or in base64.
 
-A finished job's result files never change: what was read of them stays in the store.
+The result files of a finished job never change, so their contents stay in the store.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from pydantic_core import from_json
 from ftsql.api.account import Account
 from ftsql.api.calls import Call
 from ftsql.errors import Warning
-from ftsql.read.other_resources import AHEAD, RECENT, OtherResources, Parent, seen
+from ftsql.read.other_resources import PREFETCH_COUNT, RECENT, OtherResources, Parent, job_row
 from ftsql.read.statement_cache import StatementCache
 from ftsql.resources.definitions import FILES, RESULTS, is_finished
 from ftsql.resources.fields import Id, Text
 from ftsql.resources.resource import Resource, Row
 from ftsql.store.cache import Cache
 
-MAX_KEPT = 8 * 1024 * 1024  # characters of a file that the store keeps
+MAX_KEPT = 8 * 1024 * 1024  # characters of the largest file that the store keeps
 BASE64 = re.compile(rb"[A-Za-z0-9+/\s]++={0,2}\s*+")
 INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -39,41 +39,41 @@ METRICS = {
 
 
 class Contents:
-    """What the statement of ``cache`` has asked for."""
+    """The contents of files that one statement reads. Each file is downloaded at most once."""
 
     def __init__(self, cache: StatementCache) -> None:
         self._cache = cache
         self._calls: dict[tuple[Account, str], Call[Any]] = {}
         self._kept: dict[tuple[Account, str], bytes] = {}
 
-    def ask(self, account: Account, id: str, *, must: bool = True) -> None:
-        """Send for a file's content, without waiting for it."""
+    def prefetch(self, account: Account, id: str, *, required: bool = True) -> None:
+        """Request a file's content without waiting for it, unless it is known already."""
         if (account, id) in self._kept or (account, id) in self._calls:
             return
         kept = self._cache.kept_content(account.name, id)
         if kept is not None:
             self._kept[account, id] = kept
         else:
-            call = self._cache.start(account, f"{FILES.path}/{id}/content", None, must, resource=FILES, plain=True)
+            call = self._cache.start(account, f"{FILES.path}/{id}/content", None, required, resource=FILES, plain=True)
             if call is not None:
                 self._calls[account, id] = call
 
     def get(self, account: Account, id: str) -> bytes | None:
-        """A file's content; None where there is no such file. Raises what Client.get does."""
-        self.ask(account, id)
+        """Return a file's content; None if the file does not exist. Raises the errors of Client.get."""
+        self.prefetch(account, id)
         if (account, id) in self._kept:
             return self._kept[account, id]
         content: bytes | None = self._cache.finish(account, self._calls[account, id])
         return content
 
     def forget(self, account: Account, id: str) -> None:
-        """Let go of a content that others keep."""
+        """Drop a content that the store keeps."""
         self._calls.pop((account, id), None)
         self._kept.pop((account, id), None)
 
 
 def contents_of(cache: StatementCache) -> Contents:
-    """The contents that the statement of ``cache`` has read."""
+    """Return the Contents of the statement that ``cache`` belongs to."""
     found: Contents = cache.nested.setdefault("contents of files", Contents(cache))
     return found
 
@@ -87,88 +87,93 @@ FILE = Resource(table="result_files", noun="result file", model=ResultFile, extr
 
 
 class Results(OtherResources):
-    """One statement's view of the results; every result file is asked for at most once in it."""
+    """One statement's view of the metrics of jobs. Each result file is requested at most once."""
 
     def __init__(self, cache: StatementCache, resource: Resource) -> None:
         super().__init__(cache, resource)
-        self._rows: OrderedDict[Parent, list[Row]] = OrderedDict()  # of late, for a join that comes back to them
+        self._rows: OrderedDict[Parent, list[Row]] = OrderedDict()  # of the last jobs, in case a join returns to them
         self._files: dict[Account, Cache] = {}
 
     def rows(self, parents: Sequence[Parent], *, placed: bool = False) -> Iterator[Row]:
         for number, parent in enumerate(parents):
-            if number % AHEAD == 0 and not self._cache.may_stop:
-                self.ask(parents[number : number + 2 * AHEAD])
+            if number % PREFETCH_COUNT == 0 and not self._cache.may_stop:
+                self.prepare(parents[number : number + 2 * PREFETCH_COUNT])
             if parent not in self._rows:
                 self._rows[parent] = self._read(*parent)
                 if len(self._rows) > RECENT:
                     self._rows.popitem(last=False)
             yield from self._rows[parent]
 
-    def ask(self, parents: Sequence[Parent], *, ahead: bool = True) -> None:
-        """Send for the result files of those jobs of which nothing need be asked first."""
+    def prepare(self, parents: Sequence[Parent], *, send: bool = True) -> None:
+        """Request the result files of the jobs that are known to have finished, without waiting for them."""
         for account, id in dict.fromkeys(parents):
-            job = seen(self._cache, (account, id)) if (account, id) not in self._rows else None
-            stored = self._stored(account)
-            for file in _files(job) if job is not None and is_finished(job.status) else ():
+            job = job_row(self._cache, (account, id)) if (account, id) not in self._rows else None
+            stored = self._cache_of(account)
+            for file in _result_file_ids(job) if job is not None and is_finished(job.status) else ():
                 if account.accepts_id(file) and not stored.holds_any([file]):
-                    contents_of(self._cache).ask(account, file, must=False)
+                    contents_of(self._cache).prefetch(account, file, required=False)
 
     def _read(self, account: Account, id: str) -> list[Row]:
-        """The results of one job, in the order of its files."""
-        job = seen(self._cache, (account, id)) or self._cache.get(account, id)
+        """Return the metrics of one job, in the order of its files."""
+        job = job_row(self._cache, (account, id)) or self._cache.get(account, id)
         if job is None:
             return []
-        found: list[Row] = []
-        stored = self._stored(account)
-        for file in _files(job):
-            kept = stored.row(file)
-            if kept is not None:
-                rows = parsed(account, id, file, str(kept.raw.get("content")), self._cache.tell)
-                self._cache.count(len(rows))
-                found += rows
-                continue
-            content = contents_of(self._cache).get(account, file) if account.accepts_id(file) else None
-            if content is None:
-                warnings.warn(f"{account.name}: the result file {file} of {id} is gone", Warning, stacklevel=2)
-                continue
-            text, why = decoded(content), "its first line names no metric"
-            try:
-                rows = [] if text is None else parsed(account, id, file, text, self._cache.tell)
-            except csv.Error as error:
-                text, why = None, str(error)
-            if text is None:
-                self._cache.tell(
-                    f"{account.name}: the result file {file} of {id} is no CSV of metrics ({why}), and is left out. "
-                    f"See what it is: SELECT file_content('{file}')"
-                )
-                continue
-            found += rows
-            if is_finished(job.status) and 0 < len(text) <= MAX_KEPT:
-                raw = {"id": file, "content": text}
-                stored.save([Row(account.name, {"id": file, "status": job.status}, raw)])
-                if stored.holds_any([file]):
-                    contents_of(self._cache).forget(account, file)
-        for number, row in enumerate(found):
+        rows = [row for file in _result_file_ids(job) for row in self._read_file(account, job, id, file)]
+        for number, row in enumerate(rows):
             row.position = number
-        return found
+        return rows
 
-    def _stored(self, account: Account) -> Cache:
-        """The store's place of an account's result files."""
+    def _read_file(self, account: Account, job: Row, id: str, file: str) -> list[Row]:
+        """Return the metrics in one result file, from the store if it has them. Warn about an unusable file."""
+        stored = self._cache_of(account)
+        kept = stored.row(file)
+        if kept is not None:
+            rows = parse_csv(account, id, file, str(kept.raw.get("content")), self._cache.tell)
+            self._cache.count(len(rows))
+            return rows
+        content = contents_of(self._cache).get(account, file) if account.accepts_id(file) else None
+        if content is None:
+            warnings.warn(f"{account.name}: the result file {file} of {id} is gone", Warning, stacklevel=2)
+            return []
+        text, reason = csv_text(content), "its first line has no name of a metric"
+        try:
+            rows = [] if text is None else parse_csv(account, id, file, text, self._cache.tell)
+        except csv.Error as error:
+            text, reason = None, str(error)
+        if text is None:
+            self._cache.tell(
+                f"{account.name}: the result file {file} of {id} is not a CSV of metrics ({reason}) and is left out. "
+                f"To see its content: SELECT file_content('{file}')"
+            )
+            return []
+        if is_finished(job.status) and 0 < len(text) <= MAX_KEPT:
+            self._store(account, job, file, text)
+        return rows
+
+    def _store(self, account: Account, job: Row, file: str, text: str) -> None:
+        """Keep a file's text in the store, and drop it from memory once the store has it."""
+        stored = self._cache_of(account)
+        stored.save([Row(account.name, {"id": file, "status": job.status}, {"id": file, "content": text})])
+        if stored.holds_any([file]):
+            contents_of(self._cache).forget(account, file)
+
+    def _cache_of(self, account: Account) -> Cache:
+        """Return the stored result files of an account."""
         if account not in self._files:
             assert self._cache.store is not None
             self._files[account] = Cache(self._cache.store, account, self._cache.settings, FILE, "content")
         return self._files[account]
 
 
-def _files(job: Row) -> list[str]:
-    """The ids of a job's result files; an older form of the API has the files themselves."""
+def _result_file_ids(job: Row) -> list[str]:
+    """Return the ids of a job's result files. An older form of the API has the file objects instead of ids."""
     listed = job.nested("result_files")
     files = [file.get("id") if isinstance(file, dict) else file for file in listed] if isinstance(listed, list) else []
     return list(dict.fromkeys(file for file in files if isinstance(file, str) and file))
 
 
-def decoded(content: bytes) -> str | None:
-    """The CSV text of a result file: as it is, in base64, or a JSON text of either. None where it is no such CSV."""
+def csv_text(content: bytes) -> str | None:
+    """Return the CSV in a result file: plain, in base64, or either as a JSON string. None if it has no metrics."""
     if not content.strip():
         return ""
     for candidate in _candidates(content):
@@ -181,6 +186,7 @@ def decoded(content: bytes) -> str | None:
 
 
 def _candidates(content: bytes) -> Iterator[bytes]:
+    """Yield the content without the JSON string around it, then decoded from base64 if it can be."""
     if content.lstrip()[:1] == b'"':
         with contextlib.suppress(ValueError):
             text = from_json(content)
@@ -192,22 +198,22 @@ def _candidates(content: bytes) -> Iterator[bytes]:
 
 
 def _header(text: str) -> str:
-    """The first line of a CSV, of at most 10,000 characters."""
+    """Return the first line of a CSV, at most 10,000 characters."""
     return re.split("[\r\n]", text[:10_000], maxsplit=1)[0]
 
 
 def _delimiter(header: str) -> str:
-    """What stands between the names of a header: a comma, a semicolon or a tab, whichever there are more of."""
+    """Return the delimiter of a header: comma, semicolon or tab, whichever occurs most."""
     return max(",;\t", key=header.count)
 
 
 def _name(name: str) -> str:
-    """A column's name as ours are: Train Loss and "train_loss" are the same."""
+    """Normalize the name of a column: ``Train Loss`` and ``"train_loss"`` both become train_loss."""
     return re.sub(r"[ -]+", "_", name.strip().strip('"').strip().lower())
 
 
-def parsed(account: Account, job: str, file: str, text: str, tell: Callable[[str], None]) -> list[Row]:
-    """The lines of a result file as rows. Raises csv.Error for what is no CSV."""
+def parse_csv(account: Account, job: str, file: str, text: str, tell: Callable[[str], None]) -> list[Row]:
+    """Return the lines of a result file as rows. Raises csv.Error if the text is not valid CSV."""
     text = text.lstrip("\r\n")
     delimiter = _delimiter(_header(text))
     reader = csv.DictReader(
@@ -228,7 +234,7 @@ def parsed(account: Account, job: str, file: str, text: str, tell: Callable[[str
 
 
 def _value(cell: Any, decimal: str) -> Any:
-    """A cell as JSON has it: a number where it is one, null where it is empty, else its text."""
+    """Return a cell as a JSON value: a number if it looks like one, None if it is empty, otherwise the string."""
     if not isinstance(cell, str):
         return cell
     text = cell.strip()

@@ -1,8 +1,8 @@
-"""One account's list of jobs as one statement reads it: pages, in the provider's order, each read once.
+"""Listings: one list of an account as one statement reads it, page by page, each page once.
 
-A listing ends complete, or where it joins what the store covers, or with an error: a page that repeats,
-lies or breaks off is never taken for the end. One module, since each rule for an end needs what the pages before have
-shown: the pass, its rows, its cursor.
+A listing ends when the list ends, when it reaches rows that the store covers, or with an error. A page that repeats
+rows, contradicts itself or is cut off is never taken for the end. The module is long because every rule for an end
+needs the state of the pages before: the pass, its rows and its cursor.
 """
 
 from __future__ import annotations
@@ -27,30 +27,33 @@ from ftsql.resources.definitions import JOBS
 from ftsql.resources.resource import EQUAL, Resource, Row
 from ftsql.store.cache import Cache
 
-MAX_PASSES = 4  # starts from the newest when the job that a page hangs on is deleted meanwhile
-MAX_MISSING = 3  # covered jobs that a list no longer shows and that are asked for, before all of it is read
-SLOW_PAGE = 0.01  # seconds; below that two threads cost more than reading ahead gains
-HAND_OVER = 0.001  # seconds for a request to leave while this thread stands still: at work it holds it up for longer
+MAX_PASSES = 4  # passes from the newest row; a new one begins if the job that a page starts after is deleted
+MAX_MISSING = 3  # covered jobs that the list no longer shows and that are fetched by id; beyond it, all is read
+SLOW_PAGE = 0.01  # seconds; for faster pages a second thread costs more than prefetching gains
+HAND_OVER = 0.001  # seconds that this thread sleeps to let a request leave: its own work would delay the request more
 EVERYTHING = float(2**62)
-LIMITS = (1000, 100, 20)  # tried one after the other where a server refuses a larger limit
+LIMITS = (1000, 100, 20)  # tried one after the other if a server refuses a larger limit
 LIMIT_PARAMETERS = ("limit", "page_size", "pageSize", "size")
 LIMIT_WORDS = re.compile(
     r"limit|page.?size|per.?page|too (large|big|high|many)|maxim|at most|less than|exceed|range|bad request|validation"
     r"|unprocessable|invalid (query|request|param|input|value)|empty body|HTML page",
     re.IGNORECASE,
 )
-AT_LEAST = 20  # rows that show an order, and that a first page asks for to show it
-REMEMBERED = 86_400.0  # seconds for which what a server's pages showed is believed
-RANKS = 2**24  # more than the objects of any job: those that are new stand above what is known
+AT_LEAST = 20  # rows that prove an order; a first page requests as many if it must prove one
+REMEMBERED = 86_400.0  # seconds for which observed habits of a server are trusted
+RANKS = 2**24  # more than the objects of any job, so that new objects rank above the stored ones
 
 Query = dict[str, str]
 
 
 @dataclass(frozen=True)
-class Ask:
-    """How a listing asks. ``start`` sends a page's query unless the statement may send no more (None then),
-    ``finish`` gives its decoded body, None for "not found"; ``exists`` says whether a job is still there,
-    True where the provider cannot tell. ``tell`` gets a sentence about what is odd.
+class ListingRequests:
+    """The requests a listing may make, as functions of the statement that it belongs to.
+
+    ``start`` sends the query for one page. If the statement's request budget is spent, it raises an error for a
+    required page and returns None for any other. ``finish`` waits and returns the decoded body, or None for "not
+    found". ``exists`` says whether a job still exists; it is True if the provider cannot tell. ``tell`` takes a warning
+    about an unexpected value.
     """
 
     start: Callable[[Query, bool], Call[Any] | None]
@@ -61,9 +64,10 @@ class Ask:
 
 @dataclass(frozen=True)
 class Received:
-    """One page as it was received: its rows, the ``fresh`` ones among them, and how it was requested.
+    """One page as it was received, and how it was requested.
 
-    ``size`` rows were requested; ``paged`` is whether the list has pages; the request was sent at ``began``.
+    ``fresh`` are the rows that no earlier page of the pass showed. ``size`` rows were requested at the time ``began``.
+    ``paged``: the list has pages.
     """
 
     page: Page
@@ -75,16 +79,17 @@ class Received:
 
 
 class Listing:
-    """``rows`` grows page by page until ``done``, or until ``joined``: then the store has the rest.
+    """One list of an account: its jobs, or the objects of one ``parent``.
 
-    ``ordered``: every page so far kept newest-first; ``trusted``: so that it may be relied on. With a ``filter``,
-    which goes into every query, it is a list of some jobs only.
+    ``rows`` grows page by page until the listing is ``done``, or until ``store_has_rest``: the store has all older
+    rows. ``ordered``: the provider declares newest first, and every page so far kept that order. ``trusted``: that
+    order may be relied on. A ``filter`` is part of every query and selects some of the jobs.
     """
 
     def __init__(
         self,
         account: Account,
-        ask: Ask,
+        requests: ListingRequests,
         stored: Cache | None,
         filter: Query | None = None,
         resource: Resource = JOBS,
@@ -96,11 +101,11 @@ class Listing:
         self.rows: RowSpool | list[Row] = RowSpool() if resource is JOBS else []
         self.by_id: dict[str, int] = {}
         self.done = False
-        self.joined = False
-        self.wanted = False  # the statement reads all of it, so that no job need be asked for by itself
-        self.eager = False  # it will read the next page whatever this one shows
+        self.store_has_rest = False
+        self.reads_all = False  # the statement reads the whole list, so that a job need not be fetched by its id
+        self.reads_next = False  # the statement will read the next page, whatever this page shows
         self._of_jobs = resource is JOBS
-        self._ask = ask
+        self._requests = requests
         self._stored = stored
         self._filter = filter or {}
         self._habits = self._recall_habits()
@@ -108,22 +113,22 @@ class Listing:
         if stored is not None and self.ordered and not stored.trusts_order():
             self._order_broke()
         self._shown_before = account.at_home or is_recent(self._habits.ordered_at, REMEMBERED)
-        self._falls = 0  # different falling times on the pages so far
+        self._falls = 0  # how often a row on the pages so far was older than the row before it
         self.pages = 0
         self.began = time.time()
         cover = None if stored is None or filter else stored.coverage()
         self._cover = cover if cover is not None and self._can_use_cover() else None
-        self._ahead: tuple[Query, Call[Any]] | None = None
+        self._prefetched: tuple[Query, Call[Any]] | None = None
         self._slow = False
-        self._accepted = 0  # the largest limit that was not refused
+        self._accepted = 0  # the largest limit that the server accepted
         self._passes = 0
         self._newest: int | None = None
         self._begin_pass()
         if stored is not None and cover is not None and stored.is_fresh(cover.looked_at):
-            self.joined = True  # all of it was looked at within max_age
+            self.store_has_rest = True  # all rows were up to date within max_age
 
     def _recall_habits(self) -> Habits:
-        """Return what earlier pages of this list have shown, from the account or the store."""
+        """Return the habits that earlier pages of this list have shown, from the account or the store."""
         account, table = self.account, self._resource.table
         if table not in account.habits:
             account.habits[table] = Habits() if self._stored is None else self._stored.habits()
@@ -133,37 +138,39 @@ class Listing:
         return habits
 
     def _can_use_cover(self) -> bool:
-        """Whether the listing may stop where the store knows every older object."""
+        """Whether the listing may stop at the time before which the store has every object."""
         if not self.ordered or self._stored is None:
             return False
         if self._of_jobs:
             return self.account.retrieves
-        return not self._stored.has_made_ids()  # only the whole list shows which of equal objects are new
+        return not self._stored.has_made_ids()  # only the whole list shows which of several equal objects are new
 
     @property
     def trusted(self) -> bool:
-        """Whether its order may be relied on: by the provider's word at its own address, or since pages showed it."""
+        """Whether the order may be relied on: the provider declares it for its own address, or pages have proved it."""
         shown = self._falls >= SHOWS_AN_ORDER and len(self._seen) >= AT_LEAST
         return self.ordered and (self._shown_before or shown or self.done)
 
-    def enough(self, size: int | None) -> int | None:
-        """The size of a first page that is to give ``size`` rows in the list's order; of a list without it all is read.
+    def first_page_size(self, size: int | None) -> int | None:
+        """Return the size of a first page that yields ``size`` rows in order; None for the largest page.
 
-        At an address of the user's it has to show that order, though another one has: a list may be sorted by what
-        changes.
+        A list without an order is read in full. At a base URL that the user gave, each first page must prove the order
+        again, because a list may be sorted by a field that changes.
         """
         if size is None or not self.ordered:
             return None
         return size if self.account.at_home else max(size, AT_LEAST)
 
     def _order_broke(self) -> None:
+        """Stop relying on the order, here and in other statements."""
         self.ordered = False
         if self._habits.ordered_at:
-            self.notice(ordered_at=0.0)
+            self.remember(ordered_at=0.0)
         if self._of_jobs:
             self.account.order_broke_at = time.time()
 
     def _begin_pass(self) -> None:
+        """Start reading from the newest row. Raises OperationalError after ``MAX_PASSES``."""
         self._passes += 1
         if self._passes > MAX_PASSES:
             raise OperationalError(
@@ -171,47 +178,48 @@ class Listing:
             )
         self._token = uuid.uuid4().hex
         self._pass_began = time.time()
-        self._seen = self.by_id if self._passes == 1 else {}  # in this pass
+        self._seen = self.by_id if self._passes == 1 else {}  # the ids of this pass
         self._cursor: str | None = None
-        self._tail: int | None = None  # created_at of the last row read in this pass
+        self._tail: int | None = None  # created_at of the last row of this pass
         self._falls = 0
-        self._last: tuple[int, int] = (0, 0)  # rows of the last page, and how many were asked for
-        self._pages = 0  # of this pass
-        self._sizes: set[int] = set()  # that were asked for
-        self._overlap = False  # a page showed rows again
+        self._last: tuple[int, int] = (0, 0)  # rows of the last page, and how many were requested
+        self._pages = 0  # pages of this pass
+        self._sizes: set[int] = set()  # the sizes that this pass requested
+        self._overlap = False  # whether a page showed rows again
         self._rank = 0
 
     def older_than(self, time: float, *, inclusive: bool) -> bool:
-        """Whether nothing that is still unread can be at or after ``time`` (after it, when ``inclusive``)."""
+        """Whether every unread row is older than ``time``; with ``inclusive``, or created in that second."""
         if not self.trusted or self._tail is None:
             return False
         return self._tail <= time if inclusive else self._tail < time
 
     @property
     def tail(self) -> float:
-        """The created_at down to which it was read; everything where nothing was."""
+        """The created_at down to which the list was read; above every time if no row was read."""
         return EVERYTHING if self._tail is None else self._tail
 
     def row(self, id: str) -> Row | None:
+        """Return a row that the pages have shown; None if they have not shown it."""
         index = self.by_id.get(id)
         return None if index is None else self.rows[index]
 
-    def ahead(self, size: int | None = None, after: str | None = None) -> None:
-        """Send for the next page, where it takes a while to come: ``read`` will find it under way.
+    def prefetch(self, size: int | None = None, after: str | None = None) -> None:
+        """Request the next page without waiting, if it is the first or pages are slow; ``read`` uses that request.
 
-        ``after``: the id on which it hangs, where that is not yet known to ``_query``.
+        ``after`` is the id that the page starts after, if the cursor is not there yet.
         """
-        if self._ahead is None and not (self.done or self.joined) and (self._slow or not self.pages):
+        if self._prefetched is None and not (self.done or self.store_has_rest) and (self._slow or not self.pages):
             query, _, _ = self._query(size)
             if after is not None:
                 query["after"] = after
-            call = self._ask.start(query, False)
-            self._ahead = None if call is None else (query, call)
+            call = self._requests.start(query, False)
+            self._prefetched = None if call is None else (query, call)
             if self._slow:
                 time.sleep(HAND_OVER)
 
     def _query(self, size: int | None) -> tuple[Query, bool, int]:
-        """The next page's query, whether the list has pages, and how many rows a full one has."""
+        """Return the query for the next page, whether the list has pages, and how many rows a full page has."""
         provider = self.account.provider
         largest = provider.page_size if self._resource.page_size is None else self._resource.page_size
         paged = self.account.has_pages and largest > 0
@@ -226,50 +234,50 @@ class Listing:
         return query, paged, size
 
     def read(self, size: int | None = None) -> None:
-        """Read one more page, of ``size`` rows; by default of as many as the provider gives at once.
+        """Read one more page, of ``size`` rows or of the provider's page size.
 
         Raises APIError, DataError, and OperationalError if the list contradicts itself.
         """
         received = self._receive(size)
         if received is None:
             return
-        if self._moved(received.page, received.rows, received.fresh):
+        if self._has_changed(received):
             self._begin_pass()
             return
         if self._cursor is None and self._stored is not None and not self._of_jobs:
             self._rank = self._stored.highest_rank() + RANKS
         self._add(received.fresh)
-        more = self._goes_on(received)
+        more = self._continues(received)
         if more is None:
             self._begin_pass()
             return
         self._last = (len(received.rows), received.size)
         if more:
             self._advance(received.rows)
-        meets = self._keep(received)
+        meets = self._save(received)
         if not more:
             self._end()
         elif meets:
-            self._join()
+            self._meet_store()
 
     def _receive(self, size: int | None) -> Received | None:
         """Request the next page and decode it; None if the pass began again or the list ended with "not found"."""
         query, paged, size = self._query(size)
-        answer = self._asked(query, size)
+        answer = self._request_page(query, size)
         if answer is None:
             self._begin_pass()
             return None
         began, body, size = answer
         if body is None:
-            self._missing()
+            self._not_found()
             return None
         page = decode_page(self.account.name, self._resource.noun, body)
-        answer = body = None  # a traceback may show its locals
-        if self.eager and self._cover is None and paged and page.has_more:
+        answer = body = None  # a traceback may show local variables
+        if self.reads_next and self._cover is None and paged and page.has_more:
             self._read_ahead(page)
-        rows = self._resource.rows(self.account.name, page.objects, self._parent, self._ask.tell)
+        rows = self._resource.rows(self.account.name, page.objects, self._parent, self._requests.tell)
         if self._resource.kept:
-            self._identify(rows)
+            self._add_missing_ids(rows)
         else:
             self._check_ids(rows)
         fresh = [row for row in rows if row.id not in self._seen]
@@ -279,21 +287,19 @@ class Listing:
         return Received(page, rows, fresh, size, paged, began)
 
     def _read_ahead(self, page: Page) -> None:
-        """Request the page after this one before this one is checked and stored, which takes a while too."""
+        """Request the next page before this page is checked and stored, which takes a while too."""
         last = page.objects[-1].get("id") if page.objects and isinstance(page.objects[-1], dict) else None
         if isinstance(last, str) and last and last not in self._seen:
-            self.ahead(after=last)
+            self.prefetch(after=last)
 
-    def _goes_on(self, received: Received) -> bool | None:
-        """Whether there is a next page; None if the list changed meanwhile and has to be read again."""
-        page, rows, fresh = received.page, received.rows, received.fresh
-        size, paged = received.size, received.paged
-        if page.has_more is not None or not self._goes_nowhere(page, rows, fresh, size, paged=paged):
-            return self._has_more(page, rows, fresh, size, paged=paged)
-        return False if self._is_whole(page, rows, size, "an id of their own" if fresh else "") else None
+    def _continues(self, received: Received) -> bool | None:
+        """Whether there is a next page; None if the list changed meanwhile and must be read again."""
+        if received.page.has_more is not None or not self._cannot_continue(received):
+            return self._has_next_page(received)
+        return False if self._is_whole_list(received) else None
 
-    def _keep(self, received: Received) -> bool:
-        """Save a page in the store; return whether the store already had one of its rows below the cover."""
+    def _save(self, received: Received) -> bool:
+        """Save a page in the store; return whether the store had one of its rows before, so that reading may stop."""
         stored, rows = self._stored, received.rows
         if stored is None:
             return False
@@ -302,24 +308,25 @@ class Listing:
         self._rank -= len(rows)
         return meets
 
-    def _asked(self, query: Query, size: int) -> tuple[float, Any, int] | None:
-        """Since when the next page's body is so, the body (None: "not found"), and how many rows were asked for.
+    def _request_page(self, query: Query, size: int) -> tuple[float, Any, int] | None:
+        """Return when the next page was requested, its body (None: "not found"), and how many rows were requested.
 
-        None where the pass has to begin again. If a server refuses the limit, a smaller one is tried and remembered.
-        Raises what the request raises.
+        Return None if the pass must begin again. If the server refuses the limit, a smaller one is tried and
+        remembered. Raises the errors of the request.
         """
-        ahead, self._ahead = self._ahead, None
+        prefetched, self._prefetched = self._prefetched, None
         refused: APIError | None = None
         while True:
             self.pages += 1
-            call = ahead[1] if ahead is not None and ahead[0] == query else self._ask.start(query, True)
+            is_prefetched = prefetched is not None and prefetched[0] == query
+            call = prefetched[1] if prefetched and is_prefetched else self._requests.start(query, True)
             assert call is not None
             try:
-                body = self._ask.finish(call)
+                body = self._requests.finish(call)
             except APIError as error:
                 refused = refused or error
                 smaller = next((limit for limit in LIMITS if limit < size), None)
-                if smaller is not None and size > self._accepted and "limit" in query and _is_about_the_limit(error):
+                if smaller is not None and self._refuses_limit(error, query, size):
                     size = smaller
                     query = {**query, "limit": str(size)}
                     continue
@@ -329,11 +336,15 @@ class Listing:
             self._slow = call.seconds > SLOW_PAGE
             self._accepted = max(size, self._accepted)
             if refused is not None:
-                self.notice(limit=size)
+                self.remember(limit=size)
             return call.began, body, size
 
-    def _missing(self) -> None:
-        """A page was "not found". Raises where that cannot be."""
+    def _refuses_limit(self, error: APIError, query: Query, size: int) -> bool:
+        """Whether a smaller limit may help: the server has not accepted one of this size before."""
+        return size > self._accepted and "limit" in query and _is_about_the_limit(error)
+
+    def _not_found(self) -> None:
+        """Handle a page that was "not found": begin again, or end an empty list. Raises if neither can be right."""
         if self._cursor_is_gone():
             self._begin_pass()
         elif not self._parent:
@@ -343,57 +354,64 @@ class Listing:
                 status=404,
                 hint="Check base_url: most end with /v1",
             )
-        elif self._cursor is not None or self._ask.exists(self._parent):
+        elif self._cursor is not None or self._requests.exists(self._parent):
             raise self._contradiction(f'says "not found", but {self._parent} exists')
         else:
             self.done = True
 
-    def _moved(self, page: Page, rows: Sequence[Row], fresh: Sequence[Row]) -> bool:
-        """Whether the list changed between two pages, so that what stood between them may be lost."""
+    def _has_changed(self, received: Received) -> bool:
+        """Whether the list changed between two pages, so that rows between them may be lost."""
+        page, rows, fresh = received.page, received.rows, received.fresh
         ids = {row.id for row in rows}
         if self._cursor is not None and len(fresh) < max(len(rows), 1):
-            # An end, or a page that shows again what was seen: both are also what servers answer when
-            # the job that the page hangs on was deleted.
-            # A page that was asked for only because nobody said that there is none has to be empty.
+            # An end, or a page with rows that were shown before. Servers respond with both also if the job that the
+            # page starts after was deleted. An empty page is a plain end if it says nothing of has_more and the page
+            # before it was surely not cut.
             plain_end = page.has_more is None and not rows and not may_be_cut(*self._last)
             if not plain_end and self._cursor not in ids and self._cursor_is_gone():
                 return True
         again = len(fresh) < len(rows) and any(row.id in self._seen and row.id != self._cursor for row in rows)
         return again and bool(fresh or page.has_more is False)
 
-    def _has_more(self, page: Page, rows: Sequence[Row], fresh: Sequence[Row], size: int, *, paged: bool) -> bool:
-        """Whether there is a next page. Raises OperationalError where the page contradicts itself."""
-        has_more, hinted = page.has_more, self._is_hinted(page)
-        if not paged and (has_more or hinted or page.is_token(rows)):
-            raise self._contradiction("has more than one answer holds, and no way to ask for the rest")
-        if has_more and not fresh:
-            raise self._contradiction("says that there is more, but shows nothing new: it would lack rows")
-        if hinted and (has_more is False or not fresh):
-            raise self._counts_more()
-        if has_more is not None:
-            return has_more
-        if not paged:
-            self._check_whole(rows, size)
+    def _has_next_page(self, received: Received) -> bool:
+        """Whether there is a next page. Raises OperationalError if the page contradicts itself."""
+        page, rows, fresh, size = received.page, received.rows, received.fresh, received.size
+        self._check_page(received)
+        if page.has_more is not None:
+            return page.has_more
+        if not received.paged:
+            self._check_single_page(rows, size)
             return False
+        last_was_short = self._last[0] < self._last[1]
         if not fresh:
-            if not rows and self._last[0] < self._last[1]:
-                self.notice(ends_at=time.time())
+            if not rows and last_was_short:
+                self.remember(ends_at=time.time())
             return False
-        goes_on = self._last[0] < self._last[1]
-        if len(rows) > self._habits.largest or goes_on > self._habits.goes_on:
-            self.notice(largest=max(len(rows), self._habits.largest), goes_on=goes_on or self._habits.goes_on)
-        return hinted or not self._is_known_to_end(page, len(rows), size)
+        if len(rows) > self._habits.largest or last_was_short > self._habits.goes_on:
+            largest = max(len(rows), self._habits.largest)
+            self.remember(largest=largest, goes_on=last_was_short or self._habits.goes_on)
+        return self._is_hinted(page) or not self._is_known_to_end(page, len(rows), size)
+
+    def _check_page(self, received: Received) -> None:
+        """Raise OperationalError if a page announces more rows than can be requested, or than it shows."""
+        page, has_more, hinted = received.page, received.page.has_more, self._is_hinted(received.page)
+        if not received.paged and (has_more or hinted or page.is_token(received.rows)):
+            raise self._contradiction("has more rows than one response holds, and the rest cannot be requested")
+        if has_more and not received.fresh:
+            raise self._contradiction("says that there is more, but shows nothing new: rows would be missing")
+        if hinted and (has_more is False or not received.fresh):
+            raise self._shows_too_few()
 
     def _is_hinted(self, page: Page) -> bool:
-        """Whether the envelope tells of more than was shown so far."""
+        """Whether the envelope indicates more rows than the pages have shown."""
         counted = page.total > len(self._seen) if page.total is not None else (page.pages or 0) > self._pages
         return counted or page.hints
 
-    def _counts_more(self) -> OperationalError:
+    def _shows_too_few(self) -> OperationalError:
         return self._contradiction(f"counts more {self._resource.noun.split()[-1]}s than it shows")
 
     def _is_known_to_end(self, page: Page, rows: int, size: int) -> bool:
-        """Whether a page whose server says nothing of more is the last one all the same."""
+        """Whether a page without ``has_more`` is known to be the last one."""
         if self._resource.parent and self._habits.ends_with(rows, size, REMEMBERED):
             return True
         counts_pages = page.pages is not None and len(self._sizes) == 1 and not self._overlap
@@ -403,97 +421,105 @@ class Listing:
             return False
         return self._cursor is None and is_recent(self._habits.whole_at, REMEMBERED)
 
-    def _goes_nowhere(self, page: Page, rows: Sequence[Row], fresh: Sequence[Row], size: int, *, paged: bool) -> bool:
-        """Whether no next page can be had, though nobody said that this one is the last.
+    def _cannot_continue(self, received: Received) -> bool:
+        """Whether no next page can be requested, although the server did not say that this page is the last.
 
-        The server ignores ``after`` and shows its first page again; or there is no id to ask after.
+        The server ignores ``after`` and shows its first page again, or the last row has no id to start after.
         """
-        if not fresh:
+        rows = received.rows
+        if not received.fresh:
             return bool({row.id for row in rows} - {self._cursor})
-        first = paged and self._cursor is None and not _has_own_id(rows)
-        return first and not self._is_known_to_end(page, len(rows), size)
+        first = received.paged and self._cursor is None and not _has_own_id(rows)
+        return first and not self._is_known_to_end(received.page, len(rows), received.size)
 
-    def _is_whole(self, page: Page, rows: Sequence[Row], size: int, lacking: str) -> bool:
-        """Whether a first page is the whole list, if no other can be asked for; False: the list changed meanwhile.
+    def _is_whole_list(self, received: Received) -> bool:
+        """Whether a first page is the whole list, when no other page can be requested; False if the list changed.
 
-        ``lacking``: what its objects have none of, if that is the reason.
+        Raises OperationalError if the page may be a part of the list.
         """
+        page, rows, size = received.page, received.rows, received.size
         if self._is_hinted(page):
-            raise self._counts_more()
-        counts = self._counts_all(page, rows, size)
-        if not counts:
+            raise self._shows_too_few()
+        if not self._counts_all(page, rows, size):
             again = self._first_page(max(size // 2, 1)).objects
             if len(again) > len(rows):
                 return False
-            why = f"has {self._resource.noun}s without {lacking}" if lacking else "shows its first page again"
-            if len(again) < len(rows):
-                why += ", and fewer rows if asked for fewer"
-            elif may_be_cut(len(rows), size):
-                why += f", and {len(rows)} rows may be as many as it gives at once"
-            else:
-                why = ""
-            if why:
-                hint = 'If one answer holds all of them, say so: paging = "none" in its entry, or FTSQL_PAGING=none'
-                raise self._contradiction(f"{why}. {hint}")
+            self._check_not_cut(received, len(again))
         if not self._habits.whole_at:
-            self._ask.tell(
-                f"{self.account.name}: its list of {self._resource.noun}s has no pages: one answer, of {len(rows)}, is "
-                'taken for all of it. paging = "none" in its entry, or FTSQL_PAGING=none, saves two requests'
+            self._requests.tell(
+                f"{self.account.name}: its list of {self._resource.noun}s has no pages: one response, of {len(rows)}, "
+                'is taken for all of it. paging = "none" in its entry, or FTSQL_PAGING=none, saves two requests'
             )
-        self.notice(whole_at=time.time())
+        self.remember(whole_at=time.time())
         return True
 
-    def _counts_all(self, page: Page, rows: Sequence[Row], size: int) -> bool:
-        """Whether the envelope counts all objects, and not those of a page alone.
+    def _check_not_cut(self, received: Received, fewer: int) -> None:
+        """Raise OperationalError if the server may have cut the page; ``fewer`` rows came for a smaller limit."""
+        count = len(received.rows)
+        if fewer < count:
+            why = "and fewer rows if asked for fewer"
+        elif may_be_cut(count, received.size):
+            why = f"and {count} rows may be the most that one response holds"
+        else:
+            return
+        noun = self._resource.noun
+        what = f"has {noun}s without an id of their own" if received.fresh else "shows its first page again"
+        raise self._contradiction(
+            f'{what}, {why}. If one response holds all of them, set paging = "none" in its entry, or FTSQL_PAGING=none'
+        )
 
-        Then the count stays if fewer are asked for. A server that gives as many all the same is believed.
+    def _counts_all(self, page: Page, rows: Sequence[Row], size: int) -> bool:
+        """Whether the envelope counts all objects, and not only those of the page.
+
+        If so, the count is the same when fewer rows are requested. A server that returns as many rows anyway is
+        believed.
         """
-        if not page.is_counted or len(rows) < 2:  # of one row no fewer can be asked for
+        if not page.is_counted or len(rows) < 2:  # fewer than one row cannot be requested
             return False
         again = self._first_page(max(min(size, len(rows)) // 2, 1))
         if len(again.objects) >= len(rows):
             return len(again.objects) == len(rows)
         return again.total == page.total if page.total is not None else (again.pages or 0) > 1
 
-    def _check_whole(self, rows: Sequence[Row], size: int) -> None:
-        """Raise OperationalError if an answer that holds all by the user's word was cut at the limit all the same."""
+    def _check_single_page(self, rows: Sequence[Row], size: int) -> None:
+        """Raise OperationalError if the server cut a response that the user declared to hold the whole list."""
         if self.account.lists_at_once and len(rows) == size and len(self._first_page(size - 1).objects) < size:
             raise self._contradiction(
-                f'shows {size} rows, as many as it was asked for: paging = "none" (FTSQL_PAGING) cannot be right'
+                f'shows {size} rows, as many as were requested: paging = "none" (FTSQL_PAGING) cannot be right'
             )
 
     def _first_page(self, limit: int) -> Page:
-        """The first page, of so many rows at most, once more."""
-        call = self._ask.start({**self._filter, "limit": str(limit)}, True)
+        """Request the first page again, with at most ``limit`` rows."""
+        call = self._requests.start({**self._filter, "limit": str(limit)}, True)
         assert call is not None
-        return decode_page(self.account.name, self._resource.noun, self._ask.finish(call))
+        return decode_page(self.account.name, self._resource.noun, self._requests.finish(call))
 
     def _advance(self, rows: Sequence[Row]) -> None:
-        """Have the next page asked for after the last row of this one."""
+        """Move the cursor to the last row of a page."""
         if not _has_own_id(rows):
             raise self._contradiction(
-                f"goes on after {self._resource.noun}s without an id of their own, and cannot be asked for more"
+                f"goes on after {self._resource.noun}s without an id of their own, so the rest cannot be requested"
             )
         self._cursor = str(rows[-1].values["id"])
 
     def _end(self) -> None:
-        """Everything was read."""
+        """Mark the listing as complete and let the store know."""
         self._check_end()
         self.done = True
         if self._stored is not None and not self._filter:
             self._stored.extend_coverage(self._token, self._newest, self._pass_began, full=True, shown=self._seen)
 
-    def notice(self, **shown: Any) -> None:
-        """Remember something of how the server's lists behave."""
-        for name, value in shown.items():
+    def remember(self, **habits: Any) -> None:
+        """Record habits of the server's lists, for later listings and in the store."""
+        for name, value in habits.items():
             setattr(self._habits, name, value)
         if self._stored is not None:
             self._stored.save_habits(self._habits)
 
-    def _identify(self, rows: Sequence[Row]) -> None:
-        """Give an identity to each object of a page that has no id of its own: none, or one that others have too.
+    def _add_missing_ids(self, rows: Sequence[Row]) -> None:
+        """Make an id for each object of a page that has none, or shares its id with another object.
 
-        It is a hash of the object, and its number among equal ones, counted from the oldest.
+        The id is a hash of the object and its number among equal objects, counted from the oldest.
         """
         counts = Counter(row.id for row in rows)
         equal: Counter[str] = Counter()
@@ -504,47 +530,47 @@ class Listing:
             digest = _digest(row)
             row.id = f"{EQUAL}{digest}-{equal[digest]}"
             equal[digest] += 1
-            self._cover = None  # which of them are new shows only in the whole list
+            self._cover = None  # only the whole list shows which of several equal objects are new
 
     def _check_ids(self, rows: Sequence[Row]) -> None:
-        """Raise OperationalError if two different objects of a page have one id: it could name either."""
+        """Raise OperationalError if two different objects of a page have the same id, which could name either."""
         if len({row.id for row in rows}) < len(rows):
             shown: dict[str, str] = {}
             for row in rows:
                 if shown.setdefault(row.id, _digest(row)) != _digest(row):
-                    raise self._contradiction(f"has two different {self._resource.noun}s of the id {row.id[:60]!r}")
+                    raise self._contradiction(f"has two different {self._resource.noun}s with the id {row.id[:60]!r}")
 
-    def _join(self) -> None:
-        """Whether the pages reach back to where the store knows every job: then it has the rest."""
+    def _meet_store(self) -> None:
+        """Stop reading if the pages reach back to the time before which the store has every row."""
         stored, cover = self._stored, self._cover
         if stored is None or cover is None or not self.trusted or self._passes > 1 or self.tail >= cover.horizon:
             return
         missing = [id for id in stored.not_shown_by(self._token, self.tail) if id not in self.by_id]
         if len(missing) > (MAX_MISSING if self._of_jobs else 0):
-            self._cover = None  # much was deleted, or the list hides it: read all of it
+            self._cover = None  # many jobs were deleted, or the list hides them: read the whole list
             return
         for id in missing:
-            self._ask.exists(id)  # what is gone is forgotten
-        self.joined = True
+            self._requests.exists(id)  # removes the job from the store if it is gone
+        self.store_has_rest = True
         stored.extend_coverage(self._token, self.rows[0].created_at, self._pass_began, full=False)
-        if not self._of_jobs:  # what a job has left behind never changes
+        if not self._of_jobs:  # a job's objects never change
             stored.confirm_coverage(self._pass_began)
 
     def _check_end(self) -> None:
-        """A pass that began anew must show again what an earlier one showed, but for what is deleted."""
+        """Raise OperationalError if this pass lacks a row of an earlier pass that still exists; check three rows."""
         unseen = [id for id in self.by_id if id not in self._seen]
         for id in {unseen[0], unseen[len(unseen) // 2], unseen[-1]} if unseen else ():
-            if self._parent or self._ask.exists(id):
+            if self._parent or self._requests.exists(id):
                 raise self._contradiction(
                     f"ends before the {self._resource.noun} {id}, which it showed and which still exists"
                 )
 
     def forget(self) -> None:
-        """Let go of the rows, which are kept elsewhere."""
+        """Drop the rows, which the caller keeps elsewhere."""
         self.rows, self.by_id, self._seen = [], {}, {}
 
     def _add(self, fresh: list[Row]) -> None:
-        """Add the new rows of a page, and note whether they are newest first."""
+        """Add the new rows of a page, and check whether they are newest first."""
         again = self._passes > 1
         for row in fresh:
             self._note_order(row.created_at)
@@ -553,16 +579,16 @@ class Listing:
             if row.id in self.by_id:
                 continue
             if again and self.ordered and (row.created_at or 0) > (self.rows[-1].created_at or 0):
-                continue  # created after this statement began to read
+                continue  # created since this statement began to read
             self.by_id[row.id] = len(self.rows)
             self.rows.append(row)
             if row.created_at is not None and (self._newest is None or row.created_at > self._newest):
                 self._newest = row.created_at
         if self.trusted and self._falls >= SHOWS_AN_ORDER and not is_recent(self._habits.ordered_at, REMEMBERED / 2):
-            self.notice(ordered_at=time.time())
+            self.remember(ordered_at=time.time())
 
     def _note_order(self, created_at: int | None) -> None:
-        """Compare the time of a row with that of the row before it."""
+        """Compare the time of a row with the row before it: it keeps the order, proves it, or breaks it."""
         if created_at is None or (self._tail is not None and created_at > self._tail):
             if self.ordered and self._stored is not None:
                 self._stored.record_broken_order()
@@ -572,7 +598,7 @@ class Listing:
         self._tail = created_at
 
     def _cursor_is_gone(self) -> bool:
-        return self._cursor is not None and not self._parent and not self._ask.exists(self._cursor)
+        return self._cursor is not None and not self._parent and not self._requests.exists(self._cursor)
 
     def _url(self) -> str:
         return self.account.url(self._resource.path.format(self._parent), root=self._resource.root)
@@ -580,22 +606,23 @@ class Listing:
     def _contradiction(self, what: str) -> OperationalError:
         return OperationalError(
             f"{self.account.name}: its list of {self._resource.noun}s {what}. Nothing is shown rather than a short "
-            "list: try again, and if it stays so the server does not follow the API"
+            "list: try again; if the error stays, the server does not follow the API"
         )
 
 
 def _is_about_the_limit(error: APIError) -> bool:
-    """Whether a refusal may be for the limit that was asked for: many do not say."""
+    """Whether the limit may be the reason of an error: many servers do not name the parameter."""
     return error.status in (400, 422) and (
         error.param in LIMIT_PARAMETERS or LIMIT_WORDS.search(error.message) is not None
     )
 
 
 def _has_own_id(rows: Sequence[Row]) -> bool:
-    """Whether the last row of a page has an id, and one that no other of the page has: what ``after`` can name."""
+    """Whether the last row of a page has an id that no other row of the page has, so that ``after`` can name it."""
     last = rows[-1].values.get("id")
     return bool(last) and all(row.values.get("id") != last for row in rows[:-1])
 
 
 def _digest(row: Row) -> str:
+    """Return a hash of the object as received."""
     return hashlib.sha256(json.dumps(row.raw, sort_keys=True).encode()).hexdigest()[:32]

@@ -1,6 +1,6 @@
-"""``metadata_has(metadata, pairs)``: whether a job's metadata has all of some pairs.
+"""The SQL function ``metadata_has(metadata, pairs)``: whether a job's metadata has all the given pairs.
 
-The same function on any table; on ours the API's own filter answers it where there is one.
+It works on any table. On ftsql's own tables it is pushed down to APIs that filter by metadata.
 """
 
 from __future__ import annotations
@@ -23,25 +23,31 @@ def _decoded(text: str) -> dict[str, str]:
     except ValueError:
         value = None
     if not isinstance(value, dict) or not all(isinstance(member, str) for member in value.values()):
-        raise DataError(f"{NAME} takes a JSON object of texts, such as json_object('team', 'ads'), not {text!r:.80}")
+        raise DataError(f"{NAME} takes a JSON object of strings, such as json_object('team', 'ads'), not {text!r:.80}")
     return value
 
 
 def pairs(value: SQLiteValue) -> dict[str, str] | None:
-    """The pairs that a statement asks for; None where it asks for none. Raises DataError."""
+    """Return the pairs in the argument of a statement; None if it is not a string.
+
+    Raises DataError if they are not a JSON object of strings.
+    """
     return _decoded(value) if isinstance(value, str) else None
 
 
 def has(*arguments: SQLiteValue) -> int | None:
-    """1 where the first argument (JSON text) has every pair of the second, else 0; NULL where either is NULL.
+    """Return 1 if the first argument (a JSON string) has every pair of the second, else 0; NULL if either is NULL.
 
-    Raises DataError for pairs that are no JSON object of texts.
+    Raises DataError if the pairs are not a JSON object of strings.
+
+    >>> has('{"team": "ads", "run": "7"}', '{"team": "ads"}')
+    1
     """
     metadata, wanted = arguments
     if metadata is None or wanted is None:
         return None
     if not isinstance(wanted, str):
-        raise DataError(f"{NAME} takes a JSON object of texts, not {wanted!r:.80}")
+        raise DataError(f"{NAME} takes a JSON object of strings, not {wanted!r:.80}")
     expected = _decoded(wanted)
     try:
         found = from_json(metadata) if isinstance(metadata, str) else None

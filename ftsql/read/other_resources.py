@@ -1,6 +1,7 @@
-"""The other resources as one statement sees them: what belongs to jobs, of many at once, and the files and models.
+"""The other resources as one statement sees them: events, checkpoints and permissions of jobs, files and models.
 
-What a job has left behind is read once and stays in the store; of a job at work what is new is asked for.
+The events and checkpoints of a finished job are read once and stay in the store. Of an active job only what is new is
+requested.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from itertools import islice
 from pydantic_core import from_json
 
 from ftsql.api.account import Account
-from ftsql.read.listing import Ask, Listing
+from ftsql.read.listing import Listing, ListingRequests
 from ftsql.read.spool import Spill
 from ftsql.read.statement_cache import StatementCache
 from ftsql.resources.definitions import is_finished
@@ -22,87 +23,91 @@ from ftsql.resources.resource import Resource, Row
 from ftsql.store.cache import CHUNK, SKEW, SLACK, Cache
 
 Parent = tuple[Account, str]
-AHEAD = 32  # parents that are asked for before they are read
-RECENT = 64  # parents whose rows a statement keeps at hand
+PREFETCH_COUNT = 32  # parents whose objects are requested before they are read
+RECENT = 64  # parents whose rows a statement keeps in memory
 
 
-def seen(cache: StatementCache, parent: Parent) -> Row | None:
-    """A job as this statement was told of it, or as the store has it for good."""
+def job_row(cache: StatementCache, parent: Parent) -> Row | None:
+    """Return a job as this statement has read it, or as the store has it; None if neither knows its present state."""
     account, id = parent
     stored, listing = cache.stored(account), cache.listings.get(account)
-    row = cache.got[account].get(id) or (None if listing is None else listing.row(id))
+    row = cache.fetched[account].get(id) or (None if listing is None else listing.row(id))
     return row or (None if stored is None else stored.row(id))
 
 
-def heard(cache: StatementCache, parent: Parent) -> Row | bool:
-    """What is known of a job: its row where it has ended, which may lack what is filled in late, else whether it was
-    heard of.
+def known_job(cache: StatementCache, parent: Parent) -> Row | bool:
+    """Return the job's row if it is known to have finished, otherwise whether the job is known.
+
+    The row may lack fields that the API fills in late.
     """
     account, id = parent
     stored = cache.stored(account)
-    row = seen(cache, parent) or (None if stored is None else stored.row(id, ended=True))
+    row = job_row(cache, parent) or (None if stored is None else stored.row(id, ended=True))
     if row is not None:
         return row if is_finished(row.status) else True
     return stored is not None and stored.holds_any([id])
 
 
-def lacks(cache: StatementCache, parent: Parent) -> bool:
-    """Whether there is no such job: the statement was told so, or has read the whole list."""
+def is_absent(cache: StatementCache, parent: Parent) -> bool:
+    """Whether the job is known not to exist: the API said so, or the statement has read the whole list.
+
+    If the statement reads the whole list anyway, it is read here as far as needed.
+    """
     account, id = parent
-    listing, stored, got = cache.listings.get(account), cache.stored(account), cache.got[account]
-    if id in got:
-        return got[id] is None
+    listing, stored, fetched = cache.listings.get(account), cache.stored(account), cache.fetched[account]
+    if id in fetched:
+        return fetched[id] is None
     if listing is None:
         return False
-    while id not in listing.by_id and listing.wanted and not (listing.done or listing.joined):
-        read = len(listing.rows)  # which the statement reads anyway: no need to ask a provider that lacks the job
+    while id not in listing.by_id and listing.reads_all and not (listing.done or listing.store_has_rest):
+        read = len(listing.rows)
         listing.read()
-        cache.compare(account, listing.rows[read:])
+        cache.warn_of_shared_ids(account, listing.rows[read:])
     if id in listing.by_id:
         return False
-    return listing.done or (listing.joined and stored is not None and stored.has_no(id))
+    return listing.done or (listing.store_has_rest and stored is not None and stored.has_no(id))
 
 
-def exists(cache: StatementCache, parent: Parent) -> bool:
-    """Whether a job that was heard of is still there, so that what belongs to it cannot be "not found"."""
+def job_exists(cache: StatementCache, parent: Parent) -> bool:
+    """Whether a known job still exists, so that "not found" cannot be right for its objects."""
     account, id = parent
     listing = cache.listings.get(account)
-    if id not in cache.got[account] and listing is not None and id in listing.by_id:
+    if id not in cache.fetched[account] and listing is not None and id in listing.by_id:
         return True
-    if heard(cache, parent):
-        cache.retrieve([parent])
-    return cache.got[account].get(id) is not None
+    if known_job(cache, parent):
+        cache.get_many([parent])
+    return cache.fetched[account].get(id) is not None
 
 
-class Part:
-    """One parent's objects, or all of an account's: the listing, and the store's place for them."""
+class ParentObjects:
+    """The objects of one parent, or of an account if the resource has no parent: a listing and a cache in the store."""
 
     def __init__(self, cache: StatementCache, resource: Resource, parent: Parent) -> None:
         account, id = parent
         path = resource.path.format(id)
         self._cache = cache
         self._parent = parent
-        ask = Ask(
-            lambda query, must: cache.start(account, path, query, must, kind="list", resource=resource),
+        requests = ListingRequests(
+            lambda query, required: cache.start(account, path, query, required, kind="list", resource=resource),
             partial(cache.finish, account),
-            lambda id: resource.kept and exists(cache, parent),
+            lambda id: resource.kept and job_exists(cache, parent),
             cache.tell,
         )
         self.stored: Cache | None = None
         if resource.kept and cache.store is not None and cache.stored(account) is not None:
             self.stored = Cache(cache.store, account, cache.settings, resource, id)
-        self.listing = Listing(account, ask, self.stored, resource=resource, parent=id)
+        self.listing = Listing(account, requests, self.stored, resource=resource, parent=id)
         if cache.settings.verify_order:
             self.listing.ordered = False
         self.looked_at = 0.0 if self.stored is None else self.stored.looked_at()
-        self.job: Row | None = None  # where it had finished before it was asked what it has
+        self.job: Row | None = None  # the job, if it had finished before its objects were requested
         self._resource = resource
-        self._away: tuple[int, int] | None = None  # where in the file its listing's rows are
-        self._spill: Spill | None = None
-        self._shown: set[str] = set()  # the ids of those, where the store has the rest
+        self._spilled: tuple[int, int] | None = None  # the position of the listing's rows in the file
+        self._file: Spill | None = None
+        self._shown: set[str] = set()  # the ids of the spilled rows, if the store has the rest
 
     def rows(self, *, placed: bool = False) -> Iterator[Row]:
-        """All objects of the parent; ``placed``: with their positions, for which all have to be read first."""
+        """Return all objects; with ``placed`` they have their positions, so all of them are read first."""
         if placed:
             rows = list(self._all())
             for number, row in enumerate(rows):
@@ -110,45 +115,50 @@ class Part:
             return iter(rows)
         return self._all()
 
-    def put_away(self, spill: Spill) -> None:
-        """Move what was read in full into the file: the statement hardly comes back to it."""
+    def spill(self, file: Spill) -> None:
+        """Move the rows into the file, if all were read: the statement seldom comes back to them."""
         listing = self.listing
-        if self._away is not None or not (listing.done or listing.joined):
+        if self._spilled is not None or not (listing.done or listing.store_has_rest):
             return
-        self._shown = {*listing.by_id} if listing.joined else set()
-        self._away = spill.write(marshal.dumps([(row.id, row.text) for row in listing.rows]))
-        if self._away is not None:
-            self._spill = spill
+        self._shown = {*listing.by_id} if listing.store_has_rest else set()
+        self._spilled = file.write(marshal.dumps([(row.id, row.text) for row in listing.rows]))
+        if self._spilled is not None:
+            self._file = file
             listing.forget()
 
     def _all(self) -> Iterator[Row]:
+        """Yield the rows of the listing, then those that only the store has."""
         listing, read = self.listing, 0
-        if self._away is not None:
-            yield from self._back(self._away)
-        while self._away is None:
+        if self._spilled is not None:
+            yield from self._read_spilled(self._spilled)
+        while self._spilled is None:
             yield from islice(listing.rows, read, None)
             read = len(listing.rows)
-            if listing.done or listing.joined:
+            if listing.done or listing.store_has_rest:
                 break
             listing.read()
             self._keep_end()
             if not self._cache.may_stop:
-                listing.ahead()
-        if not listing.joined:
-            return
+                listing.prefetch()
+        if listing.store_has_rest:
+            yield from self._rows_from_store()
+
+    def _rows_from_store(self) -> Iterator[Row]:
+        """Yield the stored rows that the listing did not show."""
         assert self.stored is not None
+        listing = self.listing
         below: int | None = None
         while found := self.stored.ranked(listing.tail, below, CHUNK):
             below = found[-1][0]
-            shown = self._shown if self._away is not None else listing.by_id
-            rest = [row for _, row in found if row.id not in shown]
-            self._cache.count(len(rest))
-            yield from rest
+            shown = self._shown if self._spilled is not None else listing.by_id
+            rows = [row for _, row in found if row.id not in shown]
+            self._cache.count(len(rows))
+            yield from rows
 
-    def _back(self, place: tuple[int, int]) -> Iterator[Row]:
+    def _read_spilled(self, position: tuple[int, int]) -> Iterator[Row]:
         account, parent = self._parent
-        assert self._spill is not None
-        kept = marshal.loads(self._spill.read(place))  # noqa: S302 - what we wrote ourselves
+        assert self._file is not None
+        kept = marshal.loads(self._file.read(position))  # noqa: S302 - our own data
         objects = [from_json(text) for _, text in kept]
         rows = self._resource.rows(account.name, objects, parent, lambda _: None)
         for row, (id, _) in zip(rows, kept, strict=True):
@@ -156,98 +166,106 @@ class Part:
         return iter(rows)
 
     def _keep_end(self) -> None:
-        """Note that nothing more will come, where the job had finished and its lists no longer lag behind."""
+        """Record that no more objects will come, if the job had finished and its lists no longer lag behind."""
         listing, job = self.listing, self.job
-        if (
-            job is None
-            or self.stored is None
-            or not (listing.done or listing.joined)
-            or lacks(self._cache, self._parent)
-        ):
+        if job is None or self.stored is None or not (listing.done or listing.store_has_rest):
             return
-        finished_at = job.values.get("finished_at")  # which need not be said, of a cancelled one say
+        if is_absent(self._cache, self._parent):
+            return
+        finished_at = job.values.get("finished_at")  # may be missing, for example if the job was cancelled
         quiet = max([job.created_at or 0, *(row.created_at or 0 for row in listing.rows)]) + SKEW
         if listing.began > (finished_at + SLACK if finished_at else quiet):
             self.stored.mark_complete()
 
 
 class OtherResources:
-    """One statement's view of one resource; every parent is asked for at most once in it."""
+    """One statement's view of one resource. The objects of each parent are requested at most once."""
 
     def __init__(self, cache: StatementCache, resource: Resource) -> None:
         self._cache = cache
         self._resource = resource
-        self._parts: dict[Parent, Part] = {}
-        self._recent: OrderedDict[Parent, Part] = OrderedDict()  # whose rows are in memory
-        self._spill = Spill()
+        self._parts: dict[Parent, ParentObjects] = {}
+        self._recent: OrderedDict[Parent, ParentObjects] = OrderedDict()  # the parts whose rows are in memory
+        self._file = Spill()
         self._got: dict[Parent, Row | None] = {}
 
     def rows(self, parents: Sequence[Parent], *, placed: bool = False) -> Iterator[Row]:
-        """The objects of each parent in turn; of several they are asked for side by side. ``placed``: see Part."""
+        """Yield the objects of each parent in turn. Several parents are requested in parallel.
+
+        With ``placed`` the rows have their positions: see ParentObjects.rows.
+        """
         parents = [parent for parent in parents if self._in_url(parent)]
         for number, parent in enumerate(parents):
-            if number % AHEAD == 0 and not self._cache.may_stop:
-                self.ask(parents[number : number + 2 * AHEAD])
+            if number % PREFETCH_COUNT == 0 and not self._cache.may_stop:
+                self.prepare(parents[number : number + 2 * PREFETCH_COUNT])
             part = self._parts.get(parent)
             if part is None:
-                self.ask([parent])
+                self.prepare([parent])
                 part = self._parts[parent]
             yield from part.rows(placed=placed)
             self._recent[parent] = part
             self._recent.move_to_end(parent)
             if len(self._recent) > RECENT:
-                self._recent.popitem(last=False)[1].put_away(self._spill)
+                self._recent.popitem(last=False)[1].spill(self._file)
 
     def get(self, account: Account, id: str) -> Row | None:
-        """One object by its id; None where there is none. From the third on pages of the list are read in turn."""
-        one = (account, id)
-        if one not in self._got:
-            self.ask([(account, "")], ahead=False)
+        """Return an object by its id; None if it does not exist.
+
+        From the third object on, pages of the list are read in turn with gets.
+        """
+        key = (account, id)
+        if key not in self._got:
+            self.prepare([(account, "")], send=False)
             listing = self._parts[account, ""].listing
             while not listing.done and id not in listing.by_id:
-                if one[0].accepts_id(one[1]) and (len(self._got) < 2 or listing.pages >= len(self._got)):
-                    path = f"{self._resource.path}/{id}"
-                    body = self._cache.finish(account, self._cache.start(account, path, resource=self._resource))
-                    self._got[one] = (
-                        None if body is None else self._resource.one(account.name, body, id, self._cache.tell)
-                    )
-                    return self._got[one]
+                if key[0].accepts_id(key[1]) and (len(self._got) < 2 or listing.pages >= len(self._got)):
+                    self._got[key] = row = self._get(account, id)
+                    return row
                 listing.read()
-            self._got[one] = listing.row(id)
-        return self._got[one]
+            self._got[key] = listing.row(id)
+        return self._got[key]
+
+    def _get(self, account: Account, id: str) -> Row | None:
+        """Request an object by its id."""
+        call = self._cache.start(account, f"{self._resource.path}/{id}", resource=self._resource)
+        body = self._cache.finish(account, call)
+        return None if body is None else self._resource.one(account.name, body, id, self._cache.tell)
 
     def _in_url(self, parent: Parent) -> bool:
         return not self._resource.parent or parent[0].accepts_id(parent[1])
 
-    def ask(self, parents: Sequence[Parent], *, ahead: bool = True) -> None:
-        """Send for what these parents have, without waiting for it; or only make ready to."""
+    def prepare(self, parents: Sequence[Parent], *, send: bool = True) -> None:
+        """Make ready to read the objects of these parents; with ``send``, request their first pages without waiting.
+
+        A parent that is ready already is left alone.
+        """
         parents = [parent for parent in dict.fromkeys(parents) if parent not in self._parts and self._in_url(parent)]
-        parts = {parent: Part(self._cache, self._resource, parent) for parent in parents}
-        # All was read before, and the job was never seen: it may have finished meanwhile, or long ago.
-        self._cache.retrieve(
+        parts = {parent: ParentObjects(self._cache, self._resource, parent) for parent in parents}
+        # All objects were read before, but the job was never seen: it may have finished meanwhile, or long ago.
+        self._cache.get_many(
             [
                 parent
                 for parent, part in parts.items()
-                if part.looked_at and not part.listing.joined and not heard(self._cache, parent)
+                if part.looked_at and not part.listing.store_has_rest and not known_job(self._cache, parent)
             ]
         )
         for parent, part in parts.items():
             if self._resource.kept:
-                part.listing.done = lacks(self._cache, parent)
-                self._settle(parent, part)
-            if ahead:
-                part.listing.ahead()
+                part.listing.done = is_absent(self._cache, parent)
+                self._use_stored(parent, part)
+            if send:
+                part.listing.prefetch()
         self._parts |= parts
 
-    def _settle(self, parent: Parent, part: Part) -> None:
-        """Take everything from the store where nothing can be new.
+    def _use_stored(self, parent: Parent, part: ParentObjects) -> None:
+        """Take all objects from the store if no object can be new.
 
-        That all was read counts only where the job was seen to have finished before, or long before by its own
-        word: two clocks may differ, and a job need not say when it finished.
+        An earlier complete reading counts only if the job was seen to have finished before it, or if its finished_at
+        is long before it: two clocks may differ, and a job need not have a finished_at.
         """
-        job = heard(self._cache, parent)
+        job = known_job(self._cache, parent)
         if part.stored is None or not isinstance(job, Row):
             return
         part.job, finished_at = job, job.values.get("finished_at")
         if part.stored.is_complete() or (finished_at and part.looked_at > finished_at + SKEW):
-            part.listing.joined = True
+            part.listing.store_has_rest = True

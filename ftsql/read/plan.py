@@ -1,7 +1,7 @@
-"""Plans: what SQLite offers of a statement, turned into what will be asked of the APIs.
+"""Plans: which of a statement's constraints are pushed down to the APIs.
 
-A plan only narrows. Whatever it leaves out, SQLite checks itself; so when in doubt, leave it out.
-A plan travels from BestIndex to Filter as its own words, which EXPLAIN QUERY PLAN prints.
+A plan only narrows what is read. SQLite checks every constraint itself, so a plan may leave out any of them.
+BestIndex hands a plan to Filter as a string of words, which EXPLAIN QUERY PLAN prints.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
-# Costs in requests as BestIndex states them: any number of gets by a local table's rows is preferred to
-# a listing inside a loop over it, since the scan itself turns many gets into a listing (scan.py).
+# The costs that BestIndex states, in requests. SQLite must prefer any number of gets, one for each row of a local
+# table, to a listing inside a loop over that table: the statement cache turns many gets into one listing.
 LISTING = 1e12
 GET = 100.0
 
@@ -19,7 +19,7 @@ Access = Literal["get", "list", "nothing"]
 
 ID_COLUMNS = ("id", "fine_tuning_job_id")
 
-# What a Filter argument is called in a plan: by column and operator.
+# The word for a Filter argument in a plan, by column and operator.
 WORDS = {
     ("id", "="): "id",
     ("id", "is"): "id",  # an id is never NULL; a created_at may be
@@ -29,15 +29,17 @@ WORDS = {
     ("created_at", "="): "at",
     ("created_at", ">="): "since",
     ("created_at", ">"): "newer",
-    ("status", "="): "status",  # these two narrow what is read from the store
+    ("status", "="): "status",  # status and model narrow what is read from the store
     ("model", "="): "model",
     ("metadata", "has"): "metadata",
 }
-LOCAL = ("status", "model", "metadata")  # of these an API answers none, or not every one
+TIMES = ("at", "since", "newer")  # a plan has at most one of them: the first of this order
+LOCAL = ("status", "model", "metadata")  # constraints that not every API can answer, or that no API can
+WITH_ID = ("provider", "not-provider")  # constraints that narrow a get by id or key
 
 
 def pushed_down(column: str) -> str | None:
-    """The operators on ``column`` that narrow what is asked of the APIs, as people write them."""
+    """Return the SQL operators on ``column`` that narrow the requests, or None: ``"=, IN, <>"`` for provider."""
     operators = [operator.upper() for stored, operator in WORDS if stored == ("id" if column in ID_COLUMNS else column)]
     if "=" in operators:
         operators.insert(1, "IN")
@@ -48,16 +50,17 @@ def pushed_down(column: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """What SQLite offers: ``column operator value``, at its own slot of the offer.
+    """A constraint that SQLite offers to BestIndex: ``column operator value``.
 
-    ``operator`` is one of = is <> > >= has null limit offset; others are never pushed down.
+    ``slot`` is its index in SQLite's list. ``operator`` is one of = is <> > >= has null limit offset; others are never
+    pushed down.
     """
 
     slot: int
     column: str
     operator: str
     usable: bool = True
-    binary: bool = True  # compared with the BINARY collation, which is how APIs compare
+    binary: bool = True  # whether its collation is BINARY, which is how APIs compare
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,71 +73,100 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``access`` with its ``arguments`` in Filter's order; ``newest_first`` when ORDER BY is consumed."""
+    """How one table is read, and which constraints are pushed down.
+
+    ``arguments`` are the words of the pushed-down constraints, in the order of Filter's arguments. ``newest_first``:
+    the plan consumes ORDER BY, so SQLite does not sort.
+    """
 
     access: Access
     arguments: tuple[str, ...] = ()
     newest_first: bool = False
-    slots: tuple[int, ...] = ()  # each argument's slot of the offer; not part of the words
+    slots: tuple[int, ...] = ()  # the slot of each argument's constraint; not part of the words
 
     @property
     def words(self) -> str:
+        """The plan as BestIndex hands it to Filter, for example ``list newest-first since limit``."""
         order = ("newest-first",) if self.newest_first else ()
         return " ".join((self.access, *order, *self.arguments))
 
     @classmethod
     def from_words(cls, words: str) -> Plan:
-        access, *rest = words.split(" ")
-        newest_first = rest[:1] == ["newest-first"]
-        arguments = tuple(rest[1:] if newest_first else rest)
+        """Parse ``words``; the slots are lost."""
+        access, *others = words.split(" ")
+        newest_first = others[:1] == ["newest-first"]
+        arguments = tuple(others[1:] if newest_first else others)
         return cls(cast("Access", access), arguments, newest_first)
 
     @property
     def cost(self) -> float:
-        """In requests, as BestIndex states it."""
+        """The cost in requests that BestIndex states."""
         if self.access == "nothing":
             return 0.0
         cost = GET if self.access == "get" else LISTING
-        if self.access == "list" and {"at", "since", "newer"} & set(self.arguments):
+        if self.access == "list" and self._has_time:
             cost /= 4
         return cost / 2 if "provider" in self.arguments else cost
 
     @property
     def rows(self) -> int:
-        """How many rows to expect."""
+        """The number of rows that BestIndex estimates."""
         if self.access == "list":
-            return 250 if {"at", "since", "newer"} & set(self.arguments) else 1000
+            return 250 if self._has_time else 1000
         return 1
+
+    @property
+    def _has_time(self) -> bool:
+        return not set(TIMES).isdisjoint(self.arguments)
 
 
 def plan(constraints: Sequence[Constraint], order: Sequence[Order], *, newest_first: bool) -> Plan:
-    """The plan for an offer. ``newest_first``: every account declares that order and has kept it."""
+    """Return the plan for the constraints and the ORDER BY that SQLite offers.
+
+    ``newest_first``: every account declares that order, and its lists have kept it so far.
+    """
     usable = [constraint for constraint in constraints if constraint.usable and constraint.binary]
-    if any(constraint.column in (*ID_COLUMNS, "key") and constraint.operator == "null" for constraint in usable):
+    if any(map(_is_never_true, usable)):
         return Plan("nothing")
-    taken: dict[str, int] = {}
-    for constraint in usable:
+    slots = _pushed_down(usable)
+    for word in ("key", "id"):
+        if word in slots:
+            return _plan("get", {name: slot for name, slot in slots.items() if name in (word, *WITH_ID)}, False)
+    for word in [word for word in TIMES if word in slots][1:]:
+        del slots[word]
+    ordered = newest_first and len(order) == 1 and order[0] == Order("created_at", True)
+    if (ordered or not order) and slots.keys().isdisjoint(LOCAL):
+        slots |= _limits(usable)
+    return _plan("list", slots, ordered)
+
+
+def _is_never_true(constraint: Constraint) -> bool:
+    """Whether no row fulfils the constraint: an id or a key is never NULL."""
+    return constraint.operator == "null" and constraint.column in (*ID_COLUMNS, "key")
+
+
+def _pushed_down(constraints: Sequence[Constraint]) -> dict[str, int]:
+    """Return the slot of each word; the first of several constraints with the same word."""
+    slots: dict[str, int] = {}
+    for constraint in constraints:
         column = "id" if constraint.column in ID_COLUMNS else constraint.column
         word = WORDS.get((column, constraint.operator))
         if word is not None:
-            taken.setdefault(word, constraint.slot)
-    one = next((word for word in ("key", "id") if word in taken), None)
-    if one is not None:
-        for word in {"key", "id", "at", "since", "newer", *LOCAL} - {one}:
-            taken.pop(word, None)
-        return _plan("get", taken, False)
-    for word in [word for word in ("at", "since", "newer") if word in taken][1:]:
-        taken.pop(word)
-    ordered = newest_first and len(order) == 1 and order[0] == Order("created_at", True)
-    if (ordered or not order) and not any(word in taken for word in LOCAL):
-        # Only a hint for the first page's size. SQLite offers LIMIT when it passes on all of WHERE.
-        for constraint in usable:
-            if constraint.operator in ("limit", "offset"):
-                taken.setdefault(constraint.operator, constraint.slot)
-        if "limit" not in taken:
-            taken.pop("offset", None)
-    return _plan("list", taken, ordered)
+            slots.setdefault(word, constraint.slot)
+    return slots
 
 
-def _plan(access: Literal["get", "list"], taken: dict[str, int], ordered: bool) -> Plan:
-    return Plan(access, tuple(taken), ordered, tuple(taken.values()))
+def _limits(constraints: Sequence[Constraint]) -> dict[str, int]:
+    """Return the slots of LIMIT and OFFSET; none without a LIMIT.
+
+    They are only a hint for the size of the first page. SQLite offers LIMIT if the table is offered all of WHERE.
+    """
+    slots: dict[str, int] = {}
+    for constraint in constraints:
+        if constraint.operator in ("limit", "offset"):
+            slots.setdefault(constraint.operator, constraint.slot)
+    return slots if "limit" in slots else {}
+
+
+def _plan(access: Literal["get", "list"], slots: dict[str, int], newest_first: bool) -> Plan:
+    return Plan(access, tuple(slots), newest_first, tuple(slots.values()))

@@ -1,6 +1,6 @@
-"""The rows of one scan, one at a time, with a look at those to come.
+"""The rows of the jobs' scans, one at a time, with look-ahead, so that other tables can prefetch by job id.
 
-What comes after is only a guess at what the statement asks for next: SQLite tells of nothing before it asks.
+Looking ahead is a guess: SQLite does not announce which ids it will need.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ from collections.abc import Callable, Iterator
 from ftsql.errors import Error
 from ftsql.resources.cells import ID, Cells
 
-FAR = 1000  # rows to look ahead for those that pass
-ENDED = 8  # feeds that came to their end and are remembered
+FAR = 1000  # rows that are read ahead at most in search of rows that pass
+ENDED = 8  # ended feeds that are kept
 
 
 class Feed:
-    """``row`` is the one that SQLite has now, None at the end; ``given``: the ids that it read so far, each
-    with its provider. ``passed`` counts the rows so far that pass.
+    """The rows of one scan.
+
+    ``row`` is the row that SQLite's cursor is on, None at the end. ``ids_read`` has the ids that SQLite has read so
+    far, each with its provider. ``provider`` is the index of the provider in a row. ``passes`` says whether a row
+    fulfils the statement's conditions, as far as they are known; ``passed`` counts the rows so far that do.
     """
 
     def __init__(
@@ -28,17 +31,17 @@ class Feed:
         passes: Callable[[Cells], bool] = lambda row: True,
     ) -> None:
         self.row: Cells | None = None
-        self.given: dict[tuple[str, str], None] = {}
+        self.ids_read: dict[tuple[str, str], None] = {}
         self.passed = 0
         self._rows = rows
         self._provider = provider
         self._passes = passes
         self._ahead: deque[Cells] = deque()
-        self._error: Error | None = None  # that reading ahead met: SQLite meets it where it stands
+        self._error: Error | None = None  # met while reading ahead; raised when SQLite comes to that row
         self._sorted: list[tuple[str, str]] = []
 
     def next(self) -> None:
-        """Go on to the next row. Raises what reading it raises."""
+        """Move to the next row. Raises the error of reading it."""
         if self._ahead:
             self.row = self._ahead.popleft()
         elif self._error is not None:
@@ -49,7 +52,7 @@ class Feed:
             self.passed += 1
 
     def rows(self) -> Iterator[Cells]:
-        """All of them, one at a time."""
+        """Move through all rows and yield each."""
         while True:
             self.next()
             if self.row is None:
@@ -57,29 +60,29 @@ class Feed:
             yield self.row
 
     def key(self, row: Cells) -> tuple[str, str]:
-        """The id of a row, with its provider."""
+        """Return the id of a row and its provider."""
         return str(row[ID]), str(row[self._provider])
 
     def end(self) -> None:
-        """SQLite reads no more of it."""
+        """Drop the remaining rows: SQLite has closed the cursor or started over."""
         self.row = None
         self._rows = iter(())
         self._ahead.clear()
 
-    def give(self) -> None:
-        """SQLite reads the id of the row that it has."""
+    def mark_id_read(self) -> None:
+        """Note that SQLite reads the id of the current row."""
         assert self.row is not None
-        self.given[self.key(self.row)] = None
+        self.ids_read[self.key(self.row)] = None
 
-    def after(self, place: tuple[str, str], count: int) -> list[tuple[str, str]]:
-        """Up to ``count`` of the given ids after this one, in the order in which IN (SELECT …) takes them."""
-        if len(self._sorted) != len(self.given):
-            self._sorted = sorted(self.given)
-        begin = bisect_right(self._sorted, place)
+    def after(self, key: tuple[str, str], count: int) -> list[tuple[str, str]]:
+        """Return up to ``count`` of the ids read that sort after ``key``: IN (SELECT …) uses them in this order."""
+        if len(self._sorted) != len(self.ids_read):
+            self._sorted = sorted(self.ids_read)
+        begin = bisect_right(self._sorted, key)
         return self._sorted[begin : begin + count]
 
     def upcoming(self, count: int) -> list[Cells]:
-        """Up to ``count`` rows after this one that pass, as far as can be told."""
+        """Return up to ``count`` rows that pass, out of those after the current row."""
         found = [row for row in self._ahead if self._passes(row)][:count]
         try:
             while len(found) < count and len(self._ahead) < FAR and self._error is None:
@@ -95,7 +98,7 @@ class Feed:
 
 
 class Feeds:
-    """A statement's scans of jobs, whose ids its other scans may ask for."""
+    """All scans of jobs in one statement. Scans of other tables may need their ids."""
 
     def __init__(self) -> None:
         self._feeds: list[Feed] = []
@@ -104,7 +107,7 @@ class Feeds:
         return iter(self._feeds)
 
     def add(self, feed: Feed) -> None:
-        """One more; a correlated subquery makes one for every row."""
-        for ended in [stored for stored in self._feeds if stored.row is None][: -ENDED + 1]:
+        """Add a feed, and drop the oldest ended ones: a correlated subquery adds one for every row."""
+        for ended in [other for other in self._feeds if other.row is None][: -ENDED + 1]:
             self._feeds.remove(ended)
         self._feeds.append(feed)

@@ -1,13 +1,13 @@
-"""The rows that a plan takes from a statement's look.
+"""Scans: the rows that a plan takes from the statement cache.
 
-A scan may yield more rows than the statement wants and never misses one that it does.
+A scan may yield rows that the statement does not want. It never misses a row that the statement wants.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from operator import length_hint
 from typing import Any, cast
@@ -25,42 +25,38 @@ from ftsql.resources.cells import CREATED_AT, ID, Cells, cells
 from ftsql.resources.definitions import JOBS
 from ftsql.resources.fields import NUMERIC
 from ftsql.resources.resource import Row, SQLiteValue
-from ftsql.store.cache import CHUNK, Choice, sort_key
+from ftsql.store.cache import CHUNK, Cache, Choice, sort_key
 
 
 def scan(cache: StatementCache, plan: Plan, arguments: Sequence[Any], columns: int) -> Iterator[Cells]:
-    """The rows that ``plan`` takes from ``cache``; ``arguments`` are Filter's, in the plan's order.
+    """Return the rows that ``plan`` takes from ``cache``.
 
-    ``columns``: the bits of those that are read.
+    ``arguments`` are Filter's, in the plan's order. ``columns`` has one bit for each column that SQLite reads.
 
-    Raises ConfigError when no provider is active, and what a listing or a get raises.
+    Raises ConfigError if no provider is active, and the errors of a listing or a get.
     """
     cache.plan = plan
     values = dict(zip(plan.arguments, arguments, strict=True))
     if plan.access == "nothing" or any(value is None for value in values.values()):
         return iter(())
-    accounts = _accounts(cache.accounts, values)
+    accounts = _chosen_accounts(cache.accounts, values)
     if plan.access == "get":
-        provider, id = _wanted(values)
+        provider, id = _requested_id(values)
         if id is not None:
-            return _got(cache, accounts, provider, id, columns)
-    since, inclusive = _since(values)
-    choice = Choice(since, _text(values.get("status")), _text(values.get("model")))
-    size, pairs = _size(values), metadata.pairs(values.get("metadata"))
+            return _rows_by_id(cache, accounts, provider, id, columns)
+    since, exclusive = _oldest(values)
+    choice = Choice(since, _exact_string(values.get("status")), _exact_string(values.get("model")))
+    rows = _ListScan(cache, choice, exclusive, _row_count(values), plan.newest_first, columns)
+    pairs = metadata.pairs(values.get("metadata"))
     listings = [cache.listing(account, pairs) for account in accounts]
-    for listing in listings:
-        listing.wanted = listing.wanted or (choice.since is None and not cache.may_stop)
-    if plan.newest_first or not cache.may_stop:
-        for listing in listings:
-            if not listing.pages:
-                listing.ahead(listing.enough(size) if plan.newest_first else size)
-    parts = [_listed(cache, listing, choice, inclusive, size, plan.newest_first, columns) for listing in listings]
+    rows.start(listings)
+    parts = [rows.of(listing) for listing in listings]
     if plan.newest_first and len(parts) > 1:
         return heapq.merge(*map(chain.from_iterable, parts), key=_newest_first)
     return chain.from_iterable(chain.from_iterable(parts))
 
 
-def _accounts(accounts: Sequence[Account], values: Mapping[str, Any]) -> list[Account]:
+def _chosen_accounts(accounts: Sequence[Account], values: Mapping[str, Any]) -> list[Account]:
     chosen = list(accounts)
     if "provider" in values:
         chosen = [account for account in chosen if account.name == str(values["provider"])]
@@ -69,40 +65,44 @@ def _accounts(accounts: Sequence[Account], values: Mapping[str, Any]) -> list[Ac
     return chosen
 
 
-def _wanted(values: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """The provider and the id asked for; no id when only a listing can answer."""
+def _requested_id(values: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Return the provider and the id in the constraints; the id is None if only a listing can answer."""
     if "key" in values:
         provider, _, id = str(values["key"]).partition("/")
         return provider, id
     value = values["id"]
-    # SQLite compares an integer with a text column as text, and so does every other number in its way.
+    # SQLite compares an integer with a text column as its digits. It writes other numbers in a form of its own.
     return None, str(value) if isinstance(value, (str, int)) else None
 
 
-def _since(values: Mapping[str, Any]) -> tuple[float | None, bool]:
-    """The oldest created_at of interest, and whether that very second is of no interest."""
+def _oldest(values: Mapping[str, Any]) -> tuple[float | None, bool]:
+    """Return the oldest created_at that the statement wants, and whether that second itself is excluded."""
     for word in ("at", "since", "newer"):
         value = values.get(word)
         if isinstance(value, str) and NUMERIC.fullmatch(value):
-            value = float(value)  # as SQLite compares such a text with an integer column
+            value = float(value)  # SQLite compares such a string with an integer column as a number
         if isinstance(value, (int, float)):
             return value, word == "newer"
     return None, False
 
 
-def _text(value: SQLiteValue) -> str | None:
-    """A value that the store compares as SQLite would; None where only SQLite knows how."""
+def _exact_string(value: SQLiteValue) -> str | None:
+    """Return a value that the store compares as SQLite would; None if only SQLite can compare it."""
     return value if isinstance(value, str) else None
 
 
-def _size(values: Mapping[str, Any]) -> int | None:
-    """Return the size of the first page that LIMIT and OFFSET suggest; SQLite has made them integers."""
+def _row_count(values: Mapping[str, SQLiteValue]) -> int | None:
+    """Return how many rows LIMIT and OFFSET need. It sizes the first page and never ends the scan."""
     limit = values.get("limit", -1)
     return None if limit < 0 else max(limit + max(values.get("offset", 0), 0), 1)
 
 
-def _got(
-    cache: StatementCache, accounts: Sequence[Account], provider: str | None, id: str, columns: int
+def _rows_by_id(
+    cache: StatementCache,
+    accounts: Sequence[Account],
+    provider: str | None,
+    id: str,
+    columns: int,
 ) -> Iterator[Cells]:
     for account in accounts:
         row = cache.get(account, id) if provider in (None, account.name) else None
@@ -110,111 +110,176 @@ def _got(
             yield cells(row, columns)
 
 
-def _listed(
-    cache: StatementCache,
-    listing: Listing,
-    choice: Choice,
-    inclusive: bool,
-    size: int | None,
-    in_order: bool,
-    columns: int,
-) -> Iterator[Iterable[Cells]]:
-    """A listing's rows, some at a time: from one to the next is a step of Python's own, not one of ours."""
-    account = listing.account
-    got = cache.got[account]
-    jobs = cast("RowSpool", listing.rows)
-    index = 0
-    while True:
-        if in_order and not listing.ordered:
-            if index:
-                raise OperationalError(
-                    f"{account.name}: its list is not newest-first as it was so far, and rows were already "
-                    "given in that order. Run the statement again: from now on the whole list is sorted"
-                )
-            while not listing.done:
-                listing.read()
-            yield sorted((cells(got.get(row.id) or row, columns) for row in jobs), key=_newest_first)
-            return
-        waits = in_order and not listing.trusted and not listing.joined
-        while index < len(jobs) and not waits:
-            part = jobs.part(index)
-            index += len(part)
-            yield [cells(got.get(row.id) or row, columns) for row in part]
-        if listing.done or (choice.since is not None and listing.older_than(choice.since, inclusive=inclusive)):
-            return
-        if listing.joined:
-            yield from rest(cache, account, choice, columns, in_order=in_order)
-            return
-        read = len(jobs)
-        listing.eager = choice.since is None and not cache.may_stop and (not in_order or listing.pages > 0)
-        first = listing.enough(size) if in_order else size
-        listing.read(first if not listing.pages else None)
-        cache.compare(account, jobs[read:])
-        over = choice.since is not None and listing.older_than(choice.since, inclusive=inclusive)
-        if not (cache.may_stop or over) and (not in_order or listing.pages > 1):
-            listing.ahead()
-
-
 def _newest_first(row: Cells) -> tuple[bool, Any]:
+    """Return the sort key for newest first; rows without a created_at come last."""
     created_at: Any = row[CREATED_AT]
     return created_at is None, -(created_at or 0)
 
 
-def rest(
-    cache: StatementCache, account: Account, choice: Choice, columns: int, *, in_order: bool
-) -> Iterator[Iterable[Cells]]:
-    """The rows beyond those that a joined listing read, out of the store, as the API has them now; some at a time.
+@dataclass(frozen=True)
+class _ListScan:
+    """One scan of lists of jobs.
 
-    All of them are brought up to date first; ``in_order`` as far as they are taken, newest first. Where
-    the listing read no page, everything is young enough to be shown as it is.
+    ``choice`` narrows the rows. ``exclusive``: a row created at ``choice.since`` itself is not wanted. ``size`` is the
+    number of rows that LIMIT needs, if known. ``in_order``: the rows must come newest first.
+
+    The rows come in batches, so that Python iterates over a batch without resuming a generator for each row.
     """
-    stored, listing = cache.stored(account), cache.listing(account)
-    assert stored is not None
-    got, tail = cache.got[account], listing.tail
-    if in_order:
-        choice = replace(choice, status=None, model=None)  # what this statement saw could stand at its place
-    elif listing.pages:
-        _refresh(cache, account, stored.active(tail, choice.since))
-        if choice.since is None:
-            stored.confirm_coverage(listing.began)
-    before = {} if in_order else dict(got)  # of which the store may have another state than this statement saw
-    after: tuple[int, str] | None = None
-    count = account.provider.page_size if in_order else CHUNK
-    plain = not (before or listing.by_id)
 
-    def seen(row: Cells) -> Cells | None:
-        """A row as this statement saw it otherwise, if it did; none where it is shown elsewhere, or is gone."""
-        id = str(row[ID])
-        if id in before or id in listing.by_id:
-            return None
-        if id not in got:
-            return row
-        job = got[id]
-        return None if job is None else cells(job, columns)
+    cache: StatementCache
+    choice: Choice
+    exclusive: bool
+    size: int | None
+    in_order: bool
+    columns: int
 
-    while rows := stored.cells(choice, tail, after, count, columns):
-        after = sort_key(rows[-1][CREATED_AT], rows[-1][ID])
-        if in_order and listing.pages:
-            ids = {row[ID] for row in rows}
-            _refresh(cache, account, [job for job in stored.active(tail, after[0]) if job[1] in ids])
-        shown = rows if plain and not got else [row for row in map(seen, rows) if row is not None]
-        left = iter(shown)
-        try:
-            yield left
-        finally:
-            cache.count(len(shown) - length_hint(left))
-        if len(rows) < count:
-            break
-    for id, job in before.items():
-        if job is not None and id not in listing.by_id and sort_key(job.created_at, id)[0] <= tail:
-            yield [cells(job, columns)]
+    def start(self, listings: Sequence[Listing]) -> None:
+        """Request the first page of each listing, if the statement is sure to read it."""
+        reads_all = self.choice.since is None and not self.cache.may_stop
+        for listing in listings:
+            listing.reads_all = listing.reads_all or reads_all
+        if self.in_order or not self.cache.may_stop:
+            for listing in listings:
+                if not listing.pages:
+                    listing.prefetch(self._first_page_size(listing))
+
+    def of(self, listing: Listing) -> Iterator[Iterable[Cells]]:
+        """Yield the rows of one listing, in batches.
+
+        Raises OperationalError if the listing turns out not to be newest first after rows were yielded in that order.
+        """
+        jobs = cast("RowSpool", listing.rows)
+        fetched, columns = self.cache.fetched[listing.account], self.columns
+        index = 0
+        while True:
+            if self.in_order and not listing.ordered:
+                yield self._sorted(listing, index)
+                return
+            # No row is yielded in order before the pages have proved that order.
+            waits = self.in_order and not listing.trusted and not listing.store_has_rest
+            while index < len(jobs) and not waits:
+                part = jobs.part(index)
+                index += len(part)
+                yield [cells(fetched.get(row.id) or row, columns) for row in part]
+            if listing.done or self._is_past(listing):
+                return
+            if listing.store_has_rest:
+                yield from self._stored(listing.account)
+                return
+            self._read_page(listing)
+
+    def _first_page_size(self, listing: Listing) -> int | None:
+        return listing.first_page_size(self.size) if self.in_order else self.size
+
+    def _is_past(self, listing: Listing) -> bool:
+        """Whether every row that is still unread is older than the statement wants."""
+        since = self.choice.since
+        return since is not None and listing.older_than(since, inclusive=self.exclusive)
+
+    def _read_page(self, listing: Listing) -> None:
+        """Read one more page, and request the one after it if the statement is sure to read it."""
+        cache, read = self.cache, len(listing.rows)
+        listing.reads_next = (
+            self.choice.since is None and not cache.may_stop and (not self.in_order or listing.pages > 0)
+        )
+        listing.read(None if listing.pages else self._first_page_size(listing))
+        cache.warn_of_shared_ids(listing.account, listing.rows[read:])
+        if not (cache.may_stop or self._is_past(listing)) and (not self.in_order or listing.pages > 1):
+            listing.prefetch()
+
+    def _sorted(self, listing: Listing, yielded: int) -> list[Cells]:
+        """Read the whole list and sort it. Raises OperationalError if rows were ``yielded`` already."""
+        if yielded:
+            raise OperationalError(
+                f"{listing.account.name}: its list is not newest-first as it was so far, and rows were already "
+                "returned in that order. Run the statement again: from now on the whole list is sorted"
+            )
+        while not listing.done:
+            listing.read()
+        fetched = self.cache.fetched[listing.account]
+        return sorted((cells(fetched.get(row.id) or row, self.columns) for row in listing.rows), key=_newest_first)
+
+    def _stored(self, account: Account) -> Iterator[Iterable[Cells]]:
+        """Yield the rows that the store has beyond those that the listing read, in batches, up to date.
+
+        In order, each batch is brought up to date before it is yielded, because the statement may stop early. Otherwise
+        all jobs are brought up to date first. If the listing read no page, the rows are within ``max_age``.
+        """
+        cache, in_order, choice = self.cache, self.in_order, self.choice
+        stored, listing, fetched = cache.stored(account), cache.listing(account), cache.fetched[account]
+        assert stored is not None
+        tail = listing.tail
+        if in_order:
+            # A job that this statement knows in another state may stand in the place of a stored row.
+            choice = replace(choice, status=None, model=None)
+        elif listing.pages:
+            _refresh(cache, account, stored.active(tail, choice.since))
+            if choice.since is None:
+                stored.confirm_coverage(listing.began)
+        before = {} if in_order else dict(fetched)  # the store may have these jobs in another state
+        unchanged = not (before or listing.by_id)  # no stored row was shown or fetched when the loop began
+        for rows in self._batches(account, listing, stored, choice, tail):
+            if not unchanged or fetched:
+                rows_now = (_current(row, before, listing, fetched, self.columns) for row in rows)
+                yield from _counted(cache, [row for row in rows_now if row is not None])
+            else:
+                yield from _counted(cache, rows)
+        for id, job in before.items():
+            if job is not None and id not in listing.by_id and sort_key(job.created_at, id)[0] <= tail:
+                yield [cells(job, self.columns)]
+
+    def _batches(
+        self,
+        account: Account,
+        listing: Listing,
+        stored: Cache,
+        choice: Choice,
+        tail: float,
+    ) -> Iterator[list[Cells]]:
+        """Yield the stored rows created at ``tail`` or before, newest first; in order, refresh each batch before."""
+        after: tuple[int, str] | None = None
+        count = account.provider.page_size if self.in_order else CHUNK
+        while rows := stored.cells(choice, tail, after, count, self.columns):
+            after = sort_key(rows[-1][CREATED_AT], rows[-1][ID])
+            if self.in_order and listing.pages:
+                ids = {row[ID] for row in rows}
+                _refresh(self.cache, account, [job for job in stored.active(tail, after[0]) if job[1] in ids])
+            yield rows
+            if len(rows) < count:
+                break
+
+
+def _current(
+    row: Cells,
+    before: Mapping[str, Row | None],
+    listing: Listing,
+    fetched: Mapping[str, Row | None],
+    columns: int,
+) -> Cells | None:
+    """Return a stored row as this statement knows it; None if the job is gone, or is yielded elsewhere."""
+    id = str(row[ID])
+    if id in before or id in listing.by_id:
+        return None
+    if id not in fetched:
+        return row
+    job = fetched[id]
+    return None if job is None else cells(job, columns)
+
+
+def _counted(cache: StatementCache, rows: Sequence[Cells]) -> Iterator[Iterable[Cells]]:
+    """Yield ``rows`` as one batch, then report how many of them were read."""
+    left = iter(rows)
+    try:
+        yield left
+    finally:
+        cache.count(len(rows) - length_hint(left))
 
 
 def _refresh(cache: StatementCache, account: Account, active: Sequence[tuple[int, str]]) -> None:
-    """Ask again how jobs are that had not finished, side by side."""
-    stored, got, listing = cache.stored(account), cache.got[account], cache.listing(account)
+    """Request the jobs that had not finished, in parallel, by the fewest pages and gets."""
+    stored, fetched, listing = cache.stored(account), cache.fetched[account], cache.listing(account)
     assert stored is not None
-    left = [job for job in active if job[1] not in got and job[1] not in listing.by_id]
+    left = [job for job in active if job[1] not in fetched and job[1] not in listing.by_id]
     pages: list[tuple[Call[Any] | None, list[str]]] = []
     gets: dict[str, Call[Any] | None] = {}
     size = account.provider.page_size
@@ -225,24 +290,29 @@ def _refresh(cache: StatementCache, account: Account, active: Sequence[tuple[int
             pages.append((cache.start(account, "", {"limit": str(size), "after": before}), inside))
     for call, inside in pages:
         shown = {row.id: row for row in _page(cache, account, call)}
-        got.update((id, shown[id]) for id in inside if id in shown)
-        # The page may hang on a job that was deleted meanwhile, or ties may stand in another order.
+        fetched.update((id, shown[id]) for id in inside if id in shown)
+        # The job that the page starts after may be deleted by now, or jobs of the same second may be in another order.
         gets.update((id, cache.start(account, f"/{id}")) for id in inside if id not in shown)
+    _finish_gets(cache, account, gets)
+
+
+def _finish_gets(cache: StatementCache, account: Account, gets: Mapping[str, Call[Any] | None]) -> None:
+    """Wait for the responses to ``gets``; read the whole list instead if the server serves no job by its id."""
     for id, call in gets.items():
         try:
-            cache.answered(account, id, call)
+            cache.finish_get(account, id, call)
         except APIError as error:
             if account.retrieves:
                 raise
             listing = cache.whole_list(account, error)
             while not listing.done:
                 listing.read()
-            got.update((id, listing.row(id)) for id in gets)
+            cache.fetched[account].update((id, listing.row(id)) for id in gets)
             return
 
 
 def _page(cache: StatementCache, account: Account, call: Call[Any] | None) -> list[Row]:
-    """The rows of one page by itself; none where the job that it hangs on is gone."""
+    """Return the rows of a single page; no rows if the job that the page starts after is gone."""
     assert call is not None
     try:
         body = cache.finish(account, call)
@@ -250,11 +320,8 @@ def _page(cache: StatementCache, account: Account, call: Call[Any] | None) -> li
         if error.status not in (400, 404, 410, 422):
             raise
         return []
-    rows = (
-        []
-        if body is None
-        else JOBS.rows(account.name, decode_page(account.name, JOBS.noun, body).objects, tell=cache.tell)
-    )
+    objects = [] if body is None else decode_page(account.name, JOBS.noun, body).objects
+    rows = JOBS.rows(account.name, objects, tell=cache.tell)
     stored = cache.stored(account)
     if stored is not None:
         stored.save(rows, at=call.began)

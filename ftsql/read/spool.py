@@ -1,7 +1,7 @@
-"""The rows of a long listing: the newest read in memory, those before them in a temporary file.
+"""The rows of a long listing: the last ones read stay in memory, the rows before them go to a temporary file.
 
-A statement keeps what it was shown until it ends, since another of its scans may read it again, and every scan
-must see the same. So a list of any length needs little memory: an id and a place for each row.
+A statement keeps all rows until it ends, because another of its scans may read them again and must see the same. With
+the file, a list of any length needs little memory.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from ftsql.resources.cells import ID, whole
 from ftsql.resources.definitions import JOBS
 from ftsql.resources.resource import Row
 
-SIZE = 100  # rows written at once
-MOST = 40  # such parts in memory
+SIZE = 100  # rows in a part; a part is written at once
+MOST = 40  # parts in memory
 
-_Place = tuple[int, int]  # in the file: where, and how many bytes
+_Position = tuple[int, int]  # offset and length in the file, in bytes
 
 
 class Spill:
-    """A temporary file for what is read again only seldom. Only the thread of its statement may use it."""
+    """A temporary file for data that is seldom read again. Only the thread of its statement may use it."""
 
     def __init__(self) -> None:
         self._file: IO[bytes] | None = None
         self._end = 0
-        self._full = False  # the disk
+        self._full = False  # whether the disk is
 
-    def write(self, data: bytes) -> _Place | None:
-        """Where ``data`` stands now; None where the disk does not take it."""
+    def write(self, data: bytes) -> _Position | None:
+        """Append ``data`` and return its position; None if the disk does not take it."""
         if self._full:
             return None
         try:
             if self._file is None:
-                import tempfile  # few lists are that long
+                import tempfile  # seldom needed: few lists are that long
 
                 self._file = tempfile.TemporaryFile(prefix="ftsql-", buffering=0)  # noqa: SIM115 - until this object ends
             self._file.seek(self._end)
@@ -48,17 +48,17 @@ class Spill:
         self._end += len(data)
         return self._end - len(data), len(data)
 
-    def read(self, place: _Place) -> bytes:
-        """What stands there. Raises OperationalError where the file broke."""
+    def read(self, position: _Position) -> bytes:
+        """Return the data at ``position``. Raises OperationalError if the file cannot be read."""
         assert self._file is not None
         data = b""
         with contextlib.suppress(OSError):
-            self._file.seek(place[0])
-            data = self._file.read(place[1])
-        if len(data) != place[1]:
+            self._file.seek(position[0])
+            data = self._file.read(position[1])
+        if len(data) != position[1]:
             raise OperationalError(
-                "a temporary file that holds the first rows of a long list broke: see that the disk for "
-                "temporary files (TMPDIR) has room and works, and run the statement again"
+                "a temporary file with the first rows of a long list cannot be read: check that the disk for "
+                "temporary files (TMPDIR) works and has room, and run the statement again"
             )
         return data
 
@@ -70,16 +70,16 @@ class Spill:
 class RowSpool(Sequence[Row]):
     """A list of jobs that grows at its end. Only the thread of its statement may use it.
 
-    Reading raises OperationalError where the temporary file breaks; where it cannot be written, the rows stay in
+    Reading raises OperationalError if the temporary file cannot be read. If it cannot be written, the rows stay in
     memory.
     """
 
     def __init__(self) -> None:
-        self._parts: list[list[Row] | _Place] = []
+        self._parts: list[list[Row] | _Position] = []
         self._length = 0
-        self._next = 0  # the first part that may be written
+        self._next = 0  # the first part that was not written yet
         self._spill = Spill()
-        self._read: tuple[int, list[Row]] = (-1, [])  # the part that was read last
+        self._read: tuple[int, list[Row]] = (-1, [])  # the last part that was read from the file
 
     def __len__(self) -> int:
         return self._length
@@ -100,20 +100,20 @@ class RowSpool(Sequence[Row]):
         index = index + self._length if index < 0 else index
         if not 0 <= index < self._length:
             raise IndexError(index)
-        number, place = divmod(index, SIZE)
+        number, offset = divmod(index, SIZE)
         part = self._parts[number]
         if isinstance(part, list):
-            return part[place]
-        return self._loaded(number, part)[place]
+            return part[offset]
+        return self._loaded(number, part)[offset]
 
     def part(self, index: int) -> list[Row]:
-        """The row at ``index`` and some after it, as they stand together."""
-        number, place = divmod(index, SIZE)
+        """Return the row at ``index`` and the rows after it in the same part."""
+        number, offset = divmod(index, SIZE)
         part = self._parts[number]
-        return part[place:] if isinstance(part, list) else self._loaded(number, part)[place:]
+        return part[offset:] if isinstance(part, list) else self._loaded(number, part)[offset:]
 
     def append(self, row: Row) -> None:
-        """One more."""
+        """Add a row at the end."""
         if self._length % SIZE == 0:
             self._parts.append([])
             if len(self._parts) - self._next > MOST:
@@ -127,14 +127,14 @@ class RowSpool(Sequence[Row]):
         assert isinstance(part, list)
         try:
             data = marshal.dumps([(row.provider, whole(row), row.text) for row in part])
-        except ValueError:  # what JSON cannot say
+        except ValueError:  # a value that JSON cannot represent
             return
-        place = self._spill.write(data)
-        self._parts[number] = part if place is None else place
+        position = self._spill.write(data)
+        self._parts[number] = part if position is None else position
 
-    def _loaded(self, number: int, place: _Place) -> list[Row]:
+    def _loaded(self, number: int, position: _Position) -> list[Row]:
         if self._read[0] != number:
-            kept = marshal.loads(self._spill.read(place))  # noqa: S302 - what we wrote ourselves
+            kept = marshal.loads(self._spill.read(position))  # noqa: S302 - our own data
             self._read = (number, [_row(*each) for each in kept])
         return self._read[1]
 

@@ -112,7 +112,7 @@ def _create(session: Session, model: SQLiteValue, file: SQLiteValue, options: SQ
         present = {key: value for key, value in values.items() if value is not None}
         write = Write.create(client, present, session.statement.sql)
         write.row = session.sender.send(write)
-        session.sender.stand([write])
+        session.sender.mark_committed([write])
         session.update_statements(write)
         session.note_outcome(write)
         _raise_interrupt(write, f"{write.row.id} was created and stays")
@@ -143,7 +143,7 @@ def _upload(
                 if not error.ambiguous:
                     _raise_interrupt(write, f"the upload of {path!r} was broken off, and nothing was stored")
                 raise
-        session.sender.stand([write])
+        session.sender.mark_committed([write])
         session.note_outcome(write)
         _raise_interrupt(write, f"{write.row.id} was uploaded and stays")
         return write.row.id
@@ -195,8 +195,8 @@ def _account_with_file(session: Session, accounts: Sequence[Account], id: SQLite
 
 def _raise_interrupt(write: Write, what: str) -> None:
     """Raise the interrupt that came during ``write``, if any, so that the statement ends and nothing more is sent."""
-    if write.stopped is not None:
-        raise write.stopped(f"interrupted: {what}")
+    if write.interrupted_by is not None:
+        raise write.interrupted_by(f"interrupted: {what}")
 
 
 def _options(options: SQLiteValue) -> dict[str, Any]:
@@ -226,7 +226,7 @@ def _wait(session: Session, id: SQLiteValue, seconds: SQLiteValue = None) -> SQL
         if body is None:
             raise ProgrammingError(f"wait_job: no such job: {id!r:.80}")
         row = JOBS.one(client.account.name, body, id, session.statement.cache.tell)
-        session.statement.cache.learn(client.account, row)
+        session.statement.cache.update(client.account, row)
         left = end - time.monotonic()
         if is_finished(row.status) or row.status == "paused" or left <= 0:
             return row.status

@@ -168,7 +168,7 @@ class Cursor:
         self.Close()
         self._runs = runs(columns)
         self._columns = columns = columns | ALWAYS
-        self._news = cache.news
+        self._version = cache.version
         self._rows = scan(cache, plan, arguments, columns)
         if cache.nested and plan.access == "list":  # scans of other tables may ask for the ids of these rows
             self._feed_others(dict(zip(plan.arguments, arguments, strict=True)))
@@ -194,15 +194,15 @@ class Cursor:
     def Next(self) -> None:
         row = self._row = next(self._rows, None)
         if row is not None:
-            if self._news != self._cache.news:
-                row = self._cache.now(row, self._columns)
+            if self._version != self._cache.version:
+                row = self._cache.current(row, self._columns)
             for columns, cells in self._runs:
                 self._values[columns] = row[cells]
 
     def _note_id(self, number: int) -> SQLiteValue:
         """Return a value of the current row, and note in the feed that SQLite read the row's id."""
         if number in IDS and self._feed is not None:
-            self._feed.give()
+            self._feed.mark_id_read()
         return self._values[number]
 
     def ColumnNoChange(self, number: int) -> Any:

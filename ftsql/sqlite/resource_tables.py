@@ -15,7 +15,7 @@ from pydantic_core import from_json
 from ftsql.api.account import Account
 from ftsql.errors import IntegrityError, NotSupportedError, ProgrammingError
 from ftsql.read.files import Results
-from ftsql.read.other_resources import AHEAD, OtherResources, Parent, heard, lacks
+from ftsql.read.other_resources import PREFETCH_COUNT, OtherResources, Parent, is_absent, known_job
 from ftsql.read.plan import GET, LISTING
 from ftsql.read.prefetch import Feed
 from ftsql.resources.definitions import RESULTS
@@ -229,7 +229,7 @@ class _Cursor:
             return self._single(served, ids) if is_selected else self._all(served)
         parents = [parent for id in ids for parent in self._served(id, accounts)]
         if len(parents) == 1 and not self._cache.may_stop:
-            self._objects.ask([parents[0], *self._likely(parents[0], accounts)])
+            self._objects.prepare([parents[0], *self._likely(parents[0], accounts)])
         return self._objects.rows(parents, placed=self._with_positions)
 
     def _accounts(self, values: dict[str, Any]) -> list[Account]:
@@ -269,15 +269,15 @@ class _Cursor:
         """Return the parent ``id`` at each account that may have it. Raises NotSupportedError if none serves them."""
         lacking = [account for account in accounts if self._resource.served_as in account.provider.without]
         for account in lacking:
-            if len(lacking) == len(accounts) or (self._resource.kept and heard(self._cache, (account, id))):
+            if len(lacking) == len(accounts) or (self._resource.kept and known_job(self._cache, (account, id))):
                 hint = f": leave it out with WHERE provider <> '{account.name}'" if len(accounts) > 1 else ""
                 raise NotSupportedError(f"{account.name} does not serve {self._resource.noun}s{hint}")
         found = [(account, id) for account in accounts if account not in lacking]
         if not self._resource.kept:
             return found
-        found = [parent for parent in found if not lacks(self._cache, parent)]
+        found = [parent for parent in found if not is_absent(self._cache, parent)]
         for parent in found:
-            if not parent[0].accepts_id(parent[1]) and heard(self._cache, parent):
+            if not parent[0].accepts_id(parent[1]) and known_job(self._cache, parent):
                 raise NotSupportedError(
                     f"{parent[0].name}: cannot read the {self._resource.noun}s of job {id[:80]!r}: "
                     "its id is not allowed in a URL"
@@ -297,7 +297,7 @@ class _Cursor:
         for feed in sorted(self._cache.feeds, key=lambda feed: feed.row is None):  # one under way tells more
             if feed.row is not None and feed.key(feed.row) == (id, account.name):
                 keys = self._next_rows(feed)
-            elif feed.row is None and (id, account.name) in feed.given:
+            elif feed.row is None and (id, account.name) in feed.ids_read:
                 keys = self._next_given(feed, (id, account.name))
             else:
                 continue
@@ -311,7 +311,7 @@ class _Cursor:
         """
         if not self._is_next(feed, feed.passed, feed.passed - 1) or self._streak <= 1:
             return []
-        return [feed.key(row) for row in feed.upcoming(min(self._streak, AHEAD))]
+        return [feed.key(row) for row in feed.upcoming(min(self._streak, PREFETCH_COUNT))]
 
     def _next_given(self, feed: Feed, key: tuple[str, str]) -> list[tuple[str, str]]:
         """Return the keys after ``key`` in IN (SELECT id FROM fine_tuning_jobs …), whose values come in order."""
@@ -320,7 +320,7 @@ class _Cursor:
             before = None
         between = [] if before is None else feed.after(before, 1)
         self._is_next(feed, key, before if between == [key] else None)
-        return feed.after(key, min(self._streak, AHEAD))
+        return feed.after(key, min(self._streak, PREFETCH_COUNT))
 
     def _is_next(self, feed: Feed, place: object, before: object) -> bool:
         """Whether ``place`` is new. Count it: the streak goes on if the last place was ``before`` it."""

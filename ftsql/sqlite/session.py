@@ -22,7 +22,7 @@ from ftsql.api.client import Client
 from ftsql.api.provider import Provider
 from ftsql.api.request_log import Counts, RequestLog
 from ftsql.errors import ConfigError, IntegrityError, InterfaceError, ProgrammingError
-from ftsql.read.statement_cache import StatementCache, keeps_none
+from ftsql.read.statement_cache import StatementCache, no_content
 from ftsql.resources.definitions import JOBS, OTHERS
 from ftsql.resources.resource import Row
 from ftsql.settings import Settings
@@ -70,7 +70,7 @@ class Session:
         # The plans that BestIndex has returned, each with the constants of its arguments; ``explain`` reads them.
         self.constants_by_plan: dict[str, list[Any]] = {}
         # Returns the content of a file, or None; statements try it before they send a request.
-        self.kept_content: Callable[[str, str], bytes | None] = keeps_none
+        self.kept_content: Callable[[str, str], bytes | None] = no_content
         self.authorizer: Any = None  # the connection's authorizer before ftsql installed its own
         self.statements = Statements(self.connection, self.queue, self._new_cache)
         # Closes sockets and threads if the connection is dropped without ``close``. A subclass has to do so in its
@@ -170,7 +170,7 @@ class Session:
         if write.resource is not JOBS:
             return  # running statements show other resources as they read them
         for statement in self.statements.running:
-            statement.cache.learn(write.client.account, write.row)
+            statement.cache.update(write.client.account, write.row)
 
     def note_outcome(self, write: Write) -> None:
         """Add the note for a write that ROLLBACK can no longer undo."""
@@ -221,7 +221,7 @@ class Session:
 
     def commit(self) -> None:
         """End the transaction after SQLite committed. A Ctrl-C held back during its last write is raised soon."""
-        held = any(write.stopped is KeyboardInterrupt for write in self.queue.writes)
+        held = any(write.interrupted_by is KeyboardInterrupt for write in self.queue.writes)
         creates = [write for write in self.queue.writes if write.action == "create" and write.state == "created"]
         self.last_jobs += [write.row.key for write in creates if write.row]
         self.queue.commit()

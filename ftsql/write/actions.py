@@ -1,6 +1,6 @@
-"""What each kind of write sends, and how its result is found.
+"""The actions: the request that each kind of write sends, and how its result is found.
 
-What makes something new (a create, a grant, an upload) is sent once. A delete, cancel, pause or resume may be repeated.
+A create, a grant and an upload make a new object and are sent once. A delete, cancel, pause or resume may be repeated.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from ftsql.read.statement_cache import StatementCache
 from ftsql.resources.definitions import JOBS, PERMISSIONS, is_finished
 from ftsql.resources.resource import Row
 from ftsql.write import lookup
-from ftsql.write.create_body import unlike
+from ftsql.write.create_body import differences
 from ftsql.write.fingerprint import carries, condition
-from ftsql.write.write import Write, leads_to, leaves, undisturbed
+from ftsql.write.write import Write, finish_despite_interrupt, is_result, is_result_or_pending
 
 if TYPE_CHECKING:
     from ftsql.write.sender import Sender
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 def create(sender: Sender, write: Write) -> Row:
     """Create a job: send the request once, and look for the job if the response is lost.
 
-    Raises APIError if the API refused it, OutcomeUnknown if nothing proves what became of it.
+    Raises APIError if the API refused it, OutcomeUnknown if its outcome is unknown.
     """
     body = write.body
     assert body is not None
     sent_at = time.time()
     try:
         write.reply = sender.wait(write, write.client.create(body, write))
-        return undisturbed(write, lambda: _created(sender, write, sent_at))
+        return finish_despite_interrupt(write, lambda: _created(sender, write, sent_at))
     except DataError as error:
         reason = str(error)
     except APIError as error:
@@ -52,12 +52,12 @@ def _created(sender: Sender, write: Write, sent_at: float) -> Row:
     assert write.reply is not None
     body = write.reply.body
     if isinstance(body, dict) and not body.get("id") and (text := error_fields(body)[0]):
-        raise DataError(f"it was answered with an error: {text}")
+        raise DataError(f"the response is an error: {text}")
     row = JOBS.rows(write.provider, [body], tell=warn)[0]
     if not _is_new(sender, write, row, sent_at):
-        raise DataError(f"it was answered with another job, {row.id}")
+        raise DataError(f"the response shows another job, {row.id}")
     sent = {name: value for name, value in (write.request or {}).items() if (name, value) != write.fingerprint}
-    for text in unlike(write.client.account, sent, row):
+    for text in differences(write.client.account, sent, row):
         warn(f"{write.provider}: {row.id}: {text}")
     return row
 
@@ -85,24 +85,24 @@ def change(sender: Sender, write: Write) -> Row:
         write.reply = sender.wait(write, write.client.act(f"/{write.job_id}/{write.action}", write))
         answer = write.reply.body
     except DataError:
-        pass  # not a body of the API: the job itself tells
+        pass  # the body is not the API's: look at the job itself
     except APIError as error:
         if error.status in (401, 403, 429) or isinstance(error, OutcomeUnknown):
             raise
         refusal = error
     with contextlib.suppress(DataError):
         row = JOBS.one(write.provider, answer, str(write.job_id), warn)
-        if leads_to(write.action, row.status):
+        if is_result_or_pending(write.action, row.status):
             return row
     if refusal is None and isinstance(answer, dict) and not answer.get("id") and (text := error_fields(answer)[0]):
         status = write.reply.status if write.reply else None
         refusal = APIError(text, provider=write.provider, status=status)
-    # Another status, an unusable body, a refusal, a lost response: the job itself tells.
+    # Another status, an unusable body, a refusal or a lost response: look at the job itself.
     job = _job_after(sender, write, refusal)
-    if not leads_to(write.action, job.status):
+    if not is_result_or_pending(write.action, job.status):
         warn(
             f"{write.provider}: {write.action} of {job.id} was accepted, and the job is {job.state} all the same. "
-            f"See how it goes on: SELECT status FROM fine_tuning_jobs WHERE id = '{job.id}'"
+            f"Check it again: SELECT status FROM fine_tuning_jobs WHERE id = '{job.id}'"
         )
     return job
 
@@ -113,13 +113,13 @@ def _job_after(sender: Sender, write: Write, refusal: APIError | None) -> Row:
     try:
         job = _job_now(sender, write, id)
     except (APIError, DataError) as error:
-        write.unsure = refusal is None or refusal.ambiguous
+        write.effect_unknown = refusal is None or refusal.ambiguous
         raise refusal or error from None
     if job is None:
         refusal = refusal or APIError(f"there is no such job: {id}", provider=write.provider, status=404)
         refusal.no_such, refusal.hint = True, ""
         raise refusal
-    if refusal is not None and not leaves(write.action, job.status):
+    if refusal is not None and not is_result(write.action, job.status):
         if is_finished(job.status):
             refusal.hint = f"The job is {job.status} already"
             write.row = job
@@ -135,7 +135,7 @@ def _job_now(sender: Sender, write: Write, id: str) -> Row | None:
         return None if found is None else JOBS.one(write.provider, found, id, warn)
     cache = StatementCache({account: write.client}, sender.settings, sender.interrupted)
     cache.statement = write.statement
-    return undisturbed(write, lambda: cache.get(account, id))
+    return finish_despite_interrupt(write, lambda: cache.get(account, id))
 
 
 def delete(sender: Sender, write: Write) -> Row:
@@ -151,7 +151,7 @@ def delete(sender: Sender, write: Write) -> Row:
         text = error_fields(answer)[0] if isinstance(answer, dict) else ""
         refusal = APIError(text or "it was not deleted", provider=write.provider, status=write.reply.status)
     except DataError:
-        pass  # not a body of the API: whether the object still exists tells
+        pass  # the body is not the API's: look whether the object still exists
     except APIError as error:
         if not error.ambiguous or isinstance(error, OutcomeUnknown):
             raise
@@ -159,17 +159,17 @@ def delete(sender: Sender, write: Write) -> Row:
     try:
         still = lookup.exists(write.client, sender, write, write.resource, write.parent, str(write.job_id))
     except (APIError, DataError) as error:
-        write.unsure = True
+        write.effect_unknown = True
         lost = refusal or error
         if isinstance(lost, DataError):
             lost = APIError(str(lost).removeprefix(f"{write.provider}: "), provider=write.provider)
-        lost.message = f"nobody can say whether the {write.target} was deleted: {lost.message}"
+        lost.message = f"it is unknown whether the {write.target} was deleted: {lost.message}"
         sql = lookup.query(write.resource, write.parent, write.job_id, None)
-        lost.hint = f"See whether it is still there: {sql}"
+        lost.hint = f"Check whether it still exists: {sql}"
         raise lost from None
     if not still:
         return gone
-    raise refusal or APIError(f"the {write.target} is still there", provider=write.provider)
+    raise refusal or APIError(f"the {write.target} still exists", provider=write.provider)
 
 
 def _is_deleted(write: Write, answer: Any, status: int) -> bool:
@@ -206,17 +206,17 @@ def make(sender: Sender, write: Write) -> Row:
 
 
 def _made(sender: Sender, write: Write, answer: Any, sent_at: float) -> Row:
-    """Return the object in a response. Raises DataError if this write can have made none of those in it."""
+    """Return the object in a response. Raises DataError if this write cannot have made any object in it."""
     if write.resource is not PERMISSIONS:
         return write.resource.rows(write.provider, [answer], tell=warn)[0]
     data = answer.get("data") if isinstance(answer, dict) else None
     rows = write.resource.rows(write.provider, data if isinstance(data, list) else [answer], write.parent, warn)
     rows = lookup.alike(write.resource, write.request or {}, rows)
     if not rows:
-        raise DataError(f"the answer shows no {write.resource.noun} for that project")
+        raise DataError(f"the response shows no {write.resource.noun} for that project")
     row = max(rows, key=lambda row: row.created_at or 0)
     # An object that existed before must stay even if the transaction is rolled back.
-    write.was_there = not lookup.since([row], sent_at) or sender.journal.has_made(write.provider, row.id)
+    write.existed_before = not lookup.since([row], sent_at) or sender.journal.has_made(write.provider, row.id)
     return row
 
 
@@ -226,17 +226,17 @@ def unknown(write: Write, reason: str, candidates: Sequence[Row] = (), message: 
     if write.resource is not JOBS:
         what, hint = f"the {write.action} of {write.target}", _advice(write, ids, message)
     elif write.action == "create":
-        which = f"These may be it: {lookup.listed_ids(ids)}" if ids else message or "The list was not looked at"
-        what = "a job"
+        which = f"These may be it: {lookup.listed_ids(ids)}" if ids else message or "The list was not read"
+        what = "the create of a job"
         hint = (
-            f"{which.rstrip('.')}. Nothing was sent again. Look before you repeat it: ftsql writes settle, or "
+            f"{which.rstrip('.')}. Nothing was sent again. Check before you repeat it: ftsql writes settle, or "
             f"SELECT id, status FROM fine_tuning_jobs WHERE {condition(write.fingerprint, time.time())}"
         )
     else:
-        what = f"{write.action} of {write.job_id}"
-        hint = f"See how it is: SELECT status FROM fine_tuning_jobs WHERE id = '{write.job_id}'"
+        what = f"the {write.action} of {write.job_id}"
+        hint = f"Check its status: SELECT status FROM fine_tuning_jobs WHERE id = '{write.job_id}'"
     return OutcomeUnknown(
-        f"nobody can say what became of {what} that was sent: {reason.rstrip('.')}",
+        f"the outcome of {what} is unknown: {reason.rstrip('.')}",
         provider=write.provider,
         candidates=ids,
         hint=hint,
@@ -244,7 +244,8 @@ def unknown(write: Write, reason: str, candidates: Sequence[Row] = (), message: 
 
 
 def _advice(write: Write, ids: Sequence[str], message: str) -> str:
+    """Return the hint for a write to another resource than jobs: candidates, and the SQL that shows them."""
     which = f"These may be it: {', '.join(ids[:10])}. " if ids else f"{message}. " if message else ""
     once = "Nothing was sent again. " if write.makes else ""
     sql = lookup.query(write.resource, write.parent, write.job_id, write.request)
-    return f"{which}{once}Look before you repeat it: {sql}"
+    return f"{which}{once}Check before you repeat it: {sql}"

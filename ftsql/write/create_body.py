@@ -1,11 +1,11 @@
-"""Whether a row may be sent to create a job, and the request body that it makes.
+"""The request body of a create: made from an INSERT's row, and checked by the limits that the provider documents.
 
-Everything that a provider documents is refused here, before anything is queued.
+A row that the provider would refuse is refused here, before anything is queued.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -17,7 +17,7 @@ from ftsql.errors import IntegrityError
 from ftsql.resources.definitions import FTSQL_KEY, JOBS
 from ftsql.resources.resource import Row
 
-# What INSERT may name; every other column is the API's to fill.
+# The columns that INSERT may name; the API fills every other column.
 WRITABLE = (
     "model",
     "training_file",
@@ -29,66 +29,83 @@ WRITABLE = (
     "metadata",
     "integrations",
 )
-COMPARED = ("method", "hyperparameters", "metadata", "validation_file", "seed", "suffix")  # what a server may drop
+# Fields that a server may drop.
+COMPARED = (
+    "method",
+    "hyperparameters",
+    "metadata",
+    "validation_file",
+    "seed",
+    "suffix",
+)
 JSON_COLUMNS = {column.name for column in JOBS.columns if column.type == "JSON"}
 ARRAYS = {"integrations"}
 
 
 def body(account: Account, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The create request's body of an INSERT's non-NULL ``values`` by column.
+    """Return the body of the create request for an INSERT's non-NULL ``values`` by column.
 
-    Raises IntegrityError naming provider, column and limit.
+    Raises IntegrityError, which names the provider, the column and the limit.
     """
-    provider = account.provider
-    if "create" in provider.without:
+    if "create" in account.provider.without:
         raise IntegrityError(f"{account.name}: does not create {JOBS.noun}s")
-    fields = provider.create_fields
-    request: dict[str, Any] = {}
-    for name, value in values.items():
-        if name == "extra_body":
-            continue
-        if name not in WRITABLE:
-            known = any(column.name == name for column in JOBS.columns)
-            what = "is filled by the API: leave it out" if known else "is no field of a job"
-            raise IntegrityError(f"{name} {what}. A create takes {_takes(account)}")
-        if name not in fields:
-            raise IntegrityError(
-                f"{account.name} does not take {name}: it takes {_takes(account)}, where extra_body is for "
-                "whatever else its documentation has"
-            )
-        request[name] = _decoded(name, value) if name in JSON_COLUMNS else _plain(name, value)
-    for name, value in (_decoded("extra_body", values["extra_body"]) if "extra_body" in values else {}).items():
+    columns = {name: value for name, value in values.items() if name != "extra_body"}
+    request = {name: _field_value(account, name, value) for name, value in columns.items()}
+    extra = _parsed_json("extra_body", values["extra_body"]) if "extra_body" in values else {}
+    for name, value in extra.items():
         if name in request:
-            raise IntegrityError(f"extra_body has {name}, which the row has too: give it once")
+            raise IntegrityError(f"extra_body has {name}, which the row has too: set it once")
         request[name] = value
-    for name, field in fields.items():
-        holder, _, member = name.rpartition(".")
-        within = _member(request, holder)
-        value = within.get(member) if isinstance(within, dict) else None
-        if value is not None and not (field.required and value == ""):
-            _check(account.name, name, value, field)
-        elif field.required and isinstance(within, dict):
-            needs = f"{holder} needs {member}" if holder else f"a {JOBS.noun} needs {_required(account)}"
-            raise IntegrityError(f"{account.name}: {name} is missing: {needs}")
+    for name, field in account.provider.create_fields.items():
+        _check_field(account, request, name, field)
     return request
 
 
+def _field_value(account: Account, name: str, value: Any) -> Any:
+    """Return a column's value as the API takes it. Raises IntegrityError if a create does not take that column."""
+    if name not in WRITABLE:
+        known = any(column.name == name for column in JOBS.columns)
+        reason = "is filled by the API: leave it out" if known else "is not a field of a job"
+        raise IntegrityError(f"{name} {reason}. A create takes {_accepted_fields(account)}")
+    if name not in account.provider.create_fields:
+        raise IntegrityError(
+            f"{account.name} does not take {name}: it takes {_accepted_fields(account)}. extra_body is for "
+            "any other field in its documentation"
+        )
+    return _parsed_json(name, value) if name in JSON_COLUMNS else _string_or_seed(name, value)
+
+
+def _check_field(account: Account, request: Mapping[str, Any], name: str, field: CreateField) -> None:
+    """Raise IntegrityError if a field breaks a limit, or is required and missing."""
+    holder, _, member = name.rpartition(".")
+    within = _member(request, holder)
+    value = within.get(member) if isinstance(within, dict) else None
+    if value is not None and not (field.required and value == ""):
+        _check_limits(account.name, name, value, field)
+    elif field.required and isinstance(within, dict):
+        needs = f"{holder} needs {member}" if holder else f"a {JOBS.noun} needs {_required_fields(account)}"
+        raise IntegrityError(f"{account.name}: {name} is missing: {needs}")
+
+
 def _member(value: Any, path: str) -> Any:
-    """What stands at a dotted path of an object."""
+    """Return the value at a dotted path of an object; None if the object does not have it."""
     for name in path.split(".") if path else ():
         value = value.get(name) if isinstance(value, dict) else None
     return value
 
 
-def unlike(account: Account, request: Mapping[str, Any], row: Row) -> list[str]:
-    """What of ``request`` the job that a create was answered with does not show, or shows otherwise, in words.
+def differences(account: Account, request: Mapping[str, Any], row: Row) -> list[str]:
+    """Return a sentence for each field of ``request`` that the created job lacks or shows with another value.
 
-    An answer that is not a whole job says nothing.
+    A response without a status is not a whole job, so nothing is concluded from it.
     """
     if row.status is None:
         return []
     shown = {**row.values, **{name: row.nested(name) for name in JSON_COLUMNS if name in row.values}}
-    found = []
+    return [*_dropped(account, request, shown), *_changed(request, shown)]
+
+
+def _dropped(account: Account, request: Mapping[str, Any], shown: Mapping[str, Any]) -> Iterator[str]:
     for name in COMPARED:
         field = account.provider.create_fields.get(name)
         sent = request.get(name)
@@ -96,16 +113,18 @@ def unlike(account: Account, request: Mapping[str, Any], row: Row) -> list[str]:
             sent = {key: value for key, value in sent.items() if key != FTSQL_KEY}
         if field is None or not field.shown or sent in (None, {}, "") or _is_shown(name, sent, shown):
             continue
-        found.append(f"{name} was sent and the answer does not show it: the server may have dropped it")
+        yield f"{name} was sent and the response does not show it: the server may have dropped it"
+
+
+def _changed(request: Mapping[str, Any], shown: Mapping[str, Any]) -> Iterator[str]:
     for name, same in (("model", _same_model), ("training_file", _same_file), ("method", _same_method)):
         sent, answered = request.get(name), shown.get(name)
         if sent is not None and answered not in (None, "", {}) and not same(sent, answered):
-            found.append(f"{name} was sent as {brief(sent)}, and the answer says {brief(answered)}")
-    return found
+            yield f"{name} was sent as {brief(sent)}, and the response says {brief(answered)}"
 
 
 def _is_shown(name: str, sent: Any, shown: Mapping[str, Any]) -> bool:
-    if name == "hyperparameters":  # which a job of today shows inside its method
+    if name == "hyperparameters":  # the API now shows hyperparameters inside the method
         method = shown.get("method")
         return bool(shown.get(name)) or (isinstance(method, dict) and any(isinstance(m, dict) for m in method.values()))
     if name == "metadata":
@@ -115,7 +134,7 @@ def _is_shown(name: str, sent: Any, shown: Mapping[str, Any]) -> bool:
 
 
 def _same_model(sent: Any, answered: Any) -> bool:
-    """Whether an answer's model is the one that was sent, dated or below a path: an alias is none that we can tell."""
+    """Whether the job's model is the one that was sent, maybe with a date or a path; an alias is not recognized."""
     sent, answered = (str(each).rpartition("/")[2] for each in (sent, answered))
     return bool(answered.startswith(sent))
 
@@ -131,85 +150,146 @@ def _same_method(sent: Any, answered: Any) -> bool:
 
 
 def brief(value: Any) -> str:
-    """A value for a message, short and as SQL has it."""
+    """Return a value for a message: short, and in SQL's form.
+
+    >>> brief(None)
+    'NULL'
+    >>> brief("x" * 70)
+    "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…'"
+    """
     if value is None:
         return "NULL"
     text = repr(value)
     return text if len(text) <= 60 else text[:50] + "…" + text[-1]
 
 
-def _takes(account: Account) -> str:
+def _accepted_fields(account: Account) -> str:
     names = [name for name in account.provider.create_fields if "." not in name]
     return ", ".join([*names, "provider", "extra_body"])
 
 
-def _required(account: Account) -> str:
+def _required_fields(account: Account) -> str:
     fields = account.provider.create_fields.items()
     return " and ".join(name for name, field in fields if field.required and "." not in name)
 
 
-def _plain(name: str, value: Any) -> Any:
-    """A column's value as the API's type: seed an integer, all else text."""
+def _string_or_seed(name: str, value: Any) -> Any:
+    """Return a plain column's value: an integer for seed, otherwise a string. Raises IntegrityError for other types."""
     if name == "seed":
         if isinstance(value, int):
             return value
         raise IntegrityError(f"seed takes an integer, not {brief(value)}")
     if isinstance(value, str):
         return value
-    raise IntegrityError(f"{name} takes a text, not {brief(value)}")
+    raise IntegrityError(f"{name} takes a string, not {brief(value)}")
 
 
-def _decoded(name: str, value: Any) -> Any:
-    """A JSON column's text as what it holds."""
+def _parsed_json(name: str, value: Any) -> Any:
+    """Parse the value of a JSON column. Raises IntegrityError if it is not the object or array that the API takes."""
     kind = list if name in ARRAYS else dict
-    wanted = "a JSON array" if kind is list else "a JSON object"
+    form = "a JSON array" if kind is list else "a JSON object"
     if not isinstance(value, str):
-        raise IntegrityError(f"{name} takes {wanted} as text, not {brief(value)}")
+        raise IntegrityError(f"{name} takes {form} as a string, not {brief(value)}")
     try:
-        decoded = from_json(value, allow_inf_nan=False)
+        parsed = from_json(value, allow_inf_nan=False)
     except ValueError as error:
-        raise IntegrityError(f"{name} is no valid JSON: {str(error)[:120]}: {brief(value)}") from None
-    if not isinstance(decoded, kind):
-        raise IntegrityError(f"{name} takes {wanted}, such as json_object('key', 'value'), not {brief(value)}")
-    return decoded
+        raise IntegrityError(f"{name} is not valid JSON: {str(error)[:120]}: {brief(value)}") from None
+    if not isinstance(parsed, kind):
+        raise IntegrityError(f"{name} takes {form}, such as json_object('key', 'value'), not {brief(value)}")
+    return parsed
 
 
-def _check(provider: str, name: str, value: Any, field: CreateField) -> None:
-    def refuse(limit: str) -> IntegrityError:
-        return IntegrityError(f"{provider}: {name} {limit}, not {brief(value)}")
-
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+def _check_limits(provider: str, name: str, value: Any, field: CreateField) -> None:
+    """Raise IntegrityError for the first limit that a value breaks."""
     if field.auto and value == "auto":
         return
-    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-    right = {"integer": number and whole, "number": number, "text": isinstance(value, str), None: True}
-    if not right[field.kind]:
-        article = "an" if field.kind == "integer" else "a"
-        raise refuse(f"""is {article} {field.kind}{' or "auto"' if field.auto else ""}""")
-    if field.values and value not in field.values:
-        raise refuse(f"is one of {', '.join(map(repr, field.values))}")
-    if number and _outside(value, field.minimum, field.maximum):
-        raise refuse(f"is a number {_range(field.minimum, field.maximum)}")
+    for broken_limit in LIMITS:
+        limit = broken_limit(value, field)
+        if limit is not None:
+            raise IntegrityError(f"{provider}: {name} {limit}, not {brief(value)}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _kind(value: Any, field: CreateField) -> str | None:
+    integer = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    fits = {
+        "integer": _is_number(value) and integer,
+        "number": _is_number(value),
+        "text": isinstance(value, str),
+        None: True,
+    }
+    if fits[field.kind]:
+        return None
+    kind = {"integer": "an integer", "number": "a number", "text": "a string", None: ""}[field.kind]
+    return f"""is {kind}{' or "auto"' if field.auto else ""}"""
+
+
+def _allowed_values(value: Any, field: CreateField) -> str | None:
+    return f"is one of {', '.join(map(repr, field.values))}" if field.values and value not in field.values else None
+
+
+def _number_range(value: Any, field: CreateField) -> str | None:
+    if _is_number(value) and _outside(value, field.minimum, field.maximum):
+        return f"is a number {_range(field.minimum, field.maximum)}"
+    return None
+
+
+def _open_range(value: Any, field: CreateField) -> str | None:
     low, high = field.exclusive_minimum, field.exclusive_maximum
-    if number and ((low is not None and value <= low) or (high is not None and value >= high)):
-        above = f"above {_written(low)}" if low is not None else ""
-        below = f"below {_written(high)}" if high is not None else ""
-        raise refuse(f"is a number {' and '.join(filter(None, (above, below)))}")
+    if not _is_number(value):
+        return None
+    if not ((low is not None and value <= low) or (high is not None and value >= high)):
+        return None
+    above = f"above {_number_text(low)}" if low is not None else ""
+    below = f"below {_number_text(high)}" if high is not None else ""
+    return f"is a number {' and '.join(filter(None, (above, below)))}"
+
+
+def _length(value: Any, field: CreateField) -> str | None:
     if isinstance(value, str) and _outside(len(value), field.min_length, field.max_length):
-        raise refuse(f"has {_range(field.min_length, field.max_length)} characters")
-    if isinstance(value, list) and field.max_items is not None and len(value) > field.max_items:
-        raise refuse(f"has at most {field.max_items} items")
-    if isinstance(value, dict):
-        if field.max_pairs is not None and len(value) > field.max_pairs:
-            raise refuse(f"has at most {field.max_pairs} pairs")
-        for key, member in value.items():
-            if field.max_key_length is not None and len(key) > field.max_key_length:
-                raise refuse(f"has keys of at most {field.max_key_length} characters")
-            if field.max_value_length is not None:
-                if not isinstance(member, str):
-                    raise refuse(f"takes texts as values: {key} has {brief(member)}")
-                if len(member) > field.max_value_length:
-                    raise refuse(f"has values of at most {field.max_value_length} characters: {key} has {len(member)}")
+        return f"has {_range(field.min_length, field.max_length)} characters"
+    return None
+
+
+def _item_count(value: Any, field: CreateField) -> str | None:
+    if isinstance(value, list) and _outside(len(value), None, field.max_items):
+        return f"has at most {field.max_items} items"
+    return None
+
+
+def _pair_count(value: Any, field: CreateField) -> str | None:
+    if isinstance(value, dict) and _outside(len(value), None, field.max_pairs):
+        return f"has at most {field.max_pairs} pairs"
+    return None
+
+
+def _pairs(value: Any, field: CreateField) -> str | None:
+    for key, member in value.items() if isinstance(value, dict) else ():
+        if _outside(len(key), None, field.max_key_length):
+            return f"has keys of at most {field.max_key_length} characters"
+        if field.max_value_length is None:
+            continue
+        if not isinstance(member, str):
+            return f"takes strings as values: {key} has {brief(member)}"
+        if len(member) > field.max_value_length:
+            return f"has values of at most {field.max_value_length} characters: {key} has {len(member)}"
+    return None
+
+
+# Each returns in words the limit that a value breaks, or None. The first broken limit is reported.
+LIMITS: tuple[Callable[[Any, CreateField], str | None], ...] = (
+    _kind,
+    _allowed_values,
+    _number_range,
+    _open_range,
+    _length,
+    _item_count,
+    _pair_count,
+    _pairs,
+)
 
 
 def _outside(value: float, low: float | None, high: float | None) -> bool:
@@ -218,9 +298,9 @@ def _outside(value: float, low: float | None, high: float | None) -> bool:
 
 def _range(low: float | None, high: float | None) -> str:
     if low is None or high is None:
-        return f"up to {_written(high)}" if high is not None else f"of {_written(low)} or more"
-    return f"from {_written(low)} to {_written(high)}"
+        return f"up to {_number_text(high)}" if high is not None else f"of {_number_text(low)} or more"
+    return f"from {_number_text(low)} to {_number_text(high)}"
 
 
-def _written(limit: float | None) -> str:
+def _number_text(limit: float | None) -> str:
     return f"{limit:.12f}".rstrip("0").rstrip(".")

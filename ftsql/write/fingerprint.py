@@ -1,6 +1,6 @@
-"""Fingerprints: a mark that a create carries, by which its job is found if the response is lost.
+"""Fingerprints: a value in a create by which its job is found if the response is lost.
 
-Only a job that carries the mark, with the same model and file, is taken for it: a similar job proves nothing.
+Only a job with the same fingerprint, model and file is taken for the created job: a similar job proves nothing.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from ftsql.resources.resource import Row
 
 Fingerprint = tuple[str, str | int]  # ("seed", number) or ("metadata", key)
 
-SEED_LIMIT = 2_147_483_647  # what every provider that takes a seed takes
+SEED_LIMIT = 2_147_483_647  # every provider that takes a seed takes seeds up to this
 
 
 def choose(account: Account, request: dict[str, Any]) -> Fingerprint | None:
-    """Add a fingerprint to ``request`` and return it; None if the provider can carry none.
+    """Add a fingerprint to ``request`` and return it; None if the request cannot carry a fingerprint.
 
-    It is a random seed, unless the user gave one or the provider takes none; else a key in metadata, if the provider
-    stores metadata and the user's pairs leave room.
+    The fingerprint is a random seed, unless the user gave a seed or the provider does not take one. Otherwise it is a
+    key in metadata, if the provider stores metadata and the user's pairs leave room.
     """
     fields = account.provider.create_fields
     if "seed" in fields and request.get("seed") is None:
@@ -49,7 +49,7 @@ def carries(fingerprint: Fingerprint, row: Row) -> bool:
 
 
 def condition(fingerprint: Fingerprint | None, sent_at: float) -> str:
-    """Return the SQL condition that finds the job; without a fingerprint, the jobs since about ``sent_at``."""
+    """Return the SQL condition that finds the job; without a fingerprint, the jobs created since about ``sent_at``."""
     if fingerprint is None:
         return f"created_at >= {int(sent_at) - 600}"
     kind, value = fingerprint

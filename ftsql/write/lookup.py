@@ -1,4 +1,4 @@
-"""Look-ups: what became of a write, found in the provider's lists.
+"""Look-ups: the outcome of a write, found in the provider's lists.
 
 A create, a grant or an upload whose response is lost is never sent again. Lists lag behind writes, so a look-up repeats
 for ``settle_seconds``.
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ftsql.write.sender import Sender
 
 LOOK_BACK = 3600  # seconds before the write that a look-up reads back to, because clocks differ
-CLOCK_SKEW = 60  # seconds by which the provider's clock may be behind ours: an older object was there before
+CLOCK_SKEW = 60  # seconds by which the provider's clock may be behind ours; an older object existed before
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 3.0  # seconds between two looks
 SHOWN_IDS = 10  # ids that a message shows
 WRITTEN = (PERMISSIONS, FILES, MODELS)  # the resources beside jobs that can be written
@@ -39,8 +39,8 @@ WRITTEN = (PERMISSIONS, FILES, MODELS)  # the resources beside jobs that can be 
 class Found:
     """The jobs that a look-up saw.
 
-    ``carriers`` carry the fingerprint; ``alike`` have the same model and file; ``strange`` carry the fingerprint but
-    have another model or file; ``seen`` are all of them.
+    ``carriers`` carry the fingerprint and have the same model and file; ``alike`` have the same model and file;
+    ``strange`` carry the fingerprint but have another model or file; ``seen`` are all jobs.
     """
 
     carriers: tuple[Row, ...] = ()
@@ -50,7 +50,7 @@ class Found:
 
     @property
     def candidates(self) -> tuple[Row, ...]:
-        """The jobs that may be the one, the likeliest first."""
+        """The jobs that the write may have created, the likeliest first."""
         return self.carriers or (*self.strange, *self.alike)
 
 
@@ -71,18 +71,18 @@ def look_up(
     listing = cache.listing(account)
     while not listing.done and (whole or not listing.older_than(since, inclusive=False)):
         listing.read()
-    rows = [cache.got[account].get(row.id) or row for row in listing.rows]
+    rows = [cache.fetched[account].get(row.id) or row for row in listing.rows]
     carriers = [row for row in rows if fingerprint is not None and carries(fingerprint, row)]
     return Found(
-        tuple(row for row in carriers if _alike(request, row)),
-        tuple(row for row in rows if (row.created_at or sent_at) >= since and _alike(request, row)),
-        tuple(row for row in carriers if not _alike(request, row)),
-        tuple(rows),
+        carriers=tuple(row for row in carriers if _is_like(request, row)),
+        alike=tuple(row for row in rows if (row.created_at or sent_at) >= since and _is_like(request, row)),
+        strange=tuple(row for row in carriers if not _is_like(request, row)),
+        seen=tuple(rows),
     )
 
 
-def keeps(made: Mapping[str, Fingerprint], kind: str, rows: Sequence[Row]) -> bool:
-    """Whether the list shows fingerprints of that kind as they were sent; jobs with a known fingerprint tell."""
+def shows_fingerprints(made: Mapping[str, Fingerprint], kind: str, rows: Sequence[Row]) -> bool:
+    """Whether the list shows fingerprints of this kind as they were sent, proved by jobs with a known fingerprint."""
     shown = [carries(made[row.id], row) for row in rows if row.id in made and made[row.id][0] == kind]
     return bool(shown) and all(shown)
 
@@ -146,6 +146,7 @@ def _poll(look: Callable[[], bool], noun: str, seconds: float) -> str:
 
 
 def _cache(client: Client, sender: Sender, asker: Asker) -> StatementCache:
+    """Return an empty cache without a store, so that a look-up reads everything from the API."""
     cache = StatementCache({client.account: client}, sender.settings, sender.interrupted)
     cache.statement = asker.statement
     return cache
@@ -169,8 +170,8 @@ def listed(client: Client, sender: Sender, asker: Asker, resource: Resource, par
 
 def alike(resource: Resource, request: Mapping[str, Any], rows: Sequence[Row]) -> list[Row]:
     """Return the rows that a write with this ``request`` may have made."""
-    wanted = _likeness(resource, request)
-    return [row for row in rows if all(row.values.get(name) == value for name, value in wanted.items())]
+    likeness = _likeness(resource, request)
+    return [row for row in rows if all(row.values.get(name) == value for name, value in likeness.items())]
 
 
 def since(rows: Sequence[Row], sent_at: float) -> list[Row]:
@@ -178,8 +179,8 @@ def since(rows: Sequence[Row], sent_at: float) -> list[Row]:
     return [row for row in rows if row.created_at is None or row.created_at >= int(sent_at) - CLOCK_SKEW]
 
 
-def about(path: str) -> tuple[Resource, str]:
-    """The resource and parent that a write's path is about."""
+def target_of(path: str) -> tuple[Resource, str]:
+    """Return the resource and the parent id in the path of a write."""
     for resource in WRITTEN:
         before, _, after = resource.path.partition("{}")
         if not resource.parent and (path == before or path.startswith(before + "/")):
@@ -191,12 +192,12 @@ def about(path: str) -> tuple[Resource, str]:
 
 def query(resource: Resource, parent: str, id: str | None, request: Mapping[str, Any] | None) -> str:
     """Return the SQL that shows the objects of a write."""
-    wanted: dict[str, Any] = {resource.parent: parent} if parent else {}
+    values: dict[str, Any] = {resource.parent: parent} if parent else {}
     if id is not None:
-        wanted["id"] = id
+        values["id"] = id
     elif request is not None:
-        wanted |= _likeness(resource, request)
-    condition = " AND ".join(f"{name} = {apsw.format_sql_value(value)}" for name, value in wanted.items())
+        values |= _likeness(resource, request)
+    condition = " AND ".join(f"{name} = {apsw.format_sql_value(value)}" for name, value in values.items())
     return f"SELECT id, * FROM {resource.table} WHERE {condition}"
 
 
@@ -206,7 +207,7 @@ def listed_ids(ids: Sequence[str]) -> str:
     return ", ".join(ids[:SHOWN_IDS]) + more
 
 
-def _alike(request: Mapping[str, Any], row: Row) -> bool:
+def _is_like(request: Mapping[str, Any], row: Row) -> bool:
     """Whether a job has the same training file, and the model or a dated version of it."""
     model, asked = row.values.get("model"), str(request.get("model"))
     file = row.values.get("training_file")
@@ -214,6 +215,7 @@ def _alike(request: Mapping[str, Any], row: Row) -> bool:
 
 
 def _likeness(resource: Resource, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns that an object made by ``request`` must have."""
     if resource is PERMISSIONS:
         projects = request.get("project_ids") or [None]
         return {"project_id": projects[0]}

@@ -1,7 +1,7 @@
-"""One write sent to one account: journaled before and after, a create at most once.
+"""The sender: it sends one write to one account, and journals it before and after.
 
-A create whose answer was lost is never sent again: it is looked for by its fingerprint, or its outcome
-is unknown and said to be.
+A create is sent at most once. If its response is lost, its job is looked up by the fingerprint; if no job is found, the
+outcome is recorded and reported as unknown.
 """
 
 from __future__ import annotations
@@ -30,17 +30,20 @@ from ftsql.resources.resource import Row
 from ftsql.settings import Settings
 from ftsql.store.journal import Entry, Journal, State
 from ftsql.write import actions
-from ftsql.write.write import Write, leads_to, undisturbed
+from ftsql.write.write import Write, finish_despite_interrupt, is_result_or_pending
 
-STOP_SECONDS = 1.0
-IN_FLIGHT_SECONDS = 15.0  # how long a first Ctrl-C waits for the write under way
+STOP_SECONDS = 1.0  # wait after a Ctrl-C for an incomplete upload to stop
+IN_FLIGHT_SECONDS = 15.0  # wait after a Ctrl-C for the response to a write
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Sender:
-    """What sending needs besides the write: journal, limits, interrupt flag, who takes what cannot be raised."""
+    """Everything that sending needs beside the write.
+
+    ``note`` takes a message that cannot be raised, because the write has happened already.
+    """
 
     journal: Journal
     settings: Settings
@@ -48,7 +51,7 @@ class Sender:
     note: Callable[[str], None]
 
     def enlist(self, writes: Sequence[Write]) -> None:
-        """Record the intent of all ``writes`` together; what is not recorded is not sent.
+        """Record the intent of all ``writes`` in one transaction. A write that is not recorded is not sent.
 
         Raises StoreError, ProgrammingError beyond ``max_creates_per_day``, ConfigError for a missing key.
         """
@@ -58,79 +61,83 @@ class Sender:
             write.journal_id = entry.write_id
 
     def send(self, write: Write) -> Row:
-        """Send ``write`` and give the job as it is then.
+        """Send ``write`` and return the job as it is afterwards.
 
-        Raises APIError where the API refused it and OutcomeUnknown where nobody can say; StoreError where
-        the intent could not be recorded, apsw.InterruptError: nothing was sent. After a Ctrl-C that came while it was
-        under way ``write.stopped`` is set and the result stands.
+        Raises APIError if the API refused the write, and OutcomeUnknown if its outcome is unknown. After StoreError
+        (the intent could not be recorded) and apsw.InterruptError nothing was sent. If a Ctrl-C came while the write
+        was on its way, ``write.interrupted_by`` is set and the result is valid.
         """
         if not write.journal_id:
             self.enlist([write])
         self.journal.record([write.journal_id], "sent")
         write.state = "sent"
         try:
-            write.row = self._sent(write)
+            write.row = self._perform(write)
         except OutcomeUnknown as error:
             self._record(write, "unknown", error)
             raise
         except (APIError, ConfigError, DataError) as error:
-            self._record(write, "unknown" if write.unsure else "refused", error)
-            if write.stopped is not None and isinstance(error, APIConnectionError) and not error.ambiguous:
+            self._record(write, "unknown" if write.effect_unknown else "refused", error)
+            if write.interrupted_by is not None and isinstance(error, APIConnectionError) and not error.ambiguous:
                 raise apsw.InterruptError("interrupted before it was sent") from None
             raise
-        except BaseException as error:  # nobody waited for the answer: it may have been accepted
+        except BaseException as error:  # the response was not read, so the write may have been accepted
             self._record(write, "unknown", error)
             raise
-        self._record(write, "created" if write.makes and not write.was_there else "committed", None)
+        self._record(write, "created" if write.makes and not write.existed_before else "committed", None)
         if write.action in ("cancel", "delete"):
-            self._noted(lambda: self.journal.cancelled(write.provider, write.row.id if write.row else ""))
+            self._record_or_note(lambda: self.journal.cancelled(write.provider, write.row.id if write.row else ""))
         return write.row
 
     def undo(self, write: Write) -> str:
-        """Cancel a job that ``write`` created, or take back what it made; gives what became of it in words."""
+        """Cancel the job, or delete the object, that ``write`` made; return a sentence about the outcome."""
         assert write.row is not None
         id = write.row.id
         try:
-            back = write.undoing()
-            self._noted(lambda: self.enlist([back]))
-            sender = self._patient()
-            row = sender.send(back) if back.journal_id else sender._sent(back)
-            if write.action == "create" and not leads_to("cancel", row.status):
+            undoing = write.undoing()
+            self._record_or_note(lambda: self.enlist([undoing]))
+            sender = self._after_interrupt()
+            row = sender.send(undoing) if undoing.journal_id else sender._perform(undoing)
+            if write.action == "create" and not is_result_or_pending("cancel", row.status):
                 raise ProgrammingError(f"it is {row.state}{' already' if is_finished(row.status) else ' all the same'}")
         except Exception as error:
             reason = str(error).rstrip(".")
-            write.state = "stays"
-            self._noted(lambda: self.journal.record([write.journal_id], "created", release=True))
-            taken = "cancelled" if write.action == "create" else "deleted"
-            return f"{id} exists and could not be {taken} ({reason}): {write.undoing_sql()}"
+            write.state = "not undone"
+            self._record_or_note(lambda: self.journal.record([write.journal_id], "created", release=True))
+            verb = "cancelled" if write.action == "create" else "deleted"
+            return f"{id} exists and could not be {verb} ({reason}): {write.undoing_sql()}"
         write.state = "cancelled"
-        self._noted(lambda: self.journal.record([write.journal_id], "cancelled"))
+        self._record_or_note(lambda: self.journal.record([write.journal_id], "cancelled"))
         return f"{id} was created and is {row.status} now"
 
-    def _patient(self) -> Sender:
-        """One that goes on for a while after an interrupt: what takes back must leave, though a limit holds it back."""
+    def _after_interrupt(self) -> Sender:
+        """Return a sender that ignores interrupts for ``IN_FLIGHT_SECONDS``.
+
+        The request that takes a write back must be sent even after a Ctrl-C, and even if a rate limit delays it.
+        """
         until = time.monotonic() + IN_FLIGHT_SECONDS
         return replace(self, interrupted=lambda: time.monotonic() > until and self.interrupted())
 
     def drop(self, writes: Iterable[Write], reason: str) -> None:
-        """Record that enlisted ``writes`` are not sent after all."""
+        """Record that enlisted ``writes`` are not sent."""
         enlisted = [write for write in writes if write.journal_id and write.state == "queued"]
         for write in enlisted:
             write.state = "refused"
         if enlisted:
             ids = [write.journal_id for write in enlisted]
-            self._noted(lambda: self.journal.record(ids, "refused", error=f"not sent: {reason}"))
+            self._record_or_note(lambda: self.journal.record(ids, "refused", error=f"not sent: {reason}"))
 
-    def stand(self, writes: Iterable[Write]) -> None:
-        """The jobs that ``writes`` created stay: their transaction is committed."""
-        standing = list(writes)
-        if standing:
-            ids = [write.journal_id for write in standing]
-            self._noted(lambda: self.journal.record(ids, "committed"))
-        for write in standing:
+    def mark_committed(self, writes: Iterable[Write]) -> None:
+        """Record that the transaction of ``writes`` is committed, so that the jobs they created stay."""
+        committed = list(writes)
+        if committed:
+            ids = [write.journal_id for write in committed]
+            self._record_or_note(lambda: self.journal.record(ids, "committed"))
+        for write in committed:
             write.state = "committed"
 
     def _entry(self, write: Write) -> Entry:
+        """Return the journal's entry for a write, without credentials."""
         account, body = write.client.account, write.body
         return Entry(
             action=write.action,
@@ -145,6 +152,7 @@ class Sender:
         )
 
     def _record(self, write: Write, state: State, error: BaseException | None) -> None:
+        """Record the outcome of a write in the journal, even if a Ctrl-C comes meanwhile."""
         answer = error if isinstance(error, APIError) else write.reply
         write.state = state
         write.error = error if isinstance(error, Exception) else None
@@ -159,16 +167,17 @@ class Sender:
                 error=None if error is None else str(error) or type(error).__name__,
             )
 
-        undisturbed(write, lambda: self._noted(record))
+        finish_despite_interrupt(write, lambda: self._record_or_note(record))
 
-    def _noted(self, record: Callable[[], object]) -> None:
-        """Record what has happened already: where the file cannot take it, say so and go on."""
+    def _record_or_note(self, record: Callable[[], object]) -> None:
+        """Record an event that has happened already. If the journal cannot be written, say so in a note and go on."""
         try:
             record()
         except StoreError as error:
-            self.note(f"the journal lacks what happened since: {error}")
+            self.note(f"the write journal could not be updated: {error}")
 
-    def _sent(self, write: Write) -> Row:
+    def _perform(self, write: Write) -> Row:
+        """Send the request that the write's action needs."""
         if write.action == "create":
             return actions.create(self, write)
         if write.makes:
@@ -176,19 +185,23 @@ class Sender:
         return actions.delete(self, write) if write.action == "delete" else actions.change(self, write)
 
     def wait(self, write: Write, call: Call[T]) -> T:
-        """Wait for a write under way. The first interrupt stops further sends and keeps waiting, bounded."""
+        """Wait for the response to a write.
+
+        The first interrupt stops further sends and bounds the wait; the second ends it. Raises OutcomeUnknown if the
+        wait ends without a response.
+        """
         try:
             return call.wait(self.interrupted)
         except (KeyboardInterrupt, apsw.InterruptError) as interrupt:
-            write.stopped = type(interrupt)
-        # An upload that has not left whole stops before its end, so that there is no answer to wait for.
+            write.interrupted_by = type(interrupt)
+        # An incomplete upload stops before its end, so there is no response to wait for.
         stops = write.upload is not None and not write.upload.complete
         try:
             return call.wait(seconds=STOP_SECONDS if stops else IN_FLIGHT_SECONDS)
         except (KeyboardInterrupt, TimeoutError):
-            raise actions.unknown(write, "it was interrupted before its answer came") from None
+            raise actions.unknown(write, "it was interrupted before the response came") from None
 
 
 def _id(text: str) -> str:
-    """An id for the journal, which must find the job again: only one that is a credential itself is hidden."""
+    """Return an id for the journal. It must find the object again, so it is hidden only if it is a credential."""
     return "***" if redacted(text) == "***" else text

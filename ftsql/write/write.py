@@ -1,6 +1,6 @@
-"""One paid write: what it sends, to whom, and how it stands.
+"""One write: its request, its account, its state and its result.
 
-It is checked when it is made, so that what cannot be sent is never queued.
+A write is checked when it is made, so that a write that cannot be sent is never queued.
 """
 
 from __future__ import annotations
@@ -19,16 +19,15 @@ from ftsql.errors import NotSupportedError, ProgrammingError
 from ftsql.resources.definitions import JOBS, is_finished
 from ftsql.resources.resource import JSONObject, Resource, Row
 from ftsql.store.journal import State
-from ftsql.write import create_body as checks
-from ftsql.write import fingerprint
+from ftsql.write import create_body, fingerprint
 from ftsql.write.fingerprint import Fingerprint
 
 T = TypeVar("T")
 
 Action = Literal["create", "cancel", "pause", "resume", "delete", "grant", "upload"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
-MAKES: tuple[Action, ...] = ("create", "grant", "upload")  # something new, so that it is sent at most once
-# The status that each action leaves, as UPDATE names it.
+MAKES: tuple[Action, ...] = ("create", "grant", "upload")  # they make a new object, so they are sent at most once
+# The action that leads to each status that UPDATE may set.
 STATUS: dict[str, Action] = {"cancelled": "cancel", "paused": "pause", "running": "resume"}
 CANCELLED = ("cancelled", "canceled")
 ON_THE_WAY = {
@@ -38,23 +37,27 @@ ON_THE_WAY = {
 }
 
 
-def leaves(action: str, status: str | None) -> bool:
-    """Whether ``status`` is what ``action`` leaves."""
+def is_result(action: str, status: str | None) -> bool:
+    """Whether ``status`` is the result of ``action``."""
     return status in CANCELLED if action == "cancel" else (status, action) in STATUS.items()
 
 
-def leads_to(action: str, status: str | None) -> bool:
-    """Whether ``status`` is what ``action`` leaves, or one on the way there."""
-    if leaves(action, status) or status in ON_THE_WAY.get(action, ()):
+def is_result_or_pending(action: str, status: str | None) -> bool:
+    """Whether ``status`` is the result of ``action``, or a status on the way there."""
+    if is_result(action, status) or status in ON_THE_WAY.get(action, ()):
         return True
     return action == "resume" and bool(status) and status != "paused" and not is_finished(status)
 
 
 @dataclass(eq=False)
 class Write:
-    """One write. ``row`` is the job (or file, model, permission) as the API answered, once it did.
+    """One write.
 
-    ``job_id`` is what it is about, whatever the ``resource``; ``parent`` is what that belongs to.
+    ``job_id`` is the id of the object that it changes or deletes: a job, or an object of another ``resource``.
+    ``parent`` is the id of that object's parent, if it has one. ``row`` is the object as the API returned it, once it
+    has. ``state`` is "not undone" if the job that the write created should have been cancelled and could not be.
+    ``interrupted_by``: the interrupt that came while the write was on its way. ``existed_before``: the object existed
+    before the write. ``effect_unknown``: it is unknown whether a cancel, pause, resume or delete took effect.
     """
 
     client: Client
@@ -67,24 +70,24 @@ class Write:
     resource: Resource = JOBS
     parent: str = ""
     upload: Upload | None = field(default=None, repr=False)
-    state: State | Literal["stays"] = "queued"  # stays: it was to be cancelled again and could not be
+    state: State | Literal["not undone"] = "queued"
     row: Row | None = None
     error: Exception | None = None
     reply: Reply | None = field(default=None, repr=False)
     journal_id: int = 0
-    stopped: type[BaseException] | None = field(default=None, repr=False)  # which interrupt came while it was under way
-    was_there: bool = field(default=False, repr=False)  # what it made had been there before
-    unsure: bool = field(default=False, repr=False)  # whether a cancel, pause or resume took effect
+    interrupted_by: type[BaseException] | None = field(default=None, repr=False)
+    existed_before: bool = field(default=False, repr=False)
+    effect_unknown: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         for id in filter(None, (self.parent, self.job_id)):
             if not self.client.account.accepts_id(id):
                 raise ProgrammingError(
-                    f"{self.provider}: the id {id!r:.80} cannot stand in a URL: not sent to {self.action} it"
+                    f"{self.provider}: the id {id!r:.80} is not allowed in a URL: not sent to {self.action} it"
                 )
         if self.resource.served_as in self.client.account.provider.without:
             raise NotSupportedError(f"{self.provider} does not serve {self.resource.noun}s")
-        # Now and not at COMMIT: between an answer and its record a Ctrl-C must find nothing to load.
+        # Load modules now: after a response, a Ctrl-C during an import would lose the result before it is recorded.
         self.resource.prepare()
         self.client.prepare()
 
@@ -94,7 +97,7 @@ class Write:
 
     @property
     def makes(self) -> bool:
-        """Whether something new comes of it."""
+        """Whether the write makes a new object."""
         return self.action in MAKES
 
     @property
@@ -110,11 +113,11 @@ class Write:
 
     @property
     def target(self) -> str:
-        """What it is about, in words."""
+        """The object of the write for messages: its noun and, if it has one, its id."""
         return f"{self.resource.noun} {self.job_id}" if self.job_id else f"a {self.resource.noun}"
 
     def undoing(self) -> Write:
-        """The write that takes back what this one made."""
+        """Return the write that cancels the job, or deletes the object, that this write made."""
         assert self.row is not None
         action: Action = "cancel" if self.resource is JOBS else "delete"
         return Write(
@@ -122,7 +125,7 @@ class Write:
         )
 
     def undoing_sql(self) -> str:
-        """The SQL that takes back what this one made."""
+        """Return the SQL that cancels the job, or deletes the object, that this write made."""
         id = self.row.id if self.row else ""
         if self.resource is JOBS:
             return f"SELECT cancel_job('{id}')"
@@ -131,20 +134,21 @@ class Write:
 
     @property
     def body(self) -> bytes | None:
+        """The JSON body of the request; None if it has none."""
         return None if self.request is None else to_json({**self.request, **self.client.account.body()})
 
     @classmethod
     def create(cls, client: Client, values: dict[str, Any], statement: str) -> Write:
-        """A create out of an INSERT's values by column. Raises IntegrityError for a row that may not be sent."""
-        request = checks.body(client.account, values)
+        """Return the create for an INSERT's values by column. Raises IntegrityError if the row may not be sent."""
+        request = create_body.body(client.account, values)
         chosen = fingerprint.choose(client.account, request)
         return cls(client, "create", statement, request=request, fingerprint=chosen)
 
 
-def undisturbed(write: Write, work: Callable[[], T]) -> T:
-    """Do ``work`` with a response that has arrived; after a Ctrl-C meanwhile do it again, and send nothing more."""
+def finish_despite_interrupt(write: Write, work: Callable[[], T]) -> T:
+    """Call ``work``, which handles a response. If a Ctrl-C ends it, call it again and mark the write as interrupted."""
     try:
         return work()
     except KeyboardInterrupt as interrupt:
-        write.stopped = type(interrupt)
+        write.interrupted_by = type(interrupt)
     return work()

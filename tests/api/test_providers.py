@@ -80,7 +80,7 @@ def test_a_gateway_that_hides_the_second_page_is_an_error_not_a_short_list(
     sandbox: Sandbox, tmp_path: Path, name: str
 ) -> None:
     fill(sandbox, 130)
-    told = pytest.raises(ftsql.Error, match=f"{name}: .*has more than one answer holds")
+    told = pytest.raises(ftsql.Error, match=f"{name}: .*has more rows than one response holds")
     with asking(sandbox, tmp_path, name) as db, told:
         db.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall()
 

@@ -64,7 +64,7 @@ def test_a_field_that_was_sent_and_is_missing_in_the_response_is_named(
 ) -> None:
     _, db = at(creating(**{column: answered}))
     assert create(db, **{column: sent}) == [
-        f"openai: ftjob-00001: {column} was sent and the answer does not show it: the server may have dropped it"
+        f"openai: ftjob-00001: {column} was sent and the response does not show it: the server may have dropped it"
     ]
 
 
@@ -82,7 +82,7 @@ def test_a_response_that_contradicts_the_request_is_named(at: At, column: str, s
     _, db = at(creating(**{column: answered}))
     (told,) = create(db, **{column: sent})
     assert told.startswith(f"openai: ftjob-00001: {column} was sent as ")
-    assert "and the answer says" in told
+    assert "and the response says" in told
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_a_delete_is_confirmed_by_the_absence_of_its_object(at: At, answer: Any,
     if gone:
         db.execute(DELETE)
     else:
-        with pytest.raises(ftsql.APIError, match="was not deleted|still there"):
+        with pytest.raises(ftsql.APIError, match="was not deleted|still exists"):
             db.execute(DELETE)
     state = "committed" if gone else "refused"
     assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [(state,)]
@@ -242,7 +242,7 @@ def test_a_delete_that_cannot_be_checked_is_unknown(at: At, answer: Response, lo
         return look if deleted else FILES[0]
 
     _, db = at(answering)
-    said = f"^openai: nobody can say whether the file file-1 was deleted: {words}.*SELECT id, . FROM files WHERE id = 'file-1'"
+    said = f"^openai: it is unknown whether the file file-1 was deleted: {words}.*SELECT id, . FROM files WHERE id = 'file-1'"
     with pytest.raises(ftsql.APIError, match=said):
         db.execute(DELETE)
     assert db.execute("SELECT state, open FROM ftsql_writes").fetchall() == [("unknown", 1)]
@@ -402,7 +402,7 @@ def test_an_older_job_is_never_taken_for_the_one_created(at: At) -> None:
     server, db = at(
         lambda asked: old if asked.method == "POST" else {"data": [old], "has_more": False}, settle_seconds=0.2
     )
-    with pytest.raises(ftsql.OutcomeUnknown, match="answered with another job, ftjob-00001"):
+    with pytest.raises(ftsql.OutcomeUnknown, match="the response shows another job, ftjob-00001"):
         db.execute(CREATE.format("model, training_file", "'m', 'f'"))
     assert not any("cancel" in request for request in server.requests)
     assert db.execute("SELECT state, open FROM ftsql_writes").fetchall() == [("unknown", 1)]
@@ -427,7 +427,7 @@ def test_without_a_fingerprint_an_older_job_is_another_one(at: At, age: int) -> 
         assert create(db, seed=5, metadata=full) == []
         assert server.requests == ["POST "]
     else:
-        with pytest.raises(ftsql.OutcomeUnknown, match="it was answered with another job, ftjob-00001"):
+        with pytest.raises(ftsql.OutcomeUnknown, match="the response shows another job, ftjob-00001"):
             create(db, seed=5, metadata=full)
         assert server.requests == ["POST ", "?limit=100"]
 
@@ -435,7 +435,7 @@ def test_without_a_fingerprint_an_older_job_is_another_one(at: At, age: int) -> 
 def test_a_create_with_an_error_in_a_200_is_looked_for_and_shows_its_message(connect: Connect, at: At) -> None:
     error = {"error": {"message": "The dataset is being scanned", "code": "scan"}}
     _, db = at(lambda asked: error if asked.method == "POST" else {"data": [], "has_more": False}, settle_seconds=0.2)
-    with pytest.raises(ftsql.OutcomeUnknown, match="answered with an error: The dataset is being scanned"):
+    with pytest.raises(ftsql.OutcomeUnknown, match="the response is an error: The dataset is being scanned"):
         db.execute(CREATE.format("model, training_file", "'m', 'f'"))
 
 

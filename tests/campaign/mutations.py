@@ -102,7 +102,7 @@ def paging() -> list[Patch]:
     return [
         (Listing, "_is_known_to_end", lambda self, page, rows, size: True),
         (Listing, "_is_hinted", lambda self, page: False),
-        (Listing, "_goes_nowhere", lambda self, *arguments, **named: False),
+        (Listing, "_cannot_continue", lambda self, *arguments, **named: False),
     ]
 
 
@@ -110,7 +110,7 @@ def order() -> list[Patch]:
     """A list is newest first until a page shows that it is not."""
     return [
         (Listing, "trusted", property(lambda self: self.ordered)),
-        (Listing, "enough", lambda self, size: size),
+        (Listing, "first_page_size", lambda self, size: size),
     ]
 
 

@@ -29,7 +29,7 @@ OF = re.compile(r"\{(events|checkpoints)_of:(.*?)\}")
 
 
 def paged(sandbox: Sandbox, job: str, kind: str, face: str = "openai") -> list[dict[str, Any]]:
-    """All that a job has of one kind, by the pages of a plain client."""
+    """Return all events or checkpoints of a job, paged by a plain client."""
     found: list[dict[str, Any]] = []
     with httpx.Client(base_url=sandbox.base_url(face), headers={"Authorization": "Bearer any"}) as http:
         while True:
@@ -41,7 +41,7 @@ def paged(sandbox: Sandbox, job: str, kind: str, face: str = "openai") -> list[d
 
 
 def wait_for_workers() -> None:
-    """Until no request is under way any more, so that the sandbox can stop in peace."""
+    """Wait until no request is on its way, so that the sandbox can stop."""
     for thread in threading.enumerate():
         if thread.name == "ftsql-worker":
             thread.join(5)
@@ -52,13 +52,13 @@ def _text(value: Any) -> Any:
 
 
 def expected(thing: dict[str, Any], kind: str, job: str, provider: str) -> tuple[Any, ...]:
-    """The row that an object becomes."""
+    """Return the row for an object."""
     more = {"fine_tuning_job_id": job, "provider": provider, "raw": thing, "key": f"{provider}/{job}/{thing['id']}"}
     return tuple(_text({**thing, **more}.get(name)) for name in COLUMNS[kind])
 
 
 def live(sql: str) -> str:
-    """The statement on ftsql's tables."""
+    """Return the statement on ftsql's tables."""
     sql = OF.sub(lambda match: f"live.{TABLES[match[1]]}({match[2]})", sql)
     for kind, table in {"jobs": "fine_tuning_jobs", **TABLES}.items():
         sql = sql.replace(f"{{{kind}}}", f"live.{table}")
@@ -66,7 +66,7 @@ def live(sql: str) -> str:
 
 
 def plain(sql: str) -> str:
-    """The statement on plain tables of the same rows."""
+    """Return the statement on plain tables with the same rows."""
     sql = OF.sub(
         lambda match: (
             f"(SELECT * FROM plain_{match[1]} WHERE fine_tuning_job_id IN (SELECT value FROM json_each("
@@ -87,7 +87,7 @@ class World:
 
 
 def statements(world: World, count: int, seed: int) -> Iterator[str]:
-    """``count`` statements whose rows compare without their order, but for those that LIMIT a total one."""
+    """Yield ``count`` statements. Their rows are compared without order, except for LIMIT with a total order."""
     random_ = random.Random(seed)
     for _ in range(count):
         yield random_.choice(SHAPES)(world, random_)
@@ -102,7 +102,7 @@ def _kind(random_: random.Random) -> str:
 
 
 def _parent(world: World, random_: random.Random, p: str) -> str:
-    """A condition that says whose objects are wanted."""
+    """Return a condition on the parent."""
     name = random_.choice([f"{p}fine_tuning_job_id"] * 4 + [f"{p}job_id"])
     one, ids = _one(world, random_), ", ".join(_one(world, random_) for _ in range(random_.randint(1, 6)))
     mine = random_.choice(["", " WHERE note = 'a'", " WHERE 0", " ORDER BY id DESC LIMIT 3"])
@@ -119,7 +119,7 @@ def _parent(world: World, random_: random.Random, p: str) -> str:
 
 
 def _more(world: World, random_: random.Random, p: str) -> str:
-    """Conditions besides."""
+    """Return further conditions."""
     provider = random_.choice([*world.providers, "nobody"])
     terms = [
         f"{p}provider = '{provider}'", f"{p}provider <> '{provider}'", f"{p}provider IN ('{provider}', 'x')",
@@ -149,7 +149,7 @@ def _simple(world: World, random_: random.Random) -> str:
 def _joined(world: World, random_: random.Random) -> str:
     kind, provider = _kind(random_), random_.choice([" AND e.provider = j.provider", ""])
     join = random_.choice(["JOIN", "JOIN", "LEFT JOIN", "CROSS JOIN", "FULL JOIN"])
-    join = "LEFT JOIN" if join == "FULL JOIN" else join  # which reads the right side by itself: see test_nested
+    join = "LEFT JOIN" if join == "FULL JOIN" else join  # FULL JOIN reads the right side by itself: see test_nested
     where = random_.choice(
         ["", " WHERE j.status = 'running'", " WHERE j.created_at % 2", " WHERE e.id IS NULL", " WHERE j.provider <> 'two'",
          " WHERE e.provider = 'one'", f" WHERE j.id > {_one(world, random_)}", f" WHERE e.fine_tuning_job_id = {_one(world, random_)}"]

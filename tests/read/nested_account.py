@@ -1,4 +1,4 @@
-"""An account whose jobs have five events each, and what statements on them ask of it."""
+"""An account whose jobs have five events each, and the requests that statements on them send."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FEW = r"/events$"
 def account(
     jobs: int = JOBS, running: list[int] = RUNNING, providers: str = "openai", latency: float = 0.0, **options: Any
 ) -> Iterator[tuple[Sandbox, ftsql.Connection]]:
-    """``jobs`` a minute apart, of which those at the places ``running`` run; each has five events."""
+    """Yield an account with ``jobs`` a minute apart, five events each; the jobs at the indices ``running`` are running."""
     with Sandbox(jobs=0, speed=0, latency=latency) as sandbox, pytest.MonkeyPatch.context() as patch:
         fill(sandbox, jobs)
         for place in running:
@@ -60,7 +60,7 @@ def name(place: int) -> str:
 
 
 def asked(sandbox: Sandbox, db: ftsql.Connection, sql: str, count: int | None = None) -> list[str]:
-    """The requests of ``sql`` below the jobs' URL; its one value should be ``count``."""
+    """Return the requests of ``sql`` below the jobs' URL. Its only value must be ``count``."""
     sandbox.requests.clear()
     rows: list[Any] = db.execute(sql).fetchall()
     if count is not None:
@@ -77,7 +77,7 @@ def events(*places: int) -> list[str]:
 ALL = range(JOBS)
 LISTED = ", ".join(f"'{name(place)}'" for place in ALL)
 ARRAY = json.dumps([name(place) for place in ALL])
-ASKS = {  # the statement; what it asks besides events; what it asks again, once all is known
+ASKS = {  # the statement; its requests beside events; its requests when it runs again
     "a join": (JOIN, [LIST], [LIST]),
     "IN (SELECT)": (f"{EVENTS} WHERE fine_tuning_job_id IN (SELECT id FROM fine_tuning_jobs)", [LIST], [LIST]),
     "an IN list": (f"{EVENTS} WHERE fine_tuning_job_id IN ({LISTED})", [], []),

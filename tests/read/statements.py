@@ -1,4 +1,4 @@
-"""Generated SELECTs for the differential test, and how their answers compare.
+"""Generated SELECTs for the differential test, and the comparison of their rows.
 
 Each statement names the table as {jobs}; ``ordered`` says that its ORDER BY is total, so that rows
 compare in order. A statement with LIMIT is always total.
@@ -25,7 +25,7 @@ class Statement:
     ordered: bool
 
 
-ODD = r"('x'|9e99|mine\.note)"  # what no time is compared with
+ODD = r"('x'|9e99|mine\.note)"  # values that cannot be compared with a time
 MISTAKEN = re.compile(
     rf"created_at (>=|>|<|<=|=|<>|IS|==) {ODD}|{ODD} <= \w*\.?created_at|created_at BETWEEN \S+ AND {ODD}"
     rf"|created_at BETWEEN {ODD}|created_at IN \({ODD}|created_at IN \(\S+, {ODD}"
@@ -33,13 +33,13 @@ MISTAKEN = re.compile(
 
 
 def is_right_to_refuse(sql: str, error: BaseException) -> bool:
-    """Whether an error says that a statement compares a time with what is none, and it does."""
+    """Whether an error says that a statement compares a time with another type, and the statement does."""
     return "is a Unix time in seconds" in str(error) and MISTAKEN.search(sql) is not None
 
 
 @dataclass(frozen=True)
 class World:
-    """What the generator may refer to: ids and times that exist, and the providers."""
+    """The ids and times that exist, and the providers, for the generator to refer to."""
 
     ids: list[str]
     times: list[int]
@@ -47,7 +47,7 @@ class World:
 
 
 def statements(world: World, count: int, seed: int) -> Iterator[Statement]:
-    """``count`` statements; the same for the same world and seed."""
+    """Yield ``count`` statements, always the same for one world and seed."""
     random_ = random.Random(seed)
     shapes = (
         [_simple] * 8
@@ -140,7 +140,7 @@ def _simple(world: World, random_: random.Random) -> Statement:
 
 
 def _newest(world: World, random_: random.Random) -> Statement:
-    """Only created_at is shown, so that ties cannot be told apart and LIMIT has one right answer."""
+    """Return a SELECT of created_at only, so that ties are equal rows and LIMIT has one right result."""
     order = random_.choice(["DESC"] * 5 + ["ASC"])
     limit = _limit(random_) if random_.random() < 0.8 else ""
     where = _where(world, random_) if random_.random() < 0.5 else ""
@@ -149,7 +149,7 @@ def _newest(world: World, random_: random.Random) -> Statement:
 
 
 def _since(world: World, random_: random.Random) -> Statement:
-    """A time that exists, so that ties stand on both sides of a page's end."""
+    """Return a SELECT with a bound that exists as a created_at, so that ties lie on both sides of the end of a page."""
     operator = random_.choice([">=", ">=", ">", "="])
     time = random_.choice(world.times or [0])
     order = random_.choice(["", " ORDER BY key", " ORDER BY created_at DESC, key"])

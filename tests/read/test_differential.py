@@ -24,7 +24,7 @@ from ftsql.sandbox import Sandbox
 from ftsql.sqlite import jobs_table as vtab
 from tests.read.statements import PLAIN_COLUMNS, STATUSES, Statement, World, is_right_to_refuse, statements
 
-# A comparison that SQLite shows to no table is a warning in a SELECT.
+# If SQLite offers a comparison to no table, it is a warning in a SELECT.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is a Unix time in seconds:ftsql.errors.Warning")
 
 COUNT = int(os.environ.get("FTSQL_DIFFERENTIAL", "1200"))
@@ -34,13 +34,13 @@ NEWEST = 1_790_000_000
 
 @dataclass(frozen=True)
 class Bench:
-    """A connection with the live table, the plain one beside it, and what the generator may refer to."""
+    """A connection with the live table and the plain table, and the world of the generator."""
 
     db: ftsql.Connection
     world: World
 
     def failures(self, cases: Sequence[Statement]) -> list[str]:
-        """The statements whose rows differ from the plain table's, or that fail."""
+        """Return the statements that fail, or whose rows differ from those of the plain table."""
         failed = []
         for case in cases:
             try:
@@ -79,7 +79,7 @@ def _fill(sandbox: Sandbox, count: int, seed: int) -> None:
 
 @contextmanager
 def bench(folder: Path, providers: Sequence[str], count: int) -> Iterator[Bench]:
-    """``providers`` with ``count`` jobs each and equal ids; a file with the local tables and the plain one."""
+    """Yield a bench: providers with ``count`` jobs each and equal ids, and a file with the local and the plain tables."""
     sandboxes = [Sandbox(jobs=0, speed=0) for _ in providers]
     for number, sandbox in enumerate(sandboxes):
         sandbox.start()
@@ -93,7 +93,8 @@ def bench(folder: Path, providers: Sequence[str], count: int) -> Iterator[Bench]
         )
     )
     os.environ["OPENAI_API_KEY"] = "unused-here"
-    db = ftsql.connect(config=config, providers=providers, refresh_seconds=1e-6)  # nothing is kept: see test_warm
+    # The store serves no rows: see test_warm.
+    db = ftsql.connect(config=config, providers=providers, refresh_seconds=1e-6)
     try:
         columns = ", ".join(f"{column.name} {column.type}" for column in JOBS.columns if column.name in PLAIN_COLUMNS)
         names = ", ".join(PLAIN_COLUMNS)
@@ -134,7 +135,7 @@ def test_every_select_equals_that_on_a_plain_table(
         assert not failed, f"{len(failed)} of {len(cases)}: " + "\n".join(failed[:10])
 
 
-# The bugs that this test must catch, each planted by a patch.
+# The bugs that this test must catch. Each is planted by a patch.
 
 
 def _limit_cuts(patch: pytest.MonkeyPatch) -> None:
@@ -222,7 +223,7 @@ def test_without_a_planted_bug_the_same_statements_are_right(tmp_path: Path, mon
 
 
 def _page_of_ten(honest: Callable[..., None]) -> Callable[..., None]:
-    """Small pages, so that few jobs make many."""
+    """Make pages small, so that few jobs fill many pages."""
 
     def small(self: listing.Listing, account: Any, *arguments: Any) -> None:
         account.provider = replace(account.provider, page_size=10)

@@ -1,4 +1,4 @@
-"""Events and checkpoints need no id of the API: each is a row, however many are equal, also in the store and in sync."""
+"""Events and checkpoints need no id from the API: each is a row, even if several are equal, also in the store and sync."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def event(message: str = "step", **fields: Any) -> dict[str, Any]:
 
 
 def serving(events: Things, *, status: str = "succeeded", kind: str = "events", **envelope: Any) -> Answering:
-    """The job and what belongs to it, newest first."""
+    """Serve a job and its objects, newest first."""
     over = {} if status == "succeeded" else {"finished_at": None, "fine_tuned_model": None}
     parent = job(0, status=status, **over)
 
@@ -61,7 +61,7 @@ def test_three_equal_events_are_three_rows_and_two_more_are_five(at: At, tmp_pat
     if status == "running":
         for again in (db, ftsql.connect(store=tmp_path / "store.db")):
             assert again.execute(COUNT).fetchall() == [(5, 5)]
-            assert {row[3] for row in before} <= {row[3] for row in again.execute(EVENTS)}  # keys that stay
+            assert {row[3] for row in before} <= {row[3] for row in again.execute(EVENTS)}  # keys do not change
         again.close()
 
 
@@ -91,11 +91,11 @@ def test_some_with_an_id_and_some_without(at: At) -> None:
         assert len({row[3] for row in rows}) == 6
         for row in rows:
             assert db.execute(f"{EVENTS} AND key = '{row[3]}'").fetchall() == [row]
-    assert rows[0][3] == f"openai/{JOB}/3"  # of one that is its own the key has the id, as before
+    assert rows[0][3] == f"openai/{JOB}/3"  # the key of an object with its own id has that id
 
 
 def test_the_position_is_the_order_of_the_api_and_0_the_oldest(at: At) -> None:
-    """Events of one second have no other order."""
+    """Events of one second have only the order of the list."""
     events = [event(f"m{number}", id=f"e{number * 7 % 250}") for number in range(250)]
     server, db = at(serving(events, has_more=...))
     sql = f"SELECT message, position FROM fine_tuning_job_events WHERE fine_tuning_job_id = '{JOB}' ORDER BY position"
@@ -111,14 +111,14 @@ def test_the_position_is_the_order_of_the_api_and_0_the_oldest(at: At) -> None:
     for _ in range(2):
         assert db.execute(sql).fetchall() == expected
     assert sum("/events" in request for request in server.requests) <= 6
-    # What belongs to the newest few is asked for by one page, unless their position is.
+    # The newest few objects need one page, unless their position is selected.
     server, db = at(answering)
     assert len(db.execute("SELECT message FROM fine_tuning_job_events(?) LIMIT 5", (JOB,)).fetchall()) == 5
     assert sum("/events" in request for request in server.requests) == 1
 
 
 def test_an_id_that_a_new_event_has_too_shows_the_known_one_once(at: At) -> None:
-    """The store knows the old one by its id, the list by its content: all of it is read."""
+    """The store has the old event by its id, the list by its content, so the whole list is read."""
     events = [event(f"a{number}", id=f"a{number}", created_at=1_790_000_100 - number) for number in range(10)]
     events += [event(f"m{number}", id=f"e{number}") for number in range(150)]
     serve = serving(events, status="running")
@@ -152,7 +152,7 @@ def test_positions_stay_when_events_are_added(at: At, tmp_path: Path) -> None:
     events[:0] = [event("new", id=f"n{number}", created_at=1_790_000_100) for number in range(3)]
     server.asked.clear()
     after: dict[Any, Any] = dict(db.execute(sql).fetchall())  # type: ignore[arg-type]
-    assert sum("/events" in request for request in server.requests) == 1  # the rest comes out of the store
+    assert sum("/events" in request for request in server.requests) == 1  # the other events come from the store
     assert {id: after[id] for id in before} == before
     assert [after[f"n{number}"] for number in range(3)] == [152, 151, 150]
 
@@ -161,7 +161,7 @@ def test_positions_stay_when_events_are_added(at: At, tmp_path: Path) -> None:
 def test_a_page_that_goes_on_after_an_event_without_an_id_is_an_error(at: At, last: dict[str, Any]) -> None:
     _, db = at(serving([event(id="1"), last], has_more=True))
     with pytest.raises(
-        ftsql.Error, match="goes on after events without an id of their own, and cannot be asked for more"
+        ftsql.Error, match="goes on after events without an id of their own, so the rest cannot be requested"
     ):
         db.execute(COUNT).fetchall()
 

@@ -1,4 +1,4 @@
-"""What a statement would cost, said before it runs and without a request, is what it costs."""
+"""explain() predicts the cost of a statement without a request, and the statement keeps to it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.answering import PATH, api, jobs, listed
 from tests.conftest import At, Connect, fill
 
 LIST = "SELECT status, count(*) FROM fine_tuning_jobs GROUP BY 1"
-# SQL, then the lowest and highest number of requests that are promised with nothing known, and with all known.
+# SQL, then the lowest and highest predicted number of requests: with an empty store, and with a full one.
 CASES: list[tuple[str, tuple[int, int | None], tuple[int, int | None]]] = [
     (LIST, (1, None), (4, 4)),
     ("SELECT * FROM fine_tuning_jobs WHERE status = 'running'", (1, None), (4, 4)),

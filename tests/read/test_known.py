@@ -1,4 +1,4 @@
-"""What the store knows is used, doubted and given up as it should be: never a wrong row."""
+"""Stored rows are used, checked and dropped as the API changes, and no row is ever wrong."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_an_active_job_that_was_deleted_is_gone_and_its_page_is_read_by_others(
     for place in (199, 200, 201, 202):
         sandbox.update_job(f"ftjob-{place:05}", status="running", finished_at=None)
     db.execute(COUNT).fetchall()
-    sandbox.remove_job("ftjob-00198")  # the page of the active ones hangs on it
+    sandbox.remove_job("ftjob-00198")  # the page with the active jobs starts after it
     sandbox.remove_job("ftjob-00201")
     assert db.execute("SELECT id FROM fine_tuning_jobs WHERE status = 'running' ORDER BY id").fetchall() == [
         ("ftjob-00199",), ("ftjob-00200",), ("ftjob-00202",)
@@ -96,7 +96,7 @@ def test_an_active_job_that_was_deleted_is_gone_and_its_page_is_read_by_others(
 
 
 def test_jobs_at_work_of_one_second_are_asked_for_one_by_one_where_nothing_newer_is_left(at: At) -> None:
-    """The list has them in another order than the store."""
+    """The list has the jobs in another order than the store."""
     newest = [job(number, id=f"ftjob-newest-{number}", created_at=1_700_000_900 - number) for number in range(3)]
     same = [job(number, id=f"ftjob-{number:03}", created_at=1_700_000_000) for number in reversed(range(150))]
     older = [job(number, id=f"ftjob-older-{number}", created_at=1_600_000_000 - number) for number in range(10)]
@@ -124,7 +124,7 @@ def test_jobs_at_work_of_one_second_are_asked_for_one_by_one_where_nothing_newer
 def test_a_job_that_the_statement_asked_for_before_is_counted_once_with_the_known_list(
     sandbox: Sandbox, db: ftsql.Connection, tied: bool
 ) -> None:
-    """Also where it was made in the second at which the newest page ends."""
+    """This holds also if the job was created in the second at which the newest page ends."""
     ids = fill(sandbox, 250)
     sandbox.update_job(ids[100], status="running", finished_at=None, fine_tuned_model=None)
     if tied:
@@ -177,17 +177,17 @@ def test_a_list_that_changes_while_its_new_jobs_are_read_is_read_anew_to_its_end
         sandbox.add_job(id=f"ftjob-new-{number:03}", created_at=1_790_000_001 + number)
     reading = db.execute("SELECT id FROM fine_tuning_jobs")
     found = [next(reading)]
-    sandbox.remove_job("ftjob-new-050")  # the last of the first page
+    sandbox.remove_job("ftjob-new-050")  # the last job of the first page
     sandbox.requests.clear()
     found += reading
     assert len(set(found)) == len(found) == 400
     pages = [f"?limit=100&after={id}" for id in ("ftjob-new-049", "ftjob-00050", "ftjob-00150")]
-    gone = "/ftjob-new-050"  # asked for when the page that hangs on it is odd, and when the end does not show it
+    gone = "/ftjob-new-050"  # requested when the page after it is odd, and when the end of the list lacks it
     assert gets(sandbox) == ["?limit=100&after=ftjob-new-050", gone, "?limit=100", *pages, gone]
 
 
 def test_a_list_that_shows_nothing_of_what_is_known_is_read_to_its_end(sandbox: Sandbox, db: ftsql.Connection) -> None:
-    """Such as one of another project, once the key may see it."""
+    """An example is a job of another project, once the key may see it."""
     newest = [sandbox.add_job(created_at=1_790_001_000 + number, status="succeeded")["id"] for number in range(3)]
     assert db.execute(COUNT).get == 3
     for id in newest:
@@ -209,7 +209,7 @@ def test_a_job_that_turns_up_late_is_found(sandbox: Sandbox, db: ftsql.Connectio
     now = int(time.time())
     fill(sandbox, 150, newest=now - 5)
     db.execute(COUNT).fetchall()
-    sandbox.add_job(id="ftjob-late", created_at=now - 100)  # older than the newest that was shown
+    sandbox.add_job(id="ftjob-late", created_at=now - 100)  # older than the newest job on the page
     assert db.execute(COUNT).get == 151
 
 
@@ -227,7 +227,8 @@ def test_a_list_whose_order_broke_is_read_in_full_for_a_day(sandbox: Sandbox, co
         assert connect(store=store).execute(newest).fetchall() == [(f"ftjob-{place:05}",) for place in range(3)]
         assert len(gets(sandbox)) == pages
         sandbox.fault(Fault(path=LIST, lie="shuffled"))
-        assert connect(store=store).execute(COUNT).get == 250  # a list that was not trusted puts it off no further
+        # A list that was not trusted does not delay the full listing.
+        assert connect(store=store).execute(COUNT).get == 250
 
 
 def test_a_full_list_out_of_order_is_known_up_to_its_newest(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
@@ -286,7 +287,7 @@ def test_a_store_that_is_cleared_while_it_is_read_is_an_error_and_no_short_list(
     assert db.execute(COUNT).get == 2500
     other.ftsql.store.clear()
     cursor = db.execute("SELECT id FROM fine_tuning_jobs WHERE created_at > 0")
-    other.ftsql.store.clear()  # in the middle of a listing that reads everything
+    other.ftsql.store.clear()  # in the middle of a full listing
     assert len(list(cursor)) == 2500
     assert db.execute(COUNT).get == 2500
 
@@ -307,12 +308,13 @@ def test_two_listings_at_once_forget_nothing_of_each_other(
     at(10.2)
     one.save(rows, "one")
     at(10.0)
-    two.save(rows, "two")  # it read its page before, and waited for the file
+    two.save(rows, "two")  # it had read its page before, and waited for the file
     one.extend_coverage("one", 5, 10.1, full=True, shown={"ftjob-a"})
     assert one.count() == 1
     at(10.3)
     one.save(rows, "one")
-    two.extend_coverage("two", 5, 10.0, full=True, shown=set())  # one saw it after two began: it may be new
+    # ``one`` saw the job after ``two`` began, so the job may be new.
+    two.extend_coverage("two", 5, 10.0, full=True, shown=set())
     assert two.count() == 1
     two.extend_coverage("three", 5, 11.0, full=True, shown=set())
     assert two.count() == 0
@@ -451,7 +453,7 @@ def test_after_a_refresh_even_a_finished_job_is_what_the_api_shows(sandbox: Sand
 
 
 def test_what_was_read_of_one_list_says_nothing_of_another(sandbox: Sandbox, connect: Connect) -> None:
-    """Of jobs and of two jobs' events: that all was read, that nothing more will come, that it was looked at."""
+    """The lists of jobs and of two jobs' events each have their own state in the store: read in full, complete, up to date."""
     fill(sandbox, 250)
     sandbox.update_job("ftjob-00000", status="running", finished_at=None, fine_tuned_model=None)
     db = connect(max_age=3600)
@@ -459,7 +461,7 @@ def test_what_was_read_of_one_list_says_nothing_of_another(sandbox: Sandbox, con
     assert db.execute("SELECT status FROM fine_tuning_jobs WHERE id = 'ftjob-00050'").get == "succeeded"
     events = db.execute(sql.format("ftjob-00000")).get
     assert events
-    assert db.execute(COUNT).get == 250  # of which one was known
+    assert db.execute(COUNT).get == 250  # one of them was known
     db.ftsql.store.db.execute("UPDATE covers SET looked_at = looked_at - 4000")
     sandbox.add_job(id="ftjob-new", created_at=1_790_000_100)
     sandbox.requests.clear()
@@ -467,13 +469,13 @@ def test_what_was_read_of_one_list_says_nothing_of_another(sandbox: Sandbox, con
         assert db.execute(sql.format("ftjob-00000")).get == events
     assert gets(sandbox) == ["/ftjob-00000/events?limit=100"]  # max_age begins anew
     assert db.execute(COUNT).get == 251
-    assert db.execute(sql.format("ftjob-00050")).get  # of a job that had finished: all for ever
+    assert db.execute(sql.format("ftjob-00050")).get  # the job had finished, so its events are complete
     sandbox.update_job("ftjob-00000", status="succeeded", finished_at=int(time.time()), fine_tuned_model="ft:x")
     db.ftsql.store.db.execute("UPDATE covers SET looked_at = looked_at - 4000")
     assert db.execute(COUNT).get == 251
     sandbox.requests.clear()
     assert db.execute(sql.format("ftjob-00000")).get == events
-    assert gets(sandbox) == ["/ftjob-00000/events?limit=100"]  # there may be new ones
+    assert gets(sandbox) == ["/ftjob-00000/events?limit=100"]  # there may be new events
 
 
 @pytest.mark.usefixtures("files")
@@ -489,7 +491,7 @@ def test_our_own_writes_are_shown_whatever_max_age_says(sandbox: Sandbox, connec
     sandbox.requests.clear()
     assert db.execute(one, ("ftjob-00001",)).fetchall() == [("ftjob-00001", "cancelled")]
     assert db.execute(one, ("ftjob-00002",)).fetchall() == [("ftjob-00002", "running")]
-    assert gets(sandbox) == ["/ftjob-00001"]  # max_age holds for the other one
+    assert gets(sandbox) == ["/ftjob-00001"]  # max_age holds for the other job
     assert ("cancelled", 1) in db.execute(states).fetchall()
     assert db.execute(COUNT).get == 4
 
@@ -499,7 +501,8 @@ def test_a_job_that_turns_up_late_pages_below_the_newest_is_found(sandbox: Sandb
     for number in range(420):  # four a second
         sandbox.add_job(id=f"ftjob-{number:05}", created_at=newest - number // 4)
     assert db.execute(COUNT).get == 420
-    sandbox.add_job(id="ftjob-late", created_at=newest - 90)  # on the fourth page, and within what a list may lag
+    # On the fourth page, and within the time that a list may lag.
+    sandbox.add_job(id="ftjob-late", created_at=newest - 90)
     assert db.execute(COUNT).get == 421
 
 

@@ -1,4 +1,4 @@
-"""Lists end complete or with an error, whatever a server does with limit, after, has_more and totals."""
+"""Lists end complete or with an error, however a server handles limit, after, has_more and totals."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def serving(
     inclusive: bool = False,
     envelope: Any = lambda page, found: {"object": "list", "data": page},
 ) -> Answering:
-    """A server of so many jobs that gives at most ``cap`` at once, and may ignore ``after`` or ``limit``."""
+    """Serve ``total`` jobs, at most ``cap`` a page; the server may ignore ``after`` or ``limit``."""
     found = jobs(total)
     ids = [each["id"] for each in found]
 
@@ -70,12 +70,12 @@ def test_a_server_that_ignores_after_is_asked_twice_more_and_its_list_is_whole(a
     if total <= 1:
         assert count(db) == total
         return
-    with pytest.warns(ftsql.Warning, match=rf"has no pages: one answer, of {total}, is taken for all.*FTSQL_PAGING"):
+    with pytest.warns(ftsql.Warning, match=rf"has no pages: one response, of {total}, is taken for all.*FTSQL_PAGING"):
         assert db.execute("SELECT count(*) FROM fine_tuning_jobs").get == total
     last = f"ftjob-{total - 1:05}"
     assert server.requests == ["?limit=100", f"?limit=100&after={last}", "?limit=50"]
     server.asked.clear()
-    assert count(db) == total  # without a word: it is remembered
+    assert count(db) == total  # without a warning: the habit is remembered
     assert server.requests == ["?limit=100"]
 
 
@@ -105,12 +105,12 @@ def test_the_setting_works_with_the_variables_alone(at: At, monkeypatch: pytest.
     assert server.requests == ["?limit=1000"]
     server, db = at(lambda asked: {"data": [{"id": "one"}, {"id": "two"}]})
     assert db.execute("SELECT id FROM models").fetchall() == [("one",), ("two",)]
-    assert server.requests == ["/models"]  # which has no limit
+    assert server.requests == ["/models"]  # the list of models takes no limit
 
 
 def test_the_setting_does_not_make_a_cut_list_whole(at: At) -> None:
     _, db = at(serving(1200, cap=None, after=False), paging="none")
-    with pytest.raises(ftsql.Error, match="shows 1000 rows, as many as it was asked for"):
+    with pytest.raises(ftsql.Error, match="shows 1000 rows, as many as were requested"):
         count(db)
 
 
@@ -193,7 +193,7 @@ def test_two_different_jobs_of_one_id_are_an_error_and_one_listed_twice_is_one(a
     assert db.execute("SELECT count(*) FROM fine_tuning_jobs").get == 3
     other = [job(0), job(1), job(1, training_file="file-other"), job(2)]
     _, db = at(lambda asked: {"data": other, "has_more": False})
-    with pytest.raises(ftsql.Error, match="has two different fine-tuning jobs of the id 'ftjob-00001'"):
+    with pytest.raises(ftsql.Error, match="has two different fine-tuning jobs with the id 'ftjob-00001'"):
         db.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall()
 
 
@@ -290,7 +290,7 @@ def test_a_limit_in_the_statement_is_satisfied_without_another_page(at: At) -> N
 
 
 def test_a_page_that_is_smaller_than_the_largest_ends_a_list_once_an_empty_page_has_shown_it(at: At) -> None:
-    """A server of few events a job, and of more than it gives at once."""
+    """Some jobs have few events, others have more than one page holds."""
     events = {f"ftjob-{number:05}": number for number in (5, 30, 7, 29, 30, 45, 3)}
 
     def answering(asked: Asked) -> Any:
@@ -312,7 +312,7 @@ def test_a_page_that_is_smaller_than_the_largest_ends_a_list_once_an_empty_page_
         asked = [request for request in server.requests if "/events" in request]
         assert len(asked) == requests, (number, asked)
         if number == 45:
-            break  # a short page was followed by more: from now on none is believed
+            break  # a short page was followed by more, so short pages no longer count as the end
 
 
 def test_a_full_page_that_goes_on_says_nothing_of_short_ones(at: At) -> None:
@@ -417,7 +417,7 @@ def test_a_count_of_pages_is_believed_only_for_pages_of_one_size(at: At, cap: in
         serving(99, cap=cap, inclusive=True, envelope=_in_meta("total_pages", lambda found: -(-len(found) // cap)))
     )
     assert count(db) == 99
-    found.reverse()  # the first page, of 20, shows no order: the next ones are larger
+    found.reverse()  # the first page, of 20, proves no order, so the next pages are larger
     _, db = at(answering)
     newest = db.execute("SELECT id FROM fine_tuning_jobs ORDER BY created_at DESC LIMIT 30").fetchall()
     assert newest == [(f"ftjob-{number:05}",) for number in range(30)]
@@ -432,7 +432,7 @@ def test_a_limit_that_is_refused_on_a_later_page_is_made_smaller_too(at: At) -> 
 
     server, db = at(answering)
     sql = "SELECT id FROM fine_tuning_jobs ORDER BY created_at DESC LIMIT 15"
-    assert len(db.execute(sql).fetchall()) == 15  # of one time each: read to the end
+    assert len(db.execute(sql).fetchall()) == 15  # all have one created_at: the whole list is read
     assert server.requests[:3] == ["?limit=20", "?limit=100&after=ftjob-00019", "?limit=20&after=ftjob-00019"]
 
 
@@ -448,7 +448,7 @@ def test_the_setting_asks_for_all_though_the_statement_wants_few(at: At) -> None
 def test_events_that_cannot_be_asked_after_are_whole_or_an_error(
     at: At, total: int, limit: bool, id: str | None
 ) -> None:
-    """Without has_more and without an id of their own: as a server that ignores ``after``."""
+    """The server sends no has_more, and the events have no id of their own, so it seems to ignore ``after``."""
     events = [{"id": id, "created_at": 1_790_000_000 - number, "message": str(number)} for number in range(total)]
 
     def answering(asked: Asked) -> Any:
@@ -484,7 +484,7 @@ def test_events_that_cannot_be_asked_after_are_whole_or_an_error(
 def test_a_count_of_events_without_ids_is_tested_by_half_of_them(
     at: At, total: int, half: str, counted: Any, believed: bool, limited: bool
 ) -> None:
-    """A server that gives all of them however many it is asked for is believed too."""
+    """A server that always returns all objects, whatever the limit, is believed too."""
     events = [{"created_at": 1_790_000_000 - number, "message": str(number)} for number in range(total)]
 
     def answering(asked: Asked) -> Any:
@@ -495,7 +495,7 @@ def test_a_count_of_events_without_ids_is_tested_by_half_of_them(
 
     sql = "SELECT message FROM fine_tuning_job_events('ftjob-00000')"
     server, db = at(answering)
-    with pytest.warns(ftsql.Warning, match=rf"has no pages: one answer, of {total}, is taken for all"):
+    with pytest.warns(ftsql.Warning, match=rf"has no pages: one response, of {total}, is taken for all"):
         assert db.execute(sql).fetchall() == [(str(number),) for number in range(total)]
     limits = ["100", half] if believed or total == 1 or not limited else ["100", half, "50"]
     assert [asked.query["limit"] for asked in server.asked] == limits
@@ -516,7 +516,7 @@ def test_a_count_of_pages_of_events_without_ids_is_tested_too(at: At, pages: str
         ):
             db.execute(sql).fetchall()
     else:
-        with pytest.warns(ftsql.Warning, match="has no pages: one answer, of 100, is taken for all"):
+        with pytest.warns(ftsql.Warning, match="has no pages: one response, of 100, is taken for all"):
             assert db.execute(sql).get == 100
         assert server.requests == ["/ftjob-00000/events?limit=100", "/ftjob-00000/events?limit=50"]
 
@@ -529,7 +529,7 @@ def test_a_count_that_grows_while_it_is_tested_is_read_anew(at: At) -> None:
         return {"data": events, "total": len(events)}
 
     _, db = at(answering)
-    with pytest.warns(ftsql.Warning, match=r"has no pages: one answer, of 3, is taken for all"):
+    with pytest.warns(ftsql.Warning, match=r"has no pages: one response, of 3, is taken for all"):
         assert db.execute("SELECT count(*) FROM fine_tuning_job_events('ftjob-00000')").get == 3
 
 
@@ -538,7 +538,7 @@ def test_a_single_event_without_an_id_is_not_whole_where_one_was_asked_for(at: A
     event = {"created_at": 1_790_000_000, "message": "one of many"}
     _, db = at(lambda asked: {"data": [event], "total": 1}, config=tmp_path / "providers.toml")
     with pytest.raises(
-        ftsql.Error, match="has events without an id of their own, and 1 rows may be as many as it gives"
+        ftsql.Error, match="has events without an id of their own, and 1 rows may be the most that one response holds"
     ):
         db.execute("SELECT message FROM fine_tuning_job_events('ftjob-00000')").fetchall()
 

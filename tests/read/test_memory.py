@@ -1,4 +1,4 @@
-"""A join with the events of many jobs needs little memory, wherever the store is."""
+"""A join with the events of many jobs needs little memory, with any store."""
 
 from __future__ import annotations
 
@@ -57,5 +57,5 @@ def test_the_events_of_a_thousand_jobs_need_less_than_a_kilobyte_each_at_once(
     rows, megabytes = done.stdout.splitlines()
     count, length = map(int, rows.split())
     assert count == JOBS * EVENTS
-    assert length > 15_000_000  # bytes that went by
+    assert length > 15_000_000  # bytes of all events
     assert int(megabytes) < 40  # before, 66,000 events took 150

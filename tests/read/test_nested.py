@@ -1,4 +1,4 @@
-"""Events and checkpoints are those that a plain HTTP client pages; any SELECT on them is that on plain tables.
+"""Events and checkpoints equal those of a plain HTTP client; a SELECT on them equals that on plain tables.
 
 ``FTSQL_DIFFERENTIAL=20000`` makes a longer run, ``FTSQL_SEED`` another one.
 """
@@ -51,7 +51,7 @@ def test_the_rows_are_those_that_a_plain_client_pages_cold_warm_and_through_a_fi
 
 @contextmanager
 def bench(folder: Path, providers: Sequence[str]) -> Iterator[tuple[ftsql.Connection, World]]:
-    """A connection to ``providers`` that have jobs of equal ids, with the plain tables and a local one beside."""
+    """Yield a connection to ``providers`` with jobs of equal ids, plain tables and a local table."""
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         sandboxes = {
             name: stack.enter_context(Sandbox(jobs=14 + 4 * number, speed=0)) for number, name in enumerate(providers)
@@ -117,7 +117,7 @@ def test_an_event_that_comes_late_is_shown_though_its_job_had_finished(at: At) -
     events = [{"id": "ev-0", "created_at": over["finished_at"]}]
     _, db = at(api([over], {"/ftjob-00000/events": events}))
     count = "SELECT count(*) FROM fine_tuning_job_events('ftjob-00000')"
-    db.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall()  # so that it is known to be over
+    db.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall()  # now the job is known to have finished
     assert db.execute(count).get == 1
     events.insert(0, {"id": "ev-1", "created_at": over["finished_at"] + 5})
     assert db.execute(count).get == 2

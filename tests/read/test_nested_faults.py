@@ -1,4 +1,4 @@
-"""Whatever goes wrong with events: all of them or an error, and nothing wrong is kept."""
+"""Faults while events are read: the result is all events or an error, and no wrong row is stored."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _first_again() -> Fault:
 
 
 GONE = {"error": {"message": "Could not find fine tune: x", "code": "fine_tune_not_found", "param": "fine_tune_id"}}
-# What goes wrong; whether that makes an error (None: either will do).
+# The fault; whether it causes an error (None: both are right).
 FAULTS: dict[str, tuple[Callable[[], Fault], bool | None]] = {
     "the first page for ever": (_first_again, True),
     "more for ever": (lambda: _lie(lambda page: {**page, "has_more": True}), True),
@@ -106,7 +106,7 @@ def test_all_events_or_an_error_and_all_of_them_once_it_is_over(
     sql = f"{JOIN.format('count(*)')} WHERE j.id = 'ftjob-00000'"
     for known in (False, True):
         db = connect(store=tmp_path / f"store-{known}.db")
-        if known:  # an earlier look at it
+        if known:  # an earlier statement has read it
             sandbox.update_job("ftjob-00000", status="running", finished_at=None)
             assert db.execute(sql).get == count
             sandbox.update_job("ftjob-00000", status=status)
@@ -133,12 +133,13 @@ def test_events_that_turn_up_late_are_found(sandbox: Sandbox, db: ftsql.Connecti
     db.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall()
     assert db.execute(COUNT).get < count
     hidden = 2**20  # the list lagged
-    db.ftsql.store.db.execute("UPDATE covers SET horizon = 1 WHERE resource LIKE '%/%'")  # all were of the last minutes
+    # All events were of the last minutes.
+    db.ftsql.store.db.execute("UPDATE covers SET horizon = 1 WHERE resource LIKE '%/%'")
     assert db.execute(COUNT).get == count
 
 
 def test_a_failure_read_ahead_comes_when_it_is_due(sandbox: Sandbox, db: ftsql.Connection) -> None:
-    """The second page of jobs fails: the rows before it are given, and none is missing without an error."""
+    """The second page of jobs fails: the rows before it are returned, and no row is missing without an error."""
     fill(sandbox, 250)
     sandbox.fault(
         Fault(path="events", times=None, transform=lambda page: {**page, "data": page["data"][:1], "has_more": False})
@@ -245,7 +246,7 @@ def test_a_key_finds_an_event_whatever_its_id_is(sandbox: Sandbox, db: ftsql.Con
 
 
 def test_an_argument_that_another_table_gives_is_the_functions_own(sandbox: Sandbox, db: ftsql.Connection) -> None:
-    """An array compares with no row: only the function can answer for it, whatever else narrows the scan."""
+    """An array equals no row's value: only the function can match it, whatever else narrows the scan."""
     fill(sandbox, 2)
     db.execute("""CREATE TABLE lists AS SELECT '["ftjob-00000", "ftjob-00001"]' AS ids""")
     for join in ("lists, fine_tuning_job_events e", "fine_tuning_job_events e, lists"):

@@ -1,4 +1,4 @@
-"""Whose events are asked for: of which jobs, at which providers, and within which limits."""
+"""The jobs, providers and limits that decide which events are requested."""
 
 from __future__ import annotations
 

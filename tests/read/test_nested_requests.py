@@ -1,4 +1,4 @@
-"""What events and checkpoints cost: SQL in, exact requests out; side by side where the statement shows what it needs."""
+"""The exact requests for events and checkpoints; they are parallel if the statement shows which it needs."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_the_first_job_is_asked_for_beside_the_others(at: At, table: str) -> Non
     def answering(asked: Asked) -> Any:
         if not asked.path.endswith(("/events", "/content")):
             return serving(asked)
-        all_asked.wait(5)  # for the others
+        all_asked.wait(5)  # for the other requests
         if asked.path.endswith("/content"):
             return Response(b"step,train_loss\n1,0.5\n")
         return {"data": [{"id": "ev-1"}], "has_more": False}
@@ -83,7 +83,7 @@ def test_the_first_job_is_asked_for_beside_the_others(at: At, table: str) -> Non
     assert len(server.requests) == 1 + 4
 
 
-# The places of the files that are asked for, of forty in pages of ten, 99 for one that is none; the requests.
+# The indices of the requested files, of forty in pages of ten (99: no such file); the requests.
 BY_ID = {
     (5,): ["05"],
     (5, 25): ["05", "25"],
@@ -116,7 +116,7 @@ def test_of_many_files_two_are_asked_for_by_themselves_before_a_page_is_read(at:
 
 
 def test_a_subquery_that_begins_anew_looks_ahead_as_if_it_were_the_first(at: At) -> None:
-    """What the one before it had read last is no sign of what comes: both stop at their first event of a level."""
+    """The last event of the job before is no hint at the next one: both scans stop at their first event of a level."""
     sixteenth = threading.Event()
     came: list[bool] = []
 
@@ -149,7 +149,7 @@ def test_a_filter_that_nobody_sees_wastes_at_most_what_was_used(condition: str, 
         used = db.execute(f"SELECT count(*) FROM fine_tuning_jobs j WHERE {condition}").get
         found = asked(sandbox, db, shape.format(JOIN, condition))
         assert len(found) <= 1 + 2 * used
-    with account() as (sandbox, db):  # another one: what was given up may still be on its way
+    with account() as (sandbox, db):  # a new account, because abandoned requests may still be on their way
         inside = f"SELECT id FROM fine_tuning_jobs j WHERE {condition}"
         assert len(asked(sandbox, db, f"{EVENTS} WHERE fine_tuning_job_id IN ({inside})")) <= 1 + 2 * used
 
@@ -210,7 +210,7 @@ def test_a_cursor_that_is_closed_early_leaves_nothing_to_send() -> None:
         cursor.close()
         sandbox.requests.clear()
         time.sleep(0.5)
-        assert len(sandbox.requests) <= 8  # those that the threads had taken up
+        assert len(sandbox.requests) <= 8  # the requests that the threads had started
 
 
 def test_of_an_active_job_only_what_is_new_is_asked_for_and_shown() -> None:
@@ -225,7 +225,7 @@ def test_of_an_active_job_only_what_is_new_is_asked_for_and_shown() -> None:
         assert asked(sandbox, db, sql, before + 3) == events(1)
         sandbox.update_job(name(1), status="succeeded", finished_at=int(time.time()) - 600)
         asked(sandbox, db, "SELECT count(*) FROM fine_tuning_jobs")
-        # What came between that look and the end is read, once.
+        # Events between that reading and the end of the job are read, once.
         sandbox.clear_faults()
         sandbox.fault(Fault(path=FEW, times=None, transform=lambda page: _three_more(page, 4)))
         assert db.execute(JOIN).get > 0
@@ -234,7 +234,7 @@ def test_of_an_active_job_only_what_is_new_is_asked_for_and_shown() -> None:
 
 
 def _three_more(page: dict[str, Any], count: int = 3) -> dict[str, Any]:
-    """The newest page with as many new events before it."""
+    """Return the newest page with ``count`` new events before it; any other page as it is."""
     first = page["data"][0]
     if "completed" not in first["message"]:
         return page
@@ -246,12 +246,12 @@ def _three_more(page: dict[str, Any], count: int = 3) -> dict[str, Any]:
 
 @pytest.mark.parametrize("finished_at", ["said", "never said"])
 def test_what_a_job_does_after_it_was_looked_at_is_never_lost(finished_at: str) -> None:
-    """Whatever the two clocks say: the look was before the job was seen to have finished."""
+    """The events were read before the job was seen to have finished, whatever the two clocks say."""
     with account(jobs=2, running=[0]) as (sandbox, db):
         sql = f"{EVENTS}('{name(0)}')"
         asked(sandbox, db, JOIN)
         asked(sandbox, db, sql, 5)
-        ended = int(time.time()) - 600 if finished_at == "said" else None  # by a clock that is ten minutes behind
+        ended = int(time.time()) - 600 if finished_at == "said" else None  # the clock is ten minutes behind
         sandbox.update_job(name(0), status="succeeded", finished_at=ended)
         sandbox.clear_faults()
         rows = db.execute(f"{JOIN} WHERE j.id = '{name(0)}'").get
@@ -287,7 +287,7 @@ def test_two_statements_at_once_cost_at_most_one_look_each() -> None:
 
 @pytest.mark.parametrize("count", [5, 30])
 def test_what_a_statement_comes_back_to_is_neither_asked_for_nor_shown_again(at: At, count: int) -> None:
-    """Of more jobs than it keeps at hand, whose older events the store has by then."""
+    """There are more jobs than the statement keeps in memory; the store has their older events by then."""
     found = [job(number, status="running", finished_at=None) for number in range(70)]
     of = {
         f"/{one['id']}/events": [{"id": f"{one['id']}-{n}", "created_at": 1_790_000_000 - n} for n in range(count)]

@@ -1,4 +1,4 @@
-"""A list's order is shown, not assumed, wherever the user gave the address: no job but the newest is ever the newest."""
+"""At a base URL that the user gave, a list must prove its order: no other job is ever returned as the newest."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def newest_second(found: Jobs) -> Jobs:
 
 
 def tied_first(found: Jobs) -> Jobs:
-    """The first thirty of one second, oldest first after it."""
+    """Set the first thirty jobs to the oldest second; the other jobs follow, oldest first."""
     return [each | {"created_at": found[-1]["created_at"]} for each in found[:30]] + found[:29:-1]
 
 
@@ -90,7 +90,7 @@ def test_six_falling_times_show_an_order_and_five_do_not(at: At) -> None:
 
 
 def test_a_small_page_shows_no_order_until_twenty_rows_are_read(at: At) -> None:
-    """Seven falling times, and then one that rises: sorted by something else."""
+    """The times fall seven times and then rise: the list is sorted by another field."""
     found = sorted(jobs(99), key=lambda each: str(each["id"])[::-1])
 
     def capped(asked: Asked) -> Any:
@@ -118,14 +118,14 @@ def test_ties_at_the_edge_of_a_limit_need_no_further_page(at: At) -> None:
 
 def test_an_order_that_was_shown_is_remembered_and_a_break_forgets_it(at: At, tmp_path: Any) -> None:
     found = jobs(150)
-    for number in range(1, 30):  # of one second: such a page shows no order by itself
+    for number in range(1, 30):  # all of one second: such a page proves no order
         found[number]["created_at"] = found[0]["created_at"]
     server, db = at(lambda asked: api(found)(asked), store=tmp_path / "store.db")
     small = "SELECT id FROM fine_tuning_jobs ORDER BY created_at DESC LIMIT {}"
     db.execute(small.format(1)).fetchall()
     db.execute(small.format(2)).fetchall()
     assert server.requests == ["?limit=20", "?limit=100&after=ftjob-00019", "?limit=20"]
-    again = ftsql.connect(store=tmp_path / "store.db")  # and by another connection
+    again = ftsql.connect(store=tmp_path / "store.db")  # another connection knows it too
     server.asked.clear()
     again.execute(small.format(3)).fetchall()
     assert server.requests == ["?limit=20"]
@@ -134,7 +134,7 @@ def test_an_order_that_was_shown_is_remembered_and_a_break_forgets_it(at: At, tm
     server.asked.clear()
     assert {id for (id,) in db.execute(small.format(30))} == {f"ftjob-{number:05}" for number in range(30)}
     assert server.requests[0] == "?limit=30"
-    assert len(server.asked) > 2  # the break was seen, and all was read
+    assert len(server.asked) > 2  # the break was noticed, and the whole list was read
     server.asked.clear()
     assert len(db.execute(small.format(1)).fetchall()) == 1
     assert len(server.asked) >= 2
@@ -258,7 +258,7 @@ def test_two_servers_are_merged_only_once_each_has_shown_its_order(at: At, tmp_p
 
 
 def test_a_listing_that_shows_no_order_is_not_joined_with_what_is_known(at: At) -> None:
-    """Two hundred jobs of three seconds: known pages say nothing of those below."""
+    """Two hundred jobs are of three seconds: known pages prove nothing about the pages below."""
     found = [job(number, created_at=1_790_000_000 - number // 100) for number in range(250)]
     server, db = at(lambda asked: {"data": (page := listed(found, asked.query)), "has_more": page[-1:] != found[-1:]})
     for _ in range(2):

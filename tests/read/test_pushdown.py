@@ -1,4 +1,4 @@
-"""Every statement's requests are exact: SQL in, method, path and query out, with nothing known and with much.
+"""The exact requests of every statement: SQL in; method, path and query out; with an empty and with a full store.
 
 The table of the guide's page `costs` is this module's: it is computed here and compared there.
 """
@@ -33,7 +33,7 @@ def place(id: str) -> int:
 
 
 def spread(count: int, size: int) -> list[int]:
-    """The places of ``count`` active jobs, spread over ``size``."""
+    """Return the indices of ``count`` active jobs, spread over ``size``."""
     return sorted({number * size // count for number in range(count)}) if count and size else []
 
 
@@ -63,7 +63,7 @@ def account(
 
 
 def asked(sandbox: Sandbox, db: ftsql.Connection, sql: str) -> list[str]:
-    """The requests that ``sql`` sends, without what all have: method, path and query."""
+    """Return the method, path and query of each request that ``sql`` sends, without their common parts."""
     sandbox.requests.clear()
     db.execute(sql).fetchall()
     return [
@@ -75,7 +75,7 @@ def asked(sandbox: Sandbox, db: ftsql.Connection, sql: str) -> list[str]:
 
 
 def pages(count: int, size: int) -> list[str]:
-    """The requests of the first ``count`` pages of ``size`` jobs."""
+    """Return the requests for the first ``count`` pages of ``size`` jobs."""
     return [
         "?limit=100" + (f"&after=ftjob-{number * 100 - 1:05}" if number else "")
         for number in range(max(min(count, math.ceil(size / 100)), 1))
@@ -83,7 +83,7 @@ def pages(count: int, size: int) -> list[str]:
 
 
 def again(active: Sequence[int], size: int) -> list[str]:
-    """What a full look costs once all is known: the newest page, then the fewest requests for the active jobs.
+    """Return the requests of a full scan with a full store: the newest page, then the fewest for the active jobs.
 
     From the first active job that no page has shown yet: a page where more than one stand in the next hundred.
     """
@@ -103,7 +103,7 @@ def again(active: Sequence[int], size: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Case:
-    """A row of the table: ``sql`` with what it costs the first time and again, in requests, and in words."""
+    """A row of the table of costs: ``sql`` with its requests the first time and again, and both in words."""
 
     title: str
     sql: str
@@ -156,7 +156,7 @@ def test_every_statement_sends_exactly_these_requests_cold_and_warm(size: int, c
         with account(size, active) as (sandbox, db):
             assert asked(sandbox, db, case.sql) == case.cold(size), (case.sql, "cold")
             if case.cold(size) != _everything(size):
-                asked(sandbox, db, "SELECT count(*) FROM fine_tuning_jobs")  # now all is known
+                asked(sandbox, db, "SELECT count(*) FROM fine_tuning_jobs")  # now the store has all jobs
             found = asked(sandbox, db, case.sql)
             assert sorted(found) == sorted(case.warm(active, size)), (case.sql, "warm")
 
@@ -172,7 +172,7 @@ def test_at_an_address_of_the_users_a_first_page_has_20_jobs_at_least(size: int,
     for limit, page in ((1, 20), (19, 20), (20, 20), (25, 25)):
         with account(size, active, home=False) as (sandbox, db):
             assert asked(sandbox, db, newest.format(limit)) == [f"?limit={page}"]
-            assert asked(sandbox, db, newest.format(3)) == ["?limit=20"]  # which would show that the order broke
+            assert asked(sandbox, db, newest.format(3)) == ["?limit=20"]  # a page that would show a broken order
 
 
 @pytest.mark.parametrize("size", [0, 20, 101])
@@ -274,7 +274,7 @@ def test_two_providers_are_asked_at_the_same_time_where_both_are_needed(
     (tmp_path / "providers.toml").write_text(f"[one]\n{entry}[two]\n{entry}")
     db = ftsql.connect(config=tmp_path / "providers.toml", providers=["one", "two"])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that both show the same ids
+        warnings.simplefilter("ignore")  # both providers show the same ids
         assert len(db.execute(sql).fetchall()) in (1, 3)
     assert len(server.asked) == asks
     db.close()
@@ -284,7 +284,7 @@ def test_two_providers_are_asked_at_the_same_time_where_both_are_needed(
 def test_a_second_scan_of_few_jobs_sends_for_nothing_more(providers: int, monkeypatch: pytest.MonkeyPatch) -> None:
     since = f"(SELECT count(*) FROM fine_tuning_jobs WHERE created_at >= {NEWEST - 60 * 50} + {{}})"
     with account(250, providers=providers) as (sandbox, db):
-        monkeypatch.setattr("ftsql.read.listing.SLOW_PAGE", -1.0)  # where pages take long they are sent for ahead
+        monkeypatch.setattr("ftsql.read.listing.SLOW_PAGE", -1.0)  # every page counts as slow, so pages are prefetched
         found = asked(sandbox, db, f"SELECT {since.format(0)}, {since.format(60)}")
         assert found == ["?limit=100"] * providers
 
@@ -323,12 +323,12 @@ def test_partial_knowledge_costs_the_pages_that_are_new(new: int) -> None:
     with account(1250) as (sandbox, db):
         assert asked(sandbox, db, f"{JOBS} ORDER BY created_at DESC LIMIT 5") == ["?limit=5"]
         assert asked(sandbox, db, f"{JOBS} WHERE id = 'ftjob-00700'") == ["/ftjob-00700"]
-        assert asked(sandbox, db, f"{JOBS} WHERE id = 'ftjob-00002'") == []  # the five that were shown had finished
+        assert asked(sandbox, db, f"{JOBS} WHERE id = 'ftjob-00002'") == []  # the five returned jobs had finished
         assert asked(sandbox, db, "SELECT count(*) FROM fine_tuning_jobs") == pages(13, 1250)
         for number in range(new):
             sandbox.add_job(id=f"ftjob-new-{number:05}", created_at=NEWEST + 60 * number + 60, status="succeeded")
         found = asked(sandbox, db, "SELECT count(*) FROM fine_tuning_jobs")
-        assert len(found) == (new + 1) // 100 + 1  # back beyond the newest that was known
+        assert len(found) == (new + 1) // 100 + 1  # back beyond the newest known job
         assert db.execute("SELECT count(*) FROM fine_tuning_jobs").get == 1250 + new
 
 
@@ -377,7 +377,8 @@ def test_refresh_reads_everything_and_finds_what_was_deleted() -> None:
     with account(250) as (sandbox, db):
         asked(sandbox, db, "SELECT count(*) FROM fine_tuning_jobs")
         sandbox.remove_job("ftjob-00200")
-        assert db.execute("SELECT count(*) FROM fine_tuning_jobs").get == 250  # known as finished: not asked again
+        # Known as finished, so not requested again.
+        assert db.execute("SELECT count(*) FROM fine_tuning_jobs").get == 250
         db.ftsql.refresh()
         assert asked(sandbox, db, "SELECT count(*) FROM fine_tuning_jobs") == [
             *pages(2, 250),
@@ -423,7 +424,7 @@ def test_the_knowledge_is_shared_through_the_file_by_connections_of_one_account_
 
 
 def table() -> str:
-    """The table of the guide's page `costs`."""
+    """Return the table on the guide's page `costs`."""
     lines = ["| SQL | first | again, k jobs still active |", "|---|---|---|"]
     lines += [f"| {case.title} | {case.first} | {case.then} |" for case in CASES]
     return "\n".join(lines)

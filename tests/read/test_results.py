@@ -1,4 +1,4 @@
-"""Results: the lines of a job's result files as numbers, each file asked for once."""
+"""Results: the lines of a job's result files as numbers. Each file is requested once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ALL = (
 
 
 def job(sandbox: Sandbox, name: str = "a", content: bytes | None = PLAIN.encode(), **fields: Any) -> str:
-    """A finished job with one result file, or with none."""
+    """Return a finished job with one result file, or without."""
     files = [] if content is None else [f"file-{name}"]
     if content is not None:
         sandbox.add_file(id=f"file-{name}", content=content, purpose="fine-tune-results", filename="step_metrics.csv")
@@ -50,7 +50,7 @@ def test_every_form_of_the_file_gives_the_same_rows(sandbox: Sandbox, db: ftsql.
     assert db.execute(ALL).fetchall() == SHOWN
 
 
-CELLS: dict[str, tuple[object, object]] = {  # a cell of train_loss; what the column shows, what raw shows
+CELLS: dict[str, tuple[object, object]] = {  # a cell of train_loss; the value of the column, the value in raw
     "NaN": (None, "NaN"), "nan": (None, "nan"), "inf": (None, "inf"), "-Infinity": (None, "-Infinity"),
     "": (None, None), "=1+1": (None, "=1+1"), "1e-3": (0.001, 0.001), ".5": (0.5, 0.5), "+2.": (2.0, 2.0),
     "1e999": (None, "1e999"), "1_000": (None, "1_000"), "٣": (None, "٣"), '"1,5"': (None, "1,5"), "7": (7.0, 7),
@@ -97,7 +97,7 @@ def test_a_file_that_is_no_csv_of_metrics_is_left_out_with_a_warning_that_names_
     sandbox: Sandbox, db: ftsql.Connection, content: bytes
 ) -> None:
     job(sandbox, content=content)
-    with pytest.warns(ftsql.Warning, match=r"the result file file-a of ftjob-a is no CSV.*file_content\('file-a'\)"):
+    with pytest.warns(ftsql.Warning, match=r"the result file file-a of ftjob-a is not a CSV.*file_content\('file-a'\)"):
         assert db.execute(ALL).fetchall() == []
 
 
@@ -146,7 +146,7 @@ def test_an_error_of_the_api_is_an_error(sandbox: Sandbox, db: ftsql.Connection)
     assert db.execute(ALL).fetchall() == SHOWN
 
 
-# SQL; the requests of the first time, and of the second
+# SQL; the requests the first time, and the second time
 COSTS: dict[str, tuple[list[str], list[str]]] = {
     "SELECT count(*) FROM fine_tuning_results('ftjob-a')": (["/ftjob-a", "a"], []),
     "SELECT count(*) FROM fine_tuning_results WHERE job_id = 'ftjob-a'": (["/ftjob-a", "a"], []),
@@ -232,7 +232,7 @@ OTHER_FORMS = {
 @pytest.mark.parametrize("form", OTHER_FORMS)
 def test_a_result_file_is_read_in_each_of_its_forms(sandbox: Sandbox, db: ftsql.Connection, form: str) -> None:
     job(sandbox, content=OTHER_FORMS[form])
-    for _ in range(2):  # and out of the store
+    for _ in range(2):  # the second time from the store
         assert db.execute("SELECT step, train_loss, valid_loss FROM fine_tuning_results('ftjob-a')").fetchall() == LINES
 
 
@@ -240,7 +240,7 @@ def test_one_file_of_two_that_is_no_csv_is_left_out_with_a_warning(sandbox: Sand
     sandbox.add_file(id="file-b", content=b"<html>not here</html>", purpose="fine-tune-results")
     job(sandbox, content=OTHER_FORMS["plain"], result_files=["file-b", "file-a"])
     for _ in range(2):
-        with pytest.warns(ftsql.Warning, match="the result file file-b of ftjob-a is no CSV of metrics"):
+        with pytest.warns(ftsql.Warning, match="the result file file-b of ftjob-a is not a CSV of metrics"):
             found = db.execute("SELECT step, train_loss, valid_loss FROM fine_tuning_results('ftjob-a')").fetchall()
         assert found == LINES
 

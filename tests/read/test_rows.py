@@ -1,4 +1,4 @@
-"""A long listing's rows: those in the temporary file are the same as those in memory."""
+"""The rows of a long listing are the same in the temporary file and in memory."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def job(number: int, **fields: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def made() -> tuple[RowSpool, list[Row]]:
-    """A long list, and the same rows as a plain one."""
+    """Return a spool with many rows, and a plain list of the same rows."""
     plain = JOBS.rows("openai", [job(number) for number in range(COUNT)])
     rows = RowSpool()
     for row in plain:
@@ -49,7 +49,7 @@ def same(one: Row, other: Row) -> bool:
 
 
 def written(rows: RowSpool) -> int:
-    """How many parts stand in the file."""
+    """Return the number of parts in the file."""
     return sum(isinstance(part, tuple) for part in rows._parts)
 
 

@@ -1,4 +1,4 @@
-"""SELECT: columns, joins in every shape, and the exact requests that each costs."""
+"""SELECT: columns, joins of every shape, and the exact requests of each statement."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_every_job_of_the_books_is_a_row_with_its_values(sandbox: Sandbox, db: f
             assert (json.loads(text) if nested else text) == value, name
 
 
-# SQL, the GETs it costs with 250 jobs (newest ftjob-00000), the rows it gives (count)
+# SQL, its GETs with 250 jobs (newest ftjob-00000), the number of rows
 REQUESTS = [
     ("SELECT * FROM fine_tuning_jobs WHERE id = 'ftjob-00007'", ["/ftjob-00007"], 1),
     ("SELECT * FROM fine_tuning_jobs WHERE fine_tuning_job_id = 'ftjob-00007'", ["/ftjob-00007"], 1),

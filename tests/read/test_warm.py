@@ -1,4 +1,4 @@
-"""A store that knows much, little or something old never changes an answer: the plain table is the oracle still.
+"""A store with many, few or old rows never changes a result: the plain table is the oracle.
 
 ``FTSQL_DIFFERENTIAL=50000`` makes a longer run, ``FTSQL_SEED`` another one.
 """
@@ -38,7 +38,7 @@ OVER = ("succeeded", "failed", "cancelled")
 
 @dataclass
 class Moving:
-    """Providers whose jobs change between statements, a connection with a store, and the plain table beside it."""
+    """Providers whose jobs change between statements, a connection with a store, and the plain table."""
 
     db: ftsql.Connection
     sandboxes: dict[str, Sandbox]
@@ -64,7 +64,7 @@ class Moving:
         )  # fmt: skip
 
     def move(self) -> None:
-        """What others do at the provider between two statements."""
+        """Change jobs at the provider between two statements."""
         for sandbox in self.sandboxes.values():
             active = [job for job in sandbox.jobs() if job["status"] in ACTIVE]
             for job in self.random.sample(active, min(len(active), self.random.choice([0, 1, 1, 3]))):
@@ -80,7 +80,7 @@ class Moving:
         self._remember()
 
     def _remember(self) -> None:
-        """The plain table as the providers have it now."""
+        """Fill the plain table with the jobs that the providers have now."""
         self.db.execute("BEGIN; DELETE FROM plain")
         for name, sandbox in self.sandboxes.items():
             for row in JOBS.rows(name, sandbox.jobs()):
@@ -93,7 +93,7 @@ class Moving:
         return World(self.ids, times, list(self.sandboxes))
 
     def wrong(self, sql: str, *, ordered: bool) -> str | None:
-        """What differs from the plain table, if anything."""
+        """Return the difference from the plain table, if there is one."""
         try:
             live = self.db.execute(sql.replace("{jobs}", "live.fine_tuning_jobs")).fetchall()
         except (ftsql.Error, apsw.Error, AssertionError) as error:
@@ -160,7 +160,7 @@ def test_a_store_that_lags_behind_gives_the_same_rows(
     tmp_path: Path, providers: list[str], newest: int, share: float
 ) -> None:
     failed = []
-    for number in range(max(1, int(COUNT * share / 80))):  # a new world each 80 statements: they grow
+    for number in range(max(1, int(COUNT * share / 80))):  # a new world for every 80 statements, because a world grows
         with moving(tmp_path, providers, newest or int(time.time()) - 3600, seed=number) as made:
             failed += _compare(made, 80)
     assert not failed, f"{len(failed)}: " + "\n".join(failed[:10])
@@ -252,7 +252,7 @@ def test_a_list_that_lies_at_times_gives_the_right_rows_or_an_error(tmp_path: Pa
             )
             wrong = made.wrong(case.sql, ordered=case.ordered)
             if wrong is not None:
-                assert "Error(" in wrong, wrong  # never a row too few or too many
+                assert "Error(" in wrong, wrong  # an error is right; a missing or extra row is not
                 errors += 1
             if number % 5 == 4:
                 sandbox.clear_faults()

@@ -1,4 +1,4 @@
-"""A table that needs a job, joined in a way that gives it none: a sentence that says what to write."""
+"""A table that needs a job, joined without one: the error says what to write."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NOT_NAMED = [
 
 @pytest.fixture
 def job(sandbox: Sandbox, db: ftsql.Connection) -> str:
-    """A job, whose id stands in a local table."""
+    """Return the id of a job, which is also in a local table."""
     id = str(sandbox.add_job(status="succeeded")["id"])
     db.execute("CREATE TEMP TABLE mine (job TEXT)")
     db.execute("INSERT INTO mine VALUES (?)", (id,))

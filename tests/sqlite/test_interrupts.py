@@ -135,7 +135,7 @@ def test_a_ctrl_c_while_sqlite_commits_leaves_nothing_to_the_next_transaction(
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
         nonlocal seen
-        if frame.f_code.co_name == "stand":
+        if frame.f_code.co_name == "mark_committed":
             seen += event == "line"
             if event == "line" and seen == line:
                 raise KeyboardInterrupt
@@ -157,7 +157,7 @@ def test_a_ctrl_c_while_sqlite_commits_leaves_nothing_to_the_next_transaction(
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # no error leaves xCommit
 @pytest.mark.parametrize(
     "function",
-    [actions._created, Resource.rows, create_body.unlike, Journal.has_made, Journal.record],
+    [actions._created, Resource.rows, create_body.differences, Journal.has_made, Journal.record],
     ids=lambda function: function.__name__,
 )
 def test_a_ctrl_c_once_the_answer_is_there_cancels_the_job_and_leaves_nothing_open(

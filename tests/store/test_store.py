@@ -151,7 +151,7 @@ def test_a_full_disk_after_the_send_is_reported_and_the_job_is_cancelled(
     with pytest.raises(ftsql.APIError, match="is cancelled now"):
         db.execute("COMMIT")
     assert [job["status"] for job in sandbox.jobs()] == ["cancelled"]
-    assert any("the journal lacks what happened since" in note for note in db.ftsql.take_notes())
+    assert any("the write journal could not be updated" in note for note in db.ftsql.take_notes())
 
 
 def test_a_live_owner_is_distinguished_from_a_dead_one(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the tests of writes share: statements, and what the sandbox received and keeps."""
+"""Shared by the tests of writes: statements, and the requests and objects in the sandbox."""
 
 from __future__ import annotations
 

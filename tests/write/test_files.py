@@ -1,4 +1,4 @@
-"""Files: deletes, sent for no row that SQL takes back, and contents."""
+"""Files: contents, and deletes, which are not sent for a row that SQL rolls back."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def kept(db: ftsql.Connection) -> list[Any]:
     return [id for (id,) in db.execute("SELECT id FROM files ORDER BY id")]
 
 
-# SQL scripts, a statement an item; "!" means that it fails. Then the files that are left of a, b, c.
+# SQL scripts, one statement an item; "!" marks a statement that fails. Then the files left of a, b, c.
 SCRIPTS: list[tuple[list[str], str]] = [
     (["DELETE FROM files WHERE id = 'file-a'"], "bc"),
     (["DELETE FROM files WHERE file_id IN ('file-a', 'file-c')"], "b"),

@@ -1,4 +1,4 @@
-"""INSERT: what a row says is what is sent; what cannot be right is refused before."""
+"""INSERT: the values of a row are sent as they are; a row that cannot be right is refused before."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ TAKEN = (
     "model, training_file, validation_file, suffix, seed, hyperparameters, method, metadata, integrations, provider, "
     "extra_body"
 )
-# columns and values that are refused before anything is sent, with words of the error
+# Columns and values that are refused before anything is sent, with words of the error.
 REFUSED = [
     ("(training_file) VALUES ('file-a')", "^openai: model is missing: a fine-tuning job needs model and training_file$"),
     ("(model, training_file) VALUES ('', 'file-a')", "model is missing"),
@@ -88,17 +88,17 @@ REFUSED = [
     ("(model, training_file, seed) VALUES ('m', 'f', -1)", "seed is a number from 0 to 2147483647"),
     ("(model, training_file, seed) VALUES ('m', 'f', 2147483648)", "seed is a number from 0 to 2147483647"),
     ("(model, training_file, seed) VALUES ('m', 'f', 'x')", "seed takes an integer"),
-    ("(model, training_file) VALUES (5, 'f')", "model takes a text"),
-    ("(model, training_file, metadata) VALUES ('m', 'f', '{')", "metadata is no valid JSON"),
+    ("(model, training_file) VALUES (5, 'f')", "model takes a string"),
+    ("(model, training_file, metadata) VALUES ('m', 'f', '{')", "metadata is not valid JSON"),
     ("(model, training_file, metadata) VALUES ('m', 'f', '[1]')", "metadata takes a JSON object"),
     ("(model, training_file, metadata) VALUES ('m', 'f', 5)", "metadata takes a JSON object"),
-    ("(model, training_file, metadata) VALUES ('m', 'f', '{\"a\":5}')", "takes texts as values"),
+    ("(model, training_file, metadata) VALUES ('m', 'f', '{\"a\":5}')", "takes strings as values"),
     ("(model, training_file, metadata) SELECT 'm', 'f', json_object('a', hex(zeroblob(257)))", "at most 512"),
     ("(model, training_file, metadata) SELECT 'm', 'f', json_object(hex(zeroblob(33)), 'a')", "at most 64"),
     ("(model, training_file, metadata) SELECT 'm', 'f', json_group_object('k' || value, 'v') "
      "FROM generate_series(1, 17)", "at most 16 pairs"),
     ("(model, training_file, integrations) VALUES ('m', 'f', '{}')", "integrations takes a JSON array"),
-    ("(model, training_file, hyperparameters) VALUES ('m', 'f', 'auto')", "hyperparameters is no valid JSON"),
+    ("(model, training_file, hyperparameters) VALUES ('m', 'f', 'auto')", "hyperparameters is not valid JSON"),
     ("(model, training_file, extra_body) VALUES ('m', 'f', '{\"model\":\"x\"}')", "which the row has too"),
 ]  # fmt: skip
 

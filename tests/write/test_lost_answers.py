@@ -1,4 +1,4 @@
-"""A create is sent at most once: lost answers, limits and quotas."""
+"""A create is sent at most once: lost responses, limits and quotas."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ def test_a_list_that_lags_is_looked_at_again(sandbox: Sandbox, connect: Connect)
 def test_what_cannot_be_found_is_unknown_and_never_sent_again(sandbox: Sandbox, connect: Connect) -> None:
     db = connect(settle_seconds=1)
     sandbox.fault(Fault(method="POST", path=CREATE, after=1, drop=True))
-    with pytest.raises(ftsql.OutcomeUnknown, match="row 2 of 3: nobody can say what became of a job") as caught:
+    with pytest.raises(
+        ftsql.OutcomeUnknown, match="row 2 of 3: the outcome of the create of a job is unknown"
+    ) as caught:
         db.execute(INSERT + "('gpt-4o-mini', 'file-a'), ('gpt-4o-mini', 'file-b'), ('gpt-4o-mini', 'file-c')")
     assert len([path for path, _ in posts(sandbox) if path == ""]) == 2
     assert alive(sandbox) == []
@@ -128,7 +130,7 @@ def test_an_interrupt_while_the_last_row_is_under_way_lets_the_commit_stand(
     sandbox.fault(Fault(method="POST", path=CREATE, latency=0.6))
     timer = threading.Timer(0.3, db.interrupt)
     timer.start()
-    with contextlib.suppress(apsw.InterruptError):  # SQLite may still tell of the interrupt
+    with contextlib.suppress(apsw.InterruptError):  # SQLite may still report the interrupt
         db.execute(ONE)
     timer.join()
     committed = db.execute("SELECT count(*) FROM ftsql_writes WHERE state = 'committed'").fetchall() == [(1,)]
@@ -141,7 +143,7 @@ def test_a_second_ctrl_c_gives_up_and_says_that_the_outcome_is_unknown(sandbox: 
     timers = [threading.Timer(seconds, _sigint) for seconds in (0.3, 0.8)]
     for timer in timers:
         timer.start()
-    with pytest.raises(ftsql.OutcomeUnknown, match="interrupted before its answer came"):
+    with pytest.raises(ftsql.OutcomeUnknown, match="interrupted before the response came"):
         db.execute(ONE)
     for timer in timers:
         timer.join()
@@ -161,7 +163,9 @@ def test_a_second_ctrl_c_gives_up_other_writes_too_and_looks_for_nothing(at: At,
     server, db = at(answering)
     (tmp_path / "train.jsonl").write_text("{}")
     insert = "INSERT INTO fine_tuning_checkpoint_permissions (checkpoint, project_id) VALUES ('ft:x', 'proj-1')"
-    with pytest.raises(ftsql.OutcomeUnknown, match=f"what became of {what} .* interrupted before its answer came"):
+    with pytest.raises(
+        ftsql.OutcomeUnknown, match=f"the outcome of {what} is unknown: .* interrupted before the response came"
+    ):
         db.execute(insert if "grant" in what else f"SELECT upload_file('{tmp_path / 'train.jsonl'}')").fetchall()
     assert [asked.method for asked in server.asked] == ["POST"]
     assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("unknown",)]
@@ -192,7 +196,7 @@ def test_a_job_is_taken_back_though_nobody_interrupted_for_long(
     assert alive(sandbox) == []
 
 
-@pytest.mark.parametrize("what", ["a job", "the upload of a file"])
+@pytest.mark.parametrize("what", ["the create of a job", "the upload of a file"])
 @pytest.mark.parametrize("how", ["Ctrl-C", "interrupt", "Ctrl-C between two looks"])
 def test_an_interrupt_ends_the_search_for_what_was_lost_and_it_is_unknown(
     at: At, tmp_path: Path, how: str, what: str
@@ -206,16 +210,14 @@ def test_an_interrupt_ends_the_search_for_what_was_lost_and_it_is_unknown(
             threading.Timer(0.2, _sigint).start()
         else:
             connections[0].interrupt() if how == "interrupt" else _sigint()
-            time.sleep(0.3)  # until then the answer is waited for
+            time.sleep(0.3)  # ftsql waits for the response until then
         return {"data": [], "has_more": False}
 
     server, db = at(answering, settle_seconds=20)
     connections.append(db)
     (tmp_path / "train.jsonl").write_text("{}")
-    sql = ONE if what == "a job" else f"SELECT upload_file('{tmp_path / 'train.jsonl'}')"
-    with pytest.raises(
-        ftsql.OutcomeUnknown, match=f"nobody can say what became of {what} that was .*Nothing was sent again"
-    ):
+    sql = ONE if what == "the create of a job" else f"SELECT upload_file('{tmp_path / 'train.jsonl'}')"
+    with pytest.raises(ftsql.OutcomeUnknown, match=f"the outcome of {what} is unknown: .*Nothing was sent again"):
         db.execute(sql).fetchall()
     assert [asked.method for asked in server.asked] == ["POST", "GET"]
     assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("unknown",)]
@@ -238,7 +240,7 @@ def test_a_job_of_that_seed_with_another_model_or_file_is_not_taken(at: At) -> N
     server, db = at(answering, settle_seconds=3)
     with pytest.raises(ftsql.OutcomeUnknown, match="These may be it: ftjob-00001, ftjob-00002") as caught:
         db.execute(ONE)
-    assert server.requests == ["POST ", "?limit=100"]  # another look could show nothing better
+    assert server.requests == ["POST ", "?limit=100"]  # a second look-up could not be certain either
     assert caught.value.candidates == ("ftjob-00001", "ftjob-00002")
     assert db.ftsql.last_job_id is None
 

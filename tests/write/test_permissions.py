@@ -1,4 +1,4 @@
-"""Checkpoint permissions and models: granted once, taken back with the transaction, deleted by SQL."""
+"""Checkpoint permissions and models: granted once, deleted on ROLLBACK, deleted by SQL."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_a_grant_whose_answer_is_lost_is_found_again_and_never_sent_twice(
     sandbox: Sandbox, connect: Connect, how: str
 ) -> None:
     db = connect(settle_seconds=2)
-    db.execute(GRANT + f"'a'), ('{CKPT}', 'b')")  # one of the same project, known to be another
+    db.execute(GRANT + f"'a'), ('{CKPT}', 'b')")  # an equal grant by another write
     sandbox.fault(LOST[how])
     db.execute(GRANT + "'a')")
     assert len(sent(sandbox, "POST")) == 3
@@ -129,7 +129,7 @@ def test_a_grant_that_is_not_found_is_unknown_and_what_was_granted_before_it_is_
 ) -> None:
     db = connect(settle_seconds=0.5)
     sandbox.fault(Fault(method="POST", path=PATH, after=1, drop=True))
-    with pytest.raises(ftsql.OutcomeUnknown, match="nobody can say what became of the grant") as caught:
+    with pytest.raises(ftsql.OutcomeUnknown, match="the outcome of the grant") as caught:
         db.execute(GRANT + f"'a'), ('{CKPT}', 'b')")
     assert "was created and is deleted now" in str(caught.value)
     shown = f"WHERE fine_tuned_model_checkpoint = '{CKPT}' AND project_id = 'b'"
@@ -214,7 +214,7 @@ def test_a_provider_that_lacks_it_is_a_clear_error_and_no_request(
 
 UPLOADED = f"SELECT upload_file('{__file__}')"
 
-# SQL, what dies (the n-th time), then the state that the next opening finds, and what it says
+# SQL, the function in which the process dies (the n-th call), then the state and the message at the next opening
 DEATHS: dict[str, tuple[str, int, str, str]] = {
     "a delete before it is sent": ("DELETE FROM files WHERE id = 'file-a'", 1, "refused", "was not sent"),
     "a delete before its answer is recorded": ("DELETE FROM files WHERE id = 'file-a'", 2, "committed", "took effect"),
@@ -263,7 +263,7 @@ def test_a_permission_whose_delete_was_answered_oddly_is_looked_for_in_the_list(
     if gone:
         db.execute(sql)
     else:
-        with pytest.raises(ftsql.APIError, match="the checkpoint permission cp-1 is still there"):
+        with pytest.raises(ftsql.APIError, match="the checkpoint permission cp-1 still exists"):
             db.execute(sql)
     path = f"/fine_tuning/checkpoints/{CKPT}/permissions"
     assert [asked.path for asked in server.asked] == [path, f"{path}/cp-1", path]
@@ -278,7 +278,7 @@ def test_a_delete_of_which_nothing_is_heard_stays_open_until_somebody_looks(
     sandbox.add_file(id="file-a", filename="one")
     sandbox.fault(Fault(method="DELETE", times=None, drop=True, accept=accepted))
     sandbox.fault(Fault(method="GET", path="/files/file-a", times=None, drop=True))
-    with pytest.raises(ftsql.APIConnectionError, match="nobody can say whether the file file-a was deleted"):
+    with pytest.raises(ftsql.APIConnectionError, match="it is unknown whether the file file-a was deleted"):
         db.execute("DELETE FROM files WHERE filename = 'one'")
     assert db.execute("SELECT state, open FROM ftsql_writes").fetchall() == [("unknown", 1)]
     sandbox.clear_faults()

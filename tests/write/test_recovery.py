@@ -1,4 +1,4 @@
-"""What a crash or a lost answer leaves open: found again, said, and never sent again."""
+"""Writes that a crash or a lost response left open: they are looked up, reported, and never sent again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FULL = {f"k{number}": "v" for number in range(16)}  # no room for a fingerprint
 
 @contextmanager
 def told() -> Iterator[list[str]]:
-    """Collects what ftsql warns of."""
+    """Collect the warnings of ftsql."""
     lines: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -39,7 +39,7 @@ def told() -> Iterator[list[str]]:
 
 
 def _die(store: Path, sql: str, where: str, after: int, options: dict[str, Any]) -> None:
-    """Runs ``sql`` in a process that dies ``where``, at the ``after``-th time that it comes there."""
+    """Run ``sql`` in a process that dies in ``where``, at the ``after``-th call."""
     from ftsql.store.journal import Journal
     from ftsql.write import actions
     from ftsql.write.sender import Sender
@@ -76,7 +76,7 @@ def writes(db: ftsql.Connection) -> list[Any]:
 
 THREE = INSERT + "('gpt-4o-mini', 'file-a'), ('gpt-4o-mini', 'file-b'), ('gpt-4o-mini', 'file-c')"
 
-# where the process dies (the n-th call), then each row's state, whether its job is known, whether it is open
+# Where the process dies (the n-th call), then each row's state, whether its job is known, whether it is open.
 DEATHS = {
     "before anything is sent": ("record", 1, ["refused 0 0"] * 3),
     "before the second is sent": ("record", 3, ["created 1 1", "refused 0 0", "refused 0 0"]),
@@ -107,7 +107,7 @@ def test_after_a_crash_the_next_opening_tells_of_every_row_and_sends_nothing(
         assert any(f"SELECT cancel_job('{id}')" in line for line in lines)
     db.close()
     with told() as lines:
-        connect(store=store)  # told once in full, then in one line
+        connect(store=store)  # reported once in full, then in one line
     count = sum(" 1" in row[-2:] for row in expected)
     assert [line.partition(":")[0] for line in lines] == (
         [f"{count} {'write is' if count == 1 else 'writes are'} open since earlier"] if count else []
@@ -148,7 +148,7 @@ def test_a_cancel_that_was_under_way_is_looked_at(sandbox: Sandbox, connect: Con
     for name in ("one", "two"):
         sandbox.add_job(id=f"ftjob-{name}", status="running")
     killed(store, "SELECT cancel_job('ftjob-one')", "change")
-    killed(store, "SELECT cancel_job('ftjob-two')", "record", 3)  # the first is that its opening settles ftjob-one
+    killed(store, "SELECT cancel_job('ftjob-two')", "record", 3)  # the first call settles ftjob-one at opening
     with told() as lines:
         db = connect(store=store)
     assert states(db) == [("cancel", "refused", 1, 0), ("cancel", "committed", 1, 0)]
@@ -182,7 +182,7 @@ def test_settle_looks_again_until_time_proves_that_it_was_never_accepted(
     with pytest.raises(ftsql.OutcomeUnknown, match="ftsql writes settle"):
         db.execute(ONE)
     (line,) = db.ftsql.settle()
-    assert "is unknown: no job like it is in the list" in line
+    assert "is unknown: no similar job is in the list" in line
     assert states(db) == [("create", "unknown", 0, 1)]
     time.sleep(3.1)
     (line,) = db.ftsql.settle()
@@ -245,7 +245,7 @@ def test_another_key_may_find_the_job_but_never_proves_that_there_is_none(
     monkeypatch.delenv("OPENAI_API_KEY")
     with told():
         nobody = connect(store=store)
-    assert "the account that it was sent from is not active here" in nobody.ftsql.settle()[0]
+    assert "the account that sent it is not active here" in nobody.ftsql.settle()[0]
 
 
 @pytest.mark.parametrize("what", ["an upload", "a delete"])
@@ -271,7 +271,7 @@ def test_what_another_key_sees_of_files_proves_nothing(
     _, db = at(answering, store=tmp_path / "store.db", settle_seconds=0.1)
     db.execute("BEGIN; DELETE FROM files WHERE id = 'file-1'" if what == "a delete" else "BEGIN").fetchall()
     broken = True
-    with pytest.raises(ftsql.APIError, match="nobody can say"):
+    with pytest.raises(ftsql.APIError, match="is unknown"):
         db.execute("COMMIT" if what == "a delete" else f"SELECT upload_file('{tmp_path / 'a'}')").fetchall()
     assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("unknown",)]
     db.close()
@@ -288,7 +288,7 @@ def test_what_another_key_sees_of_files_proves_nothing(
             (
                 "a delete",
                 "another key",
-            ): "stays open: no such file is to be seen here, which does not prove that it is gone",
+            ): "stays open: the file is not found here, which does not prove that it is gone",
         }
         assert words[what, key] in said
         state = "unknown" if key == "another key" else "committed"
@@ -305,7 +305,7 @@ def test_the_opening_survives_a_dead_network_and_looks_the_next_time(
     with told() as lines, pytest.MonkeyPatch.context() as patch:
         patch.setattr("ftsql.write.recovery.OPENING_SECONDS", 1.0)
         connect(store=store)
-    assert "stays open, for it could not be looked for" in lines[0]
+    assert "stays open, because it could not be looked up" in lines[0]
     sandbox.start()
     with told() as lines:
         assert states(connect(store=store)) == [("create", "created", 1, 1)]
@@ -400,7 +400,7 @@ def test_a_cancel_of_which_nobody_knew_is_what_the_job_shows(
     if not shown:
         state, words = "refused", "did not take effect: the job is gone"
     if not shown and not retrieves:  # a list may lag
-        state, words = "unknown", "stays open: no such job is to be seen, which here does not prove that it is gone"
+        state, words = "unknown", "stays open: the job is not found, which does not prove here that it is gone"
     assert db.ftsql.settle() == [f"write 1 (cancel ftjob-00001 at openai) {words}"]
     assert db.execute("SELECT state, open FROM ftsql_writes").fetchall() == [(state, int(state == "unknown"))]
 
@@ -471,7 +471,7 @@ def test_a_job_that_is_only_alike_is_ruled_out_where_the_list_shows_what_was_sen
     db.ftsql.store.db.execute("UPDATE writes SET at = at - 60 WHERE state = 'unknown'")
     (said,) = db.ftsql.settle()
     if shows:
-        assert said.endswith("is closed: it was never accepted, for no job carries its fingerprint")
+        assert said.endswith("is closed: it was never accepted, because no job carries its fingerprint")
     else:
         assert "is unknown: these may be it: ftjob-other. Look again" in said
     assert [state for _, state, *_ in states(db)] == ["committed", "refused" if shows else "unknown"]

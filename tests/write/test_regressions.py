@@ -1,4 +1,4 @@
-"""Attacks on writes that once succeeded: a doubled, lost, foreign or falsely judged job."""
+"""Attacks on writes that once succeeded: a job that was doubled, lost, another writer's, or misjudged."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ def test_another_account_closes_nothing(
         monkeypatch.setenv("OPENAI_BASE_URL", other.base_url("openai"))
         with told() as lines:
             db = connect(store=store)
-        assert "the account that it was sent from is not active here" in lines[0]
+        assert "the account that sent it is not active here" in lines[0]
         assert states(db) == [("create", "created", 1, 1)]
         with pytest.raises(ProgrammingError, match="is not active"):
             db.ftsql.decide(1, "cancel")

@@ -1,4 +1,4 @@
-"""Attacks on files and keys that once succeeded: a lock dropped, a foreign file changed, a write in read-only."""
+"""Attacks on files and keys that once succeeded: a dropped lock, a changed file of the user, a read-only write."""
 
 from __future__ import annotations
 
@@ -124,7 +124,8 @@ def test_read_only_settles_and_decides_nothing(sandbox: Sandbox, connect: Connec
     assert alive(sandbox) == ["file-a"]
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # an older APSW at a refused VACUUM INTO
+# Older versions of APSW, at a refused VACUUM INTO.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_read_only_makes_no_file(connect: Connect, tmp_path: Path) -> None:
     own = apsw.Connection(str(tmp_path / "own.db"))
     own.execute(
@@ -179,7 +180,7 @@ def test_a_key_that_is_echoed_with_escapes_is_redacted(
 def test_nobody_opens_a_store_while_another_thread_makes_its_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Closing any descriptor of a file drops all locks that the process holds on it, also those of its SQLite."""
+    """Closing any descriptor of a file drops all locks of the process on it, also those of its SQLite."""
     path, honest = tmp_path / "store.db", os.close
     events: list[str] = []
 

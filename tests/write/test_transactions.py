@@ -1,4 +1,4 @@
-"""Transactions: what SQL undoes is never sent, however it is undone."""
+"""Transactions: a write that SQL rolls back is never sent, however it is rolled back."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WITH_ONE_INSIDE = (
     "iif(nested('INSERT INTO k VALUES (1)') = 0, 'file-b', '')) FROM (VALUES (1), (2))"
 )
 
-# SQL scripts, a statement an item; "!" means that it fails. Then the files of the jobs that stand.
+# SQL scripts, one statement an item; "!" marks a statement that fails. Then the files of the created jobs.
 SCRIPTS: list[tuple[list[str], list[str]]] = [
     (["BEGIN", ONE, "COMMIT"], ["file-a"]),
     (["BEGIN", ONE, "ROLLBACK"], []),

@@ -1,4 +1,4 @@
-"""UPDATE and DELETE: status changes jobs, anything else is refused by name."""
+"""UPDATE and DELETE: a new status changes the job; any other change is refused by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Uploads: a file is stored whole and once, or the error says what became of it."""
+"""Uploads: a file is stored whole and once, or the error says what happened to it."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_an_upload_whose_answer_is_lost_is_found_again_and_never_sent_twice(
 ) -> None:
     db = connect(settle_seconds=2)
     sandbox.add_file(id="file-a", filename="train.jsonl", content=LINES, purpose="batch")
-    ((before,),) = db.execute("SELECT upload_file(?)", (str(train),)).fetchall()  # its twin, known to be another
+    ((before,),) = db.execute("SELECT upload_file(?)", (str(train),)).fetchall()  # an equal file by another write
     sandbox.fault(LOST_UPLOADS[how])
     ((id,),) = db.execute("SELECT upload_file(?)", (str(train),)).fetchall()
     assert len(sent(sandbox, "POST")) == 2
@@ -132,7 +132,7 @@ def test_an_upload_that_none_or_several_may_be_is_unknown(
     for number in range(twins):
         sandbox.add_file(id=f"file-{number}", filename="train.jsonl", content=LINES, purpose="fine-tune")
     sandbox.fault(Fault(method="POST", path=UPLOAD, drop=True))
-    with pytest.raises(ftsql.OutcomeUnknown, match="nobody can say what became of the upload of a file") as caught:
+    with pytest.raises(ftsql.OutcomeUnknown, match="the outcome of the upload of a file is unknown") as caught:
         db.execute("SELECT upload_file(?)", (str(train),)).fetchall()
     assert len(caught.value.candidates) == twins
     assert f"filename = 'train.jsonl' AND bytes = {len(LINES)} AND purpose = 'fine-tune'" in str(caught.value)

@@ -1,4 +1,4 @@
-"""The command's record of writes: where it is, what is open in it, and how a person decides."""
+"""The subcommand writes: its journal, its open writes, and how a person decides about them."""
 
 from __future__ import annotations
 
@@ -145,4 +145,4 @@ def test_an_abandoned_create_does_not_block_the_exit(sandbox: Sandbox, environme
     sandbox.fault(Fault(method="POST", path=CREATE, hang=True))
     done = run("--timeout", "1", ONE, environment=environment)  # run() allows 60 s; the server never answers
     assert done.returncode == 1
-    assert "nobody can say what became of a job" in done.stderr
+    assert "the outcome of the create of a job is unknown" in done.stderr
