@@ -91,7 +91,7 @@ def _exact_string(value: SQLiteValue) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _row_count(values: Mapping[str, SQLiteValue]) -> int | None:
+def _row_count(values: Mapping[str, Any]) -> int | None:
     """Return how many rows LIMIT and OFFSET need. It sizes the first page and never ends the scan."""
     limit = values.get("limit", -1)
     return None if limit < 0 else max(limit + max(values.get("offset", 0), 0), 1)
