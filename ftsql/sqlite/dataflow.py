@@ -558,7 +558,7 @@ def _string_of(sources: Sources, origin: object, *, joined: bool = True) -> Sour
         source.kind == "date_string" or (_is_word(source) and str(source.value).strip()) for source in sources
     ):
         made = {Source("date_string")}
-    return frozenset(made or {Source("string", origin=("text", origin))})
+    return frozenset(made or {Source("string", origin=("string", origin))})
 
 
 def _is_string(source: Source) -> bool:

@@ -1,4 +1,4 @@
-"""ftsql_methods and ftsql_columns: what they say is what the APIs document and what ftsql does."""
+"""ftsql_methods and ftsql_columns agree with the documentation of the APIs and with the plans of ftsql."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_every_documented_operation_is_a_method() -> None:
 
 
 @pytest.mark.parametrize(("entry", "method"), METHODS, ids=IDS)
-def test_a_method_s_parameters_are_the_operation_s(entry: Entry, method: Method) -> None:
+def test_a_method_has_the_parameters_of_its_operation(entry: Entry, method: Method) -> None:
     operation, parameters = BY_ROUTE[method.http, method.path]
     named = {*method.required, *method.optional}
     in_path = re.findall(r"{(\w+)}", method.path)
@@ -70,7 +70,7 @@ def test_a_method_s_parameters_are_the_operation_s(entry: Entry, method: Method)
         assert method.former == re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower()
 
 
-def test_a_create_s_columns_are_those_that_openai_s_entry_takes() -> None:
+def test_create_has_the_columns_that_openai_takes() -> None:
     openai = load(None, {"FTSQL_CONFIG": "/dev/null"})[0]["openai"]
     (create,) = [method for entry, method in METHODS if entry.table == JOBS.table and method.name == "create"]
     fields = {name: field for name, field in openai.create_fields.items() if "." not in name}

@@ -1,4 +1,4 @@
-"""Bad input: one clear error naming provider and next step, or the right rows; nothing hangs."""
+"""Bad input ends in one error that names the provider and the next step, or in the right rows. Nothing hangs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_missing_key_names_the_variable_and_the_sandbox() -> None:
 @pytest.mark.parametrize(
     "table", ["fine_tuning_jobs", "fine_tuning_job_events('ftjob-1')", "fine_tuning_results('ftjob-1')", "files"]
 )
-def test_all_variables_that_are_missing_are_named_whatever_is_asked_for(table: str) -> None:
+def test_all_missing_variables_are_named_for_every_table(table: str) -> None:
     db = ftsql.connect(providers="portkey")
     with pytest.raises(ftsql.ConfigError, match="^portkey: PORTKEY_API_KEY and PORTKEY_VIRTUAL_KEY is not set. Set"):
         db.execute(f"SELECT count(*) FROM {table}").fetchall()
@@ -135,7 +135,7 @@ ODD_IDS = [
 
 @pytest.mark.parametrize("id", ODD_IDS, ids=[id[:12] for id in ODD_IDS])
 @pytest.mark.parametrize("exists", [True, False])
-def test_an_odd_id_is_found_or_is_no_row_and_is_never_another_path(
+def test_an_odd_id_is_found_or_matches_no_row_and_never_changes_the_path(
     sandbox: Sandbox, db: ftsql.Connection, id: str, exists: bool
 ) -> None:
     fill(sandbox, 2)
@@ -198,7 +198,7 @@ def test_a_server_that_never_answers_is_a_timeout(monkeypatch: pytest.MonkeyPatc
         db.close()
 
 
-def test_an_answer_that_is_too_large_or_drips_for_ever_is_given_up(sandbox: Sandbox, connect: Connect) -> None:
+def test_a_response_that_is_too_large_is_refused(sandbox: Sandbox, connect: Connect) -> None:
     fill(sandbox, 50)
     with pytest.raises(ftsql.APIConnectionError, match="larger than max_body = 1000 bytes"):
         connect(max_body=1000).execute(ALL).fetchall()
@@ -259,7 +259,7 @@ def test_register_inside_a_transaction_says_to_do_it_before() -> None:
     connection.close()
 
 
-def test_null_where_a_job_belongs_is_an_error_and_no_missing_job(at: At) -> None:
+def test_null_in_place_of_a_job_is_an_error_and_not_a_missing_job(at: At) -> None:
     _, db = at(lambda asked: Response(b"null"))
     for sql in ("SELECT id FROM fine_tuning_jobs WHERE id = 'ftjob-a'", "SELECT id FROM fine_tuning_jobs"):
         with pytest.raises(ftsql.Error, match="with null, expected an object"):

@@ -1,4 +1,4 @@
-"""A comparison of a time with what is no time is an error: nobody can mean it, and it would match all rows or none."""
+"""A comparison of a time with another kind of value is an error, because it would match all rows or none."""
 
 from __future__ import annotations
 
@@ -110,11 +110,11 @@ FORMS = [
 
 @pytest.mark.parametrize(("table", "column"), ALL, ids=[".".join(each) for each in ALL])
 @pytest.mark.parametrize("form", FORMS)
-def test_a_select_that_compares_a_time_with_no_time_is_an_error(
+def test_a_select_that_compares_a_time_with_another_value_is_an_error(
     db: ftsql.Connection, table: str, column: str, form: str
 ) -> None:
     sql = f"SELECT id FROM {table} WHERE {PARENT.get(table, '')}{form.format(c=column)}"
-    if "IN (5" in form or ", 1)" in form:  # which is met at the second value: the first has to be asked for
+    if "IN (5" in form or ", 1)" in form:  # the error comes with the second value, after a request for the first
         sql = sql.replace("= 'ft:x'", "= ''")
     with pytest.raises(ftsql.Error, match=f"^{column} {MATCH}"):
         db.execute(sql).fetchall()
@@ -122,7 +122,7 @@ def test_a_select_that_compares_a_time_with_no_time_is_an_error(
 
 @pytest.mark.parametrize("value", ["2020-01-01", "2020-01-01 00:00:00", "x", "", b"x", 1_790_000_000_000, 1e12])
 @pytest.mark.parametrize("operator", ["<", "<=", ">", ">=", "=", "IS", "<>", "LIKE"])
-def test_a_parameter_is_as_a_literal(db: ftsql.Connection, operator: str, value: Any) -> None:
+def test_a_parameter_is_checked_like_a_literal(db: ftsql.Connection, operator: str, value: Any) -> None:
     with pytest.raises(ftsql.Error, match=f"^created_at {MATCH}"):
         db.execute(f"SELECT id FROM fine_tuning_jobs WHERE created_at {operator} ?", (value,)).fetchall()
     with pytest.raises(ftsql.Error, match=f"^created_at {MATCH}"):
@@ -181,12 +181,12 @@ ELSEWHERE = [
 
 
 @pytest.mark.parametrize("sql", ELSEWHERE)
-def test_wherever_sqlite_shows_the_comparison_it_is_an_error(db: ftsql.Connection, sql: str) -> None:
+def test_a_comparison_that_sqlite_passes_to_a_table_is_an_error(db: ftsql.Connection, sql: str) -> None:
     with pytest.raises(ftsql.Error, match=f"created_at {MATCH}"):
         db.execute(sql).fetchall()
 
 
-def test_the_views_compare_their_readable_times_as_texts(db: ftsql.Connection) -> None:
+def test_the_views_compare_their_readable_times_as_strings(db: ftsql.Connection) -> None:
     assert db.execute("SELECT count(*) FROM jobs WHERE created > '2020-01-01'").get == 12
     assert db.execute("SELECT count(*) FROM jobs WHERE finished < '2020-01-01'").get == 0
     assert db.execute("SELECT count(*) FROM checkpoints WHERE created < '2020-01-01'").get == 0
@@ -225,11 +225,11 @@ MEANT = [
 
 
 @pytest.mark.parametrize(("condition", "count"), MEANT)
-def test_what_may_be_meant_is_no_error(db: ftsql.Connection, condition: str, count: int) -> None:
+def test_a_comparison_that_makes_sense_is_accepted(db: ftsql.Connection, condition: str, count: int) -> None:
     assert db.execute(f"SELECT count(*) FROM fine_tuning_jobs WHERE {condition}").get == count
 
 
-def test_a_text_of_another_table_equals_no_time_and_is_no_error(db: ftsql.Connection) -> None:
+def test_a_string_of_another_table_equals_no_time_and_is_accepted(db: ftsql.Connection) -> None:
     assert db.execute("SELECT j.id FROM loc JOIN fine_tuning_jobs j ON j.created_at = loc.d").fetchall() == []
     assert db.execute("SELECT j.id FROM numbers n JOIN fine_tuning_jobs j ON j.created_at = n.d").fetchall() == [
         ("ftjob-00000",)
@@ -239,7 +239,7 @@ def test_a_text_of_another_table_equals_no_time_and_is_no_error(db: ftsql.Connec
     ]
 
 
-def test_a_text_in_the_middle_of_a_join_raises_at_its_row(db: ftsql.Connection) -> None:
+def test_a_string_in_the_middle_of_a_join_raises_at_its_row(db: ftsql.Connection) -> None:
     db.execute("CREATE TEMP TABLE mixed (n, t); INSERT INTO mixed VALUES (1, 1790000000), (2, 'x'), (3, 5)")
     cursor = db.execute("SELECT n, j.id FROM mixed CROSS JOIN fine_tuning_jobs j WHERE j.created_at >= mixed.t")
     assert next(cursor) == (1, "ftjob-00000")
@@ -249,11 +249,11 @@ def test_a_text_in_the_middle_of_a_join_raises_at_its_row(db: ftsql.Connection) 
 
 
 @pytest.mark.parametrize("low", ["'2020-01-01'", "loc.d"])
-def test_explain_says_the_same(db: ftsql.Connection, sandbox: Sandbox, low: str) -> None:
+def test_explain_raises_the_same_error(db: ftsql.Connection, sandbox: Sandbox, low: str) -> None:
     table = "loc, fine_tuning_jobs" if low == "loc.d" else "fine_tuning_jobs"
     sql = f"SELECT id FROM {table} WHERE created_at < {low}"
     if low == "loc.d":
-        assert db.ftsql.explain(sql)  # which text that is shows when it runs
+        assert db.ftsql.explain(sql)  # the string is known only when the statement runs
         return
     for form in (
         sql,
@@ -265,7 +265,7 @@ def test_explain_says_the_same(db: ftsql.Connection, sandbox: Sandbox, low: str)
     assert sandbox.requests == []
 
 
-# What SQLite shows to no table.
+# Comparisons that SQLite does not pass to a table.
 HIDDEN = [
     "NOT ({c} > '2020-01-01')",
     "{c} NOT BETWEEN '2020-01-01' AND '2030-01-01'",
@@ -306,7 +306,7 @@ def _writes(table: str) -> tuple[str, str]:
 
 @pytest.mark.parametrize("table", ["files", "fine_tuning_jobs"])
 @pytest.mark.parametrize("form", [*FORMS, *HIDDEN])
-def test_a_write_that_compares_a_time_with_no_time_in_any_form_is_refused(
+def test_a_write_that_compares_a_time_with_another_value_in_any_form_is_refused(
     db: ftsql.Connection, sandbox: Sandbox, table: str, form: str
 ) -> None:
     begin, column = _writes(table)
@@ -316,12 +316,12 @@ def test_a_write_that_compares_a_time_with_no_time_in_any_form_is_refused(
     assert db.execute("SELECT count(*) FROM ftsql_writes WHERE state = 'queued'").get == 0
 
 
-# Those with a literal that a parameter can stand for.
+# The forms in which a parameter can replace the literal.
 WITH_A_LITERAL = [form for form in HIDDEN if "'2020-01-01'" in form and "MATERIALIZED" not in form]
 
 
 @pytest.mark.parametrize("form", WITH_A_LITERAL)
-def test_a_parameter_in_a_write_is_as_a_literal(db: ftsql.Connection, sandbox: Sandbox, form: str) -> None:
+def test_a_parameter_in_a_write_is_checked_like_a_literal(db: ftsql.Connection, sandbox: Sandbox, form: str) -> None:
     sql = "DELETE FROM files WHERE " + form.format(c="created_at", t="files")
     with pytest.raises(ftsql.Error, match=f"created_at {MATCH}"):
         db.execute(sql.replace("'2020-01-01'", "?1"), ("2020-01-01",))
@@ -330,7 +330,7 @@ def test_a_parameter_in_a_write_is_as_a_literal(db: ftsql.Connection, sandbox: S
     assert list(sandbox.requests) == []
 
 
-# Beside an expression SQLite makes no number of a text of digits; and a text that was made of a time is no number.
+# Beside an expression, SQLite does not turn a string of digits into a number. A string made from a time is not a number.
 DIGITS = [
     "{c} + 86400 < strftime('%s', '2020-01-01')",
     "{c} - 60 < (SELECT strftime('%s', '2020-01-01'))",
@@ -359,7 +359,7 @@ MADE_TEXT = [
 
 @pytest.mark.parametrize("table", ["files", "fine_tuning_jobs"])
 @pytest.mark.parametrize("form", [*DIGITS, *MADE_TEXT])
-def test_digits_beside_an_expression_and_texts_beside_a_number_are_refused_too(
+def test_digits_beside_an_expression_and_strings_beside_a_number_are_refused(
     db: ftsql.Connection, sandbox: Sandbox, table: str, form: str
 ) -> None:
     begin, column = _writes(table)
@@ -379,7 +379,7 @@ def test_a_readable_time_of_a_view_beside_a_number_is_refused(db: ftsql.Connecti
         with pytest.warns(ftsql.Warning, match=f"{made_of} was made a string here"):
             db.execute(sql).fetchall()
     db.execute("CREATE TEMP VIEW days AS SELECT id, date(created_at, 'unixepoch') AS day FROM fine_tuning_jobs")
-    with pytest.raises(ftsql.Error, match="created_at was made a string here"):  # no time is named in the statement
+    with pytest.raises(ftsql.Error, match="created_at was made a string here"):  # the statement names no time
         db.execute("UPDATE fine_tuning_jobs SET status = 'cancelled' WHERE id IN (SELECT id FROM days WHERE day > 5)")
     db.execute("DROP VIEW days")
     assert [request for request in sandbox.requests if request.method != "GET"] == []
@@ -397,7 +397,7 @@ ACTING = [
 
 @pytest.mark.parametrize("sql", ACTING)
 @pytest.mark.parametrize("condition", ["created_at < '2020-01-01'", "NOT (created_at > '2020-01-01')"])
-def test_what_acts_on_the_rows_of_such_a_comparison_is_refused(
+def test_a_function_that_acts_on_the_rows_of_a_wrong_comparison_is_refused(
     db: ftsql.Connection, sandbox: Sandbox, sql: str, condition: str
 ) -> None:
     with pytest.raises(ftsql.Error, match=f"created_at {MATCH}"):
@@ -414,7 +414,7 @@ def test_what_acts_on_the_rows_of_such_a_comparison_is_refused(
         "DELETE FROM files WHERE id IN (SELECT f.id FROM files f JOIN loc ON f.created_at > loc.d)",
     ],
 )
-def test_a_write_joined_with_a_local_text_is_refused_or_in_doubt(
+def test_a_write_joined_with_a_local_string_is_refused_or_undecided(
     db: ftsql.Connection, sandbox: Sandbox, sql: str
 ) -> None:
     with pytest.raises(ftsql.Error, match=rf"created_at {MATCH}|refused: created_at is compared with something.*CAST"):
@@ -429,7 +429,7 @@ DOUBTFUL = [
 
 
 @pytest.mark.parametrize("sql", DOUBTFUL)
-def test_what_cannot_be_decided_is_refused_unless_somebody_is_sure(
+def test_an_undecided_comparison_is_refused_unless_the_user_confirms_it(
     db: ftsql.Connection, sandbox: Sandbox, sql: str
 ) -> None:
     asked: list[str] = []
@@ -476,7 +476,7 @@ SURE = [
 
 
 @pytest.mark.parametrize("sql", SURE)
-def test_a_write_that_may_be_meant_is_no_error(db: ftsql.Connection, sql: str) -> None:
+def test_a_write_whose_comparison_makes_sense_is_accepted(db: ftsql.Connection, sql: str) -> None:
     db.execute("BEGIN")
     try:
         db.execute(sql).fetchall()
@@ -484,7 +484,9 @@ def test_a_write_that_may_be_meant_is_no_error(db: ftsql.Connection, sql: str) -
         db.execute("ROLLBACK")
 
 
-@pytest.mark.parametrize("form", [form for form in HIDDEN if not form.startswith("(")])  # of pairs SQLite shows it
+@pytest.mark.parametrize(
+    "form", [form for form in HIDDEN if not form.startswith("(")]
+)  # SQLite passes comparisons of row values to the table
 def test_a_select_whose_comparison_no_table_sees_warns_of_a_literal(db: ftsql.Connection, form: str) -> None:
     sql = "SELECT id FROM fine_tuning_jobs WHERE " + form.format(c="created_at", t="fine_tuning_jobs")
     with pytest.warns(ftsql.Warning, match=MATCH) as told:
@@ -537,7 +539,7 @@ ATTACKS = [
 
 @pytest.fixture
 def attacked(db: ftsql.Connection) -> Iterator[ftsql.Connection]:
-    """A local table whose column of dates has an index, and triggers that write."""
+    """A connection with a table of dates that has an index, and with triggers that write."""
     db.execute("CREATE TEMP TABLE dates (d DATE PRIMARY KEY); INSERT INTO dates VALUES ('2020-01-01')")
     db.execute("CREATE TEMP TABLE trg (x)")
     late = "NOT (created_at > '2020-01-01')"
@@ -551,7 +553,9 @@ def attacked(db: ftsql.Connection) -> Iterator[ftsql.Connection]:
 
 
 @pytest.mark.parametrize("sql", ATTACKS)
-def test_what_slipped_through_once_is_refused(attacked: ftsql.Connection, sandbox: Sandbox, sql: str) -> None:
+def test_a_write_that_was_once_accepted_by_mistake_is_refused(
+    attacked: ftsql.Connection, sandbox: Sandbox, sql: str
+) -> None:
     with pytest.raises(ftsql.Error, match=r"is a Unix time in seconds|refused: created_at is compared with something"):
         attacked.execute(sql.format(d="DELETE FROM files WHERE"))
     assert attacked.execute("SELECT count(*) FROM ftsql_writes").get == 0
@@ -579,7 +583,7 @@ MEANT_BY_WRITES = [
 
 
 @pytest.mark.parametrize("condition", MEANT_BY_WRITES, ids=lambda condition: condition[:60])
-def test_what_is_meant_is_no_alarm(db: ftsql.Connection, condition: str) -> None:
+def test_a_delete_whose_comparison_makes_sense_is_accepted(db: ftsql.Connection, condition: str) -> None:
     db.execute("BEGIN")
     try:
         db.execute(f"DELETE FROM files WHERE {condition}")
@@ -587,7 +591,7 @@ def test_what_is_meant_is_no_alarm(db: ftsql.Connection, condition: str) -> None
         db.execute("ROLLBACK")
 
 
-def test_many_values_in_a_list_take_no_long_time_and_hide_nothing(db: ftsql.Connection, sandbox: Sandbox) -> None:
+def test_long_lists_are_fast_and_hide_no_comparison(db: ftsql.Connection, sandbox: Sandbox) -> None:
     many = ", ".join(f"'f{number}'" for number in range(9000))
     for condition in (f"id NOT IN ({many}) AND NOT (created_at > '2020-01-01')", f"+created_at NOT IN ({many})"):
         with pytest.raises(ftsql.Error, match=MATCH):
@@ -605,7 +609,7 @@ def test_many_values_in_a_list_take_no_long_time_and_hide_nothing(db: ftsql.Conn
     ],
     ids=["list", "dict", "bytearray", "memoryview"],
 )
-def test_a_parameter_of_any_type_is_no_error(db: ftsql.Connection, values: Any, how: str) -> None:
+def test_a_parameter_of_any_type_is_accepted(db: ftsql.Connection, values: Any, how: str) -> None:
     sql = f"SELECT count(*) FROM fine_tuning_jobs WHERE {how} AND NOT (created_at < 1500)"
     assert isinstance(db.execute(sql, (values,)).get, int)
     db.execute("BEGIN")
@@ -615,7 +619,7 @@ def test_a_parameter_of_any_type_is_no_error(db: ftsql.Connection, values: Any, 
         db.execute("DELETE FROM files WHERE NOT (created_at > ?)", (values,))
 
 
-def test_a_mapping_that_is_no_dict_gives_parameters_too(db: ftsql.Connection) -> None:
+def test_a_mapping_other_than_a_dict_is_read_for_parameters(db: ftsql.Connection) -> None:
     sql = "UPDATE fine_tuning_jobs SET status = 'cancelled' WHERE status = 'x' AND NOT (created_at > :t)"
     db.execute(sql, MappingProxyType({"t": 5}))
     with pytest.raises(ftsql.Error, match=MATCH):
@@ -627,7 +631,7 @@ def test_a_select_warns_of_each_comparison_by_itself(db: ftsql.Connection) -> No
         db.execute("SELECT count(*) FROM files WHERE created_at > 5 AND NOT (created_at > '2020-01-01')").fetchall()
 
 
-def test_a_program_that_is_not_understood_is_in_doubt(
+def test_a_program_with_an_unknown_opcode_is_undecided(
     db: ftsql.Connection, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "Mystery is not known" in dataflow.read([[Step(0, "Mystery", 0, 0, 0, "")]], None).unread
@@ -640,14 +644,14 @@ def test_a_program_that_is_not_understood_is_in_doubt(
         db.execute("DELETE FROM files WHERE created_at < 5")
 
 
-def test_a_local_table_of_the_same_columns_is_nobodys_business(db: ftsql.Connection) -> None:
+def test_a_local_table_with_the_same_columns_is_not_checked(db: ftsql.Connection) -> None:
     db.execute("CREATE TEMP TABLE mine AS SELECT id, created_at FROM fine_tuning_jobs")
     assert db.execute("SELECT count(*) FROM mine WHERE created_at < '2020-01-01'").get == 12
     db.execute("DELETE FROM mine WHERE NOT (created_at > '2020-01-01')")
     db.execute("DROP TABLE mine")
 
 
-def test_a_cursor_with_a_trace_of_its_own_is_checked_too(db: ftsql.Connection) -> None:
+def test_a_cursor_with_its_own_trace_is_checked(db: ftsql.Connection) -> None:
     cursor = db.cursor()
     cursor.exec_trace = lambda *_: True
     with pytest.raises(ftsql.Error, match=MATCH):

@@ -1,4 +1,4 @@
-"""connect and register: options, closing, threads, and what other code has put on a connection."""
+"""connect and register: options, closing, threads, and the hooks of other code on the same connection."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.conftest import CANARY, Connect, fill
 from tests.write.fixtures import ONE
 
 
-def test_register_adds_the_tables_to_a_connection_and_close_takes_only_ftsql_off(
+def test_register_adds_the_tables_to_a_connection_and_close_removes_only_ftsql(
     sandbox: Sandbox, connect: Connect
 ) -> None:
     fill(sandbox, 2)
@@ -36,7 +36,7 @@ def test_register_adds_the_tables_to_a_connection_and_close_takes_only_ftsql_off
     connection.close()
 
 
-def test_an_authorizer_and_traces_of_the_connections_own_stay_in_force(sandbox: Sandbox, connect: Connect) -> None:
+def test_the_connections_own_authorizer_and_traces_stay_in_force(sandbox: Sandbox, connect: Connect) -> None:
     connection = apsw.Connection(":memory:")
     connection.execute("CREATE TABLE secret (x); INSERT INTO secret VALUES (1)")
     seen: list[str] = []
@@ -140,7 +140,7 @@ def test_the_sandbox_needs_no_key_and_ignores_the_users_own(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("variable", ["FTSQL_PROVIDERS", "active"])
-def test_which_providers_are_asked_can_be_said(
+def test_the_active_providers_can_be_chosen(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     fill(sandbox, 3)
@@ -204,8 +204,8 @@ with Sandbox(jobs=120) as sandbox:
 """
 
 
-def test_connections_that_threads_drop_unclosed_corrupt_no_memory() -> None:
-    environment = {**os.environ, "PYTHONMALLOC": "debug"}  # which makes what is freed unusable
+def test_connections_that_threads_drop_without_close_corrupt_no_memory() -> None:
+    environment = {**os.environ, "PYTHONMALLOC": "debug"}  # overwrites freed memory
     done = subprocess.run(
         [sys.executable, "-c", DROPPED], env=environment, capture_output=True, text=True, check=False, timeout=120
     )

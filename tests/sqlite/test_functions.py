@@ -1,4 +1,4 @@
-"""Functions that act: once per statement and job, never for rows that LIMIT would drop."""
+"""Functions with effects act once per statement and job, and never for rows that LIMIT would drop."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def test_cancel_pause_and_resume_return_the_status_afterwards(sandbox: Sandbox, 
     assert db.execute("SELECT resume_job(?)", ids[1:]).fetchall()[0][0] in ("queued", "running")
 
 
-def test_cancelling_a_finished_job_gives_its_final_status(sandbox: Sandbox, db: ftsql.Connection) -> None:
+def test_cancelling_a_finished_job_returns_its_final_status(sandbox: Sandbox, db: ftsql.Connection) -> None:
     (id,) = fill(sandbox, 1, status="succeeded")
     assert db.execute("SELECT cancel_job(?)", (id,)).fetchall() == [("succeeded",)]
 
 
-def test_cancel_accepts_an_empty_answer_and_looks_itself(sandbox: Sandbox, db: ftsql.Connection) -> None:
+def test_cancel_accepts_an_empty_response_and_looks_up_the_job(sandbox: Sandbox, db: ftsql.Connection) -> None:
     (id,) = fill(sandbox, 1, status="running")
     sandbox.fault(Fault(method="POST", status=200, body=b"", accept=True))
     assert db.execute("SELECT cancel_job(?)", (id,)).fetchall() == [("cancelled",)]
 
 
-def test_a_cancel_whose_answer_was_lost_is_sent_again(sandbox: Sandbox, db: ftsql.Connection) -> None:
+def test_a_cancel_whose_response_was_lost_is_sent_again(sandbox: Sandbox, db: ftsql.Connection) -> None:
     (id,) = fill(sandbox, 1, status="running")
     sandbox.fault(Fault(method="POST", drop=True, accept=True))
     assert db.execute("SELECT cancel_job(?)", (id,)).fetchall() == [("cancelled",)]
@@ -55,7 +55,7 @@ def test_pause_of_a_finished_job_is_an_error(sandbox: Sandbox, db: ftsql.Connect
 @pytest.mark.parametrize(
     "id", ["ftjob-none", "a/../b", "", "x?y", "x#y", "ftjob-%2F", "é", "x" * 10_000, "..", 5, b"x"]
 )
-def test_an_unknown_or_impossible_id_is_an_error_and_no_other_path(
+def test_an_unknown_or_impossible_id_is_an_error_and_never_changes_the_path(
     sandbox: Sandbox, db: ftsql.Connection, id: str | bytes | int
 ) -> None:
     words = "cancel_job: no such job" if id == "ftjob-none" else "cancel_job: .* is not a job id"
@@ -64,7 +64,7 @@ def test_an_unknown_or_impossible_id_is_an_error_and_no_other_path(
     assert acts(sandbox) in ([], ["/ftjob-none/cancel"])
 
 
-def test_a_null_id_gives_null_and_sends_nothing(sandbox: Sandbox, db: ftsql.Connection) -> None:
+def test_a_null_id_returns_null_and_sends_nothing(sandbox: Sandbox, db: ftsql.Connection) -> None:
     assert db.execute("SELECT cancel_job(NULL), wait_job(NULL)").fetchall() == [(None, None)]
     assert acts(sandbox) == []
 
@@ -168,7 +168,7 @@ def test_of_two_statements_under_way_that_may_call_the_second_has_to_wait(
     first = db.execute("SELECT cancel_job(id) FROM fine_tuning_jobs WHERE id IN (?, ?)", ids[:2])
     assert next(first) == ("cancelled",)
     second = "SELECT cancel_job(id) FROM fine_tuning_jobs WHERE id IN (?, ?)"
-    with pytest.raises(ftsql.Error, match="^several statements that call cancel_job are under way at once"):
+    with pytest.raises(ftsql.Error, match="^several running statements call cancel_job"):
         db.execute(second, ids[2:]).fetchall()
     assert db.execute("SELECT pause_job(?)", ids[2:3]).fetchall() == [("paused",)]  # another function may be called
     assert first.fetchall() == [("cancelled",)]
@@ -200,7 +200,7 @@ def test_a_transaction_counts_all_that_its_functions_and_its_inserts_send(sandbo
             db.execute(sql, ("c",) if sql == create else ()).fetchall()
     db.execute("COMMIT")
     assert len(sandbox.jobs()) == 3
-    for suffix in "defgh":  # outside of a transaction each statement has its own
+    for suffix in "defgh":  # outside a transaction, each statement has its own limit
         db.execute(create, (suffix,)).fetchall()
     assert len(sandbox.jobs()) == 8
 
@@ -238,7 +238,7 @@ def test_wait_job_returns_when_the_job_has_finished(sandbox: Sandbox, db: ftsql.
     timer.join()
 
 
-def test_what_wait_job_saw_the_rest_of_the_statement_shows_without_asking_again(
+def test_the_statement_shows_the_status_that_wait_job_read_without_another_request(
     sandbox: Sandbox, db: ftsql.Connection
 ) -> None:
     (id,) = fill(sandbox, 1, status="running")
@@ -250,7 +250,7 @@ def test_what_wait_job_saw_the_rest_of_the_statement_shows_without_asking_again(
 @pytest.mark.parametrize(
     "sql", ["SELECT wait_job('ftjob-00000')", "SELECT count(*) FROM fine_tuning_jobs WHERE status = 'x'"]
 )
-def test_interrupt_ends_a_wait_within_a_moment_and_the_connection_works_on(
+def test_interrupt_ends_a_wait_quickly_and_the_connection_works_on(
     sandbox: Sandbox, db: ftsql.Connection, sql: str
 ) -> None:
     fill(sandbox, 1, status="running")
@@ -267,7 +267,7 @@ def test_interrupt_ends_a_wait_within_a_moment_and_the_connection_works_on(
 
 
 @pytest.mark.parametrize("status", [401, 403, 429])
-def test_a_cancel_that_is_refused_for_who_asks_is_an_error_at_once(
+def test_a_cancel_that_is_refused_for_its_credentials_is_not_retried(
     sandbox: Sandbox, db: ftsql.Connection, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     monkeypatch.setattr("ftsql.api.retry.RETRY_SECONDS", 0.0)
@@ -280,18 +280,16 @@ def test_a_cancel_that_is_refused_for_who_asks_is_an_error_at_once(
 
 
 @pytest.mark.parametrize("order", ["", " ORDER BY created_at DESC"])
-def test_a_scan_under_way_shows_our_own_write_of_a_job_that_it_comes_to_later(
-    sandbox: Sandbox, db: ftsql.Connection, order: str
-) -> None:
+def test_a_running_scan_shows_our_own_write_of_a_later_job(sandbox: Sandbox, db: ftsql.Connection, order: str) -> None:
     ids = fill(sandbox, 3, status="running", finished_at=None)
-    for changed, others in ((ids[2], "running"), (ids[1], "cancelled")):  # the list is read, then known
+    for changed, others in ((ids[2], "running"), (ids[1], "cancelled")):  # first the list is read, then it is stored
         reading = db.execute(f"SELECT id, status FROM fine_tuning_jobs{order}")
         assert next(reading) == (ids[0], "running")
         db.execute("SELECT cancel_job(?)", (changed,)).fetchall()
         assert dict(reading) == {**dict.fromkeys(ids[1:], others), changed: "cancelled"}
 
 
-def test_a_statement_under_way_shows_our_own_write_and_no_other_accounts_job(
+def test_a_running_statement_shows_our_own_write_and_keeps_accounts_apart(
     sandbox: Sandbox, connect: Connect, tmp_path: Path
 ) -> None:
     fill(sandbox, 3, status="running", finished_at=None)
@@ -301,12 +299,12 @@ def test_a_statement_under_way_shows_our_own_write_and_no_other_accounts_job(
         config.write_text(f"[other]\nextends = 'openai'\nbase_url = '{second.base_url('openai')}'\n")
         db = connect(config=config, providers=["openai", "other"])
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that two providers show one id
+            warnings.simplefilter("ignore")  # two providers show the same id
             reading = db.execute(
                 "SELECT a.provider, a.id, b.provider, b.status FROM fine_tuning_jobs a, fine_tuning_jobs b "
                 "WHERE b.id || '' = 'ftjob-00002'"
             )
-            assert next(reading)[3] == "running"  # both lists were read by now
+            assert next(reading)[3] == "running"  # both lists have been read
             db.execute("SELECT cancel_job('ftjob-00002', 'openai')").fetchall()
             rest = {(provider, id, other): status for provider, id, other, status in reading}
         assert rest["other", "ftjob-00001", "openai"] == "cancelled"

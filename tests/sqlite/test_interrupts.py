@@ -37,7 +37,7 @@ def interrupting(db: ftsql.Connection, seconds: float) -> threading.Timer:
     return timer
 
 
-def test_after_an_interrupt_the_connection_settles_what_is_open(sandbox: Sandbox, connect: Connect) -> None:
+def test_after_an_interrupt_the_connection_settles_the_open_write(sandbox: Sandbox, connect: Connect) -> None:
     db = connect(settle_seconds=0.5)
     sandbox.fault(Fault(method="POST", drop=True, accept=True))
     sandbox.fault(Fault(method="GET", times=None, latency=0.2, lag=5))
@@ -52,7 +52,7 @@ def test_after_an_interrupt_the_connection_settles_what_is_open(sandbox: Sandbox
     assert f"created {sandbox.jobs()[0]['id']}" in line
 
 
-def test_an_interrupted_create_is_cancelled_though_a_limit_holds_the_cancel_back(
+def test_an_interrupted_create_is_cancelled_even_if_the_cancel_is_rate_limited(
     sandbox: Sandbox, db: ftsql.Connection
 ) -> None:
     sandbox.fault(Fault(method="POST", path="jobs$", latency=0.4))
@@ -113,7 +113,7 @@ def test_a_ctrl_c_between_any_two_lines_leaves_no_transaction_open(tmp_path: Pat
     other.close()
 
 
-def test_a_ctrl_c_of_which_others_make_another_error_is_one_all_the_same() -> None:
+def test_a_ctrl_c_hidden_by_another_error_is_raised() -> None:
     def cleaning_up() -> None:
         try:
             raise KeyboardInterrupt
@@ -160,7 +160,7 @@ def test_a_ctrl_c_while_sqlite_commits_leaves_nothing_to_the_next_transaction(
     [actions._created, Resource.rows, create_body.differences, Journal.has_made, Journal.record],
     ids=lambda function: function.__name__,
 )
-def test_a_ctrl_c_once_the_answer_is_there_cancels_the_job_and_leaves_nothing_open(
+def test_a_ctrl_c_after_the_response_cancels_the_job_and_leaves_nothing_open(
     sandbox: Sandbox, db: ftsql.Connection, function: Any
 ) -> None:
     came: list[str] = []
@@ -212,7 +212,9 @@ class _Slow:
     BestIndex = Open = Begin = Sync = Rollback = Destroy = Disconnect
 
 
-def test_a_ctrl_c_during_the_last_write_comes_once_sqlite_has_committed(sandbox: Sandbox, db: ftsql.Connection) -> None:
+def test_a_ctrl_c_during_the_last_write_is_raised_after_sqlite_committed(
+    sandbox: Sandbox, db: ftsql.Connection
+) -> None:
     def struck(job: dict[str, Any]) -> dict[str, Any]:
         os.kill(os.getpid(), signal.SIGINT)
         return job
@@ -226,9 +228,9 @@ def test_a_ctrl_c_during_the_last_write_comes_once_sqlite_has_committed(sandbox:
         db.execute(f"BEGIN; {ONE}; INSERT INTO slow VALUES (1); COMMIT")
         for _ in range(500):
             time.sleep(0.01)
-    assert {str(entry.path) for entry in caught.traceback} == {__file__}  # not in a callback of SQLite's
+    assert {str(entry.path) for entry in caught.traceback} == {__file__}  # not in a callback of SQLite
     assert (slow.commits, slow.came) == (1, 0)
-    db.execute(ONE)  # it came once
+    db.execute(ONE)  # Ctrl-C is raised only once
     assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("committed",)] * 2
     assert [job["status"] for job in sandbox.jobs()] == ["validating_files"] * 2
 

@@ -1,4 +1,4 @@
-"""Statements at random: the shell and ``ftsql serve`` neither crash nor hang, and write only where they may.
+"""Random statements: the shell and ``ftsql serve`` neither crash nor hang, and write only if they may.
 
 ``python -m tests.campaign statements --count 50000`` is the long run.
 """
@@ -15,13 +15,15 @@ import pytest
 pytest.importorskip("pg_mimic")
 
 from ftsql.cli.shell import Shell
-from ftsql.sqlite import authorizer as guard
+from ftsql.sqlite import authorizer
 from ftsql.store.journal import Journal
 from tests.campaign import servers, shells, statements
 from tests.campaign.grammar import Grammar
 from tests.campaign.spoiling import WAYS
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # what the shell says on stderr, and files that others left open
+pytestmark = pytest.mark.filterwarnings(
+    "ignore"
+)  # the shell's messages on stderr, and files that other tests left open
 
 SIZES = {"the shell, read-only": 500, "the shell": 900, "serve": 400}
 
@@ -43,7 +45,7 @@ def _internal(*_: Any) -> None:
 
 
 PLANTED: dict[str, tuple[object, str, Any, bool, str]] = {
-    "read-only writes": (guard, "_creates_file", lambda path, uri: False, True, "it wrote"),
+    "read-only writes": (authorizer, "_creates_file", lambda path, uri: False, True, "it wrote"),
     "a mistake of ftsql's own": (Shell, "_write_empty", _internal, True, "AttributeError"),
     "writes without a record": (Journal, "queue", lambda self, entries, limit: None, False, "not recorded"),
 }
@@ -54,7 +56,7 @@ def test_a_bug_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name:
     where, attribute, bug, read_only, by = PLANTED[name]
     monkeypatch.setattr(where, attribute, bug)
     if name == "read-only writes":
-        monkeypatch.setattr(Grammar, "sql", Grammar.other)  # else few statements would make a file
+        monkeypatch.setattr(Grammar, "sql", Grammar.other)  # otherwise few statements would create a file
     result = shells.shell(300, 1, tmp_path / "inside", read_only=read_only)
     assert any(by in violation for violation in result.violations), result.violations
 
@@ -73,7 +75,7 @@ def test_a_server_that_says_internal_error_is_noticed(tmp_path: Path, monkeypatc
         (".connection 99999999999999999999", ""),
     ],
 )
-def test_what_the_shell_tells_in_words_is_no_traceback(text: str, words: str) -> None:
+def test_the_shell_prints_a_message_and_not_a_traceback(text: str, words: str) -> None:
     command = [sys.executable, "-m", "ftsql", "--sandbox"]
     ran = subprocess.run(command, input=text + "\n", capture_output=True, text=True)
     assert ran.returncode == 1
@@ -81,7 +83,7 @@ def test_what_the_shell_tells_in_words_is_no_traceback(text: str, words: str) ->
     assert "Traceback" not in ran.stderr
 
 
-def test_no_command_leads_to_a_connection_that_nothing_guards(tmp_path: Path) -> None:
+def test_no_command_opens_a_connection_without_the_authorizer(tmp_path: Path) -> None:
     path = shells.own_file(tmp_path)
     text = f".connection 1\nATTACH '{path}' AS o;\nDELETE FROM o.notes;\n"
     command = [sys.executable, "-m", "ftsql", "--sandbox", "--read-only", "--db", str(path)]
@@ -92,7 +94,7 @@ def test_no_command_leads_to_a_connection_that_nothing_guards(tmp_path: Path) ->
     assert path.read_bytes() == before
 
 
-def test_the_mode_fit_is_there_without_a_terminal() -> None:
+def test_the_mode_fit_works_without_a_terminal() -> None:
     command = [sys.executable, "-m", "ftsql", "--sandbox", "--mode", "fit", "SELECT 'a' AS one"]
     ran = subprocess.run(command, capture_output=True, text=True)
     assert "│ one │" in ran.stdout, ran

@@ -1,4 +1,4 @@
-"""What a file or a read-only connection may not do."""
+"""The authorizer: what the triggers of a file may not write, and what a read-only connection refuses."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_file_cannot_hold_the_table_under_another_name(sandbox: Sandbox, conne
 
 
 @pytest.mark.parametrize("attached", [False, True])
-def test_a_temp_trigger_does_not_lend_its_name_to_one_in_a_file(
+def test_a_trigger_in_a_file_is_refused_even_if_a_temp_trigger_has_its_name(
     sandbox: Sandbox, connect: Connect, tmp_path: Path, attached: bool
 ) -> None:
     path = tmp_path / "hostile.db"
@@ -84,7 +84,7 @@ def test_a_file_whose_name_looks_like_a_uri_hides_no_trigger(
     monkeypatch.chdir(tmp_path)
     connect("hostile.db").execute(f"CREATE TABLE mine (id); CREATE TRIGGER t AFTER INSERT ON mine BEGIN {ONE}; END")
     (tmp_path / "hostile.db").rename("file:hostile.db")
-    plain = apsw.Connection(":memory:", flags=apsw.SQLITE_OPEN_READWRITE)  # to which it is a name like any other
+    plain = apsw.Connection(":memory:", flags=apsw.SQLITE_OPEN_READWRITE)  # without URIs, file:x is an ordinary name
     registration = ftsql.register(plain)
     plain.execute("CREATE TABLE own (id); CREATE TEMP TRIGGER t AFTER INSERT ON own BEGIN SELECT 1; END")
     plain.execute("ATTACH 'file:hostile.db' AS other")
@@ -155,9 +155,7 @@ NOWHERE = ["", ":memory:", "file::memory:", "file::memory:?cache=shared", "file:
 
 
 @pytest.mark.parametrize("name", [*THERE, *NOWHERE])
-def test_read_only_attaches_a_file_that_is_there_and_what_is_no_file(
-    connect: Connect, tmp_path: Path, name: str
-) -> None:
+def test_read_only_attaches_an_existing_file_and_memory(connect: Connect, tmp_path: Path, name: str) -> None:
     connect(tmp_path / "own.db").execute("CREATE TABLE mine (id)")
     connect(tmp_path / "a%20b#.db").execute("CREATE TABLE others (id); INSERT INTO others VALUES (7)")
     there = set(tmp_path.iterdir())
@@ -170,7 +168,7 @@ def test_read_only_attaches_a_file_that_is_there_and_what_is_no_file(
     assert set(tmp_path.iterdir()) == there
 
 
-def test_read_only_makes_no_file_on_a_connection_that_could_and_takes_no_uris(
+def test_read_only_creates_no_file_on_a_writable_connection_without_uris(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -191,7 +189,7 @@ def test_read_only_works_in_memory_too(sandbox: Sandbox, connect: Connect) -> No
 
 
 @pytest.mark.parametrize("sql", ["INSERT INTO files (id) VALUES (1)", "INSERT INTO sweep VALUES (1)"])
-def test_a_table_of_ours_in_a_file_that_nobody_has_used_yet_is_known_as_ours(
+def test_an_unused_virtual_table_in_a_file_is_recognized(
     sandbox: Sandbox, connect: Connect, tmp_path: Path, sql: str
 ) -> None:
     path = tmp_path / "hostile.db"
@@ -205,9 +203,9 @@ def test_a_table_of_ours_in_a_file_that_nobody_has_used_yet_is_known_as_ours(
     assert posts(sandbox) == []
 
 
-def test_a_table_that_sqlite_has_to_read_anew_is_known_as_ours(connect: Connect) -> None:
+def test_a_table_that_sqlite_reads_again_is_recognized(connect: Connect) -> None:
     db = connect()
     with pytest.raises(ftsql.Error, match="is called models"):
-        db.execute("CREATE VIRTUAL TABLE other USING models")  # after which every table is unused again
+        db.execute("CREATE VIRTUAL TABLE other USING models")  # afterwards every table counts as unused again
     with pytest.raises(ftsql.Error, match="a model is made by a job"):
         db.execute("INSERT INTO models (id) VALUES (1)")

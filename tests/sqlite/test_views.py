@@ -1,4 +1,4 @@
-"""The view jobs says what there is of an error and of a method, in whatever form a server has them."""
+"""The view jobs shows the message of an error and the name of a method, in every form that servers use."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ METHODS: list[tuple[Any, str | None]] = [
 
 
 @pytest.mark.parametrize(("error", "message"), ERRORS, ids=str)
-def test_the_message_of_an_error_is_the_text_there_is(at: At, error: Any, message: str | None) -> None:
+def test_error_message_is_the_message_in_any_form(at: At, error: Any, message: str | None) -> None:
     _, db = at(api([job(0, status="failed", error=error)]))
     for _ in range(2):
         assert db.execute("SELECT error_message FROM jobs").fetchall() == [(message,)]
 
 
 @pytest.mark.parametrize(("method", "word"), METHODS, ids=str)
-def test_the_method_is_null_where_nobody_said_which(at: At, tmp_path: Any, method: Any, word: str | None) -> None:
+def test_method_is_null_if_the_job_does_not_name_one(at: At, tmp_path: Any, method: Any, word: str | None) -> None:
     _, db = at(api([job(0, method=method)]))
     assert db.execute("SELECT method FROM jobs").fetchall() == [(word,)]
     import sqlite3
