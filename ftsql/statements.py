@@ -88,6 +88,8 @@ class Statements:
         self._savepoints = Savepoints()
         self._announced: str | None = None
         self._bound: Any = None  # the parameters of the announced statement
+        # Of what ended last: its id, text and parameters, and whether it only reads.
+        self._last: tuple[int, str, Any, bool] | None = None
         self.is_sure: Callable[[str], bool] = lambda _: False  # asks a person to confirm what cannot be decided
         self._silent = False
         self.acted = 0  # writes that functions sent in the transaction under way
@@ -99,14 +101,24 @@ class Statements:
     @property
     def current(self) -> Statement:
         """The statement that SQLite works on: the one that began last and has not ended."""
+        self._run_anew()
         return next(reversed(self._running.values()), self._loose)
 
     @property
     def running(self) -> list[Statement]:
         return list(self._running.values())
 
+    def _run_anew(self) -> None:
+        """Where nothing runs SQLite runs the last one anew: another process changed the schema, and it tells only that
+        the first attempt ended.
+        """
+        if not self._running and self._last is not None:
+            (id, *known), self._last = self._last, None
+            self._running[id] = self._begun(*known)
+
     def calling(self, function: str) -> Statement:
         """The statement whose program calls ``function``. Raises ProgrammingError where that is not one."""
+        self._run_anew()
         callers = []
         for statement in self.running:
             if statement.program is None:
@@ -282,20 +294,26 @@ class Statements:
                 self.settle()
                 if (before := self._running.pop(id, None)) is not None:
                     before.look.close()
-                self._running[id] = Statement(
-                    sql if announced is None else announced,
-                    self._look(),
-                    self,
-                    bound,
-                    self._connection.in_transaction,
-                    bool(event.get("readonly", READS.match(sql))),
-                    next((other for other in reversed(self.running) if not other.reads), None),
-                    self._queue.ended,
-                    len(self._queue.writes),
-                    self._connection.total_changes(),
-                )
+                text = sql if announced is None else announced
+                self._running[id] = self._begun(text, bound, bool(event.get("readonly", READS.match(sql))))
         elif id in self._running and _same(self._running[id].sql, sql):
-            self._end(self._running.pop(id))
+            ended = self._running.pop(id)
+            self._end(ended)
+            self._last = id, ended.sql, ended.parameters, ended.reads
+
+    def _begun(self, sql: str, parameters: Any, reads: bool) -> Statement:
+        return Statement(
+            sql,
+            self._look(),
+            self,
+            parameters,
+            self._connection.in_transaction,
+            reads,
+            next((other for other in reversed(self._running.values()) if not other.reads), None),
+            self._queue.ended,
+            len(self._queue.writes),
+            self._connection.total_changes(),
+        )
 
     def _end(self, statement: Statement) -> None:
         statement.look.close()

@@ -74,6 +74,24 @@ def test_a_statement_that_a_trace_refuses_lends_the_next_one_neither_its_text_no
     connection.close()
 
 
+def test_a_statement_that_runs_anew_since_the_schema_changed_is_a_new_one(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path
+) -> None:
+    sandbox.add_file(id="file-a")
+    db, other = connect(tmp_path / "own.db"), apsw.Connection(str(tmp_path / "own.db"))
+    other.execute("CREATE TABLE mine (x); INSERT INTO mine VALUES ('file-a')")
+    count = "SELECT count(*) FROM fine_tuning_jobs, mine"
+    made = "SELECT create_job('gpt-4o-mini', x) IS NOT NULL FROM mine"
+    inserted = "INSERT INTO fine_tuning_jobs (model, training_file) SELECT 'gpt-4o-mini', x FROM mine WHERE x = ?"
+    for number in range(3):
+        assert db.execute(made).fetchall() == [(1,)]
+        db.execute(inserted, ("file-a",))
+        assert db.execute(count).get == 2 * (number + 1)
+        other.execute(f"CREATE TABLE more_{number} (x)")
+    assert db.execute("SELECT statement FROM ftsql_writes").fetchall() == [(made,), (inserted,)] * 3
+    other.close()
+
+
 def test_several_threads_work_with_a_connection_each(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
     fill(sandbox, 150)
     path = tmp_path / "own.db"
