@@ -64,7 +64,7 @@ def explain(session: Session, sql: str) -> list[Cost]:
             comparisons.check(match["words"].strip(), constants, lambda _: True)
         plan = Plan.from_words(words)
         if plan.access != "nothing" and not session.accounts:
-            session.statement.look.accounts  # noqa: B018 - it raises what the statement itself would
+            session.statements.idle.look.accounts  # noqa: B018 - it raises what the statement itself would
         if plan.access not in get_args(Access):
             costs.append(_other(f"{match['table']}, {words}", words.split(), inner=number > 0))
             continue
@@ -77,7 +77,7 @@ def explain(session: Session, sql: str) -> list[Cost]:
                 listed.add(account.name)
             costs.append(Cost(f"{match['table']}, {words} ({account.name})", cost.low, cost.high, cost.why))
     program = session.statements.program_of(sql)
-    session.statements.inspect(Statement(sql, session.statement.look, reads=False))
+    session.statements.inspect(Statement(sql, session.statements.idle.look, reads=False))
     if any(step.opcode == "VUpdate" for step in program) or calls(program, EFFECTS):
         why = f"for each row that it writes 1, at most max_writes = {session.settings.max_writes} rows"
         costs.append(Cost("writes", 0, None, why))

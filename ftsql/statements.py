@@ -93,7 +93,7 @@ class Statements:
         self.is_sure: Callable[[str], bool] = lambda _: False  # asks a person to confirm what cannot be decided
         self._silent = False
         self.acted = 0  # writes that functions sent in the transaction under way
-        self._loose = Statement("", look())  # before any trace event, or after the last
+        self.idle = Statement("", look())  # current where none runs: before any trace event, or after the last
         self._before: Any = connection.exec_trace
         connection.exec_trace = self._executes
         connection.trace_v2(apsw.SQLITE_TRACE_STMT | apsw.SQLITE_TRACE_PROFILE, self._trace, id=self)
@@ -102,7 +102,7 @@ class Statements:
     def current(self) -> Statement:
         """The statement that SQLite works on: the one that began last and has not ended."""
         self._run_anew()
-        return next(reversed(self._running.values()), self._loose)
+        return next(reversed(self._running.values()), self.idle)
 
     @property
     def running(self) -> list[Statement]:
@@ -271,7 +271,7 @@ class Statements:
 
     def _executes(self, cursor: Any, sql: str, bindings: Any) -> bool:
         if not self._silent:
-            self._announced, self._bound = sql, bindings
+            self._announced, self._bound, self._last = sql, bindings, None
         return True if self._before is None else bool(self._before(cursor, sql, bindings))
 
     def _trace(self, event: dict[str, object]) -> None:

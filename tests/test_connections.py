@@ -92,6 +92,13 @@ def test_a_statement_that_runs_anew_since_the_schema_changed_is_a_new_one(
     other.close()
 
 
+def test_what_is_explained_between_two_statements_is_none_that_runs(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    first, second = fill(sandbox, 2, status="running")
+    assert db.execute("SELECT cancel_job(?)", (first,)).get == "cancelled"
+    assert db.ftsql.explain("SELECT * FROM fine_tuning_jobs")[-1].low == 1
+    assert db.execute("SELECT cancel_job(?) AS status", (second,)).get == "cancelled"
+
+
 def test_several_threads_work_with_a_connection_each(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
     fill(sandbox, 150)
     path = tmp_path / "own.db"
