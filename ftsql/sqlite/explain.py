@@ -85,7 +85,7 @@ def _scans(session: Session, sql: str) -> Iterator[Cost]:
             comparisons.check_arguments(full_words, constants, lambda _: True)
         plan = Plan.from_words(words)
         if plan.access != "nothing" and not session.accounts:
-            session.statement.cache.accounts  # noqa: B018 - raises ConfigError, as the statement itself would
+            session.statements.idle.cache.accounts  # noqa: B018 - raises ConfigError, as the statement itself would
         if plan.access not in get_args(Access):
             yield Cost(f"{table}, {words}", *_other_resource(words.split(), inner=inner))
             continue
@@ -103,7 +103,7 @@ def _scans(session: Session, sql: str) -> Iterator[Cost]:
 def _writes(session: Session, sql: str) -> list[Cost]:
     """Return the cost of the statement's writes. Raises ProgrammingError for a wrong comparison of a time in it."""
     program = session.statements.program_of(sql)
-    session.statements.inspect(Statement(sql, session.statement.cache, reads=False))
+    session.statements.inspect(Statement(sql, session.statements.idle.cache, reads=False))
     if not any(step.opcode == "VUpdate" for step in program) and not calls(program, EFFECTS):
         return []
     why = f"1 for each row that the statement writes, at most max_writes = {session.settings.max_writes} rows"

@@ -154,10 +154,12 @@ class Statements:
         self._savepoints = Savepoints()
         self._announced: str | None = None  # the SQL that the user is about to run
         self._bound: Any = None  # the parameters of the announced statement
+        # The statement that ended last: its id, text and parameters, and whether it only reads. See _begin_rerun.
+        self._last: tuple[int, str, Any, bool] | None = None
         self.is_sure: Callable[[str], bool] = lambda _: False  # asks the user to confirm an undecided comparison
         self._paused = False  # traces are ignored: ftsql runs a statement of its own
         self.sent_by_functions = 0  # in the current transaction
-        self._no_statement = Statement("", new_cache())  # current before the first trace event and after the last
+        self.idle = Statement("", new_cache())  # current before the first trace event and after the last
         self._previous_trace: Any = connection.exec_trace
         connection.exec_trace = self._on_execute
         connection.trace_v2(apsw.SQLITE_TRACE_STMT | apsw.SQLITE_TRACE_PROFILE, self._on_trace, id=self)
@@ -165,7 +167,8 @@ class Statements:
     @property
     def current(self) -> Statement:
         """The statement that SQLite runs now: the one that began last and has not ended."""
-        return next(reversed(self._running.values()), self._no_statement)
+        self._begin_rerun()
+        return next(reversed(self._running.values()), self.idle)
 
     @property
     def running(self) -> list[Statement]:
@@ -174,6 +177,7 @@ class Statements:
 
     def calling(self, function: str) -> Statement:
         """Return the running statement that calls ``function``. Raises ProgrammingError unless exactly one does."""
+        self._begin_rerun()
         callers = []
         for statement in self.running:
             if statement.program is None:
@@ -332,7 +336,7 @@ class Statements:
     def _on_execute(self, cursor: Any, sql: str, bindings: Any) -> bool:
         """APSW's execution trace: a statement of the user is about to run."""
         if not self._paused:
-            self._announced, self._bound = sql, bindings
+            self._announced, self._bound, self._last = sql, bindings, None
         return True if self._previous_trace is None else bool(self._previous_trace(cursor, sql, bindings))
 
     def _on_trace(self, event: dict[str, object]) -> None:
@@ -345,7 +349,9 @@ class Statements:
             if event["code"] == apsw.SQLITE_TRACE_STMT:
                 self._on_begin(id, sql, event)
             elif id in self._running and _is_same(self._running[id].sql, sql):
-                self._on_end(self._running.pop(id))
+                ended = self._running.pop(id)
+                self._on_end(ended)
+                self._last = id, ended.sql, ended.parameters, ended.reads
 
     def _on_begin(self, id: int, sql: str, event: dict[str, object]) -> None:
         """Add the statement that begins, unless it runs inside another."""
@@ -360,18 +366,33 @@ class Statements:
         self.drop_failed_writes()
         if (replaced := self._running.pop(id, None)) is not None:
             replaced.cache.close()
-        self._running[id] = Statement(
-            announced if announced is not None and is_announced else sql,
+        text = announced if announced is not None and is_announced else sql
+        reads = bool(event.get("readonly", READS.match(sql)))
+        self._running[id] = self._new_statement(text, bound if is_announced else None, reads)
+
+    def _new_statement(self, sql: str, parameters: Any, reads: bool) -> Statement:
+        """Return a statement that begins now."""
+        return Statement(
+            sql,
             self._new_cache(),
             self,
-            parameters=bound if is_announced else None,
+            parameters=parameters,
             in_transaction=self._connection.in_transaction,
-            reads=bool(event.get("readonly", READS.match(sql))),
-            parent=next((other for other in reversed(self.running) if not other.reads), None),
+            reads=reads,
+            parent=next((other for other in reversed(self._running.values()) if not other.reads), None),
             transaction=self._queue.ended,
             queued_before=len(self._queue.writes),
             changes_before=self._connection.total_changes(),
         )
+
+    def _begin_rerun(self) -> None:
+        """Begin the last statement again if SQLite runs it again and no other statement runs.
+
+        SQLite does so if another process changed the schema. It reports only that the first attempt ended.
+        """
+        if not self._running and self._last is not None:
+            (id, *rest), self._last = self._last, None
+            self._running[id] = self._new_statement(*rest)
 
     def _on_end(self, statement: Statement) -> None:
         statement.cache.close()

@@ -69,9 +69,34 @@ def test_a_statement_that_a_trace_refuses_lends_the_next_one_neither_its_text_no
         assert connection.execute("SELECT statement FROM ftsql_writes").fetchall() == [(ONE,)]
         with pytest.raises(apsw.ExecTraceAbort):
             connection.execute("SELECT 'refused', ?", (5,))
-        with pytest.raises(ftsql.Error, match="created_at is compared with something that may be a text"):
+        with pytest.raises(ftsql.Error, match="created_at is compared with something that may be a string"):
             cursor.execute("DELETE FROM files WHERE NOT (created_at > ?)", (6,))
     connection.close()
+
+
+def test_a_statement_that_runs_anew_since_the_schema_changed_is_a_new_one(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path
+) -> None:
+    sandbox.add_file(id="file-a")
+    db, other = connect(tmp_path / "own.db"), apsw.Connection(str(tmp_path / "own.db"))
+    other.execute("CREATE TABLE mine (x); INSERT INTO mine VALUES ('file-a')")
+    count = "SELECT count(*) FROM fine_tuning_jobs, mine"
+    made = "SELECT create_job('gpt-4o-mini', x) IS NOT NULL FROM mine"
+    inserted = "INSERT INTO fine_tuning_jobs (model, training_file) SELECT 'gpt-4o-mini', x FROM mine WHERE x = ?"
+    for number in range(3):
+        assert db.execute(made).fetchall() == [(1,)]
+        db.execute(inserted, ("file-a",))
+        assert db.execute(count).get == 2 * (number + 1)
+        other.execute(f"CREATE TABLE more_{number} (x)")
+    assert db.execute("SELECT statement FROM ftsql_writes").fetchall() == [(made,), (inserted,)] * 3
+    other.close()
+
+
+def test_what_is_explained_between_two_statements_is_none_that_runs(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    first, second = fill(sandbox, 2, status="running")
+    assert db.execute("SELECT cancel_job(?)", (first,)).get == "cancelled"
+    assert db.ftsql.explain("SELECT * FROM fine_tuning_jobs")[-1].low == 1
+    assert db.execute("SELECT cancel_job(?) AS status", (second,)).get == "cancelled"
 
 
 def test_several_threads_work_with_a_connection_each(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:

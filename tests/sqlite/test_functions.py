@@ -165,15 +165,17 @@ def test_of_two_statements_under_way_that_may_call_the_second_has_to_wait(
     sandbox: Sandbox, db: ftsql.Connection
 ) -> None:
     ids = fill(sandbox, 4, status="running")
-    first = db.execute("SELECT cancel_job(id) FROM fine_tuning_jobs WHERE id IN (?, ?)", ids[:2])
-    assert next(first) == ("cancelled",)
     second = "SELECT cancel_job(id) FROM fine_tuning_jobs WHERE id IN (?, ?)"
+    first = db.execute(f"{second} AND 1", ids[:2])
+    assert next(first) == ("cancelled",)
     with pytest.raises(ftsql.Error, match="^several running statements call cancel_job"):
         db.execute(second, ids[2:]).fetchall()
     assert db.execute("SELECT pause_job(?)", ids[2:3]).fetchall() == [("paused",)]  # another function may be called
     assert first.fetchall() == [("cancelled",)]
     assert db.execute(second, ids[2:]).fetchall() == [("cancelled",)] * 2
     assert acts(sandbox) == [f"/{ids[0]}/cancel", f"/{ids[2]}/pause", *(f"/{id}/cancel" for id in ids[1:])]
+    told = [statement for (statement,) in db.execute("SELECT statement FROM ftsql_writes")]
+    assert told == [f"{second} AND 1", "SELECT pause_job(?)", f"{second} AND 1", second, second]
 
 
 def test_create_job_creates_once_however_often_sqlite_calls_it(sandbox: Sandbox, db: ftsql.Connection) -> None:
