@@ -86,10 +86,9 @@ def read(folder: Path) -> Map:
         data = coverage.CoverageData(str(noted))
         data.read()
         for file in data.measured_files():
-            name = str(Path(file).relative_to(ROOT))
             for line, contexts in data.contexts_by_lineno(file).items():
                 for test in filter(None, contexts):
-                    lines[name, line].append(test)
+                    lines[file, line].append(test)
                     breadth[test] += 1
     for noted in folder.glob("seconds.*.json"):
         seconds |= json.loads(noted.read_text())

@@ -21,6 +21,7 @@ _seconds: dict[str, float] = {}
 _coverage = coverage.Coverage(
     data_file=str(FOLDER / f"coverage.{NAME}"), source=[str(PACKAGE)], config_file=False, messages=False
 )
+_coverage.set_option("run:relative_files", True)  # the map fits every copy of the project
 _coverage.start()
 
 
