@@ -226,8 +226,8 @@ class Session:
         self.last_jobs += [write.row.key for write in creates if write.row]
         self.queue.commit()
         if held:
-            self._interrupt_held.set()
             arguments = (self._interrupt_held, self.statements)
+            self._interrupt_held.set()
             threading.Thread(target=_interrupt_after_statements, args=arguments, daemon=True).start()
 
     def raise_held_interrupt(self) -> None:

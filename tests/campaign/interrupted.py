@@ -8,6 +8,7 @@ mostly finds it waiting, and every line may be the one that it finds.
 from __future__ import annotations
 
 import json
+import linecache
 import os
 import random
 import signal
@@ -65,6 +66,14 @@ class Figures:
     before: dict[str, int] = field(default_factory=dict)
     after: dict[str, int] = field(default_factory=dict)
     slowest: float = 0.0  # seconds from an interrupt of a read to its end
+
+
+def _is_at_with(frame: FrameType) -> bool:
+    """Whether the line is a ``with``. Python traces that line again when its block ends, before its lock is released.
+
+    No signal is handled there, so an exception at this place would only leave the lock held.
+    """
+    return linecache.getline(frame.f_code.co_filename, frame.f_lineno).lstrip().startswith("with ")
 
 
 class Interrupted:
@@ -151,7 +160,8 @@ class Interrupted:
             return None
         if event == "line":
             self._line += 1
-            if self._line == self._last_line:
+            if 0 < self._last_line <= self._line and not _is_at_with(frame):
+                self._last_line = 0
                 self._signals += 1
                 self._where = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
                 raise KeyboardInterrupt
