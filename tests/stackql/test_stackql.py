@@ -192,7 +192,7 @@ def test_a_schema_of_the_user_named_like_a_provider_stays_theirs(db: ftsql.Conne
 
 @pytest.mark.usefixtures("files")
 def test_returning_inside_a_transaction_says_when_jobs_get_their_ids(sandbox: Sandbox, db: ftsql.Connection) -> None:
-    with pytest.raises(ProgrammingError, match="created at COMMIT"), db:
+    with pytest.raises(ProgrammingError, match="COMMIT creates the jobs"), db:
         run(
             db, "INSERT INTO openai.fine_tuning.jobs (model, training_file) SELECT 'gpt-4o-mini', 'file-a' RETURNING id"
         )

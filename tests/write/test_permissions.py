@@ -344,7 +344,7 @@ def test_stackqls_array_of_projects_is_a_grant_each(db: ftsql.Connection) -> Non
 def test_a_grant_takes_texts(sandbox: Sandbox, db: ftsql.Connection, column: str, value: Any, shown: str) -> None:
     row = {"checkpoint": CKPT, "project_id": "proj-1", column: value}
     with pytest.raises(
-        IntegrityError, match=f"^{'fine_tuned_model_' * (column == 'checkpoint')}{column} takes a text, not {shown}$"
+        IntegrityError, match=f"^{'fine_tuned_model_' * (column == 'checkpoint')}{column} takes a string, not {shown}$"
     ):
         db.execute(
             "INSERT INTO fine_tuning_checkpoint_permissions (checkpoint, project_id) VALUES (:checkpoint, :project_id)",

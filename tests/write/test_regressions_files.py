@@ -39,7 +39,7 @@ def test_a_file_that_is_no_store_keeps_its_mode(tmp_path: Path) -> None:
         with pytest.raises(ftsql.StoreError):
             Store(path)
         assert path.stat().st_mode & 0o777 == 0o644
-    with pytest.raises(ftsql.StoreError, match="is no file"):
+    with pytest.raises(ftsql.StoreError, match="is not a file"):
         Store(tmp_path)
 
 
