@@ -169,25 +169,17 @@ class Account:
     def secrets(self) -> set[str]:
         """Return the credentials."""
         found: set[str] = set()
-        for templates in (self.provider.headers, self.provider.query, self.provider.body):
-            for name, template in templates.items():
-                found |= self._secrets_of(template, is_secret=self.provider.is_secret(name))
+        for template, is_secret, variables in self.provider.secret_sources:
+            found |= {self.environment.get(variable, "").strip() or default for variable, default in variables}
+            value = VARIABLE.sub(lambda match: self.environment.get(match[1], "").strip() or match[2] or "", template)
+            if is_secret:  # without Bearer, Basic and the like
+                found.add(
+                    value.strip().partition(" ")[2].strip() or value.strip()
+                )  # without Bearer, Basic and the like
+            elif value.lstrip().startswith("{"):  # x-portkey-config may be a whole config
+                found |= _secrets_in_json(value)
         found |= {secret.removeprefix("Bearer ").lstrip() for secret in found}  # a key that was set with that word
         return {secret for secret in found if len(secret) >= MIN_SECRET}
-
-    def _secrets_of(self, template: str, *, is_secret: bool) -> set[str]:
-        """Return the credentials in the value of a header, query parameter or member of a body."""
-        found = {
-            self.environment.get(variable, "").strip() or default
-            for variable, default in VARIABLE.findall(template)
-            if is_secret or names_a_credential(variable)
-        }
-        value = VARIABLE.sub(lambda match: self.environment.get(match[1], "").strip() or match[2] or "", template)
-        if is_secret:
-            found.add(value.strip().partition(" ")[2].strip() or value.strip())  # without Bearer, Basic and the like
-        elif value.lstrip().startswith("{"):  # x-portkey-config may be a whole config
-            found |= _secrets_in_json(value)
-        return found
 
     def _checked(self, expanded: str) -> str:
         """Return a base_url without double and final slashes. Raises ConfigError if it is invalid."""

@@ -113,6 +113,20 @@ class Provider:
                 found[name] = found.get(name, False) or (required and not default)
         return found
 
+    @cached_property
+    def secret_sources(self) -> list[tuple[str, bool, list[tuple[str, str]]]]:
+        """The templates, whether the whole value is secret, and the variables in them that hold credentials.
+
+        Each variable comes with its default.
+        """
+        found = []
+        for templates in (self.headers, self.query, self.body):
+            for name, template in templates.items():
+                is_secret = self.is_secret(name)
+                variables = [each for each in VARIABLE.findall(template) if is_secret or names_a_credential(each[0])]
+                found.append((template, is_secret, variables))
+        return found
+
     def is_secret(self, name: str) -> bool:
         """Whether the header, query parameter or member of a body with that name holds a credential."""
         return names_a_credential(name) or name.lower() in {each.lower() for each in self.credentials}
