@@ -64,7 +64,7 @@ class Response:
     headers: The headers that ftsql reads, with lower-case names, redacted.
     body: The body without transfer and content encodings. It may hold a credential that the server echoed.
     url: The URL of the request, without its query.
-    saved: Bytes of the body that were written to the disk instead of ``body``.
+    saved: How many bytes of the body were written to disk rather than kept in ``body``.
     """
 
     status: int

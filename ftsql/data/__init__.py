@@ -1,4 +1,4 @@
-"""Data files of the package: the providers, StackQL's names of their methods, the views for people.
+"""The package's data files: the providers, StackQL's names for their methods, and the views with readable values.
 
 Other packages use ``read_text`` and ``PACKAGE``; this package imports nothing of ftsql. It reads the files by path,
 because importing importlib.resources takes longer than reading them.

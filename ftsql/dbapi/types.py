@@ -72,7 +72,7 @@ def bindings(parameters: Any) -> dict[str, Any] | tuple[Any, ...]:
 
 
 def to_sqlite(value: Any) -> Any:
-    """Return ``value`` as a type that SQLite has; return values of unknown types unchanged.
+    """Convert ``value`` to a type that SQLite supports. A value of any other type is returned unchanged.
 
     A datetime becomes a string in UTC, as the view ``jobs`` shows times; a datetime without a zone is not shifted. For
     ``created_at``, which holds Unix seconds, pass ``int(value.timestamp())``. A Decimal becomes a number.

@@ -67,7 +67,7 @@ class Contents:
         return content
 
     def forget(self, account: Account, id: str) -> None:
-        """Drop a content that the store keeps."""
+        """Drop a file's content from memory, because the store has it."""
         self._calls.pop((account, id), None)
         self._kept.pop((account, id), None)
 

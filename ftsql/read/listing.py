@@ -41,7 +41,7 @@ LIMIT_WORDS = re.compile(
 )
 AT_LEAST = 20  # rows that prove an order; a first page requests as many if it must prove one
 REMEMBERED = 86_400.0  # seconds for which observed habits of a server are trusted
-RANKS = 2**24  # more than the objects of any job, so that new objects rank above the stored ones
+RANKS = 2**24  # larger than the number of objects that any job has, so that new objects rank above the stored ones
 
 Query = dict[str, str]
 
@@ -102,7 +102,7 @@ class Listing:
         self.by_id: dict[str, int] = {}
         self.done = False
         self.store_has_rest = False
-        self.reads_all = False  # the statement reads the whole list, so that a job need not be fetched by its id
+        self.reads_all = False  # the statement reads the whole list anyway, so no job has to be fetched by its id
         self.reads_next = False  # the statement will read the next page, whatever this page shows
         self._of_jobs = resource is JOBS
         self._requests = requests
@@ -189,7 +189,7 @@ class Listing:
         self._rank = 0
 
     def older_than(self, time: float, *, inclusive: bool) -> bool:
-        """Whether every unread row is older than ``time``; with ``inclusive``, or created in that second."""
+        """Whether every unread row is older than ``time`` or, with ``inclusive``, at most as new as ``time``."""
         if not self.trusted or self._tail is None:
             return False
         return self._tail <= time if inclusive else self._tail < time

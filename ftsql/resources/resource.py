@@ -132,7 +132,7 @@ class Resource:
         ``id`` if there is no parent; ``table('…')`` binds it.
     path: The path below the provider's jobs, or below its base_url with ``root``. ``{}`` in it is the parent's id.
     parent: The name of the column with the parent's id, which every request needs.
-    served_as: The name of the resource in a provider's ``without``.
+    served_as: The name of the resource in ``Provider.without``, the set of operations that a provider lacks.
     missing: A regular expression for the resource's name in the message of a 404.
     page_size: The size of its largest page: None for the provider's, 0 if it has no pages.
     kept: Whether the store keeps the objects of a finished job.

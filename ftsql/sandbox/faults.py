@@ -1,4 +1,4 @@
-"""Faults: errors that the sandbox makes on demand, and which of the armed faults hit a request.
+"""Faults: errors that the sandbox produces on demand. This module defines them and decides which ones hit a request.
 
 At most one fault decides about a response; faults that only delay, lie or transform apply in addition.
 """
@@ -117,7 +117,7 @@ TRAINING_NOT_AVAILABLE = Fault(
 class _Armed:
     fault: Fault
     seen: int = 0  # the requests that the fault selects
-    fired: int = 0  # those of them that it hit
+    fired: int = 0  # how many of those requests it hit
 
     @property
     def is_used_up(self) -> bool:

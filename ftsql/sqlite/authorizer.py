@@ -123,7 +123,7 @@ class _Guard:
             self._virtual.update(_names_in_file(name, VIRTUAL_TABLES, self._uri))
 
     def _check_trigger(self, table: str | None, schema: str | None, trigger: str | None) -> None:
-        """Raise ProgrammingError if a trigger in a file would write to a table of ftsql."""
+        """Raise ProgrammingError if a trigger stored in a file would write to one of ftsql's tables."""
         if self._trust_file or not self._may_be_in_file(trigger) or not self._is_ours(schema, table):
             return
         raise ProgrammingError(

@@ -85,7 +85,8 @@ def _of_register(program: Sequence[Step], step: Step, opcode: str) -> list[Step]
     return [other for other in program if other.opcode == opcode and other.p1 == step.p1]
 
 
-# The functions that return the next addresses of an opcode, from the program, its step and the address after it.
+# For each opcode that changes the control flow: the function that returns the addresses which may run next. It takes
+# the program, the instruction, and the address that follows it (none at the end).
 _TARGETS: dict[str, Callable[[Sequence[Step], Step, list[int]], list[int]]] = {
     "Init": _after_jump,
     "Goto": _after_jump,

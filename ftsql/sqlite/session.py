@@ -150,7 +150,7 @@ class Session:
         return taken
 
     def note(self, text: str) -> None:
-        """Add a line about a write that is not part of an error; ``take_notes`` returns it."""
+        """Add a line about a write, for lines that no error message contains. The next ``take_notes`` returns it."""
         self.notes.append(text)
 
     def take_notes(self) -> list[str]:

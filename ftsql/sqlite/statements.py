@@ -1,7 +1,7 @@
 """The SQL statements that run on a connection, their savepoints, and the removal of failed statements' writes.
 
 SQLite's trace reports every statement, also those that triggers and FTS5 run inside another. APSW's execution trace
-reports only the statements of the user. Both together show where a statement of the user begins.
+reports only the statements of the user. Together, the two show where each of the user's statements begins.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class Statements:
         # The statement that ended last: its id, text and parameters, and whether it only reads. See _begin_rerun.
         self._last: tuple[int, str, Any, bool] | None = None
         self.is_sure: Callable[[str], bool] = lambda _: False  # asks the user to confirm an undecided comparison
-        self._paused = False  # traces are ignored: ftsql runs a statement of its own
+        self._paused = False  # traces are being ignored, because ftsql is running a statement of its own
         self.sent_by_functions = 0  # in the current transaction
         self.idle = Statement("", new_cache())  # current before the first trace event and after the last
         self._previous_trace: Any = connection.exec_trace
@@ -386,7 +386,7 @@ class Statements:
         )
 
     def _begin_rerun(self) -> None:
-        """Begin the last statement again if SQLite runs it again and no other statement runs.
+        """If SQLite is re-running the last statement and no other is running, record it as running again.
 
         SQLite does so if another process changed the schema. It reports only that the first attempt ended.
         """

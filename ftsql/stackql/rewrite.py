@@ -218,7 +218,8 @@ def _check_parameters(tokens: Sequence[Token]) -> None:
         name, last = hyphenated(tokens, index)
         qualified = index > 0 and tokens[index - 1].matches(".")
         compared = last + 1 < len(tokens) and tokens[last + 1].matches("=")
-        # A hyphenated name can only be a parameter; the others may be columns of other tables.
+        # A hyphenated name can only be a parameter. Any other name may be a column, so it is checked only
+        # before an equals sign.
         if (compared or last > index) and not qualified:
             check_supported(name)
 

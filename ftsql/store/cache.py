@@ -469,7 +469,7 @@ class Cache:
     def active(self, tail: float, since: float | None) -> list[tuple[int, str]]:
         """Return the sort keys of the jobs whose state has to be requested, newest first.
 
-        The jobs were created at ``tail`` or before, and not before ``since``.
+        Only jobs created between ``since`` (if given) and ``tail``, both inclusive, are returned.
         """
         conditions, values = self._conditions(Choice(since), tail)
 
@@ -631,7 +631,7 @@ class Cache:
         return row
 
     def _row(self, values: tuple[Any, ...]) -> Row:
-        """Return the row of a job or another object from the columns PLAIN and raw."""
+        """Build the row of a job or another object from ``values``: the columns in PLAIN, then ``raw``."""
         if self._resource is not JOBS:  # the columns of the table ``kept`` are those of jobs
             return self._decoded_row(values[0], values[-1])
         return Row(self.name, dict(zip(PLAIN, values, strict=False)), values[-1], bare=JOBS)

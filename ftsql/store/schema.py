@@ -2,7 +2,8 @@
 
 ``meta``: The salt of the accounts' hashes, and the hash of the definition of ``kept``.
 ``writes``: The write journal.
-``covers``: For each account and resource (and parent), how far the rows in ``kept`` are complete. ``cover`` is its id.
+``covers``: For each account and resource (and parent), the creation time before which ``kept`` has every row. ``cover``
+is its id.
 ``kept``: The rows that the APIs showed. Its columns are those of the jobs' model, so a new column changes the table.
 
 Times are Unix seconds.

@@ -149,7 +149,8 @@ class Sync:
                 return
 
     def serve(self, every: float, say: Callable[[str], None]) -> None:
-        """Run a round now and then every ``every`` seconds, from start to start, until ``stop``.
+        """Run one round immediately and further rounds every ``every`` seconds, measured from start to start, until
+        ``stop`` returns true.
 
         A failed round is reported by ``say``, and the next round tries again. Raises ProgrammingError or ConfigError if
         the first round fails with one, because no later round could succeed.

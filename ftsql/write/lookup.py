@@ -1,4 +1,4 @@
-"""Look-ups: the outcome of a write, found in the provider's lists.
+"""Look-ups, which find out the outcome of a write by reading the provider's lists.
 
 A create, a grant or an upload whose response is lost is never sent again. Lists lag behind writes, so a look-up repeats
 for ``settle_seconds``.

@@ -19,7 +19,7 @@ from ftsql.serve.functions.timestamps import Value
 BOUNDARIES = {r"\m": r"\b(?=\w)", r"\M": r"\b(?<=\w)", r"\y": r"\b", r"\Y": r"\B"}
 CLASSES = {"alpha": "a-zA-Z", "digit": "0-9", "alnum": "a-zA-Z0-9", "space": r"\s", "upper": "A-Z", "lower": "a-z",
            "punct": r"!-/:-@\[-`{-~", "xdigit": "0-9A-Fa-f", "word": r"\w", "blank": r" \t"}  # fmt: skip
-TIMEOUT = 1.0  # seconds of a pattern on one value
+TIMEOUT = 1.0  # seconds that matching a pattern against one value may take
 LONGEST = 10_000_000  # characters of a value
 
 

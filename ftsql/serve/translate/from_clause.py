@@ -193,7 +193,7 @@ def _same(node: Node, column: exp.Column) -> bool:
 
 
 def _is_not_null(node: Node) -> bool:
-    """Whether it is ``x IS NOT NULL``, which has two forms in sqlglot's versions."""
+    """Whether ``node`` is ``x IS NOT NULL``, which sqlglot represents in one of two ways, depending on its version."""
     if isinstance(node, exp.Not):
         node, negated = node.this, True
     else:

@@ -182,7 +182,8 @@ class ClientSession:
                 bound.spent += time.monotonic() - started
 
     async def prepare(self, text: str, given: Sequence[int | None] = ()) -> PreparedStatement:
-        """Prepare a statement. ``given`` holds the types of parameters that the client names.
+        """Prepare a statement. ``given`` holds the type oids that the client specified for the parameters, in order;
+        None for a type that it left open.
 
         Raise Failure, and the errors of SQLite and of the translation.
         """
