@@ -48,6 +48,7 @@ class Client:
         self._log = log
         self._workers = Workers(8)
         self._lock = threading.Lock()
+        self._probing = threading.Lock()  # one call at a time finds out whether single objects have addresses
         self._process = os.getpid()
         self._opened: Transport | None = None
 
@@ -176,7 +177,9 @@ class Client:
         """Return None if a 404 that does not name the id means that the object does not exist; raise it otherwise."""
         request = attempts.request
         error = error_from(self.account, response)
-        if self._serves_single(call, attempts, error):
+        with self._probing:
+            serves_single = self._serves_single(call, attempts, error)
+        if serves_single:
             return
         if self.account.serves_single.get(request.resource.table) is False:
             error.hint = (

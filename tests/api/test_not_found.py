@@ -112,6 +112,7 @@ def test_a_server_that_gives_no_job_by_its_id_shows_how_known_ones_are(at: At) -
         assert sorted(db.execute(states).fetchall()) == [("ftjob-00120", "paused"), ("ftjob-00240", "paused")]
     pages = ["?limit=100", "?limit=100&after=ftjob-00099", "?limit=100&after=ftjob-00199"]
     assert server.requests[-3:] == pages
+    assert server.requests.count("?limit=2") == 1  # both jobs were requested at once, and one of them found out
 
 
 def test_a_page_that_may_be_the_last_is_so_where_no_job_can_be_asked_for_by_its_id(at: At) -> None:
