@@ -281,10 +281,10 @@ def test_two_providers_are_asked_at_the_same_time_where_both_are_needed(
 
 
 @pytest.mark.parametrize("providers", [1, 2])
-def test_a_second_scan_of_few_jobs_sends_for_nothing_more(providers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_scan_of_few_jobs_sends_for_nothing_more(providers: int) -> None:
     since = f"(SELECT count(*) FROM fine_tuning_jobs WHERE created_at >= {NEWEST - 60 * 50} + {{}})"
-    with account(250, providers=providers) as (sandbox, db):
-        monkeypatch.setattr("ftsql.read.listing.SLOW_PAGE", -1.0)  # every page counts as slow, so pages are prefetched
+    with account(250, providers=providers) as (sandbox, db), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ftsql.read.listing.SLOW_PAGE", -1.0)  # every page counts as slow, so pages are prefetched
         found = asked(sandbox, db, f"SELECT {since.format(0)}, {since.format(60)}")
         assert found == ["?limit=100"] * providers
 
