@@ -67,12 +67,16 @@ def test_of_several_providers_those_that_are_named_are_asked_alone(providers: st
 
 
 @pytest.mark.parametrize("more", ["", " AND e.provider = j.provider"])
-def test_two_providers_are_each_asked_for_their_own_jobs(more: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Sandbox(jobs=0, speed=0) as other, account(jobs=130, running=[]) as (sandbox, _):
+def test_two_providers_are_each_asked_for_their_own_jobs(more: str) -> None:
+    with (
+        Sandbox(jobs=0, speed=0) as other,
+        account(jobs=130, running=[]) as (sandbox, _),
+        pytest.MonkeyPatch.context() as patch,
+    ):
         for place in range(5):
             other.add_job(id=f"ftjob-other-{place}", created_at=1_790_000_000 - 3000 * place, status="succeeded")
         other.fault(Fault(path=FEW, times=None, transform=five))
-        monkeypatch.setenv("PORTKEY_BASE_URL", other.base_url("portkey"))
+        patch.setenv("PORTKEY_BASE_URL", other.base_url("portkey"))
         with closing(ftsql.connect(providers=["openai", "portkey"])) as db:
             for cost in ((130 + 2, 5 + 1), (1, 1)):
                 other.requests.clear()
@@ -106,10 +110,10 @@ def test_verify_order_trusts_no_list_of_events() -> None:
             assert len(asked(sandbox, db, f"{EVENTS}('{name(0)}')")) == 2
 
 
-def test_the_store_of_another_account_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with account() as (sandbox, _):
+def test_the_store_of_another_account_is_not_used(tmp_path: Path) -> None:
+    with account() as (sandbox, _), pytest.MonkeyPatch.context() as patch:
         for key, cost in (("one-key-of-mine", 41), ("one-key-of-mine", 3), ("another-key-0123", 41)):
-            monkeypatch.setenv("OPENAI_API_KEY", key)
+            patch.setenv("OPENAI_API_KEY", key)
             with ftsql.connect(providers="openai", store=tmp_path / "store.db") as db:
                 assert len(asked(sandbox, db, JOIN, 5 * JOBS)) == cost
             db.close()

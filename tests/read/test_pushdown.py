@@ -405,10 +405,8 @@ def test_verify_order_always_lists_in_full() -> None:
         db.close()
 
 
-def test_the_knowledge_is_shared_through_the_file_by_connections_of_one_account_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with account(250) as (sandbox, db):
+def test_the_knowledge_is_shared_through_the_file_by_connections_of_one_account_only(tmp_path: Path) -> None:
+    with account(250) as (sandbox, db), pytest.MonkeyPatch.context() as patch:
         db.close()
         store = tmp_path / "store.db"
         for key, cost in (
@@ -417,7 +415,7 @@ def test_the_knowledge_is_shared_through_the_file_by_connections_of_one_account_
             ("another-key-0123", 3),
             ("another-key-0123", 1),
         ):
-            monkeypatch.setenv("OPENAI_API_KEY", key)
+            patch.setenv("OPENAI_API_KEY", key)
             db = ftsql.connect(providers="openai", store=store)
             assert len(asked(sandbox, db, "SELECT count(*) FROM fine_tuning_jobs")) == cost
             db.close()
