@@ -126,6 +126,7 @@ class Shell(apsw.shell.Shell):
 
     def _report(self, statement: str, seconds: float) -> None:
         """Print the outcomes of the statement's writes and, if the user asked for them, its requests."""
+        self.stdout.flush()  # the rows come before what is said of the writes
         for note in self._registration.take_notes():
             self.write_error(note + "\n")
         if self._shows_requests and statement.strip("; \n\t"):
