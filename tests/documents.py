@@ -70,10 +70,11 @@ def shown(command: str, folder: Path, variables: Mapping[str, str] | None = None
     if not program.exists():
         program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ftsql "$@"\n')
         program.chmod(0o755)
+    plain = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}  # as a reader has it
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", command],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder, timeout=120,
-        env={**os.environ, **(variables or {}), "PATH": f"{inside}:{os.environ['PATH']}"},
+        env={**plain, **(variables or {}), "PATH": f"{inside}:{os.environ['PATH']}"},
     )  # fmt: skip
     assert done.returncode in (0, 1), done.stdout  # 1 with an error, which the text has to show
     return done.stdout
