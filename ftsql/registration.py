@@ -21,6 +21,7 @@ from ftsql.api.client import Client
 from ftsql.api.provider import Provider, load
 from ftsql.api.request_log import Counts
 from ftsql.errors import ConfigError, InterfaceError, ProgrammingError, Warning
+from ftsql.read.cost import Cost
 from ftsql.resources.resource import Row
 from ftsql.settings import Environment, Settings
 from ftsql.sqlite import explain
@@ -126,7 +127,7 @@ class Registration:
         """Let the next listing of every account read all pages, so that jobs deleted elsewhere disappear."""
         self._session.refresh()
 
-    def explain(self, sql: str) -> list[explain.Cost]:
+    def explain(self, sql: str) -> list[Cost]:
         """Return what ``sql`` would cost in requests: each part, then the total. Sends nothing."""
         return explain.explain(self._session, sql)
 

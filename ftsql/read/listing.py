@@ -146,6 +146,11 @@ class Listing:
         return not self._stored.has_made_ids()  # only the whole list shows which of several equal objects are new
 
     @property
+    def may_meet_store(self) -> bool:
+        """Whether the listing may end at rows that the store covers."""
+        return self._cover is not None
+
+    @property
     def trusted(self) -> bool:
         """Whether the order may be relied on: the provider declares it for its own address, or pages have proved it."""
         shown = self._falls >= SHOWS_AN_ORDER and len(self._seen) >= AT_LEAST

@@ -6,26 +6,34 @@ BestIndex hands a plan to Filter as a string of words, which EXPLAIN QUERY PLAN 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from functools import cache
+from typing import Any, Literal, cast, get_args
+
+from ftsql.api.account import Account
+from ftsql.errors import ProgrammingError
+from ftsql.resources.definitions import JOBS, OTHERS
+from ftsql.resources.resource import Resource
 
 # The costs that BestIndex states, in requests. SQLite must prefer any number of gets, one for each row of a local
 # table, to a listing inside a loop over that table: the statement cache turns many gets into one listing.
 LISTING = 1e12
 GET = 100.0
+DEAD_END = 1e90  # the cost of a plan that fails if it runs
 
-Access = Literal["get", "list", "nothing"]
+Access = Literal["get", "list", "nothing", "dead-end"]
+ACCESSES = get_args(Access)
 
-ID_COLUMNS = ("id", "fine_tuning_job_id")
+ID_COLUMNS = ("id", "fine_tuning_job_id")  # of the jobs
 
-# The word for a Filter argument in a plan, by column and operator.
-WORDS = {
-    ("id", "="): "id",
-    ("id", "is"): "id",  # an id is never NULL; a created_at may be
+# The word for a Filter argument in a plan, by column and operator. The columns of ids come on top: see ``words``.
+ANYWHERE = {
     ("key", "="): "key",
     ("provider", "="): "provider",
     ("provider", "<>"): "not-provider",
+}
+OF_JOBS = {
     ("created_at", "="): "at",
     ("created_at", ">="): "since",
     ("created_at", ">"): "newer",
@@ -33,17 +41,36 @@ WORDS = {
     ("model", "="): "model",
     ("metadata", "has"): "metadata",
 }
+BY_PLAN_NAME = {resource.plan_name: resource for resource in OTHERS}
+SELECTORS = ("parents", "parent", "key", "id")  # they select objects by their parent or id; the first of them is taken
 TIMES = ("at", "since", "newer")  # a plan has at most one of them: the first of this order
 LOCAL = ("status", "model", "metadata")  # constraints that not every API can answer, or that no API can
+NEVER_NULL = (*SELECTORS, "provider")  # the words of columns for which IS means the same as =
 WITH_ID = ("provider", "not-provider")  # constraints that narrow a get by id or key
 
 
-def pushed_down(column: str) -> str | None:
+@cache
+def words(resource: Resource) -> Mapping[tuple[str, str], str]:
+    """Return the word of each constraint that can be pushed down, by column and operator.
+
+    >>> from ftsql.resources.definitions import FILES
+    >>> words(FILES)["file_id", "="]
+    'id'
+    """
+    alias = resource.extra[0].name  # the hidden column that is the argument of the table-valued function
+    if resource.parent:
+        ids = {(resource.parent, "="): "parent", (alias, "="): "parents"}
+    else:
+        ids = {("id", "="): "id", (alias, "="): "id"}
+    return {**ids, **ANYWHERE, **(OF_JOBS if resource is JOBS else {})}
+
+
+def pushed_down(resource: Resource, column: str) -> str | None:
     """Return the SQL operators on ``column`` that narrow the requests, or None: ``"=, IN, <>"`` for provider."""
-    operators = [operator.upper() for stored, operator in WORDS if stored == ("id" if column in ID_COLUMNS else column)]
+    operators = [operator.upper() for name, operator in words(resource) if name == column]
     if "=" in operators:
         operators.insert(1, "IN")
-    if column == "created_at":
+    if resource is JOBS and column == "created_at":
         operators += ["BETWEEN", "ORDER BY DESC"]
     return ", ".join(operators) or None
 
@@ -75,10 +102,12 @@ class Order:
 class Plan:
     """How one table is read, and which constraints are pushed down.
 
-    ``arguments`` are the words of the pushed-down constraints, in the order of Filter's arguments. ``newest_first``:
-    the plan consumes ORDER BY, so SQLite does not sort.
+    ``table`` is the resource's ``plan_name``; "" stands for the jobs. ``arguments`` are the words of the pushed-down
+    constraints, in the order of Filter's arguments. ``newest_first``: the plan consumes ORDER BY, so SQLite does not
+    sort.
     """
 
+    table: str
     access: Access
     arguments: tuple[str, ...] = ()
     newest_first: bool = False
@@ -86,24 +115,24 @@ class Plan:
 
     @property
     def words(self) -> str:
-        """The plan as BestIndex hands it to Filter, for example ``list newest-first since limit``."""
+        """The plan as BestIndex hands it to Filter: ``list newest-first since limit``, or ``events get parent``."""
+        table = (self.table,) if self.table else ()
         order = ("newest-first",) if self.newest_first else ()
-        return " ".join((self.access, *order, *self.arguments))
+        return " ".join((*table, self.access, *order, *self.arguments))
 
     @classmethod
     def from_words(cls, words: str) -> Plan:
         """Parse ``words``; the slots are lost."""
-        access, *others = words.split(" ")
+        first, *others = words.split(" ")
+        table, access = ("", first) if first in ACCESSES else (first, others.pop(0))
         newest_first = others[:1] == ["newest-first"]
         arguments = tuple(others[1:] if newest_first else others)
-        return cls(cast("Access", access), arguments, newest_first)
+        return cls(table, cast("Access", access), arguments, newest_first)
 
     @property
     def cost(self) -> float:
         """The cost in requests that BestIndex states."""
-        if self.access == "nothing":
-            return 0.0
-        cost = GET if self.access == "get" else LISTING
+        cost = {"get": GET, "list": LISTING, "nothing": 0.0, "dead-end": DEAD_END}[self.access]
         if self.access == "list" and self._has_time:
             cost /= 4
         return cost / 2 if "provider" in self.arguments else cost
@@ -111,6 +140,8 @@ class Plan:
     @property
     def rows(self) -> int:
         """The number of rows that BestIndex estimates."""
+        if self.table:
+            return 50
         if self.access == "list":
             return 250 if self._has_time else 1000
         return 1
@@ -120,37 +151,70 @@ class Plan:
         return not set(TIMES).isdisjoint(self.arguments)
 
 
-def plan(constraints: Sequence[Constraint], order: Sequence[Order], *, newest_first: bool) -> Plan:
+def resource_of(words: str) -> Resource | None:
+    """Return the resource that a plan of these words reads; None if another module's table has such a plan.
+
+    >>> resource_of("events get parent").table
+    'fine_tuning_job_events'
+    """
+    first = words.partition(";")[0].partition(" ")[0]
+    return JOBS if first in ACCESSES else BY_PLAN_NAME.get(first)
+
+
+def plan(
+    resource: Resource, constraints: Sequence[Constraint], order: Sequence[Order] = (), *, newest_first: bool = False
+) -> Plan:
     """Return the plan for the constraints and the ORDER BY that SQLite offers.
 
-    ``newest_first``: every account declares that order, and its lists have kept it so far.
+    ``newest_first``: the table is that of the jobs, every account declares that order, and its lists have kept it so
+    far.
+
+    >>> plan(JOBS, [Constraint(0, "id", "="), Constraint(1, "status", "=")]).words
+    'get id'
     """
-    usable = [constraint for constraint in constraints if constraint.usable and constraint.binary]
-    if any(map(_is_never_true, usable)):
-        return Plan("nothing")
-    slots = _pushed_down(usable)
-    for word in ("key", "id"):
-        if word in slots:
-            return _plan("get", {name: slot for name, slot in slots.items() if name in (word, *WITH_ID)}, False)
+    table = "" if resource is JOBS else resource.plan_name
+    offered = [constraint for constraint in constraints if constraint.binary]
+    usable = [constraint for constraint in offered if constraint.usable]
+    if resource is JOBS and any(map(_is_never_true, usable)):
+        return Plan(table, "nothing")
+    slots = _slots(resource, usable)
+    selector = next((word for word in SELECTORS if word in slots), None)
+    if resource.parent and _must_wait(selector, _slots(resource, offered)):
+        return _plan(table, "dead-end", slots)
+    if selector is not None:
+        return _plan(table, "get", {name: slot for name, slot in slots.items() if name in (selector, *WITH_ID)})
     for word in [word for word in TIMES if word in slots][1:]:
         del slots[word]
     ordered = newest_first and len(order) == 1 and order[0] == Order("created_at", True)
-    if (ordered or not order) and slots.keys().isdisjoint(LOCAL):
+    if resource is JOBS and (ordered or not order) and slots.keys().isdisjoint(LOCAL):
         slots |= _limits(usable)
-    return _plan("list", slots, ordered)
+    return _plan(table, "list", slots, newest_first=ordered)
 
 
 def _is_never_true(constraint: Constraint) -> bool:
-    """Whether no row fulfils the constraint: an id or a key is never NULL."""
+    """Whether no job fulfils the constraint: an id or a key is never NULL."""
     return constraint.operator == "null" and constraint.column in (*ID_COLUMNS, "key")
 
 
-def _pushed_down(constraints: Sequence[Constraint]) -> dict[str, int]:
+def _must_wait(selector: str | None, offered: Container[str]) -> bool:
+    """Whether this plan has no parent's id: only another order of the tables has one, or no order.
+
+    The argument of a table-valued function may be a JSON array. Rows compare equal to no array, so only the function
+    itself can apply that constraint: it waits for it even if it has another selector. A dead end takes the constraints
+    that other plans take, gets a high cost, and fails if it runs. BestIndex does not refuse it, because SQLite would
+    then not offer all other plans.
+    """
+    return selector is None or ("parents" in offered and selector != "parents")
+
+
+def _slots(resource: Resource, constraints: Sequence[Constraint]) -> dict[str, int]:
     """Return the slot of each word; the first of several constraints with the same word."""
+    known = words(resource)
     slots: dict[str, int] = {}
     for constraint in constraints:
-        column = "id" if constraint.column in ID_COLUMNS else constraint.column
-        word = WORDS.get((column, constraint.operator))
+        word = known.get((constraint.column, constraint.operator))
+        if constraint.operator == "is" and (same := known.get((constraint.column, "="))) in NEVER_NULL:
+            word = same
         if word is not None:
             slots.setdefault(word, constraint.slot)
     return slots
@@ -168,5 +232,26 @@ def _limits(constraints: Sequence[Constraint]) -> dict[str, int]:
     return slots if "limit" in slots else {}
 
 
-def _plan(access: Literal["get", "list"], slots: dict[str, int], newest_first: bool) -> Plan:
-    return Plan(access, tuple(slots), newest_first, tuple(slots.values()))
+def _plan(table: str, access: Access, slots: Mapping[str, int], *, newest_first: bool = False) -> Plan:
+    return Plan(table, access, tuple(slots), newest_first, tuple(slots.values()))
+
+
+def chosen_accounts(accounts: Iterable[Account], values: Mapping[str, Any]) -> list[Account]:
+    """Return the accounts that the arguments of a plan select. ``values``: the arguments by their words."""
+    chosen = list(accounts)
+    if "provider" in values:
+        chosen = [account for account in chosen if account.name == str(values["provider"])]
+    if "not-provider" in values:
+        chosen = [account for account in chosen if account.name != str(values["not-provider"])]
+    if "key" in values:
+        chosen = [account for account in chosen if account.name == str(values["key"]).partition("/")[0]]
+    return chosen
+
+
+def without_parent(resource: Resource) -> ProgrammingError:
+    """Return the error for a scan without a parent's id."""
+    return ProgrammingError(
+        f"{resource.table} can only be read by {resource.parent}: write WHERE {resource.parent} = '…' or IN (…), "
+        f"or JOIN it with fine_tuning_jobs AS job ON {resource.table}.{resource.parent} = "
+        f"job.{'id' if resource.kept else 'fine_tuned_model'}"
+    )

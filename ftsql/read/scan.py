@@ -18,7 +18,7 @@ from ftsql.api.pages import decode_page
 from ftsql.errors import APIError, OperationalError
 from ftsql.read import metadata_filter as metadata
 from ftsql.read.listing import Listing
-from ftsql.read.plan import Plan
+from ftsql.read.plan import TIMES, Plan, chosen_accounts
 from ftsql.read.spool import RowSpool
 from ftsql.read.statement_cache import StatementCache
 from ftsql.resources.cells import CREATED_AT, ID, Cells, cells
@@ -39,14 +39,14 @@ def scan(cache: StatementCache, plan: Plan, arguments: Sequence[Any], columns: i
     values = dict(zip(plan.arguments, arguments, strict=True))
     if plan.access == "nothing" or any(value is None for value in values.values()):
         return iter(())
-    accounts = _chosen_accounts(cache.accounts, values)
+    accounts = chosen_accounts(cache.accounts, values)
     if plan.access == "get":
-        provider, id = _requested_id(values)
+        id = requested_id(values)
         if id is not None:
-            return _rows_by_id(cache, accounts, provider, id, columns)
-    since, exclusive = _oldest(values)
+            return _rows_by_id(cache, accounts, id, columns)
+    since, exclusive = oldest(values)
     choice = Choice(since, _exact_string(values.get("status")), _exact_string(values.get("model")))
-    rows = _ListScan(cache, choice, exclusive, _row_count(values), plan.newest_first, columns)
+    rows = _ListScan(cache, choice, exclusive, row_count(values), plan.newest_first, columns)
     pairs = metadata.pairs(values.get("metadata"))
     listings = [cache.listing(account, pairs) for account in accounts]
     rows.start(listings)
@@ -56,28 +56,18 @@ def scan(cache: StatementCache, plan: Plan, arguments: Sequence[Any], columns: i
     return chain.from_iterable(chain.from_iterable(parts))
 
 
-def _chosen_accounts(accounts: Sequence[Account], values: Mapping[str, Any]) -> list[Account]:
-    chosen = list(accounts)
-    if "provider" in values:
-        chosen = [account for account in chosen if account.name == str(values["provider"])]
-    if "not-provider" in values:
-        chosen = [account for account in chosen if account.name != str(values["not-provider"])]
-    return chosen
-
-
-def _requested_id(values: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """Return the provider and the id in the constraints; the id is None if only a listing can answer."""
+def requested_id(values: Mapping[str, Any]) -> str | None:
+    """Return the id in the constraints; None if only a listing can answer."""
     if "key" in values:
-        provider, _, id = str(values["key"]).partition("/")
-        return provider, id
-    value = values["id"]
+        return str(values["key"]).partition("/")[2]
+    value = values.get("id")
     # SQLite compares an integer with a text column as its digits. It writes other numbers in a form of its own.
-    return None, str(value) if isinstance(value, (str, int)) else None
+    return str(value) if isinstance(value, (str, int)) else None
 
 
-def _oldest(values: Mapping[str, Any]) -> tuple[float | None, bool]:
+def oldest(values: Mapping[str, Any]) -> tuple[float | None, bool]:
     """Return the oldest created_at that the statement wants, and whether that second itself is excluded."""
-    for word in ("at", "since", "newer"):
+    for word in TIMES:
         value = values.get(word)
         if isinstance(value, str) and NUMERIC.fullmatch(value):
             value = float(value)  # SQLite compares such a string with an integer column as a number
@@ -91,21 +81,15 @@ def _exact_string(value: SQLiteValue) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _row_count(values: Mapping[str, Any]) -> int | None:
+def row_count(values: Mapping[str, Any]) -> int | None:
     """Return how many rows LIMIT and OFFSET need. It sizes the first page and never ends the scan."""
     limit = values.get("limit", -1)
     return None if limit < 0 else max(limit + max(values.get("offset", 0), 0), 1)
 
 
-def _rows_by_id(
-    cache: StatementCache,
-    accounts: Sequence[Account],
-    provider: str | None,
-    id: str,
-    columns: int,
-) -> Iterator[Cells]:
+def _rows_by_id(cache: StatementCache, accounts: Sequence[Account], id: str, columns: int) -> Iterator[Cells]:
     for account in accounts:
-        row = cache.get(account, id) if provider in (None, account.name) else None
+        row = cache.get(account, id)
         if row is not None:
             yield cells(row, columns)
 

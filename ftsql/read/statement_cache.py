@@ -50,7 +50,7 @@ class StatementCache:
         self.interrupted = interrupted
         self.requests = 0
         self.statement = ""  # the SQL text, for the log of requests
-        self.plan = Plan("list")
+        self.plan = Plan("", "list")
         self.may_stop = False  # the statement may end before it has read all rows of its tables
         self.store = store
         self.count = count  # called with the number of rows that came from the store

@@ -18,7 +18,6 @@ from ftsql.errors import redacted
 from ftsql.read.plan import pushed_down
 from ftsql.resources.definitions import JOBS, OTHERS
 from ftsql.resources.resource import SQLiteValue
-from ftsql.sqlite import resource_tables
 from ftsql.sqlite.session import Session
 from ftsql.store.journal import COLUMNS, NAMES
 
@@ -176,9 +175,7 @@ def columns(session: Session) -> MakeRows:
     def rows() -> Iterator[tuple[SQLiteValue, ...]]:
         for resource in (JOBS, *OTHERS):
             for number, column in enumerate(resource.columns):
-                pushed = (
-                    pushed_down(column.name) if resource is JOBS else resource_tables.pushed_down(resource, column.name)
-                )
+                pushed = pushed_down(resource, column.name)
                 yield resource.table, number, column.name, column.type, column.description, int(column.hidden), pushed
 
     return rows

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 import apsw
 
 from ftsql.errors import ProgrammingError
+from ftsql.read.plan import Plan
 from ftsql.resources.definitions import JOBS, OTHERS
 from ftsql.resources.fields import NUMERIC
 from ftsql.resources.resource import SQLiteValue
@@ -132,8 +133,7 @@ def split_checks(words: str) -> tuple[str, list[str]]:
 def comparisons_of(words: str) -> list[tuple[int, str]]:
     """Return every comparison with a time in a plan's words, each with the index of its argument."""
     plan, checks = split_checks(words)
-    _, *arguments = plan.split(" ")
-    arguments = [word for word in arguments if word != "newest-first"]
+    arguments = Plan.from_words(plan).arguments
     taken = [(number, PLAN_COMPARISONS[word]) for number, word in enumerate(arguments) if word in PLAN_COMPARISONS]
     return taken + list(enumerate(checks, len(arguments)))
 

@@ -14,11 +14,10 @@ import re
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from ftsql.errors import ProgrammingError
-from ftsql.read.plan import Access
-from ftsql.resources.definitions import JOBS, OTHERS
+from ftsql.read.plan import resource_of
 from ftsql.resources.fields import NUMERIC
 from ftsql.resources.resource import Resource, SQLiteValue
 from ftsql.sqlite.bytecode import Step, next_addresses
@@ -161,7 +160,7 @@ class _Reader:
             target for step in program if not self._runs_on(step.address) for target in self._next[step.address]
         }
         for step in program:
-            if step.opcode == "VFilter" and (resource := _resource_of_plan(step.p4)) is not None:
+            if step.opcode == "VFilter" and (resource := resource_of(step.p4)) is not None:
                 self._tables[step.p1] = resource
             for register in _written_registers(step):
                 if register in self._first:
@@ -481,14 +480,6 @@ _WRITTEN: dict[str, Callable[[Step], Sequence[int]]] = {
 def _written_registers(step: Step) -> Sequence[int]:
     written = _WRITTEN.get(step.opcode)
     return () if written is None else written(step)
-
-
-def _resource_of_plan(words: str) -> Resource | None:
-    """Return the resource whose table a plan of these words scans; None for another table."""
-    first = words.partition(";")[0].partition(" ")[0]
-    if first in get_args(Access):
-        return JOBS
-    return next((resource for resource in OTHERS if first == resource.plan_name), None)
 
 
 def _merge(known: State, state: State) -> bool:

@@ -1,7 +1,6 @@
 """The virtual table ``fine_tuning_jobs``: APSW's callbacks for its module, tables and cursors.
 
-The callbacks become plans, scans and queued writes. SQLite still checks every constraint that BestIndex takes, because
-``omit`` is never set. A constraint keeps the slot number that SQLite gave it; unusable constraints take slots too.
+The callbacks become plans, scans and queued writes.
 """
 
 from __future__ import annotations
@@ -13,32 +12,18 @@ import apsw
 
 from ftsql.errors import IntegrityError, InternalError, NotSupportedError, ProgrammingError
 from ftsql.read import metadata_filter as metadata
-from ftsql.read.plan import ID_COLUMNS, Constraint, Order, Plan, plan
+from ftsql.read.plan import ID_COLUMNS, Plan
 from ftsql.read.prefetch import Feed
 from ftsql.read.scan import scan
 from ftsql.resources.cells import ALWAYS, NAMES, PROVIDER, Cells, layout, runs, whole
 from ftsql.resources.definitions import JOBS
 from ftsql.resources.resource import SQLiteValue
 from ftsql.sqlite import comparisons
+from ftsql.sqlite.best_index import best_index
 from ftsql.sqlite.session import Session
 from ftsql.sqlite.write_callbacks import WriteCallbacks
 from ftsql.write.create_body import brief
 from ftsql.write.write import STATUS, Write
-
-OPERATORS = {
-    # Also each value of an IN. Taking the whole IN at once would be better, but APSW 3.54.1.0 fails the statement with
-    # "<NULL>" if the set is empty, as in IN (SELECT …) whose SELECT finds nothing.
-    apsw.SQLITE_INDEX_CONSTRAINT_EQ: "=",
-    apsw.SQLITE_INDEX_CONSTRAINT_IS: "is",
-    apsw.SQLITE_INDEX_CONSTRAINT_NE: "<>",
-    apsw.SQLITE_INDEX_CONSTRAINT_GT: ">",
-    apsw.SQLITE_INDEX_CONSTRAINT_GE: ">=",
-    apsw.SQLITE_INDEX_CONSTRAINT_ISNULL: "null",
-    apsw.SQLITE_INDEX_CONSTRAINT_FUNCTION: "has",  # metadata_has, the only one that FindFunction returns
-    apsw.SQLITE_INDEX_CONSTRAINT_LIMIT: "limit",
-    apsw.SQLITE_INDEX_CONSTRAINT_OFFSET: "offset",
-}
-LIMITS = (apsw.SQLITE_INDEX_CONSTRAINT_LIMIT, apsw.SQLITE_INDEX_CONSTRAINT_OFFSET)
 
 IDS = {number for number, name in enumerate(NAMES) if name in ID_COLUMNS}
 
@@ -65,27 +50,8 @@ class Table(WriteCallbacks):
     """
 
     def BestIndexObject(self, info: apsw.IndexInfo) -> bool:
-        """xBestIndex: Take the constraints of the plan, and those on times, which ``Filter`` checks."""
-        constraints = [_constraint(info, slot) for slot in range(info.nConstraint)]
-        order = [
-            Order(NAMES[info.get_aOrderBy_iColumn(term)], info.get_aOrderBy_desc(term))
-            for term in range(info.nOrderBy)
-            if info.get_aOrderBy_iColumn(term) >= 0
-        ]
-        newest_first = all(account.newest_first for account in self._session.accounts)
-        times, waiting = comparisons.time_constraints(info, NAMES, JOBS.table)
-        chosen = plan(constraints, order if len(order) == info.nOrderBy else [], newest_first=newest_first)
-        more = [(slot, words) for slot, words in times if slot not in chosen.slots]
-        slots = (*chosen.slots, *(slot for slot, _ in more))
-        for position, slot in enumerate(slots, 1):
-            info.set_aConstraintUsage_argvIndex(slot, position)
-        info.orderByConsumed = chosen.newest_first
-        info.estimatedCost = comparisons.WAITING_COST if waiting else chosen.cost
-        info.estimatedRows = chosen.rows
-        info.idxStr = chosen.words + comparisons.checks_suffix(words for _, words in more)
-        self._session.constants_by_plan[info.idxStr] = [info.get_aConstraint_rhs(slot) for slot in slots]
-        info.idxNum = sum(1 << number for number in info.colUsed if number < len(NAMES))
-        return True
+        """xBestIndex: Choose the plan for what SQLite offers."""
+        return best_index(self._session, JOBS, NAMES, info)
 
     def FindFunction(self, name: str, arguments: int) -> tuple[int, Callable[..., SQLiteValue]] | None:
         """xFindFunction: Let SQLite pass ``metadata_has(metadata, …)`` as a constraint."""
@@ -216,18 +182,3 @@ class Cursor:
             self._feed.end()
         self._feed, self._row, self._rows = None, None, iter(())
         self.Column = self._values.__getitem__
-
-
-def _constraint(info: apsw.IndexInfo, slot: int) -> Constraint:
-    code = info.get_aConstraint_op(slot)
-    column = info.get_aConstraint_iColumn(slot)
-    operator = OPERATORS.get(code, "other")
-    if code in LIMITS:
-        return Constraint(slot, "", operator, info.get_aConstraint_usable(slot))
-    return Constraint(
-        slot,
-        NAMES[column] if column >= 0 else "",
-        operator,
-        info.get_aConstraint_usable(slot),
-        info.get_aConstraint_collation(slot) == "BINARY",
-    )

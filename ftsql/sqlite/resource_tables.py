@@ -6,7 +6,7 @@ a queued write. A write that the API does not offer is refused before it is queu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 import apsw
@@ -16,25 +16,18 @@ from ftsql.api.account import Account
 from ftsql.errors import IntegrityError, NotSupportedError, ProgrammingError
 from ftsql.read.files import Results
 from ftsql.read.other_resources import PREFETCH_COUNT, OtherResources, Parent, is_absent, known_job
-from ftsql.read.plan import GET, LISTING
+from ftsql.read.plan import SELECTORS, Plan, chosen_accounts, without_parent
 from ftsql.read.prefetch import Feed
 from ftsql.resources.definitions import RESULTS
 from ftsql.resources.resource import POSITION, Resource, Row, SQLiteValue, json_text
 from ftsql.sqlite import comparisons
+from ftsql.sqlite.best_index import best_index
 from ftsql.sqlite.session import Session
 from ftsql.sqlite.write_callbacks import WriteCallbacks
 from ftsql.write.create_body import brief
 from ftsql.write.write import Write
 
-OPERATORS = {
-    apsw.SQLITE_INDEX_CONSTRAINT_EQ: "=",  # also each value of an IN
-    apsw.SQLITE_INDEX_CONSTRAINT_IS: "=",
-    apsw.SQLITE_INDEX_CONSTRAINT_NE: "<>",
-}
-DEAD_END = 1e90  # the cost of a plan that fails if it runs
-WITHOUT_PARENT = "without-parent"  # the word in such a plan
 PROJECT = "project_id"  # the column that an INSERT of a permission sets, besides the checkpoint
-SELECTORS = ("parents", "parent", "key", "id")  # the arguments of a plan that select objects by their parent or id
 
 
 class Module:
@@ -67,62 +60,8 @@ class Table(WriteCallbacks):
         self._names = [column.name for column in resource.columns]
 
     def BestIndexObject(self, info: apsw.IndexInfo) -> bool:
-        """xBestIndex: Take the parent's id, the key and the provider. A scan without a parent raises an error."""
-        taken, waiting = self._constraints(info)
-        selectors = [word for word in SELECTORS if word in taken]
-        dead_end = self._is_dead_end(taken, waiting)
-        chosen = [*selectors[:1], *(word for word in taken if word not in SELECTORS)]
-        times, time_waits = comparisons.time_constraints(info, self._names, self._resource.table)
-        slots = (*(taken[word] for word in chosen), *(slot for slot, _ in times))
-        for position, slot in enumerate(slots, 1):
-            info.set_aConstraintUsage_argvIndex(slot, position)
-        info.estimatedCost = DEAD_END if dead_end else comparisons.WAITING_COST if time_waits else self._cost(taken)
-        info.estimatedRows = 50
-        words = [self._resource.plan_name, *([WITHOUT_PARENT] if dead_end else []), *chosen]
-        info.idxStr = " ".join(words) + comparisons.checks_suffix(words for _, words in times)
-        self._session.constants_by_plan[info.idxStr] = [info.get_aConstraint_rhs(slot) for slot in slots]
-        info.idxNum = int(any(self._names[number] == POSITION for number in info.colUsed if number < len(self._names)))
-        return True
-
-    def _constraints(self, info: apsw.IndexInfo) -> tuple[dict[str, int], set[str]]:
-        """Return the usable constraints by their word in a plan, with their slots, and the selectors that must wait.
-
-        A constraint has to wait if its value comes from a table that this plan reads later.
-        """
-        plan_words = _plan_words(self._resource)
-        taken: dict[str, int] = {}
-        waiting: set[str] = set()
-        for slot in range(info.nConstraint):
-            column, operator = info.get_aConstraint_iColumn(slot), info.get_aConstraint_op(slot)
-            word = plan_words.get((self._names[column], OPERATORS.get(operator, ""))) if column >= 0 else None
-            if word is None or info.get_aConstraint_collation(slot) != "BINARY":
-                continue
-            if info.get_aConstraint_usable(slot):
-                taken.setdefault(word, slot)
-            elif word in SELECTORS:
-                waiting.add(word)
-        return taken, waiting
-
-    def _is_dead_end(self, taken: Collection[str], waiting: Collection[str]) -> bool:
-        """Whether only another order of the tables has the parent's id.
-
-        The argument of the table-valued function may be a JSON array. Rows compare equal to no array, so only the
-        function itself can apply that constraint. A dead end takes the constraints that other plans take, gets a high
-        cost, and fails if it runs. BestIndex does not refuse it, because SQLite would then not offer all other plans.
-        """
-        if not self._resource.parent:
-            return False
-        if "parents" in waiting and "parents" not in taken:
-            return True
-        return bool(waiting) and not any(word in taken for word in SELECTORS)
-
-    def _cost(self, taken: Collection[str]) -> float:
-        """Return the cost of a plan in requests, as BestIndex states it."""
-        if any(word in taken for word in SELECTORS):
-            cost = GET
-        else:
-            cost = LISTING * LISTING if self._resource.parent else LISTING
-        return cost / 2 if "provider" in taken else cost
+        """xBestIndex: Choose the plan for what SQLite offers."""
+        return best_index(self._session, self._resource, self._names, info)
 
     def Open(self) -> _Cursor:
         return _Cursor(self._session, self._resource)
@@ -198,51 +137,36 @@ class _Cursor:
         self._objects: OtherResources = self._cache.nested.setdefault(resource.table, view(self._cache, resource))
         self._argument: SQLiteValue = None  # of the table-valued function
         self._getters = [self._getter(column.name, column.type) for column in resource.columns]
+        self._positions = [number for number, column in enumerate(resource.columns) if column.name == POSITION]
         self._rows: Iterator[Row] = iter(())
         self._row: Row | None = None
         self._last: tuple[Feed, Any] | None = None  # the scan of jobs with the last parent, and its place in that scan
         self._streak = 0  # how many parents came in the order of a scan of jobs
 
-    def Filter(self, with_positions: int, words: str, arguments: Sequence[Any]) -> None:
+    def Filter(self, columns: int, words: str, arguments: Sequence[Any]) -> None:
         self._session.statement.check(words, arguments)
-        plan, checks = comparisons.split_checks(words)
-        if WITHOUT_PARENT in plan:
-            raise without_parent(self._resource)
-        arguments = arguments[: len(arguments) - len(checks)]
-        self._with_positions = bool(with_positions)
-        self._rows = self._scan(dict(zip(plan.split(" ")[1:], arguments, strict=True)))
+        plan = Plan.from_words(comparisons.split_checks(words)[0])
+        self._with_positions = any(columns >> number & 1 for number in self._positions)
+        self._rows = self._scan(plan, dict(zip(plan.arguments, arguments[: len(plan.arguments)], strict=True)))
         self.Next()
 
-    def _scan(self, values: dict[str, Any]) -> Iterator[Row]:
-        """Return the rows for the arguments of a plan, by their words."""
+    def _scan(self, plan: Plan, values: dict[str, Any]) -> Iterator[Row]:
+        """Return the rows that ``plan`` selects. ``values``: its arguments by their words."""
         resource = self._resource
-        is_selected = not values.keys().isdisjoint(SELECTORS)
-        if resource.parent and not is_selected:
+        accounts = chosen_accounts(self._cache.accounts, values)
+        if plan.access == "dead-end":
             raise without_parent(resource)
         if any(value is None for value in values.values()):  # = NULL is true of no row
             return iter(())
-        accounts = self._accounts(values)
         ids = self._ids(values)
         self._argument = values.get("parents") if resource.parent else None
         if not resource.parent:
             served = [account for account, _ in self._served("", accounts)]
-            return self._single(served, ids) if is_selected else self._all(served)
+            return self._single(served, ids) if plan.access == "get" else self._all(served)
         parents = [parent for id in ids for parent in self._served(id, accounts)]
         if len(parents) == 1 and not self._cache.may_stop:
             self._objects.prepare([parents[0], *self._likely(parents[0], accounts)])
         return self._objects.rows(parents, placed=self._with_positions)
-
-    def _accounts(self, values: dict[str, Any]) -> list[Account]:
-        """Return the accounts that the arguments select."""
-        accounts = [
-            account
-            for account in self._cache.accounts
-            if account.name == values.get("provider", account.name) and account.name != values.get("not-provider")
-        ]
-        if "key" not in values:
-            return accounts
-        provider = str(values["key"]).partition("/")[0]
-        return [account for account in accounts if account.name == provider]
 
     def _ids(self, values: dict[str, Any]) -> list[str]:
         """Return the ids of the parents that the arguments select, or of the objects if the resource has no parent."""
@@ -362,33 +286,6 @@ class _Cursor:
         if type == "JSON":
             return lambda row: json_text(row.values.get(name))
         return lambda row: row.values.get(name)
-
-
-def without_parent(resource: Resource) -> ProgrammingError:
-    """Return the error for a scan without a parent's id."""
-    return ProgrammingError(
-        f"{resource.table} can only be read by {resource.parent}: write WHERE {resource.parent} = '…' or IN (…), "
-        f"or JOIN it with fine_tuning_jobs AS job ON {resource.table}.{resource.parent} = "
-        f"job.{'id' if resource.kept else 'fine_tuned_model'}"
-    )
-
-
-def _plan_words(resource: Resource) -> dict[tuple[str, str], str]:
-    """Return the word of a constraint in a plan, by column and operator."""
-    one = {("id", "="): "id", (resource.extra[0].name, "="): "id"}
-    several = {(resource.parent, "="): "parent", (resource.extra[0].name, "="): "parents"}
-    return {
-        **(several if resource.parent else one),
-        ("key", "="): "key",
-        ("provider", "="): "provider",
-        ("provider", "<>"): "not-provider",
-    }
-
-
-def pushed_down(resource: Resource, column: str) -> str | None:
-    """Return the operators on ``column`` that narrow the requests, such as "=, IN"; None if there are none."""
-    operators = [operator for name, operator in _plan_words(resource) if name == column]
-    return ", ".join([*operators[:1], "IN", *operators[1:]]) if operators else None
 
 
 def _ids_in_array(value: str) -> list[str]:

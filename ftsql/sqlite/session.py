@@ -72,7 +72,7 @@ class Session:
         # Returns the content of a file, or None; statements try it before they send a request.
         self.kept_content: Callable[[str, str], bytes | None] = no_content
         self.authorizer: Any = None  # the connection's authorizer before ftsql installed its own
-        self.statements = Statements(self.connection, self.queue, self._new_cache)
+        self.statements = Statements(self.connection, self.queue, self.new_cache)
         # Closes sockets and threads if the connection is dropped without ``close``. A subclass has to do so in its
         # __del__: APSW 3.54 calls a weak reference's callback while the garbage collector of another thread still
         # sees the dying connection, which corrupts memory.
@@ -246,7 +246,8 @@ class Session:
         """Close every socket and the store. Does not use the connection, which may be gone."""
         _end(list(self.clients.values()), self._store)
 
-    def _new_cache(self) -> StatementCache:
+    def new_cache(self) -> StatementCache:
+        """Return what a new statement begins with."""
         cache = StatementCache(self.clients, self.settings, self.interrupted, self.journal.store, self._count_stored)
         cache.kept_content = self.kept_content
         return cache

@@ -12,7 +12,7 @@ import pytest
 import ftsql
 from ftsql.api.methods import ENTRIES, Entry, Method
 from ftsql.api.provider import load
-from ftsql.read.plan import WORDS
+from ftsql.read.plan import words
 from ftsql.resources.definitions import JOBS
 from ftsql.resources.validation import entry
 
@@ -98,7 +98,7 @@ def test_ftsql_methods_cannot_be_written(db: ftsql.Connection) -> None:
 def test_ftsql_columns_names_every_operator_that_the_plan_takes(db: ftsql.Connection) -> None:
     rows = db.execute("SELECT column_name, pushed_down FROM ftsql_columns WHERE table_name = 'fine_tuning_jobs'")
     pushed = {name: (operators or "").split(", ") for name, operators in rows}
-    for column, operator in WORDS:
+    for column, operator in words(JOBS):
         assert operator.upper() in pushed[column]
     assert pushed["fine_tuning_job_id"] == pushed["id"]
     assert pushed["seed"] == [""]
