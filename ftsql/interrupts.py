@@ -1,9 +1,63 @@
-"""Ctrl-C in code of other libraries that turns a KeyboardInterrupt into another error."""
+"""Ctrl-C where it must not be lost, and where it must not stop what has happened already.
+
+A KeyboardInterrupt can come at any line. Three things need care: the handling of a response, because the write behind
+it has happened; the callbacks of SQLite, which would print the exception instead of raising it; and code of other
+libraries that turns it into another error.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import _thread
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
+
+T = TypeVar("T")
+LONGEST_WAIT = 1.0  # seconds that a held Ctrl-C waits for SQLite's statements to end
+
+
+def finish(work: Callable[[], T], note: Callable[[KeyboardInterrupt], object]) -> T:
+    """Call ``work``, which handles something that has happened. If a Ctrl-C ends it, call ``note`` and ``work`` again.
+
+    >>> finish(lambda: 1, print)
+    1
+    """
+    try:
+        return work()
+    except KeyboardInterrupt as interrupt:
+        note(interrupt)
+    return work()
+
+
+class HeldInterrupt:
+    """A Ctrl-C that came inside a callback of SQLite, or while a write was on its way, and is raised later."""
+
+    def __init__(self) -> None:
+        self._held = threading.Event()
+
+    def __bool__(self) -> bool:
+        return self._held.is_set()
+
+    def raise_now(self) -> None:
+        """Raise KeyboardInterrupt if a Ctrl-C is held."""
+        if self._held.is_set():
+            self._held.clear()
+            raise KeyboardInterrupt("interrupted: nothing more was sent")
+
+    def hold(self, is_busy: Callable[[], object]) -> None:
+        """Raise KeyboardInterrupt in the main thread as soon as ``is_busy`` returns nothing, or after a second."""
+        self._held.set()
+        threading.Thread(target=self._raise_later, args=(is_busy,), daemon=True).start()
+
+    def _raise_later(self, is_busy: Callable[[], object]) -> None:
+        end = time.monotonic() + LONGEST_WAIT
+        while is_busy() and time.monotonic() < end:
+            time.sleep(0.005)
+        if self._held.is_set():
+            self._held.clear()
+            _thread.interrupt_main()
 
 
 @contextmanager

@@ -306,7 +306,7 @@ def _check_call(session: Session, statement: Statement, name: str) -> None:
             f"{name} was not called: here SQLite would call it for rows that the statement then drops. Call it alone, "
             f"on the rows that you choose: SELECT {name}(id) FROM (SELECT id … ORDER BY … LIMIT …)"
         )
-    session.raise_held_interrupt()
+    session.held_interrupt.raise_now()
     sent, limit = session.sent_by_functions(), session.settings.max_writes
     if sent + session.queue.waiting >= limit:
         raise ProgrammingError(too_many(limit, sent=sent))

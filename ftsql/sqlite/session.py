@@ -6,11 +6,8 @@ its own; a queued write belongs to the connection's transaction.
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import os
-import threading
-import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -22,6 +19,7 @@ from ftsql.api.client import Client
 from ftsql.api.provider import Provider
 from ftsql.api.request_log import Counts, RequestLog
 from ftsql.errors import ConfigError, IntegrityError, InterfaceError, ProgrammingError
+from ftsql.interrupts import HeldInterrupt, finish
 from ftsql.read.statement_cache import StatementCache, no_content
 from ftsql.resources.definitions import JOBS, OTHERS
 from ftsql.resources.resource import Row
@@ -64,7 +62,7 @@ class Session:
         self.journal = Journal(store)
         self.sender = Sender(self.journal, settings, self.interrupted, self.note)
         self.queue = Queue(self.sender, self.update_statements, self.note_outcome, self.approve, self.sent_by_functions)
-        self._interrupt_held = threading.Event()  # Ctrl-C came during the last write of a transaction
+        self.held_interrupt = HeldInterrupt()  # Ctrl-C came during the last write of a transaction
         self.last_job_id: str | None = None
         self.last_jobs: list[str] = []  # keys of the jobs that the last transaction created
         # The plans that BestIndex has returned, each with the constants of its arguments; ``explain`` reads them.
@@ -108,7 +106,7 @@ class Session:
 
     def approve(self, writes: Sequence[Write]) -> None:
         """Ask the user to confirm more than one write. Raises ProgrammingError if the user declines."""
-        self.raise_held_interrupt()
+        self.held_interrupt.raise_now()
         if len(writes) < 2 or self.confirm is None:
             return
         kinds = [(action, resource) for action in ACTIONS for resource in (JOBS, *OTHERS)]
@@ -220,21 +218,16 @@ class Session:
         self.queue.sync()
 
     def commit(self) -> None:
-        """End the transaction after SQLite committed. A Ctrl-C held back during its last write is raised soon."""
-        held = any(write.interrupted_by is KeyboardInterrupt for write in self.queue.writes)
+        """End the transaction after SQLite committed. A Ctrl-C meanwhile, or during its last write, is raised soon."""
+        held = [write for write in self.queue.writes if write.interrupted_by is KeyboardInterrupt]
         creates = [write for write in self.queue.writes if write.action == "create" and write.state == "created"]
-        self.last_jobs += [write.row.key for write in creates if write.row]
-        self.queue.commit()
-        if held:
-            arguments = (self._interrupt_held, self.statements)
-            self._interrupt_held.set()
-            threading.Thread(target=_interrupt_after_statements, args=arguments, daemon=True).start()
-
-    def raise_held_interrupt(self) -> None:
-        """Raise the KeyboardInterrupt that an earlier write held back, so that nothing more is sent."""
-        if self._interrupt_held.is_set():
-            self._interrupt_held.clear()
-            raise KeyboardInterrupt("interrupted: nothing more was sent")
+        keys = [write.row.key for write in creates if write.row]
+        interrupts: list[object] = [*held]
+        # If it ended here, the next transaction would undo these writes.
+        finish(self.queue.commit, interrupts.append)
+        self.last_jobs += keys
+        if interrupts:
+            self.held_interrupt.hold(lambda: self.statements.running)
 
     def close(self) -> None:
         """Stop tracing the connection and close every socket. The connection stays open."""
@@ -254,19 +247,6 @@ class Session:
 
     def _count_stored(self, rows: int) -> None:
         self.counts.from_store += rows
-
-
-def _interrupt_after_statements(held: threading.Event, statements: Statements) -> None:
-    """Raise a held Ctrl-C in the main thread once SQLite's statements have ended, or after a second.
-
-    A KeyboardInterrupt inside a callback of SQLite would only be printed.
-    """
-    end = time.monotonic() + 1.0
-    while statements.running and time.monotonic() < end:
-        time.sleep(0.005)
-    if held.is_set():
-        held.clear()
-        _thread.interrupt_main()
 
 
 def _end(clients: Sequence[Client], store: Store) -> None:

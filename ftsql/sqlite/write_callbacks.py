@@ -52,12 +52,7 @@ class WriteCallbacks:
         self._session.sync()
 
     def Commit(self) -> None:
-        try:
-            self._session.commit()
-        except KeyboardInterrupt:
-            # SQLite has committed. Finish, or the next transaction would undo these writes.
-            self._session.commit()
-            raise
+        self._session.commit()
 
     def Rollback(self) -> None:
         self._session.queue.rollback()

@@ -18,7 +18,7 @@ from ftsql.resources.resource import Row
 from ftsql.write import lookup
 from ftsql.write.create_body import differences
 from ftsql.write.fingerprint import carries, condition
-from ftsql.write.write import Write, finish_despite_interrupt, is_result, is_result_or_pending
+from ftsql.write.write import Write, is_result, is_result_or_pending
 
 if TYPE_CHECKING:
     from ftsql.write.sender import Sender
@@ -34,7 +34,7 @@ def create(sender: Sender, write: Write) -> Row:
     sent_at = time.time()
     try:
         write.reply = sender.wait(write, write.client.create(body, write))
-        return finish_despite_interrupt(write, lambda: _created(sender, write, sent_at))
+        return write.finish(lambda: _created(sender, write, sent_at))
     except DataError as error:
         reason = str(error)
     except APIError as error:
@@ -135,7 +135,7 @@ def _job_now(sender: Sender, write: Write, id: str) -> Row | None:
         return None if found is None else JOBS.one(write.provider, found, id, warn)
     cache = StatementCache({account: write.client}, sender.settings, sender.interrupted)
     cache.statement = write.statement
-    return finish_despite_interrupt(write, lambda: cache.get(account, id))
+    return write.finish(lambda: cache.get(account, id))
 
 
 def delete(sender: Sender, write: Write) -> Row:

@@ -30,7 +30,7 @@ from ftsql.resources.resource import Row
 from ftsql.settings import Settings
 from ftsql.store.journal import Entry, Journal, State
 from ftsql.write import actions
-from ftsql.write.write import Write, finish_despite_interrupt, is_result_or_pending
+from ftsql.write.write import Write, is_result_or_pending
 
 STOP_SECONDS = 1.0  # wait after a Ctrl-C for an incomplete upload to stop
 IN_FLIGHT_SECONDS = 15.0  # wait after a Ctrl-C for the response to a write
@@ -167,7 +167,7 @@ class Sender:
                 error=None if error is None else str(error) or type(error).__name__,
             )
 
-        finish_despite_interrupt(write, lambda: self._record_or_note(record))
+        write.finish(lambda: self._record_or_note(record))
 
     def _record_or_note(self, record: Callable[[], object]) -> None:
         """Record an event that has happened already. If the journal cannot be written, say so in a note and go on."""

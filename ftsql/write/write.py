@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar, get_args
 import apsw
 from pydantic_core import to_json
 
+from ftsql import interrupts
 from ftsql.api.client import Client
 from ftsql.api.responses import Reply
 from ftsql.api.upload import Upload
@@ -137,18 +138,17 @@ class Write:
         """The JSON body of the request; None if it has none."""
         return None if self.request is None else to_json({**self.request, **self.client.account.body()})
 
+    def finish(self, work: Callable[[], T]) -> T:
+        """Call ``work``, which handles the response, to its end. A Ctrl-C meanwhile is noted in ``interrupted_by``."""
+
+        def note(interrupt: KeyboardInterrupt) -> None:
+            self.interrupted_by = type(interrupt)
+
+        return interrupts.finish(work, note)
+
     @classmethod
     def create(cls, client: Client, values: dict[str, Any], statement: str) -> Write:
         """Return the create for an INSERT's values by column. Raises IntegrityError if the row may not be sent."""
         request = create_body.body(client.account, values)
         chosen = fingerprint.choose(client.account, request)
         return cls(client, "create", statement, request=request, fingerprint=chosen)
-
-
-def finish_despite_interrupt(write: Write, work: Callable[[], T]) -> T:
-    """Call ``work``, which handles a response. If a Ctrl-C ends it, call it again and mark the write as interrupted."""
-    try:
-        return work()
-    except KeyboardInterrupt as interrupt:
-        write.interrupted_by = type(interrupt)
-    return work()

@@ -111,7 +111,7 @@ def test_a_server_that_gives_no_job_by_its_id_shows_how_known_ones_are(at: At) -
     with pytest.warns(ftsql.Warning, match="The list of jobs is read instead"):
         assert sorted(db.execute(states).fetchall()) == [("ftjob-00120", "paused"), ("ftjob-00240", "paused")]
     pages = ["?limit=100", "?limit=100&after=ftjob-00099", "?limit=100&after=ftjob-00199"]
-    assert server.requests[-3:] == pages
+    assert [request for request in server.requests if "limit=100" in request][-3:] == pages
     assert server.requests.count("?limit=2") == 1  # both jobs were requested at once, and one of them found out
 
 

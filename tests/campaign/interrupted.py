@@ -189,7 +189,7 @@ class Interrupted:
     def _held(self) -> None:
         """A Ctrl-C that came with a transaction's last write comes when it stands."""
         session = self.writer.db.ftsql._session
-        while session._interrupt_held.is_set():
+        while session.held_interrupt:
             time.sleep(0.005)
         time.sleep(0.01)
 

@@ -20,8 +20,9 @@ import pytest
 import ftsql
 from ftsql.read import listing, plan, scan
 from ftsql.resources.definitions import JOBS
+from ftsql.resources.resource import Resource
 from ftsql.sandbox import Sandbox
-from ftsql.sqlite import jobs_table as vtab
+from ftsql.sqlite import best_index, jobs_table
 from tests.read.statements import PLAIN_COLUMNS, STATUSES, Statement, World, is_right_to_refuse, statements
 
 # If SQLite offers a comparison to no table, it is a warning in a SELECT.
@@ -146,32 +147,36 @@ def _limit_cuts(patch: pytest.MonkeyPatch) -> None:
                 return
             yield row
 
-    patch.setattr(vtab, "scan", cut)
+    patch.setattr(jobs_table, "scan", cut)
 
 
 def _order_always_claimed(patch: pytest.MonkeyPatch) -> None:
-    def claimed(constraints: Any, order: Sequence[Any], *, newest_first: bool) -> plan.Plan:
-        made = plan.plan(constraints, order, newest_first=newest_first)
+    def claimed(resource: Resource, constraints: Any, order: Sequence[Any], *, newest_first: bool) -> plan.Plan:
+        made = plan.plan(resource, constraints, order, newest_first=newest_first)
         return replace(made, newest_first=True) if order and made.access == "list" else made
 
-    patch.setattr(vtab, "plan", claimed)
+    patch.setattr(best_index, "plan", claimed)
 
 
 def _slots_misaligned(patch: pytest.MonkeyPatch) -> None:
-    def shifted(constraints: Sequence[plan.Constraint], order: Any, *, newest_first: bool) -> plan.Plan:
+    def shifted(
+        resource: Resource, constraints: Sequence[plan.Constraint], order: Any, *, newest_first: bool
+    ) -> plan.Plan:
         usable = [constraint for constraint in constraints if constraint.usable]
         numbered = [replace(constraint, slot=number) for number, constraint in enumerate(usable)]
-        return plan.plan(numbered, order, newest_first=newest_first)
+        return plan.plan(resource, numbered, order, newest_first=newest_first)
 
-    patch.setattr(vtab, "plan", shifted)
+    patch.setattr(best_index, "plan", shifted)
 
 
 def _unusable_used(patch: pytest.MonkeyPatch) -> None:
-    def all_usable(constraints: Sequence[plan.Constraint], order: Any, *, newest_first: bool) -> plan.Plan:
+    def all_usable(
+        resource: Resource, constraints: Sequence[plan.Constraint], order: Any, *, newest_first: bool
+    ) -> plan.Plan:
         taken = [replace(constraint, usable=True) for constraint in constraints]
-        return plan.plan(taken, order, newest_first=newest_first)
+        return plan.plan(resource, taken, order, newest_first=newest_first)
 
-    patch.setattr(vtab, "plan", all_usable)
+    patch.setattr(best_index, "plan", all_usable)
 
 
 def _stops_early(patch: pytest.MonkeyPatch) -> None:
@@ -186,11 +191,13 @@ def _id_claimed_unique(patch: pytest.MonkeyPatch) -> None:
 
 
 def _collation_ignored(patch: pytest.MonkeyPatch) -> None:
-    def binary(constraints: Sequence[plan.Constraint], order: Any, *, newest_first: bool) -> plan.Plan:
+    def binary(
+        resource: Resource, constraints: Sequence[plan.Constraint], order: Any, *, newest_first: bool
+    ) -> plan.Plan:
         taken = [replace(constraint, binary=True) for constraint in constraints]
-        return plan.plan(taken, order, newest_first=newest_first)
+        return plan.plan(resource, taken, order, newest_first=newest_first)
 
-    patch.setattr(vtab, "plan", binary)
+    patch.setattr(best_index, "plan", binary)
 
 
 PLANTED: list[Callable[[pytest.MonkeyPatch], None]] = [
