@@ -6,7 +6,6 @@ fetched.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from ftsql.dbapi.types import bindings
 from ftsql.errors import DataError, NotSupportedError, ProgrammingError
 from ftsql.resources.definitions import JOBS
 from ftsql.sqlite.functions import EFFECTS
+from ftsql.sqlite.text import first_word, is_blank
 
 if TYPE_CHECKING:
     from ftsql.dbapi.connection import Connection
@@ -26,8 +26,6 @@ Row = tuple[Any, ...]
 Description = tuple[tuple[str, str | None, None, None, None, None, bool | None], ...]
 
 # Possessive, so that a long run of comments is matched once, without backtracking.
-BLANK = re.compile(r"(?>\s+|;|--[^\n]*(?:\n|\Z)|/\*.*?(?:\*/|\Z))*+", re.DOTALL)
-WORD = re.compile(r"[A-Z]*", re.IGNORECASE)
 COUNTED = frozenset({"INSERT", "REPLACE", "UPDATE", "DELETE", "WITH"})
 # SQLite says that these write, but they must not run in a transaction, or they begin one themselves.
 NO_BEGIN = frozenset({"BEGIN", "PRAGMA", "VACUUM", "ATTACH", "DETACH"})
@@ -233,9 +231,9 @@ class _Statement:
         """Begin the transaction that the statement needs. Raises ProgrammingError if another statement follows it."""
         if self.word is not None:
             return True  # only blanks follow
-        if not BLANK.fullmatch(self._sql, len(text)):
+        if not is_blank(self._sql, len(text)):
             raise ProgrammingError("one statement at a time: call execute for each")
-        self.word = _first_word(text)
+        self.word = first_word(text)
         self.description = _describe(cursor)
         self.writes = not cursor.is_readonly and not cursor.is_explain
         if (self.writes and self.word not in NO_BEGIN) or self.word == "SAVEPOINT":
@@ -244,12 +242,6 @@ class _Statement:
             self._connection.refuse_after_failure()
         self._connection.ftsql.announce(text)  # this trace hides the statement from ftsql's own
         return True
-
-
-def _first_word(sql: str) -> str:
-    blank = BLANK.match(sql.removeprefix("\ufeff"))
-    match = WORD.match(sql.removeprefix("\ufeff"), blank.end() if blank else 0)
-    return match[0].upper() if match else ""
 
 
 def _may_act(sql: str) -> bool:

@@ -31,6 +31,8 @@ TOKEN = re.compile(
     |(?P<other>.)""",
     re.VERBOSE | re.DOTALL,
 )
+BLANK = re.compile(r"(?>\s+|--[^\n]*(?:\n|\Z)|/\*.*?(?:\*/|\Z))*+", re.DOTALL)
+FIRST_WORD = re.compile(r"\(|[A-Za-z]+")
 COMMENT = re.compile(r"/\*|\*/")
 ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{1,2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-7]{1,3}|.)|''", re.DOTALL)
 POINT = re.compile(r"\\(?:([0-9a-fA-F]{4})|\+([0-9a-fA-F]{6})|(\\))")
@@ -55,6 +57,18 @@ UNSUPPORTED = {
     "MOVE": "use FETCH",
     "LOCK": "nothing is locked here",
 }
+
+
+def strip_blank(text: str) -> str:
+    """Return a statement without comments and space before it, and without semicolons and space after it."""
+    start = BLANK.match(text)
+    return text[start.end() if start else 0 :].rstrip("; \t\r\n")
+
+
+def first_word(text: str) -> str:
+    """Return the first word of a stripped statement in capitals. An opening bracket counts as a word."""
+    match = FIRST_WORD.match(text)
+    return match[0].upper() if match else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from ftsql.sqlite.bytecode import calls
 from ftsql.sqlite.functions import EFFECTS
 from ftsql.sqlite.session import Session
 from ftsql.sqlite.statements import Statement
+from ftsql.sqlite.text import is_blank
 
-IGNORED = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)|[\s;]+", re.DOTALL)
 SCAN = re.compile(r"(?P<how>SCAN|SEARCH) (?P<table>.+?) VIRTUAL TABLE INDEX \d+:(?P<words>[a-z][^\n]*)")
 
 
@@ -25,7 +25,7 @@ def explain(session: Session, sql: str) -> list[Cost]:
     a table without the parent that it needs; ConfigError if no provider is active; and apsw.Error if SQLite cannot
     prepare ``sql``.
     """
-    if IGNORED.sub("", session.statements.after_first(sql)):  # EXPLAIN QUERY PLAN would run a second statement
+    if not is_blank(session.statements.after_first(sql)):  # EXPLAIN QUERY PLAN would run a second statement
         raise ProgrammingError("explain takes one statement at a time, but this SQL has more")
     costs = [*_scans(session, sql), *_writes(session, sql)]
     low = sum(cost.low for cost in costs)

@@ -24,10 +24,10 @@ from ftsql.resources.resource import SQLiteValue
 from ftsql.serve.backend import Backend, Shared, StatementPlan
 from ftsql.serve.errors import Failure
 from ftsql.serve.limits import Limits
-from ftsql.serve.text import READS
+from ftsql.serve.text import READS, first_word, strip_blank
 from ftsql.serve.types import TEXT
 from ftsql.serve.wire.portal import Field, Portal, parse_declare
-from ftsql.serve.wire.utility import Response, SessionSettings, first_word, refusal, run_utility, strip_blank
+from ftsql.serve.wire.utility import Response, SessionSettings, refusal, run_utility
 
 T = TypeVar("T")
 TICK = 0.25  # seconds between two looks at whether the client is still connected

@@ -18,10 +18,11 @@ from sqlglot.errors import SqlglotError
 from ftsql.serve import errors, types
 from ftsql.serve.errors import Failure
 from ftsql.serve.limits import Limits
+from ftsql.serve.text import strip_blank
 from ftsql.serve.wire.client_session import BoundStatement, ClientSession, PreparedStatement
 from ftsql.serve.wire.portal import CHUNK, Field, format_of, parse_close, parse_declare, parse_fetch
 from ftsql.serve.wire.stream import Disconnected, Stream
-from ftsql.serve.wire.utility import Response, strip_blank
+from ftsql.serve.wire.utility import Response
 
 
 def split(text: str) -> list[str]:

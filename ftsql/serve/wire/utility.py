@@ -11,8 +11,6 @@ from ftsql.serve import text as sql_text
 from ftsql.serve.catalog.build import SETTINGS
 from ftsql.serve.errors import Failure
 
-BLANK = re.compile(r"(?>\s+|--[^\n]*(?:\n|\Z)|/\*.*?(?:\*/|\Z))*+", re.DOTALL)
-WORD = re.compile(r"\(|[A-Za-z]+")
 ASSIGNED = re.compile(r"SET\s+(?:SESSION\s+|LOCAL\s+)?([\w.]+)(?:\s*+=|\s++TO\s)\s*+(.*)", re.IGNORECASE | re.DOTALL)
 ZONE = re.compile(r"SET\s+(?:SESSION\s+|LOCAL\s+)?TIME\s+ZONE\s+(.*)", re.IGNORECASE | re.DOTALL)
 TO_SAVEPOINT = re.compile(r"\w+\s+(?:\w+\s+)?TO\b", re.IGNORECASE)
@@ -32,18 +30,6 @@ class Response:
     names: Sequence[str] = ()
     rows: Sequence[tuple[str, ...]] = ()
     status: bytes = b""
-
-
-def strip_blank(text: str) -> str:
-    """Return a statement without comments and space before it, and without semicolons and space after it."""
-    start = BLANK.match(text)
-    return text[start.end() if start else 0 :].rstrip("; \t\r\n")
-
-
-def first_word(text: str) -> str:
-    """Return the first word of a stripped statement in capitals. An opening bracket counts as a word."""
-    match = WORD.match(text)
-    return match[0].upper() if match else ""
 
 
 class SessionSettings:
@@ -122,7 +108,7 @@ def _roll_back(text: str, _settings: SessionSettings, _status: bytes) -> Respons
 
 def _acknowledge(text: str, _settings: SessionSettings, _status: bytes) -> Response:
     words = text.upper().split()
-    word = first_word(text)
+    word = sql_text.first_word(text)
     return Response(" ".join(words[:2]) if word in ("DISCARD", "CLOSE") else word)
 
 
