@@ -1,4 +1,4 @@
-"""The APIs over HTTP: providers and accounts, requests with retries and rate limits, and what responses mean.
+"""The APIs over HTTP: providers, accounts, requests with retries and rate limits, and the decoding of responses.
 
 The package may import ``resources``, ``settings``, ``interrupts``, ``data`` and ``errors``. Other packages use
 ``account`` (Account, accounts), ``provider`` (Provider, load), ``client`` (Client) with ``calls`` (Call) and

@@ -24,14 +24,15 @@ from ftsql.errors import ConfigError
 from ftsql.resources.definitions import JOBS
 from ftsql.resources.resource import Echoed
 
-# An escape in JSON: a surrogate pair, half of one (in text that was cut), or any other. Only the half is a group.
+# An escape in JSON: a surrogate pair, half of a pair (in a string that was cut), or any other escape. The regular
+# expression captures a group only for a half.
 ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
 )
 PLAIN_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._~:@=+,-]{0,2047}")
 ENCODED_ID = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9._~:@=+,-]|%[0-9A-Fa-f]{2}){0,2047}")
 MIN_SECRET = 8  # characters: a shorter value is a word such as "none", not a secret
-TRUST_AGAIN_AFTER = 86_400  # seconds after which a declared order that broke is trusted again
+TRUST_AGAIN_AFTER = 86_400  # seconds for which a declared order is not trusted after a page broke it
 
 
 @dataclass(eq=False)
@@ -40,10 +41,10 @@ class Account:
 
     provider: The provider's entry.
     environment: The variables that hold the credentials.
-    order_broke_at: When a page broke the declared newest-first order, in Unix seconds.
-    single_response: Whether the user said, with paging="none", that a server of theirs lists everything at once.
-    habits: How its lists behave, by table.
-    serves_single: By table, whether its objects can be read one by one, once that is known.
+    order_broke_at: The last time at which a page broke the declared newest-first order, in Unix seconds.
+    single_response: Whether the user said, with paging="none", that their own server lists everything in one response.
+    habits: How the account's lists behave, by table.
+    serves_single: By table, whether single objects can be read by id. A table is absent until this is known.
     """
 
     provider: Provider
@@ -64,32 +65,32 @@ class Account:
 
     @property
     def at_home(self) -> bool:
-        """Whether requests go to the address that the package has for the provider, not to one of the user's."""
+        """Whether requests go to the provider's address in the package's own entry, not to one that the user set."""
         return bool(self.provider.home) and self.url(root=True) == self.provider.home
 
     @property
     def has_pages(self) -> bool:
-        """Whether its lists are paged."""
+        """Whether the account's lists are paged."""
         return self.provider.paging == "after" and not self.lists_at_once
 
     @property
     def lists_at_once(self) -> bool:
-        """Whether one response holds a whole list, according to the user."""
+        """Whether one response holds a whole list, according to the user's settings."""
         return self.single_response and not self.at_home
 
     @property
     def retrieves(self) -> bool:
-        """Whether a job can be read by its id, as far as is known."""
+        """Whether a job can be read by its id. True until the server has shown the opposite."""
         return "retrieve" not in self.provider.without and self.serves_single.get(JOBS.table, True)
 
     @property
     def newest_first(self) -> bool:
-        """Whether the declared newest-first order is trusted now."""
+        """Whether the provider's lists are declared newest first, and no page broke that order recently."""
         return self.provider.newest_first and time.time() - self.order_broke_at > TRUST_AGAIN_AFTER
 
     @property
     def loopback(self) -> bool:
-        """Whether the address is this machine's."""
+        """Whether base_url is an address of this machine."""
         return is_this_machine(urlsplit(self._expand(self.provider.base_url)).hostname or "")
 
     def accepts_id(self, id: str) -> bool:
@@ -104,7 +105,7 @@ class Account:
         return PLAIN_ID.fullmatch(id) is not None
 
     def missing(self) -> list[str]:
-        """Return the names of the variables that must be set and are not."""
+        """Return the names of the required variables that are not set."""
         return [
             name
             for name, required in self.provider.variables.items()
@@ -112,7 +113,7 @@ class Account:
         ]
 
     def address(self) -> str:
-        """Return base_url with the values of its variables, or the message why it cannot be used."""
+        """Return base_url with the values of its variables, or a message that says why base_url cannot be used."""
         try:
             return self.url(root=True)
         except ConfigError as error:
@@ -129,15 +130,15 @@ class Account:
         return self._checked_url + ("" if root else self.provider.path) + path
 
     def query(self) -> dict[str, str]:
-        """Return the query parameters of every request."""
+        """Return the query parameters that every request has."""
         return {name: self._expand(template) for name, template in self.provider.query.items()}
 
     def body(self) -> dict[str, str]:
-        """Return the members of the body of every POST."""
+        """Return the members that the body of every POST has."""
         return {name: self._expand(template) for name, template in self.provider.body.items()}
 
     def headers(self) -> dict[str, str]:
-        """Return the headers of a request, credentials included, without empty ones. Only the client may use them."""
+        """Return the headers of a request that are not empty, with credentials. Only ``Transport`` may send them."""
         built = {header: self._expand(template).strip() for header, template in self.provider.headers.items()}
         for header, value in built.items():
             if not (value.isascii() and value.isprintable()):
@@ -172,17 +173,16 @@ class Account:
         for template, is_secret, variables in self.provider.secret_sources:
             found |= {self.environment.get(variable, "").strip() or default for variable, default in variables}
             value = VARIABLE.sub(lambda match: self.environment.get(match[1], "").strip() or match[2] or "", template)
-            if is_secret:  # without Bearer, Basic and the like
-                found.add(
-                    value.strip().partition(" ")[2].strip() or value.strip()
-                )  # without Bearer, Basic and the like
+            if is_secret:
+                # The credential follows a word such as Bearer or Basic, if there is one.
+                found.add(value.strip().partition(" ")[2].strip() or value.strip())
             elif value.lstrip().startswith("{"):  # x-portkey-config may be a whole config
                 found |= _secrets_in_json(value)
         found |= {secret.removeprefix("Bearer ").lstrip() for secret in found}  # a key that was set with that word
         return {secret for secret in found if len(secret) >= MIN_SECRET}
 
     def _checked(self, expanded: str) -> str:
-        """Return a base_url without double and final slashes. Raises ConfigError if it is invalid."""
+        """Return a base_url without double and final slashes. Raises ConfigError if the URL is invalid."""
         base = re.sub(r"(?<!:)//+", "/", expanded).rstrip("/")
         parts = _split_url(base)
         if parts is None:
@@ -202,7 +202,10 @@ class Account:
         return base
 
     def _expand(self, template: str) -> str:
-        """Return ``template`` with the values of its variables. Raises ConfigError if one is not set or invalid."""
+        """Return ``template`` with the values of its variables.
+
+        Raises ConfigError if a variable is not set or has an invalid value.
+        """
 
         def value(match: re.Match[str]) -> str:
             name, default = match.groups()
@@ -220,7 +223,7 @@ class Account:
 
 
 def _split_url(url: str) -> SplitResult | None:
-    """Return the parts of an http:// or https:// URL, None if it is invalid."""
+    """Return the parts of an http:// or https:// URL, or None if the URL is invalid."""
     try:
         parts = urlsplit(url)
         valid = parts.scheme in ("http", "https") and is_host(parts.hostname or "") and parts.port != 0
@@ -230,12 +233,12 @@ def _split_url(url: str) -> SplitResult | None:
 
 
 def _without_half_characters(body: bytes) -> bytes:
-    """Return a JSON body with U+FFFD in place of each half of a surrogate pair: JSON parsers and SQLite reject it."""
+    """Return a JSON body with U+FFFD in place of half surrogate pairs, which JSON parsers and SQLite reject."""
     return ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], body)
 
 
 def _may_contain(body: bytes, secret: str) -> bool:
-    """Whether a string of a JSON body may contain ``secret``, escaped or not."""
+    """Whether a string in a JSON body may contain ``secret``, escaped or unescaped."""
     if secret.encode() in body:
         return True
     if b"\\" not in body:
@@ -244,7 +247,7 @@ def _may_contain(body: bytes, secret: str) -> bool:
 
 
 def _mark_echoes(value: Any, secrets: frozenset[str]) -> Any:
-    """Return a decoded body in which the object itself, or each object of its list, is ``Echoed``."""
+    """Replace a decoded object, or each object of a decoded list, with an ``Echoed`` one. Return the result."""
     if isinstance(value, list):
         return [_mark_echoes(each, secrets) if isinstance(each, dict) else each for each in value]
     if not isinstance(value, dict):
@@ -265,7 +268,7 @@ def _hide(value: Any, secrets: frozenset[str]) -> Any:
 
 
 def _secrets_in_json(text: str) -> set[str]:
-    """Return the credentials in a header's value that is JSON."""
+    """Return the credentials in ``text``, the value of a header, if that value is JSON."""
     try:
         waiting = [from_json(text)]
     except ValueError:
@@ -297,7 +300,7 @@ def is_this_machine(host: str) -> bool:
 
 
 def is_host(host: str) -> bool:
-    """Whether ``host`` is an address, or a name without a label that is empty or too long."""
+    """Whether ``host`` is an IP address or a valid host name: no label of the name is empty or too long."""
     try:
         ipaddress.ip_address(host)
         return True
@@ -324,10 +327,10 @@ def accounts(
     active: Iterable[str],
     environment: Mapping[str, str] = os.environ,
 ) -> list[Account]:
-    """Return the accounts that statements use: ``names``, or FTSQL_PROVIDERS, or ``active``.
+    """Return the accounts that statements use: ``names``, or else FTSQL_PROVIDERS, or else ``active``.
 
-    Without any of them, the accounts are all whose variables are set, except those used only by name.
-    Raises ConfigError for an unknown name.
+    If all three are empty, these are the accounts whose required variables are set, except the providers that are used
+    only if they are named. Raises ConfigError for an unknown name.
     """
     listed = [name.strip() for name in environment.get("FTSQL_PROVIDERS", "").split(",") if name.strip()]
     chosen = list(names or ()) or listed or list(active)

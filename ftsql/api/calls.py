@@ -1,6 +1,6 @@
-"""Calls on background threads, and waiting for their results so that an interrupt ends the wait.
+"""Calls that run on background threads. An interrupt ends the wait for a call's result.
 
-The threads are daemons: an abandoned request never keeps the process alive.
+The threads are daemons, so an abandoned request never keeps the process alive.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ TICK = 0.05  # seconds between two checks of the interrupt flag
 
 
 class Call(Generic[T]):
-    """A call under way.
+    """A function call that runs on a worker thread.
 
-    began: When the call was started, in Unix seconds; its result is not older.
+    began: When the call was started, in Unix seconds. The call's result is at least as new.
     seconds: How long the function took.
     future: Holds the result.
     abandoned: Set once no thread waits for the result, so that the call sends no more requests.
@@ -36,7 +36,8 @@ class Call(Generic[T]):
     def wait(self, interrupted: Callable[[], bool] = lambda: False, seconds: float | None = None) -> T:
         """Return the call's result, or raise its exception.
 
-        Raises apsw.InterruptError once ``interrupted()``, TimeoutError after ``seconds``; both abandon the call.
+        Raises apsw.InterruptError as soon as ``interrupted()`` is true, and TimeoutError after ``seconds``. Either
+        error abandons the call.
         """
         end = None if seconds is None else time.monotonic() + seconds
         try:
@@ -62,7 +63,7 @@ class Call(Generic[T]):
 class Workers:
     """A thread pool that runs at most ``size`` calls at once, in order of arrival. It starts threads when needed.
 
-    An abandoned call does not count: it ends by itself, and another thread takes its place.
+    An abandoned call does not count towards ``size``: it ends by itself, and another thread takes its place.
     """
 
     def __init__(self, size: int) -> None:
@@ -85,7 +86,7 @@ class Workers:
         return call
 
     def close(self) -> None:
-        """Let the threads end after the calls that are queued; do not wait for them."""
+        """Let the threads end after the queued calls. This method does not wait for the threads."""
         with self._lock:
             for _ in range(self._threads):
                 self._waiting.put(None)

@@ -1,6 +1,7 @@
-"""The client of one account: the requests that the rest of ftsql can send, and what their responses mean.
+"""The client of one account: it sends the requests of the rest of ftsql, and reads their responses.
 
-A GET is retried. A create is sent at most once, and its error says (``ambiguous``) whether it may have been accepted.
+A GET is retried. A create is sent again only if the server cannot have accepted it. The ``ambiguous`` attribute of its
+error says whether the server may have accepted it.
 """
 
 from __future__ import annotations
@@ -32,14 +33,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Makes a call's result from the response; the call and the request's attempts are there to send further requests.
+# A function that makes a call's result from the response. With the call and the RetriedRequest, it can send further
+# requests.
 Reader = Callable[[Call[T], RetriedRequest, Response], T]
 
 
 class Client:
-    """The requests of one account. Safe to use from several threads; ``close`` it when done.
+    """The requests of one account. A client is safe to use from several threads, and must be closed after use.
 
-    Each method starts a call and returns at once. ``asker`` is the statement that the request log shows.
+    Each method that sends a request starts a call and returns at once. ``asker`` holds the statement that the request
+    log shows.
     """
 
     def __init__(self, account: Account, settings: Settings, log: RequestLog) -> None:
@@ -64,9 +67,9 @@ class Client:
     ) -> Call[Any]:
         """GET ``path`` below the jobs' URL, or below base_url if ``resource`` is served there.
 
-        The call returns the decoded JSON, or with ``plain`` the body as bytes; None means "no such job". ``kind`` is
-        the name by which the request is counted: get or list. The call raises APIError or a subclass, and DataError
-        for a body that is not JSON.
+        The call returns the decoded JSON, or with ``plain`` the body as bytes. It returns None if the object does not
+        exist. ``kind`` is the name by which the request is counted: get or list. The call raises APIError or a
+        subclass, and DataError for a body that is not JSON.
         """
         path = path if resource.root else self.account.provider.path + path
         listed = path == self._list_path(resource)
@@ -81,14 +84,14 @@ class Client:
         return self._start(request, asker, self._read_bytes if plain else self._read_json)
 
     def download(self, path: str, into: Download, asker: Asker | None = None) -> Call[bool]:
-        """GET ``path`` and save the body in ``into``; the call returns whether the file exists at the provider.
+        """GET ``path`` and save the body in ``into``. The call returns whether the file exists at the provider.
 
         The call raises the errors of ``get``, and OperationalError if the disk cannot take the file.
         """
         return self._start(Request("GET", path, "download", FILES, into=into), asker, self._read_download)
 
     def act(self, path: str, asker: Asker | None = None) -> Call[Reply]:
-        """POST without a body to ``path`` below the jobs' URL: cancel, pause, resume.
+        """POST to ``path`` below the jobs' URL, without a body of the request's own: cancel, pause or resume.
 
         These requests may be repeated without harm, so they are retried. The call raises the errors of ``get``, and
         APIError with status 404 for an unknown job.
@@ -99,7 +102,7 @@ class Client:
     def delete(self, path: str, resource: Resource, asker: Asker | None = None) -> Call[Reply]:
         """DELETE ``path`` below base_url, retried like ``act``.
 
-        "No such …" in the response to a retry is not an error: an earlier attempt may have deleted the object.
+        If a retry is answered with "no such …", this is not an error: an earlier attempt may have deleted the object.
         """
         return self._start(Request("DELETE", path, "delete", resource), asker, self._read_deletion)
 
@@ -110,11 +113,11 @@ class Client:
         path: str = "",
         of: Resource = JOBS,
     ) -> Call[Reply]:
-        """POST ``body`` to the jobs' URL, or to ``path`` for an object ``of`` another resource, on its own connection.
+        """POST ``body`` on a new connection: to the jobs' URL, or to ``path`` for an object ``of`` another resource.
 
-        It is sent again only if it cannot have been accepted: after a refused connection, an upload that broke off, or
-        a 429 that is not about the day's quota. The call raises APIError, whose ``ambiguous`` says that the object may
-        exist nevertheless.
+        The request is sent again only if the server cannot have accepted it: after a refused connection, an upload
+        that broke off, or a 429 that is not about the day's quota. The call raises APIError. If the error's
+        ``ambiguous`` is true, the object may exist nevertheless.
         """
         kind = "upload" if isinstance(body, Upload) else "grant" if path else "create"
         path = path or self.account.provider.path
@@ -123,33 +126,33 @@ class Client:
 
     @property
     def counts(self) -> Counts:
-        """The counts to which this client's requests are added now."""
+        """The counts to which the next request of this client will be added."""
         return self._log.counts
 
     def prepare(self) -> None:
-        """Load what requests need, such as httpx, before a request is sent that must not be interrupted.
+        """Load httpx and open the connection pool, before a request is sent that must not be interrupted.
 
-        Raises ConfigError if the address, a proxy or certificates are invalid.
+        Raises ConfigError if base_url, a proxy or a certificate file is invalid.
         """
         if not self.account.missing():
             self._transport  # noqa: B018 - the property opens it
 
     def close(self) -> None:
-        """Close all connections; requests under way end by themselves."""
+        """Close all connections. Requests under way end by themselves."""
         self._workers.close()
         if self._opened is not None:
             self._opened.close()
 
     def _start(self, request: Request, asker: Asker | None, read: Reader[T]) -> Call[T]:
-        """Send ``request`` on a worker; the call returns what ``read`` makes of the response.
+        """Send ``request`` on a worker thread. The call returns the result of ``read`` for the response.
 
-        Raises ConfigError if a variable is missing or invalid.
+        Raises ConfigError if an environment variable is missing or invalid.
         """
         if missing := self.account.missing():
             raise ConfigError(missing_key(self.account.name, missing))
         self.account.url()
         self.account.headers()
-        transport = self._transport  # opened on this thread, so that the statement gets its errors
+        transport = self._transport  # opened on the statement's thread, which then raises the errors of opening
         attempts = self._attempts(request, asker)
         return self._workers.start(lambda call: read(call, attempts, attempts.run(call, transport)))
 
@@ -174,7 +177,10 @@ class Client:
         return value
 
     def _read_unclear_404(self, call: Call[Any], attempts: RetriedRequest, response: Response) -> None:
-        """Return None if a 404 that does not name the id means that the object does not exist; raise it otherwise."""
+        """Decide what a 404 means that does not name the id.
+
+        Return None if it means that the object does not exist. Otherwise raise it as an APIError.
+        """
         request = attempts.request
         error = error_from(self.account, response)
         with self._probing:
@@ -189,11 +195,11 @@ class Client:
         raise error
 
     def _serves_single(self, call: Call[Any], attempts: RetriedRequest, error: APIError) -> bool:
-        """Whether the server has an address for single objects, so that ``error``, a 404, is about the id.
+        """Whether the server has an address for single objects. If it has one, ``error`` (a 404) is about the id.
 
-        The 404 of many gateways does not say so. To find out, the client lists objects and gets one of them, once for
-        each resource; if the list is empty, the object does not exist either. Raises the error of the list, or
-        ``error`` itself if the list is a 404 too.
+        Many gateways answer with a 404 that does not tell the two cases apart. To find out, the client lists objects
+        and gets one of them, once for each resource. If the list is empty, the object does not exist either. Raises
+        the error of the list, or ``error`` itself if the list is a 404 too.
         """
         request = attempts.request
         resource = request.resource
@@ -218,7 +224,7 @@ class Client:
         return found
 
     def _probe(self, call: Call[Any], attempts: RetriedRequest, request: Request) -> Any:
-        """Send another request for the statement of ``attempts``; return the decoded body, or None for a 404."""
+        """Send ``request`` on behalf of the statement of ``attempts``. Return the decoded body, or None for a 404."""
         probe = self._attempts(request, attempts.asker)
         response = probe.run(call, self._transport)
         if response.status in GONE:
@@ -237,7 +243,7 @@ class Client:
         return response.body
 
     def _read_download(self, call: Call[bool], attempts: RetriedRequest, response: Response) -> bool:
-        """Return whether the file exists; its content was saved."""
+        """Return whether the file exists. If it does, its content has been saved."""
         if is_not_found(self.account, response, FILES):
             return False
         if not response.ok:
@@ -246,7 +252,7 @@ class Client:
         return True
 
     def _check_whole(self, response: Response) -> None:
-        """Raise DataError for a success without the whole file, such as 206."""
+        """Raise DataError if a successful response is not the whole file, such as a 206."""
         if response.status != 200:
             text = f"answered {response.url} with HTTP {response.status}, which is not a whole file"
             raise DataError(f"{self.account.name}: {text}")
@@ -280,7 +286,7 @@ class Client:
 
     @property
     def _transport(self) -> Transport:
-        """The connections, opened when they are first needed. Raises InterfaceError after a fork."""
+        """The connection pool, opened when it is first needed. Raises InterfaceError after a fork."""
         if os.getpid() != self._process:
             raise InterfaceError("this connection was made before a fork, which takes no threads along: connect again")
         with self._lock:

@@ -1,7 +1,7 @@
 """The deadline of one exchange, enforced at the socket, where bytes arrive.
 
-httpx limits only the pause between two reads, so a server that sends a byte now and then would keep a request alive
-for ever: within the response's head, after a 100 Continue, or between two chunks.
+httpx limits only the pause between two reads. A server that sends one byte now and then could keep a request alive
+forever: within the response's head, after a 100 Continue, or between two chunks.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ class DeadlineExceeded(Exception):
 
 
 class _Exchange(threading.local):
-    """The exchange of this thread. One thread sends and reads an exchange from its first byte to its last.
+    """The exchange of this thread: a request and its response. One thread handles an exchange from start to end.
 
     seconds: How long the exchange may take.
-    end: The monotonic time at which it has to end; None while the request's body is sent.
-    handshakes: TLS handshakes that a new connection needs before a request can leave on it.
-    handshakes_left: Those that are still missing on the connection that this exchange opened.
+    end: The monotonic time at which the exchange has to end; None while the request's body is being sent.
+    handshakes: How many TLS handshakes a new connection needs before a request can be sent on it.
+    handshakes_left: How many of those handshakes the connection that this exchange opened still needs.
     has_sent: Whether a byte of the request may have left.
     """
 
@@ -42,9 +42,9 @@ _exchange = _Exchange()
 
 
 def begin(seconds: float, handshakes: int = 0) -> None:
-    """Begin an exchange on this thread: its reads raise DeadlineExceeded after ``seconds``.
+    """Begin an exchange on this thread. Its reads raise DeadlineExceeded after ``seconds``.
 
-    ``handshakes`` is the number of TLS handshakes of a new connection: one with an HTTPS proxy, one with the server.
+    ``handshakes`` is how many TLS handshakes a new connection needs: one with an HTTPS proxy, one with the server.
     """
     _exchange.seconds = seconds
     _exchange.end = time.monotonic() + seconds
@@ -57,14 +57,14 @@ def has_sent() -> bool:
 
 
 def begin_after(body: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the request's ``body``; the seconds begin when all of it has left, because sending may take long."""
+    """Yield the request's ``body``. The time limit starts when all of it has been sent, because sending may be slow."""
     _exchange.end = None
     yield from body
     _exchange.end = time.monotonic() + _exchange.seconds
 
 
 def restarted_by(body: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield a large response's ``body``; the seconds begin again with each megabyte of it."""
+    """Yield a large response's ``body``. The time limit starts anew with each megabyte."""
     size = 0
     for chunk in body:
         size += len(chunk)
@@ -92,7 +92,7 @@ class _Stream(httpcore.NetworkStream):
         raise DeadlineExceeded(f"the response took longer than {_exchange.seconds:g} s") from None
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        # While a handshake is missing, the bytes are a CONNECT request to the proxy.
+        # Before the last handshake, the bytes are a CONNECT request to the proxy.
         _exchange.has_sent = _exchange.has_sent or not _exchange.handshakes_left
         self._stream.write(buffer, timeout)
 
@@ -119,6 +119,6 @@ class Backend(httpcore.SyncBackend):
     def connect_tcp(self, host: str, *arguments: Any, **named: Any) -> httpcore.NetworkStream:
         _exchange.handshakes_left = _exchange.handshakes
         name = host.lower().rstrip(".")
-        if name.endswith(".localhost") or name == "localhost":  # not every system's resolver knows these names
+        if name.endswith(".localhost") or name == "localhost":  # some systems do not resolve names such as a.localhost
             host = "localhost"
         return _Stream(super().connect_tcp(host, *arguments, **named))

@@ -1,4 +1,4 @@
-"""Downloads: the content of an API's file, written to a temporary file while it arrives, with its size and hash."""
+"""Downloads: a file's content is written to a temporary file as it arrives, and its size and hash are computed."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Stopped(Exception):
 
 
 class Download:
-    """A temporary file in ``folder`` for the content; ``close`` and the end of the process delete it.
+    """A temporary file in ``folder`` for a content. The file is deleted by ``close`` or at the end of the process.
 
-    size: Bytes saved, at most ``limit``.
+    size: How many bytes are saved, at most ``limit``.
 
-    ``counts`` counts the bytes that arrive. Raises OperationalError if the disk cannot take the file.
+    ``counts`` counts the bytes that arrive. Raises OperationalError if the file cannot be created.
     """
 
     def __init__(self, folder: str, counts: Counts, limit: int) -> None:
@@ -44,8 +44,8 @@ class Download:
     def save(self, chunks: Iterator[bytes], stopped: Callable[[], bool]) -> None:
         """Save ``chunks`` in place of the bytes of an earlier attempt.
 
-        Raises Stopped once ``stopped()``, DataError for too many bytes, OperationalError if the disk cannot take them,
-        and the errors of ``chunks``.
+        Raises Stopped as soon as ``stopped()`` is true, DataError for more than ``limit`` bytes, OperationalError if
+        the disk cannot take the bytes, and the errors of ``chunks``.
         """
         self._counts.downloaded -= self.size
         self.size, self._hash = 0, hashlib.sha256()
@@ -67,7 +67,7 @@ class Download:
             raise self._failed(error) from None
 
     def pieces(self) -> Iterator[bytes]:
-        """Yield the bytes saved, a megabyte at a time."""
+        """Yield the saved bytes, at most a megabyte at a time."""
         self._file.seek(0)
         while piece := self._file.read(PIECE):
             yield piece
@@ -77,7 +77,7 @@ class Download:
         self._file.close()
 
     def _failed(self, error: OSError) -> OperationalError:
-        """Return the error that the temporary file cannot be written."""
+        """Return an OperationalError which says why the temporary file cannot be written."""
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         reason = "the disk is full" if full else error.strerror
         return OperationalError(f"cannot write a temporary file in {self._folder}: {reason}")

@@ -1,6 +1,6 @@
-"""The APIs' methods by StackQL's names: their HTTP methods, paths and parameters, read from methods.toml.
+"""The APIs' methods under StackQL's names: their HTTP methods, paths and parameters, read from methods.toml.
 
-A provider's entry says which operations the provider lacks; a method's ``lacking`` is the name of its operation there.
+``Provider.without`` names the operations that a provider lacks; ``Method.lacking`` is a method's name in that set.
 The module is imported lazily, because parsing the TOML takes a while.
 """
 
@@ -33,7 +33,7 @@ class Method:
 
     @property
     def former_required(self) -> tuple[str, ...]:
-        """The required parameters as StackQL wrote them in 2024: fields of a body have a prefix."""
+        """The required parameters in StackQL's form of 2024, in which fields of a body have the prefix ``data__``."""
         body = self.verb == "INSERT"
         return tuple(f"data__{name}" if body and f"{{{name}}}" not in self.path else name for name in self.required)
 
@@ -44,7 +44,7 @@ class Method:
 
 @dataclass(frozen=True)
 class Entry:
-    """A resource by StackQL's name, ``service.name``, and its table in ftsql."""
+    """A resource under StackQL's name, ``service.name``, and its table in ftsql."""
 
     service: str
     name: str
@@ -57,11 +57,11 @@ class Entry:
     arrays: tuple[str, ...] = ()
 
     def method(self, name: str) -> Method | None:
-        """Return the method of that name, current or former, in any case; None if there is none."""
+        """Return the method with the current or former name ``name``, in any case, or None if there is none."""
         return next((method for method in self.methods if name.lower() in (method.name, method.former)), None)
 
     def by_verb(self, verb: Verb) -> Method | None:
-        """Return the first method for a SQL verb; None if there is none."""
+        """Return the first method for a SQL verb, or None if there is none."""
         return next((method for method in self.methods if method.verb == verb), None)
 
     def lacking(self, method: Method, providers: Iterable[Provider]) -> list[str]:
@@ -94,7 +94,7 @@ SERVICES = tuple(dict.fromkeys(entry.service for entry in ENTRIES))
 
 
 def entry(service: str, name: str) -> Entry | None:
-    """Return the resource that StackQL calls or called ``service.name``, in any case; None if there is none.
+    """Return the resource with StackQL's current or former name ``service.name``, in any case, or None.
 
     >>> entry("fine_tuning", "JOBS").table
     'fine_tuning_jobs'

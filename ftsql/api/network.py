@@ -1,6 +1,6 @@
-"""The way to the network: the proxies and certificates that environment variables name.
+"""Network settings: the proxies and certificates that environment variables name.
 
-Each variable is read as curl and requests read it. An invalid one is a ConfigError that names the variable.
+Each variable is read as curl and requests read it. An invalid value raises a ConfigError that names the variable.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ class Proxy:
             return False
 
     def unusable(self, provider: str, reason: str) -> ConfigError:
-        """Return the error that this proxy cannot be used for ``reason``."""
+        """Return a ConfigError which says that this proxy cannot be used, and why: ``reason``."""
         if "socksio" in reason:
             reason = "a SOCKS proxy needs the package socksio: pip install 'httpx[socks]'"
         return ConfigError(f"{provider}: the proxy in {self.variable} cannot be used: {reason}. Not sent")
 
 
 def proxy(provider: str, url: str) -> Proxy | None:
-    """Return the proxy for ``url``, None for a direct connection. Raises ConfigError for an unusable proxy."""
+    """Return the proxy for ``url``, or None for a direct connection. Raises ConfigError if the proxy is unusable."""
     parts = urlsplit(url)
     proxies = getproxies()
     scheme = next((scheme for scheme in (parts.scheme, "all") if proxies.get(scheme)), None)
@@ -63,7 +63,7 @@ def proxy(provider: str, url: str) -> Proxy | None:
 
 
 def _variable(scheme: str, text: str) -> str:
-    """Return the name of the variable that says ``text``, in the case in which it is set."""
+    """Return the name of the variable whose value is ``text``, in upper or lower case as the environment has it."""
     names = [name for name in os.environ if name.lower() == f"{scheme}_proxy" and os.environ[name].strip() == text]
     return names[0] if names else "the system's settings"
 
@@ -87,9 +87,9 @@ def _is_bypassed(parts: SplitResult) -> bool:
 
 
 def certificates(provider: str) -> ssl.SSLContext | None:
-    """Return the TLS context of the certificates that variables name, None for the default ones.
+    """Return a TLS context with the certificates that environment variables name, or None to use the default ones.
 
-    Raises ConfigError if they cannot be read, or if SSLKEYLOGFILE cannot be written.
+    Raises ConfigError if the certificates cannot be read, or if SSLKEYLOGFILE cannot be written.
     """
     _check_key_log(provider)
     file = next((name for name in CERTIFICATE_FILES if os.environ.get(name)), None)
@@ -106,7 +106,7 @@ def certificates(provider: str) -> ssl.SSLContext | None:
 
 
 def _tls_context(file: str | None, folder: str | None) -> ssl.SSLContext:
-    if file is not None and os.path.isdir(file):  # requests accepts a folder there too
+    if file is not None and os.path.isdir(file):  # like requests, accept a folder in these variables
         return ssl.create_default_context(capath=file)
     if folder is not None and not os.path.isdir(folder):
         raise FileNotFoundError(f"there is no folder {folder}")
@@ -114,7 +114,7 @@ def _tls_context(file: str | None, folder: str | None) -> ssl.SSLContext:
 
 
 def _check_key_log(provider: str) -> None:
-    """Raise ConfigError if SSLKEYLOGFILE cannot be written: Python's ssl opens that file for every context."""
+    """Raise ConfigError if the file in SSLKEYLOGFILE, which Python's ssl opens for every context, is not writable."""
     if path := os.environ.get("SSLKEYLOGFILE"):
         try:
             open(path, "a").close()

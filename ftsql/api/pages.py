@@ -1,4 +1,4 @@
-"""Pages of a list: the objects and the envelope of a list's decoded body, under the names that servers use."""
+"""Pages of a list: read the objects of a decoded body, and the members around them (the envelope), from any server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from ftsql.api.responses import error_fields
 from ftsql.errors import DataError
 from ftsql.resources.resource import Row
 
-# Names in envelopes, without case and punctuation: counts of objects, counts of pages, ways to the next page.
+# Names in envelopes, in lower case and without punctuation: counts of objects, counts of pages, and members that lead
+# to the next page.
 TOTALS = frozenset({"total", "totalcount", "totalresults", "totalsize", "totalitems", "totalrecords", "totalelements"})
 PAGE_COUNTS = frozenset({"totalpages", "pagecount"})
 NEXT_PAGE = frozenset(
@@ -30,7 +31,7 @@ class Page:
     has_more: Whether another page follows; None if the server does not say.
     total: The number of objects that the envelope states.
     pages: The number of pages that the envelope states.
-    hints: Whether the envelope has a way to the next page other than the last id.
+    hints: Whether the envelope leads to the next page by something other than the last id, such as a URL or a token.
     last_id: The envelope's last_id.
     """
 
@@ -47,14 +48,17 @@ class Page:
         return self.total is not None or self.pages is not None
 
     def is_token(self, rows: Sequence[Row]) -> bool:
-        """Whether last_id is not the last row's id: for Bedrock, Portkey's gateway puts Amazon's page token there."""
+        """Whether last_id is a page token and not the last row's id.
+
+        For Bedrock, Portkey's gateway puts Amazon's page token into last_id.
+        """
         return bool(self.last_id) and (not rows or self.last_id != rows[-1].values.get("id"))
 
 
 def decode_page(provider: str, noun: str, body: Any) -> Page:
-    """Return the page that a list's decoded body is.
+    """Return the page that ``body``, the decoded body of a response, contains.
 
-    Raises DataError if the body is not a list, with the server's own message if it contains one.
+    Raises DataError if the body is not a list. The error has the server's own message if the body contains one.
     """
     if isinstance(body, list):
         return Page(body)
@@ -101,7 +105,7 @@ def _not_a_list(provider: str, noun: str, kind: str, message: str = "") -> DataE
 
 
 def _boolean(provider: str, value: Any) -> bool | None:
-    """Return has_more as a boolean. Raises DataError for any other value."""
+    """Return has_more as a boolean, or None if it is missing. Raises DataError if it is neither true nor false."""
     if value is None or isinstance(value, bool):
         return value
     if (text := str(value).lower()) in TRUTH:
@@ -112,9 +116,9 @@ def _boolean(provider: str, value: Any) -> bool | None:
 
 
 def _numbers(envelope: dict[str, Any], depth: int = 0) -> Iterator[tuple[str, int]]:
-    """Yield the numbers of an envelope, at any level, by their names without case and punctuation.
+    """Yield each number in an envelope and in the objects inside it, with its name in lower case without punctuation.
 
-    A way to the next page is yielded with the number 1.
+    A member that leads to the next page is yielded with the number 1.
     """
     for name, value in envelope.items():
         plain = re.sub(r"[^a-z]", "", name.lower())

@@ -36,7 +36,7 @@ class CreateField:
 
     kind: The type of the value.
     auto: Whether the string "auto" is allowed too.
-    values: The only strings that are allowed.
+    values: The allowed strings; any string is allowed if this is empty.
     shown: Whether the response to a create contains the field, so that its absence means that it was dropped.
     """
 
@@ -62,23 +62,23 @@ class Provider:
     """One provider's entry.
 
     path: The path of its jobs below ``base_url``.
-    query: Parameters of every request.
-    body: Members of the body of every POST.
-    paging: Whether its lists are paged by the last id of a page ("after") or not at all ("none").
-    newest_first: Whether its list is newest first at ``home``. At any other address a list has to show its order
-        first. The order is checked on every page nevertheless.
-    home: The address that the package has for the provider.
-    without: The operations that it lacks.
-    create_fields: The fields of a create. In TOML, false removes an inherited field, and the name of another provider
-        copies that provider's field.
+    query: Parameters that every request has.
+    body: Members that the body of every POST has.
+    paging: Whether lists are paged by the last id of a page ("after") or not at all ("none").
+    newest_first: Whether the list of jobs is newest first at ``home``. At any other address, a list has to show its
+        order before it is trusted. The order is checked on every page in both cases.
+    home: The provider's address in the package's own entry.
+    without: The operations that the provider lacks.
+    create_fields: The fields of a create request. In TOML, false removes an inherited field, and the name of another
+        provider copies that provider's field.
     stores_metadata: Whether a job shows the metadata that it was created with.
-    filters_metadata: Whether its list can be filtered by metadata.
-    encoded_ids: Whether its ids are percent-encoded already.
-    not_found: The codes of its error "no such job".
-    not_found_message: A regular expression for the message of that error.
-    credentials: Headers, and names in ``query`` or ``body``, whose values are secret although their names do not say
-        so. The names of Authorization and x-api-key do.
-    by_name: Whether it is used only if it is named.
+    filters_metadata: Whether the list of jobs can be filtered by metadata.
+    encoded_ids: Whether the ids that the provider returns are already percent-encoded.
+    not_found: The codes with which the provider's errors say "no such job".
+    not_found_message: A regular expression for the messages of those errors.
+    credentials: Headers, and names in ``query`` or ``body``, whose values are secret although their names do not show
+        it. Names such as Authorization and x-api-key show it.
+    by_name: Whether the provider is used only if the user names it.
     allow_http: Whether the user allows http:// to another machine.
     """
 
@@ -115,9 +115,9 @@ class Provider:
 
     @cached_property
     def secret_sources(self) -> list[tuple[str, bool, list[tuple[str, str]]]]:
-        """The templates, whether the whole value is secret, and the variables in them that hold credentials.
+        """For each template: the template, whether its whole value is secret, and its variables that hold credentials.
 
-        Each variable comes with its default.
+        Each variable is a pair of its name and its default.
         """
         found = []
         for templates in (self.headers, self.query, self.body):
@@ -128,7 +128,7 @@ class Provider:
         return found
 
     def is_secret(self, name: str) -> bool:
-        """Whether the header, query parameter or member of a body with that name holds a credential."""
+        """Whether the header, query parameter or member of a body called ``name`` holds a credential."""
         return names_a_credential(name) or name.lower() in {each.lower() for each in self.credentials}
 
 
@@ -153,7 +153,7 @@ def user_file(environment: Mapping[str, str]) -> Path:
 def load(config: str | Path | None, environment: Mapping[str, str]) -> tuple[dict[str, Provider], list[str]]:
     """Return all providers by name, and the names that the user's file lists as ``active``.
 
-    ``config`` is the user's file; None means the usual path, at which no file need exist.
+    ``config`` is the path of the user's file. None means the usual path, where a file may be missing.
     Raises ConfigError if the file cannot be read, is not TOML, or has an invalid entry.
     """
     tables = tomllib.loads(read_text("providers.toml"))
@@ -174,12 +174,12 @@ def load(config: str | Path | None, environment: Mapping[str, str]) -> tuple[dic
     complete = {name: _complete(name, tables) for name in tables}
     if not own:
         return {name: _trusted(table) for name, table in complete.items()}, active
-    # The user's entries may have changed any provider, by a change of the entry that another one extends.
+    # The user's entries may have changed any provider: if an entry changes, so do all entries that extend it.
     return {name: _validated(name, table) for name, table in complete.items()}, active
 
 
 def _read_file(path: Path) -> dict[str, Any]:
-    """Return the decoded TOML of the user's file. Raises ConfigError."""
+    """Return the decoded TOML of the user's file. Raises ConfigError if the file cannot be read or is not TOML."""
     try:
         return tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as error:
@@ -189,14 +189,14 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 
 def _home(template: str) -> str:
-    """Return the address in a base_url, or "" if it contains a variable without a default."""
+    """Return ``template``, a base_url, with its variables' defaults, or "" if a variable has no default."""
     if any(not default for _, default in VARIABLE.findall(template)):
         return ""
     return VARIABLE.sub(lambda match: match[2], template).rstrip("/")
 
 
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Return ``base`` with the values of ``over``; a value that is a table in both is merged one level deep."""
+    """Return ``base`` with the values of ``over``. If a value is a table in both, the result has the words of both."""
     merged = dict(base)
     for word, value in over.items():
         both = isinstance(value, dict) and isinstance(merged.get(word), dict)
@@ -220,7 +220,7 @@ def _complete(name: str, tables: Mapping[str, Any], children: tuple[str, ...] = 
 
 
 def _create_fields(name: str, fields: Mapping[str, Any], tables: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``fields`` with copies of those that name another provider, and without those that are false."""
+    """Return ``fields`` without the false ones; a field that names another provider becomes that provider's field."""
     found: dict[str, Any] = {}
     for word, limits in fields.items():
         if isinstance(limits, str):
@@ -231,7 +231,7 @@ def _create_fields(name: str, fields: Mapping[str, Any], tables: Mapping[str, An
 
 
 def _copied_field(name: str, word: str, other: str, tables: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the field ``word`` of the provider ``other``, with its members."""
+    """Return the field ``word`` of the provider ``other``, and the fields that are members of it."""
     fields = tables[other].get("create_fields", {}) if other in tables else {}
     if word not in fields:
         raise ConfigError(f"provider {name}: create_fields: {word} refers to {other!r}, which has no such field")
@@ -245,7 +245,7 @@ def _parents(field: str) -> list[str]:
 
 
 def _trusted(table: Mapping[str, Any]) -> Provider:
-    """Return a provider of the package, whose entries need no validation."""
+    """Return a provider from an entry of the package, which needs no validation."""
     sets = {word: frozenset(table[word]) for word in ("without", "not_found", "credentials") if word in table}
     fields = {
         name: CreateField(**{**limits, "values": tuple(limits.get("values", ()))})
@@ -256,7 +256,7 @@ def _trusted(table: Mapping[str, Any]) -> Provider:
 
 def _validated(name: str, table: Mapping[str, Any]) -> Provider:
     """Return a provider from an entry that the user's file may have changed. Raises ConfigError."""
-    # Loads most of pydantic, which the package's own entries do without.
+    # This import loads most of pydantic. The package's own entries do not need it.
     from ftsql.resources.validation import entry
 
     return entry(Provider, table, f"provider {name}")

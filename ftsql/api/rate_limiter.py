@@ -1,6 +1,6 @@
-"""Rate limits: when the next request of an account may be sent. All clients of the process share its limiter.
+"""Rate limits: when the next request of an account may be sent. All clients in the process share an account's limiter.
 
-A limiter believes only values that are clear; one that makes no sense delays no request.
+A limiter acts only on header values that are clear. A value that makes no sense delays no request.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from pydantic_core import to_json
 
 from ftsql.api.account import Account
 
-MAX_RETRY_AFTER = 120.0  # whether to wait longer is for the user to decide
-LIMITED = frozenset({429, 503})  # the statuses whose Retry-After is for all requests of the account
+MAX_RETRY_AFTER = 120.0  # seconds; a longer wait is for the user to decide
+LIMITED = frozenset({429, 503})  # the statuses whose Retry-After applies to all requests of the account
 NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+", re.ASCII)
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(d|h|ms|m|us|µs|ns|s)", re.ASCII)
 SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-UNIX_TIMES = 1e9  # no limit resets so many seconds from now: a number from here on is a Unix time
+UNIX_TIMES = 1e9  # no limit resets so many seconds from now, so a number of at least this size is a Unix time
 
 
 class Limiter:
@@ -36,13 +36,13 @@ class Limiter:
         self._not_before = 0.0  # monotonic time
 
     def seconds_left(self) -> float:
-        """Return how many seconds requests of the account have to wait; 0 if the next one may be sent."""
+        """Return how many seconds requests of the account have to wait; 0 if the next request may be sent now."""
         return max(0.0, self._not_before - time.monotonic())
 
     def update(self, status: int, headers: Mapping[str, str]) -> float | None:
-        """Update the limit from a response; return the seconds that its Retry-After asks to wait, or None.
+        """Update the limit from a response. Return how many seconds its Retry-After asks to wait, or None.
 
-        A wait beyond MAX_RETRY_AFTER delays no request: the next one may be sent and find out.
+        A wait longer than MAX_RETRY_AFTER delays no request: the next request is sent, and its response decides.
         """
         asked = _retry_after(headers)
         if asked is not None and status in LIMITED:
@@ -63,7 +63,10 @@ _limiters: weakref.WeakValueDictionary[tuple[str, str, str], Limiter] = weakref.
 
 
 def limiter(account: Account) -> Limiter:
-    """Return the limiter of ``account``; accounts with equal credentials share it. It lives while a client holds it."""
+    """Return the limiter of ``account``, which accounts with equal credentials share.
+
+    A limiter lives as long as a client holds it.
+    """
     sent = to_json([account.query(), account.body(), account.headers()])
     key = (account.name, account.address(), hmac.new(_SALT, sent, hashlib.sha256).hexdigest())
     with _lock:
@@ -74,7 +77,10 @@ def limiter(account: Account) -> Limiter:
 
 
 def _number(text: str | None) -> float | None:
-    """Return a plain number that is not negative, or None; float() would also accept nan, inf and 1_000."""
+    """Return ``text`` as a number if it is a plain one without a sign, or None.
+
+    float() alone would also accept nan, inf and 1_000.
+    """
     if text is None or not NUMBER.fullmatch(text.strip()):
         return None
     value = float(text)
@@ -82,7 +88,7 @@ def _number(text: str | None) -> float | None:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that a response asks to wait: retry-after-ms, or Retry-After in seconds or as a date."""
+    """Return how many seconds a response asks to wait: retry-after-ms, or Retry-After in seconds or as a date."""
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000
@@ -96,14 +102,17 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
     try:
         date = parsedate_to_datetime(text)
-        # HTTP's dates are UTC; one without a zone would be taken for this machine's local time.
+        # HTTP dates are in UTC. Python would take a date without a zone as local time.
         return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - time.time())
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
 
 
 def _seconds_to_reset(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds until the limit of requests resets, if it is used up; token limits do not apply to jobs."""
+    """Return the seconds until the request limit resets, or None if it is not used up.
+
+    Token limits do not apply to jobs, so their headers are ignored.
+    """
     for suffix in ("-requests", ""):
         remaining = _number(headers.get(f"x-ratelimit-remaining{suffix}"))
         limit = headers.get(f"x-ratelimit-limit{suffix}")
@@ -113,7 +122,10 @@ def _seconds_to_reset(headers: Mapping[str, str]) -> float | None:
 
 
 def _parse_reset(text: str) -> float | None:
-    """Return seconds from now. ``text`` is a number of seconds, a Unix time in seconds or milliseconds, or 1h2m3.5s."""
+    """Return how many seconds from now ``text`` means, or None if it is invalid.
+
+    ``text`` is a number of seconds, a Unix time in seconds or milliseconds, or a duration such as 1h2m3.5s.
+    """
     text = text.strip()
     value = _number(text)
     if value is None:

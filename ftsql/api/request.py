@@ -1,4 +1,4 @@
-"""One HTTP request to a provider's API, as the client describes it before the first attempt to send it."""
+"""The description of one HTTP request to a provider's API. The client makes it before the first attempt."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Request:
     path: The path below the provider's base URL.
     kind: The name by which requests are counted: list, get, download, create, cancel, delete, upload, …
     resource: The resource that the request reads or changes.
-    query: The parameters that only this request sends.
+    query: The query parameters that this request has in addition to those of every request.
     body: JSON as bytes, or a file to upload.
     into: The file that takes the body of a successful response.
     by_id: Whether the request asks for one object by its id.

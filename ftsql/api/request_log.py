@@ -1,6 +1,7 @@
-"""The log of the HTTP requests of one connection: a record of each of the last requests, and counts.
+"""The log of one connection's HTTP requests: a record of each recent request, and counts.
 
-A record is in the log as soon as its request is sent; the fields that come from the response are None until then.
+A record is in the log as soon as its request is sent. Its fields that come from the response are None until the
+response arrives.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from typing import Any, Protocol
 
 from ftsql.errors import redacted
 
-KEPT = 10_000  # records
-MAX_STATEMENT = 2_000  # characters of a statement's text that are kept with each of its requests
+KEPT = 10_000  # the maximum number of records
+MAX_STATEMENT = 2_000  # how many characters of a statement are kept with each of its requests
 COLUMNS = (
     "at REAL",
     "provider TEXT",
@@ -32,7 +33,7 @@ NAMES = tuple(column.split()[0] for column in COLUMNS)
 
 
 class Asker(Protocol):
-    """The statement that a request is sent for. It is an object so that no frame of a traceback holds the SQL text."""
+    """The statement that a request is sent for. An object is passed so that no traceback's frame holds the SQL text."""
 
     @property
     def statement(self) -> str:
@@ -45,7 +46,7 @@ class RequestRecord:
 
     at: When it was sent, in Unix seconds.
     path: The path below the base URL, without the query parameters that every request to the provider has.
-    attempt: 1 for the first attempt.
+    attempt: The number of the attempt, from 1.
     waited: Milliseconds that a rate limit or the pause before a retry held the request back.
     milliseconds: How long the exchange took.
     bytes: The size of the response's body.
@@ -70,14 +71,14 @@ class RequestRecord:
 class Counts:
     """Counts of requests, rows and bytes since the counting began.
 
-    kinds: Requests by kind: list, get, create, cancel, …
-    providers: Requests by provider.
-    rows: Rows that the API returned.
-    from_store: Rows that the store returned.
-    waited: Seconds that rate limits and pauses before retries took.
-    held: By provider, the monotonic time at which its rate limit ends.
-    uploaded, to_upload: Bytes sent of the current file, and its size.
-    downloaded: Bytes of file contents that were saved to the disk.
+    kinds: The number of requests by kind: list, get, create, cancel, …
+    providers: The number of requests by provider.
+    rows: How many rows the API returned.
+    from_store: How many rows the store returned.
+    waited: How many seconds rate limits and pauses before retries took.
+    held: By provider, the monotonic time at which the provider's rate limit ends.
+    uploaded, to_upload: How many bytes of the current upload have been sent, and the size of its file.
+    downloaded: How many bytes of file contents were saved to disk.
     """
 
     kinds: Counter[str] = field(default_factory=Counter)
@@ -124,7 +125,7 @@ class RequestLog:
             counts.waited += record.waited / 1000
 
     def count_rows(self, record: RequestRecord, body: Any, counts: Counts) -> None:
-        """Note in ``record`` how many objects a decoded body holds; add those of a GET to ``counts``."""
+        """Note in ``record`` how many objects a decoded body holds. If the request is a GET, add them to ``counts``."""
         if isinstance(body, dict):
             data = body.get("data")
             record.rows = len(data) if isinstance(data, list) else 1
@@ -135,7 +136,7 @@ class RequestLog:
     def take_counts(self) -> Counts:
         """Return the counts since the last call and start new ones.
 
-        A request under way keeps counting in the counts that it was started with.
+        A request under way is still counted in the counts that were current when it started.
         """
         taken, self.counts = self.counts, Counts()
         return taken

@@ -1,6 +1,6 @@
-"""HTTP responses: decoding the body of a successful one, and making an error from any other.
+"""HTTP responses: decode the body of a successful one, and make an error from any other.
 
-Error bodies come in the shapes of OpenAI, Telnyx and FastAPI, of gateways, and as plain text or HTML pages.
+An error body may have the shape that OpenAI, Telnyx, FastAPI or a gateway uses, or be plain text or an HTML page.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ftsql.errors import APIError, AuthenticationError, DataError, RateLimitErro
 from ftsql.resources.definitions import JOBS
 from ftsql.resources.resource import Resource
 
-# Codes and words of "no such job". A plain "Not Found", and a message that speaks of an address, is about the URL.
+# Codes and words that mean "no such job". A plain "Not Found" or a message that mentions an address is about the URL.
 NO_SUCH_CODE = re.compile(r"(fine_?tun\w*|job|model|file)_?not_?found", re.IGNORECASE)
 MISSING = re.compile(
     r"not found|no such|not exist|(could not|couldn.?t|cannot|can.?t) (be )?f(i|ou)nd|unknown|no fine.?tun",
@@ -26,13 +26,13 @@ MISSING = re.compile(
 )
 OF_AN_ADDRESS = re.compile(r"\b(url|uri|route|path|page|endpoint)\b|cannot (get|post)", re.IGNORECASE)
 GONE = (404, 410)
-# After one of these statuses a write may have been accepted: a server or gateway stopped waiting, or it redirects to
-# the result of what it accepted.
+# After one of these statuses, a write may have been accepted: a server or gateway stopped waiting, or the server
+# redirects to the result of the write that it accepted.
 AMBIGUOUS = frozenset({301, 302, 303, 408, 499})
-# Statuses above 500, and messages, that say that the server does not support the operation: it did nothing.
+# Statuses above 500, and messages, which say that the server does not support the operation and so did nothing.
 UNSUPPORTED = frozenset({501, 505})
 NOT_LICENSED = re.compile(r"\b(premium|enterprise) (user|feature|only|licen[cs]e)|_LICEN[CS]E\b", re.IGNORECASE)
-# The provider creates no more jobs, for this account or for all: the key is not the cause.
+# Messages which say that the provider creates no more jobs for this account or for any: the key is not the cause.
 ENDED = re.compile(
     r"\btraining_not_available\b|\bwinding down (the |our |its )?(self.serve )?fine.?tuning"
     r"|\bcan(not| no longer)( be)? creat\w+ (any )?(new |more )+fine.?tun"
@@ -47,7 +47,7 @@ ENDED_HINT = (
     "for what to keep and where to go"
 )
 MAX_MESSAGE = 400  # characters of a provider's own message that an error shows
-MAX_DEPTH = 5  # levels of an error body that are searched
+MAX_DEPTH = 5  # how many levels of an error body are searched
 # The names that servers use for an error's text, the most detailed first.
 MESSAGES = (
     *("message", "Message", "msg", "detail", "details", "description", "error_description", "faultstring"),
@@ -104,7 +104,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The response to a write: the decoded body (None if it was empty), the status, and the id to ask about it."""
+    """The response to a write: the decoded body (None if it was empty), the status, and the id of the request."""
 
     body: Any
     status: int
@@ -118,9 +118,9 @@ def error_from(
     *,
     creates: bool = False,
 ) -> APIError:
-    """Return the error that an unsuccessful response means, redacted, with the next step as its hint.
+    """Return the error for an unsuccessful response, redacted. Its hint says what the user can do.
 
-    ``creates`` says that the request was to create a job.
+    ``creates`` says that the request was meant to create a job.
     """
     message, code, param = error_fields(_decode(response.body))
     message = redacted(" ".join((message or _body_text(response.body)).split()))[:MAX_MESSAGE].rstrip(".")
@@ -162,9 +162,9 @@ def is_not_found(
     *,
     strict: bool = False,
 ) -> bool:
-    """Whether a 404 is the API's own "no such job" (or file, …); any other 404 is an error about the URL.
+    """Whether a 404 is the API's own "no such job" (or file, …). Any other 404 is about the URL.
 
-    ``strict`` disregards words that any server could use for an unknown address, unless they name the id.
+    With ``strict``, a message that any server could send for an unknown address does not count unless it names the id.
     """
     if response.status not in GONE:
         return False
@@ -177,7 +177,7 @@ def is_not_found(
             return True
         if param in ("fine_tune_id", "fine_tuning_job_id"):
             return True
-    # Words with a slash are left out, because an address in the message contains fine_tuning and jobs too.
+    # Words with a slash are left out, because an address in the message may contain "fine_tuning" and "jobs" too.
     plain = " ".join(word for word in message.split() if "/" not in word)
     if strict and not account.at_home and unquote(response.url.rpartition("/")[2]) not in plain:
         return False
@@ -194,7 +194,7 @@ def _decode(body: bytes) -> Any:
 
 
 def error_fields(body: Any) -> tuple[str, str | None, str | None]:
-    """Return message, code and param of a decoded error body of any known shape; the message may be empty.
+    """Return the message, code and param of a decoded error body of any known shape. The message may be empty.
 
     >>> error_fields({"errors": [{"code": "10005", "title": "Not found", "detail": "no such job"}]})
     ('no such job', '10005', None)
@@ -203,9 +203,9 @@ def error_fields(body: Any) -> tuple[str, str | None, str | None]:
 
 
 def _message(body: Any, depth: int = 0, *, by_field: bool = False) -> str:
-    """Return the text of an error: the values of its usual names, those of outer objects before those of inner ones.
+    """Return the message of an error: the values of its usual names, outer objects before inner ones.
 
-    ``by_field`` says that the body may be {field: ["is too long"]}, as Rails, Django and ASP.NET write it.
+    ``by_field`` says that the body may be {field: ["is too long"]}, as in Rails, Django and ASP.NET.
     """
     if isinstance(body, str):
         return body
@@ -234,12 +234,12 @@ def _inner_messages(body: Mapping[str, Any], depth: int) -> Iterator[str]:
 
 
 def _distinct(texts: Iterable[str]) -> list[str]:
-    """Return the texts that are not empty, each once, in their order."""
+    """Return the distinct strings in ``texts`` that are not empty, in their order."""
     return list(dict.fromkeys(filter(None, texts)))
 
 
 def _first(body: Any, name: str, kinds: tuple[type, ...] = (str, int), depth: int = 0) -> str | None:
-    """Return the value of ``name`` in an error body, that of the innermost error first."""
+    """Return the value of ``name`` in an error body, from the innermost error that has one."""
     if isinstance(body, list):
         body = body[0] if body else None
     if not isinstance(body, dict) or depth > MAX_DEPTH:

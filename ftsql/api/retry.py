@@ -1,4 +1,4 @@
-"""Retries: how often a request is sent, after which pause, and never before the account's rate limit allows it.
+"""Retries: how often a request is sent, and after which pause. No attempt is made before the rate limit allows it.
 
 A request that is not repeatable is sent again only if the server cannot have accepted it.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ftsql.api.transport import Transport
 
 RETRIES = 3
-RETRY_SECONDS = 15.0  # for all retries together; waits that the provider asks for do not count
+RETRY_SECONDS = 15.0  # the maximum for all attempts together; waits that the provider asks for do not count
 RETRY_STATUS = frozenset({408, 409, 429})
 
 
@@ -53,9 +53,9 @@ class RetriedRequest:
         self._record: RequestRecord | None = None  # of the last attempt
 
     def run(self, call: Call[Any], transport: Transport) -> Response:
-        """Send the request until a response needs no retry; return that response, whatever its status.
+        """Send the request until a response needs no retry. Return that response, whatever its status.
 
-        Raises APIError or a subclass once the retries are used up or would not help, and ConfigError.
+        Raises APIError or a subclass if the retries are used up or would not help, and ConfigError.
         """
         began = time.monotonic()
         attempt = 0
@@ -100,9 +100,10 @@ class RetriedRequest:
         return value
 
     def _error_to_retry(self, response: Response) -> tuple[APIError | None, float | None]:
-        """Return the error that a retry may avoid, and the seconds that the response asks to wait.
+        """Return the error that a retry may avoid, and how many seconds the response asks to wait.
 
-        The error is None if the response is final. Raises the error if a retry would not help.
+        The error is None if the response is final. If the response calls for a retry that would not help, its error is
+        raised.
         """
         assert self._record is not None
         error = None if response.ok else error_from(self._account, response)
@@ -122,7 +123,7 @@ class RetriedRequest:
         return error, asked
 
     def _wait_for_limiter(self, call: Call[Any]) -> float:
-        """Wait until the limiter allows a request; return the seconds waited.
+        """Wait until the limiter allows a request. Return how many seconds that took.
 
         Responses to other requests may extend the wait.
         """

@@ -1,6 +1,7 @@
-"""HTTP itself: the connections of one account, and one exchange over them. The only module that imports httpx.
+"""HTTP: the connections of one account, and single exchanges over them. No other module imports httpx.
 
-The module is imported when the first request is sent, because importing httpx takes much of ftsql's start-up time.
+The module is imported when the first request is sent, because importing httpx would take much of ftsql's start-up
+time.
 """
 
 from __future__ import annotations
@@ -31,24 +32,24 @@ READ_HEADERS = re.compile(
     r"retry-after(-ms)?|x-ratelimit-.*|x-request-id|apim-request-id|x-portkey-trace-id|location|content-type"
 )
 HEADERS = {"User-Agent": "ftsql", "Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
-PROXY_REFUSES = re.compile(r"\b40[37]\b")  # another attempt could lock the user's account at the proxy
+PROXY_REFUSES = re.compile(r"\b40[37]\b")  # not tried again: another attempt could lock the user out at the proxy
 PROXY_HINT = "Not sent. Check the user and password in HTTPS_PROXY; see ftsql guide proxies"
 CERTIFICATE_HINT = "Not sent. If a proxy signs certificates, name its file in SSL_CERT_FILE: see ftsql guide proxies"
-MAX_HEADER = 1000  # characters of a header's value: a longer one is of no use and slow to parse
+MAX_HEADER = 1000  # how many characters of a header's value are kept; longer values are of no use and slow to parse
 PIECE = 1024 * 1024
 ENCODINGS = frozenset({"gzip", "x-gzip", "deflate"})
-NOT_REQUESTED = frozenset({"br", "zstd", "compress", "x-compress"})  # any other word is not an encoding: ignored
+NOT_REQUESTED = frozenset({"br", "zstd", "compress", "x-compress"})  # encodings; any word outside both sets is ignored
 GZIP = b"\x1f"  # the first byte of a gzip member
-GZIP_OR_ZLIB = 47  # makes zlib accept the header of gzip or of zlib
-RAW_DEFLATE = -15  # makes zlib expect no header: some servers send this as deflate
+GZIP_OR_ZLIB = 47  # makes zlib accept a gzip header or a zlib header
+RAW_DEFLATE = -15  # makes zlib expect no header, because some servers send raw data as deflate
 
 
 class _UnreadableResponse(Exception):
-    """Why the rest of a response is not read."""
+    """The rest of a response cannot be read; the message says why."""
 
 
 class _RedactingFilter(logging.Filter):
-    """Redact the keys of all accounts in what httpx and httpcore log of responses."""
+    """Redact the credentials of all accounts in the log messages of httpx and httpcore."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = redacted(record.getMessage()), ()
@@ -60,10 +61,10 @@ for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.http2
 
 
 class DeadlineTransport(httpx.HTTPTransport):
-    """httpx's connection pool, on connections that obey the deadline of their exchange.
+    """httpx's connection pool, with connections that obey the deadline of their exchange.
 
-    httpx's ``Client`` is not used: its cookies, redirects and credentials are not wanted here. httpx has no public
-    way to replace the network backend, so this class sets a private attribute. It is the only place that does so;
+    httpx's ``Client`` is not used, because its handling of cookies, redirects and credentials is not wanted here. httpx
+    has no public way to replace the network backend, so this class sets a private attribute. No other code does so.
     tests/api/test_transport.py fails if a release of httpx moves the attribute.
     """
 
@@ -83,7 +84,7 @@ class Transport:
         self._http = self._connections()
 
     def close(self) -> None:
-        """Close all connections; requests under way fail."""
+        """Close all connections. Requests under way fail."""
         self._closed = True
         self._http.close()
 
@@ -95,8 +96,9 @@ class Transport:
     ) -> Response | APIConnectionError:
         """Send ``request`` once and return the response, or the error if another attempt may succeed.
 
-        The error is returned and not raised, so that no traceback of httpx is attached to it. Raises any other error.
-        An upload or a download stops once ``abandoned()``; ``counts`` counts the bytes of an upload.
+        The error is returned and not raised, so that no traceback of httpx is attached to it. Any other error is
+        raised. An upload or a download stops as soon as ``abandoned()`` is true. ``counts`` counts the bytes of an
+        upload.
         """
         error: Error
         try:
@@ -111,7 +113,7 @@ class Transport:
             if may_retry:
                 return connection_error
             error = connection_error
-        except Exception as fault:  # of this package, or of the libraries below httpx, which httpx did not convert
+        except Exception as fault:  # from this package, or one from a library below httpx that httpx did not convert
             error = self._error_of(fault)
         raise error
 
@@ -120,9 +122,9 @@ class Transport:
         return network.certificates(self.account.name) or httpx.create_ssl_context(trust_env=False)
 
     def _connections(self) -> DeadlineTransport:
-        """Open a connection pool, which the caller closes.
+        """Return a new connection pool, which the caller has to close.
 
-        Raises ConfigError if an environment variable of the network is invalid.
+        Raises ConfigError if an environment variable for proxies or certificates is invalid.
         """
         url = self.account.url()
         secure = url.startswith("https://")
@@ -145,7 +147,7 @@ class Transport:
         deadline.begin(self.settings.deadline, self._handshakes)
         url = self.account.url(request.path, root=True)
         with contextlib.closing(http.handle_request(self._httpx_request(request, url, abandoned, counts))) as response:
-            if self._closed:  # during the connect: closing the pool did not close this connection
+            if self._closed:  # while this connection was being opened, so closing the pool did not close it
                 response.extensions["network_stream"].close()
             body, saved = self._read_body(response, request, abandoned)
             headers = {
@@ -187,7 +189,7 @@ class Transport:
         request: Request,
         abandoned: Callable[[], bool],
     ) -> tuple[bytes, int]:
-        """Return the body, and how many bytes of it were saved to the request's file instead."""
+        """Return the body, or b"" if it was saved to the request's file, and how many bytes were saved."""
         chunks = decompressed(response.iter_raw(), response.headers.get("content-encoding", ""))
         try:
             if request.into is not None and response.status_code == 200:
@@ -203,7 +205,7 @@ class Transport:
         return bytes(received), 0
 
     def _error_of(self, fault: Exception) -> Error:
-        """Return the error of an exchange that another attempt would not mend."""
+        """Return the error for ``fault``, an exception that another attempt would not avoid."""
         name = self.account.name
         if isinstance(fault, (_UnreadableResponse, deadline.DeadlineExceeded)):
             return APIConnectionError(
@@ -225,7 +227,7 @@ class Transport:
         )
 
     def _error_of_httpx(self, fault: httpx.HTTPError, request: Request) -> tuple[APIConnectionError, bool]:
-        """Return the error of a broken connection, and whether another attempt may succeed."""
+        """Return the error for ``fault``, and whether another attempt may succeed."""
         if isinstance(fault, httpx.ProxyError):
             if PROXY_REFUSES.search(str(fault)):
                 message = f"the proxy refuses: {str(fault)[:100]}"
@@ -255,7 +257,7 @@ class Transport:
 
 
 def decompressed(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
-    """Yield the decompressed body in pieces of at most PIECE bytes; an uncompressed one in the chunks that arrive.
+    """Yield the decompressed body in pieces of at most PIECE bytes. Chunks that are not compressed are yielded as is.
 
     ``encoding`` is the value of Content-Encoding. Raises ValueError if the body is not compressed that way.
     """

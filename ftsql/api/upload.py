@@ -1,7 +1,7 @@
-"""Uploads: a file as a multipart body, which is read from the disk while it is sent.
+"""Uploads: a file is sent as a multipart body, and read from disk while it is sent.
 
-If the file changes meanwhile, or the user interrupts, the body is left without its end, so that no server can store
-a part of the file as the file.
+If the file changes meanwhile or the user interrupts, the body is left without its end. So no server can store a part
+of the file as if it were the whole file.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from ftsql.errors import DataError, ProgrammingError
 
 MAX_BYTES = 512 * 1024 * 1024  # OpenAI's limit for one file
 CHUNK = 256 * 1024
-# Opening a pipe must not wait for its other end. Windows lacks that flag, but needs one for binary mode.
+# O_NONBLOCK: opening a pipe must not wait for its other end. Windows lacks this flag, but needs O_BINARY.
 FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 class IncompleteUpload(Exception):
-    """Why a body was left without its end."""
+    """A body was left without its end; the message says why."""
 
 
 class Upload:
-    """The file at ``path``, open until ``close``, as a multipart body with the form ``fields`` before it.
+    """The file at ``path`` as a multipart body, after the form fields in ``fields``. It stays open until ``close``.
 
     path: The path as the user gave it.
-    filename: The name that the API gets.
+    filename: The file name that is sent to the API.
     size: The file's size in bytes.
     complete: Whether all of the body has been sent, including its end.
 
-    Raises ProgrammingError if ``path`` is not a regular file or cannot be read, DataError if the file is empty or
+    Raises ProgrammingError if ``path`` is not a regular file or cannot be read, and DataError if the file is empty or
     too large.
     """
 
@@ -79,7 +79,7 @@ class Upload:
     def chunks(self, stopped: Callable[[], bool], counts: Counts) -> Iterator[bytes]:
         """Yield the body from its beginning, and count the bytes sent in ``counts``.
 
-        Raises IncompleteUpload if the body must not be completed: after ``stopped()``, or if the file changed.
+        Raises IncompleteUpload, without the body's end, if ``stopped()`` is true or the file changed.
         """
         self.complete = False
         counts.uploaded, counts.to_upload = 0, self.size
@@ -110,13 +110,13 @@ class Upload:
         self._file.close()
 
     def _file_state(self) -> tuple[Any, ...]:
-        """Return size and modification time, which tell whether the file changed."""
+        """Return the file's size and modification time, which show whether the file changed."""
         found = os.fstat(self._file.fileno())
         return found.st_size, found.st_mtime_ns
 
 
 def _open(path: str) -> BinaryIO:
-    """Open a regular file. Raises ProgrammingError."""
+    """Open a regular file. Raises ProgrammingError for any other path."""
     try:
         descriptor = os.open(os.path.expanduser(path), FLAGS)
     except (OSError, ValueError) as error:
@@ -134,6 +134,6 @@ def _open(path: str) -> BinaryIO:
 
 
 def _header_name(path: str) -> str:
-    """Return the file's name for a header: characters that could end the quotes or the line are percent-encoded."""
+    """Return the file name of ``path``, with percent-encoding for characters that could end the quotes or the line."""
     name = os.path.basename(os.path.expanduser(path)).encode("utf-8", "replace").decode()
     return re.sub(r'["\\\x00-\x1f\x7f]', lambda match: f"%{ord(match[0]):02X}", name)

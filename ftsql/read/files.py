@@ -1,4 +1,4 @@
-"""The contents of files, and the metrics of jobs: the lines of their result files, which are CSV, plain or in base64.
+"""The contents of files, and the metrics of jobs, which are the lines of CSV result files, plain or in base64.
 
 The result files of a finished job never change, so their contents stay in the store.
 """
@@ -28,7 +28,7 @@ from ftsql.resources.fields import Id, Text
 from ftsql.resources.resource import Resource, Row
 from ftsql.store.cache import Cache
 
-MAX_KEPT = 8 * 1024 * 1024  # characters of the largest file that the store keeps
+MAX_KEPT = 8 * 1024 * 1024  # the size in characters of the largest file that the store keeps
 BASE64 = re.compile(rb"[A-Za-z0-9+/\s]++={0,2}\s*+")
 INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -59,7 +59,7 @@ class Contents:
                 self._calls[account, id] = call
 
     def get(self, account: Account, id: str) -> bytes | None:
-        """Return a file's content; None if the file does not exist. Raises the errors of Client.get."""
+        """Return a file's content, or None if the file does not exist. Raises the errors of Client.get."""
         self.prefetch(account, id)
         if (account, id) in self._kept:
             return self._kept[account, id]
@@ -91,7 +91,7 @@ class Results(OtherResources):
 
     def __init__(self, cache: StatementCache, resource: Resource) -> None:
         super().__init__(cache, resource)
-        self._rows: OrderedDict[Parent, list[Row]] = OrderedDict()  # of the last jobs, in case a join returns to them
+        self._rows: OrderedDict[Parent, list[Row]] = OrderedDict()  # for recent jobs, to which a join may return
         self._files: dict[Account, Cache] = {}
 
     def rows(self, parents: Sequence[Parent], *, placed: bool = False) -> Iterator[Row]:
@@ -124,7 +124,7 @@ class Results(OtherResources):
         return rows
 
     def _read_file(self, account: Account, job: Row, id: str, file: str) -> list[Row]:
-        """Return the metrics in one result file, from the store if it has them. Warn about an unusable file."""
+        """Return the metrics in one result file, from the store if it has the file. Warn about an unusable file."""
         stored = self._cache_of(account)
         kept = stored.row(file)
         if kept is not None:
@@ -151,7 +151,7 @@ class Results(OtherResources):
         return rows
 
     def _store(self, account: Account, job: Row, file: str, text: str) -> None:
-        """Keep a file's text in the store, and drop it from memory once the store has it."""
+        """Save a file's text in the store, and drop the content from memory if the store has taken the text."""
         stored = self._cache_of(account)
         stored.save([Row(account.name, {"id": file, "status": job.status}, {"id": file, "content": text})])
         if stored.holds_any([file]):
@@ -173,7 +173,10 @@ def _result_file_ids(job: Row) -> list[str]:
 
 
 def csv_text(content: bytes) -> str | None:
-    """Return the CSV in a result file: plain, in base64, or either as a JSON string. None if it has no metrics."""
+    """Return the CSV in a result file, or None if the file has no metrics.
+
+    The content may be plain or in base64, and either may be inside a JSON string.
+    """
     if not content.strip():
         return ""
     for candidate in _candidates(content):
@@ -186,7 +189,7 @@ def csv_text(content: bytes) -> str | None:
 
 
 def _candidates(content: bytes) -> Iterator[bytes]:
-    """Yield the content without the JSON string around it, then decoded from base64 if it can be."""
+    """Yield the content, without a JSON string's quotes and escapes; then, if it is valid base64, the decoded bytes."""
     if content.lstrip()[:1] == b'"':
         with contextlib.suppress(ValueError):
             text = from_json(content)

@@ -1,8 +1,8 @@
-"""Listings: one list of an account as one statement reads it, page by page, each page once.
+"""Listings: one statement reads one list of an account, page by page, each page once.
 
 A listing ends when the list ends, when it reaches rows that the store covers, or with an error. A page that repeats
-rows, contradicts itself or is cut off is never taken for the end. The module is long because every rule for an end
-needs the state of the pages before: the pass, its rows and its cursor.
+rows, contradicts itself or is cut off is never taken for the last one. The module is long because every rule for the
+end of a list needs the state of the earlier pages: the pass, its rows and its cursor.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from ftsql.resources.definitions import JOBS
 from ftsql.resources.resource import EQUAL, Resource, Row
 from ftsql.store.cache import Cache
 
-MAX_PASSES = 4  # passes from the newest row; a new one begins if the job that a page starts after is deleted
-MAX_MISSING = 3  # covered jobs that the list no longer shows and that are fetched by id; beyond it, all is read
-SLOW_PAGE = 0.01  # seconds; for faster pages a second thread costs more than prefetching gains
-HAND_OVER = 0.001  # seconds that this thread sleeps to let a request leave: its own work would delay the request more
+MAX_PASSES = 4  # the maximum number of passes, each from the newest row; if the cursor's job is deleted, one begins
+MAX_MISSING = 3  # if the list no longer shows so many covered jobs, they are fetched by id; if more, it is read in full
+SLOW_PAGE = 0.01  # seconds; for faster pages, prefetching on a second thread costs more than it gains
+HAND_OVER = 0.001  # seconds that this thread sleeps so that a request can leave; without a sleep it would leave later
 EVERYTHING = float(2**62)
 LIMITS = (1000, 100, 20)  # tried one after the other if a server refuses a larger limit
 LIMIT_PARAMETERS = ("limit", "page_size", "pageSize", "size")
@@ -39,8 +39,8 @@ LIMIT_WORDS = re.compile(
     r"|unprocessable|invalid (query|request|param|input|value)|empty body|HTML page",
     re.IGNORECASE,
 )
-AT_LEAST = 20  # rows that prove an order; a first page requests as many if it must prove one
-REMEMBERED = 86_400.0  # seconds for which observed habits of a server are trusted
+AT_LEAST = 20  # how many rows can prove an order; a first page that must prove one requests at least so many
+REMEMBERED = 86_400.0  # seconds for which the observed habits of a server are trusted
 RANKS = 2**24  # larger than the number of objects that any job has, so that new objects rank above the stored ones
 
 Query = dict[str, str]
@@ -48,7 +48,7 @@ Query = dict[str, str]
 
 @dataclass(frozen=True)
 class ListingRequests:
-    """The requests a listing may make, as functions of the statement that it belongs to.
+    """The requests that a listing may send, as functions of its statement.
 
     ``start`` sends the query for one page. If the statement's request budget is spent, it raises an error for a
     required page and returns None for any other. ``finish`` waits and returns the decoded body, or None for "not
@@ -67,7 +67,7 @@ class Received:
     """One page as it was received, and how it was requested.
 
     ``fresh`` are the rows that no earlier page of the pass showed. ``size`` rows were requested at the time ``began``.
-    ``paged``: the list has pages.
+    ``paged`` says whether the list has pages.
     """
 
     page: Page
@@ -81,9 +81,9 @@ class Received:
 class Listing:
     """One list of an account: its jobs, or the objects of one ``parent``.
 
-    ``rows`` grows page by page until the listing is ``done``, or until ``store_has_rest``: the store has all older
-    rows. ``ordered``: the provider declares newest first, and every page so far kept that order. ``trusted``: that
-    order may be relied on. A ``filter`` is part of every query and selects some of the jobs.
+    ``rows`` grows page by page until the listing is ``done``, or until ``store_has_rest`` says that the store has all
+    older rows. ``ordered`` says that the provider declares newest first, and every page so far kept that order.
+    ``trusted`` says that this order may be relied on. A ``filter`` is part of every query and selects some of the jobs.
     """
 
     def __init__(
@@ -152,15 +152,15 @@ class Listing:
 
     @property
     def trusted(self) -> bool:
-        """Whether the order may be relied on: the provider declares it for its own address, or pages have proved it."""
+        """Whether newest first may be relied on: the package declares it for this address, or pages have proved it."""
         shown = self._falls >= SHOWS_AN_ORDER and len(self._seen) >= AT_LEAST
         return self.ordered and (self._shown_before or shown or self.done)
 
     def first_page_size(self, size: int | None) -> int | None:
-        """Return the size of a first page that yields ``size`` rows in order; None for the largest page.
+        """Return how many rows a first page has to request to yield ``size`` rows in order; None for the largest page.
 
-        A list without an order is read in full. At a base URL that the user gave, each first page must prove the order
-        again, because a list may be sorted by a field that changes.
+        A list without an order is read in full, in pages of the largest size. At a base URL that the user gave, each
+        first page must prove the order again, because a list may be sorted by a field that changes.
         """
         if size is None or not self.ordered:
             return None
@@ -205,14 +205,14 @@ class Listing:
         return EVERYTHING if self._tail is None else self._tail
 
     def row(self, id: str) -> Row | None:
-        """Return a row that the pages have shown; None if they have not shown it."""
+        """Return the row with ``id``, or None if no page has shown it."""
         index = self.by_id.get(id)
         return None if index is None else self.rows[index]
 
     def prefetch(self, size: int | None = None, after: str | None = None) -> None:
-        """Request the next page without waiting, if it is the first or pages are slow; ``read`` uses that request.
+        """Request the next page without waiting, if it is the first page or pages are slow. ``read`` uses the request.
 
-        ``after`` is the id that the page starts after, if the cursor is not there yet.
+        ``after`` is the cursor of that page, if the listing has not moved its own cursor there yet.
         """
         if self._prefetched is None and not (self.done or self.store_has_rest) and (self._slow or not self.pages):
             query, _, _ = self._query(size)
@@ -239,7 +239,7 @@ class Listing:
         return query, paged, size
 
     def read(self, size: int | None = None) -> None:
-        """Read one more page, of ``size`` rows or of the provider's page size.
+        """Read the next page. It has ``size`` rows, or the provider's page size if that is None or smaller.
 
         Raises APIError, DataError, and OperationalError if the list contradicts itself.
         """
@@ -266,7 +266,10 @@ class Listing:
             self._meet_store()
 
     def _receive(self, size: int | None) -> Received | None:
-        """Request the next page and decode it; None if the pass began again or the list ended with "not found"."""
+        """Request and decode the next page.
+
+        Return None if the pass began again, or if the list ended because the server answered "not found".
+        """
         query, paged, size = self._query(size)
         answer = self._request_page(query, size)
         if answer is None:
@@ -298,13 +301,13 @@ class Listing:
             self.prefetch(after=last)
 
     def _continues(self, received: Received) -> bool | None:
-        """Whether there is a next page; None if the list changed meanwhile and must be read again."""
+        """Return whether there is a next page, or None if the list changed meanwhile and must be read again."""
         if received.page.has_more is not None or not self._cannot_continue(received):
             return self._has_next_page(received)
         return False if self._is_whole_list(received) else None
 
     def _save(self, received: Received) -> bool:
-        """Save a page in the store; return whether the store had one of its rows before, so that reading may stop."""
+        """Save a page in the store. Return whether the store had one of its rows before, so that reading may stop."""
         stored, rows = self._stored, received.rows
         if stored is None:
             return False
@@ -314,10 +317,10 @@ class Listing:
         return meets
 
     def _request_page(self, query: Query, size: int) -> tuple[float, Any, int] | None:
-        """Return when the next page was requested, its body (None: "not found"), and how many rows were requested.
+        """Request the next page. Return the time of the request, the decoded body, and how many rows were requested.
 
-        Return None if the pass must begin again. If the server refuses the limit, a smaller one is tried and
-        remembered. Raises the errors of the request.
+        The body is None for "not found". Return None instead of the tuple if the pass must begin again. If the server
+        refuses the limit, a smaller one is tried and remembered. Raises the errors of the request.
         """
         prefetched, self._prefetched = self._prefetched, None
         refused: APIError | None = None
@@ -345,11 +348,14 @@ class Listing:
             return call.began, body, size
 
     def _refuses_limit(self, error: APIError, query: Query, size: int) -> bool:
-        """Whether a smaller limit may help: the server has not accepted one of this size before."""
+        """Whether a smaller limit may help: ``error`` is about the limit, and no limit of this size was accepted."""
         return size > self._accepted and "limit" in query and _is_about_the_limit(error)
 
     def _not_found(self) -> None:
-        """Handle a page that was "not found": begin again, or end an empty list. Raises if neither can be right."""
+        """Handle a page that was "not found": begin a new pass, or end an empty list.
+
+        Raises APIError or OperationalError if neither can be right.
+        """
         if self._cursor_is_gone():
             self._begin_pass()
         elif not self._parent:
@@ -369,9 +375,8 @@ class Listing:
         page, rows, fresh = received.page, received.rows, received.fresh
         ids = {row.id for row in rows}
         if self._cursor is not None and len(fresh) < max(len(rows), 1):
-            # An end, or a page with rows that were shown before. Servers respond with both also if the job that the
-            # page starts after was deleted. An empty page is a plain end if it says nothing of has_more and the page
-            # before it was surely not cut.
+            # The page is empty, or has rows that were shown before. Both also happen if the cursor's job was deleted.
+            # An empty page without has_more is certainly the end if the page before it was not cut.
             plain_end = page.has_more is None and not rows and not may_be_cut(*self._last)
             if not plain_end and self._cursor not in ids and self._cursor_is_gone():
                 return True
@@ -438,9 +443,9 @@ class Listing:
         return first and not self._is_known_to_end(received.page, len(rows), received.size)
 
     def _is_whole_list(self, received: Received) -> bool:
-        """Whether a first page is the whole list, when no other page can be requested; False if the list changed.
+        """Whether a first page is the whole list, if no other page can be requested. Return False if the list changed.
 
-        Raises OperationalError if the page may be a part of the list.
+        Raises OperationalError if the page may be only a part of the list.
         """
         page, rows, size = received.page, received.rows, received.size
         if self._is_hinted(page):
@@ -459,7 +464,10 @@ class Listing:
         return True
 
     def _check_not_cut(self, received: Received, fewer: int) -> None:
-        """Raise OperationalError if the server may have cut the page; ``fewer`` rows came for a smaller limit."""
+        """Raise OperationalError if the server may have cut the page.
+
+        ``fewer`` is the number of rows that the server returned for a smaller limit.
+        """
         count = len(received.rows)
         if fewer < count:
             why = "and fewer rows if asked for fewer"
@@ -476,8 +484,8 @@ class Listing:
     def _counts_all(self, page: Page, rows: Sequence[Row], size: int) -> bool:
         """Whether the envelope counts all objects, and not only those of the page.
 
-        If so, the count is the same when fewer rows are requested. A server that returns as many rows anyway is
-        believed.
+        If it counts all objects, the count is the same when fewer rows are requested. If the server returns as many
+        rows as before, its count is believed.
         """
         if not page.is_counted or len(rows) < 2:  # fewer than one row cannot be requested
             return False
@@ -487,7 +495,7 @@ class Listing:
         return again.total == page.total if page.total is not None else (again.pages or 0) > 1
 
     def _check_single_page(self, rows: Sequence[Row], size: int) -> None:
-        """Raise OperationalError if the server cut a response that the user declared to hold the whole list."""
+        """Raise OperationalError if the server cut a response that, by the user's settings, holds the whole list."""
         if self.account.lists_at_once and len(rows) == size and len(self._first_page(size - 1).objects) < size:
             raise self._contradiction(
                 f'shows {size} rows, as many as were requested: paging = "none" (FTSQL_PAGING) cannot be right'
@@ -522,9 +530,9 @@ class Listing:
             self._stored.save_habits(self._habits)
 
     def _add_missing_ids(self, rows: Sequence[Row]) -> None:
-        """Make an id for each object of a page that has none, or shares its id with another object.
+        """Make an id for each object of a page that has no id of its own, or shares its id with another object.
 
-        The id is a hash of the object and its number among equal objects, counted from the oldest.
+        The made id is a hash of the object, and the object's index among equal objects, counted from the oldest.
         """
         counts = Counter(row.id for row in rows)
         equal: Counter[str] = Counter()
@@ -538,7 +546,7 @@ class Listing:
             self._cover = None  # only the whole list shows which of several equal objects are new
 
     def _check_ids(self, rows: Sequence[Row]) -> None:
-        """Raise OperationalError if two different objects of a page have the same id, which could name either."""
+        """Raise OperationalError if two different objects of a page have the same id."""
         if len({row.id for row in rows}) < len(rows):
             shown: dict[str, str] = {}
             for row in rows:
@@ -552,7 +560,7 @@ class Listing:
             return
         missing = [id for id in stored.not_shown_by(self._token, self.tail) if id not in self.by_id]
         if len(missing) > (MAX_MISSING if self._of_jobs else 0):
-            self._cover = None  # many jobs were deleted, or the list hides them: read the whole list
+            self._cover = None  # many jobs were deleted, or the list hides some, so the whole list is read
             return
         for id in missing:
             self._requests.exists(id)  # removes the job from the store if it is gone
@@ -562,7 +570,10 @@ class Listing:
             stored.confirm_coverage(self._pass_began)
 
     def _check_end(self) -> None:
-        """Raise OperationalError if this pass lacks a row of an earlier pass that still exists; check three rows."""
+        """Raise OperationalError if this pass lacks a row of an earlier pass that still exists.
+
+        At most three of the rows that it lacks are checked.
+        """
         unseen = [id for id in self.by_id if id not in self._seen]
         for id in {unseen[0], unseen[len(unseen) // 2], unseen[-1]} if unseen else ():
             if self._parent or self._requests.exists(id):
@@ -571,7 +582,7 @@ class Listing:
                 )
 
     def forget(self) -> None:
-        """Drop the rows, which the caller keeps elsewhere."""
+        """Drop the rows from memory. The caller keeps them elsewhere."""
         self.rows, self.by_id, self._seen = [], {}, {}
 
     def _add(self, fresh: list[Row]) -> None:
@@ -593,7 +604,10 @@ class Listing:
             self.remember(ordered_at=time.time())
 
     def _note_order(self, created_at: int | None) -> None:
-        """Compare the time of a row with the row before it: it keeps the order, proves it, or breaks it."""
+        """Check a row's creation time against that of the row before.
+
+        An older row is evidence for the order, an equal time is neutral, and a newer or missing time breaks the order.
+        """
         if created_at is None or (self._tail is not None and created_at > self._tail):
             if self.ordered and self._stored is not None:
                 self._stored.record_broken_order()
@@ -616,14 +630,14 @@ class Listing:
 
 
 def _is_about_the_limit(error: APIError) -> bool:
-    """Whether the limit may be the reason of an error: many servers do not name the parameter."""
+    """Whether the limit may have caused an error. Many servers do not name the parameter, so the message counts too."""
     return error.status in (400, 422) and (
         error.param in LIMIT_PARAMETERS or LIMIT_WORDS.search(error.message) is not None
     )
 
 
 def _has_own_id(rows: Sequence[Row]) -> bool:
-    """Whether the last row of a page has an id that no other row of the page has, so that ``after`` can name it."""
+    """Whether the last row of a page has an id that no other row of the page has. Only then can ``after`` name it."""
     last = rows[-1].values.get("id")
     return bool(last) and all(row.values.get("id") != last for row in rows[:-1])
 

@@ -1,6 +1,6 @@
 """The SQL function ``metadata_has(metadata, pairs)``: whether a job's metadata has all the given pairs.
 
-It works on any table. On ftsql's own tables it is pushed down to APIs that filter by metadata.
+The function works on any table. On the table of jobs, it is pushed down to APIs that can filter by metadata.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _decoded(text: str) -> dict[str, str]:
 
 
 def pairs(value: SQLiteValue) -> dict[str, str] | None:
-    """Return the pairs in the argument of a statement; None if it is not a string.
+    """Return the pairs in the SQL function's second argument, or None if the argument is not a string.
 
     Raises DataError if they are not a JSON object of strings.
     """

@@ -1,6 +1,6 @@
-"""The other resources as one statement sees them: events, checkpoints and permissions of jobs, files and models.
+"""The resources other than jobs, for one statement: events, checkpoints, permissions, files and models.
 
-The events and checkpoints of a finished job are read once and stay in the store. Of an active job only what is new is
+The events and checkpoints of a finished job are read once and stay in the store. For an active job, only new ones are
 requested.
 """
 
@@ -23,12 +23,12 @@ from ftsql.resources.resource import Resource, Row
 from ftsql.store.cache import CHUNK, SKEW, SLACK, Cache
 
 Parent = tuple[Account, str]
-PREFETCH_COUNT = 32  # parents whose objects are requested before they are read
-RECENT = 64  # parents whose rows a statement keeps in memory
+PREFETCH_COUNT = 32  # for how many parents the objects are requested at once, before they are read
+RECENT = 64  # for how many parents a statement keeps the rows in memory
 
 
 def job_row(cache: StatementCache, parent: Parent) -> Row | None:
-    """Return a job as this statement has read it, or as the store has it; None if neither knows its present state."""
+    """Return a job's row from this statement or from the store; None if neither knows the job's present state."""
     account, id = parent
     stored, listing = cache.stored(account), cache.listings.get(account)
     row = cache.fetched[account].get(id) or (None if listing is None else listing.row(id))
@@ -36,7 +36,7 @@ def job_row(cache: StatementCache, parent: Parent) -> Row | None:
 
 
 def known_job(cache: StatementCache, parent: Parent) -> Row | bool:
-    """Return the job's row if it is known to have finished, otherwise whether the job is known.
+    """Return the job's row if the job is known to have finished; otherwise return whether the job is known to exist.
 
     The row may lack fields that the API fills in late.
     """
@@ -49,9 +49,9 @@ def known_job(cache: StatementCache, parent: Parent) -> Row | bool:
 
 
 def is_absent(cache: StatementCache, parent: Parent) -> bool:
-    """Whether the job is known not to exist: the API said so, or the statement has read the whole list.
+    """Whether the job is known not to exist: the API said so, or the whole list does not have it.
 
-    If the statement reads the whole list anyway, it is read here as far as needed.
+    If the statement will read the whole list anyway, this function reads pages until one has the job.
     """
     account, id = parent
     listing, stored, fetched = cache.listings.get(account), cache.stored(account), cache.fetched[account]
@@ -69,7 +69,7 @@ def is_absent(cache: StatementCache, parent: Parent) -> bool:
 
 
 def job_exists(cache: StatementCache, parent: Parent) -> bool:
-    """Whether a known job still exists, so that "not found" cannot be right for its objects."""
+    """Whether a known job still exists. If it does, "not found" cannot be right for the list of its objects."""
     account, id = parent
     listing = cache.listings.get(account)
     if id not in cache.fetched[account] and listing is not None and id in listing.by_id:
@@ -80,7 +80,7 @@ def job_exists(cache: StatementCache, parent: Parent) -> bool:
 
 
 class ParentObjects:
-    """The objects of one parent, or of an account if the resource has no parent: a listing and a cache in the store."""
+    """The objects of one parent, or of an account if the resource has no parent, from a listing and from the store."""
 
     def __init__(self, cache: StatementCache, resource: Resource, parent: Parent) -> None:
         account, id = parent
@@ -107,7 +107,7 @@ class ParentObjects:
         self._shown: set[str] = set()  # the ids of the spilled rows, if the store has the rest
 
     def rows(self, *, placed: bool = False) -> Iterator[Row]:
-        """Return all objects; with ``placed`` they have their positions, so all of them are read first."""
+        """Return all objects. With ``placed`` each row has its position, so all rows are read before the first one."""
         if placed:
             rows = list(self._all())
             for number, row in enumerate(rows):
@@ -116,7 +116,7 @@ class ParentObjects:
         return self._all()
 
     def spill(self, file: Spill) -> None:
-        """Move the rows into the file, if all were read: the statement seldom comes back to them."""
+        """Move the rows into ``file`` if all of them were read, because a statement seldom needs them again."""
         listing = self.listing
         if self._spilled is not None or not (listing.done or listing.store_has_rest):
             return
@@ -127,7 +127,7 @@ class ParentObjects:
             listing.forget()
 
     def _all(self) -> Iterator[Row]:
-        """Yield the rows of the listing, then those that only the store has."""
+        """Yield the rows of the listing, then the rows that only the store has."""
         listing, read = self.listing, 0
         if self._spilled is not None:
             yield from self._read_spilled(self._spilled)
@@ -166,7 +166,7 @@ class ParentObjects:
         return iter(rows)
 
     def _keep_end(self) -> None:
-        """Record that no more objects will come, if the job had finished and its lists no longer lag behind."""
+        """Record that the list is complete, if the job had finished so long ago that its lists no longer lag behind."""
         listing, job = self.listing, self.job
         if job is None or self.stored is None or not (listing.done or listing.store_has_rest):
             return
@@ -209,9 +209,9 @@ class OtherResources:
                 self._recent.popitem(last=False)[1].spill(self._file)
 
     def get(self, account: Account, id: str) -> Row | None:
-        """Return an object by its id; None if it does not exist.
+        """Return the object with ``id``, or None if it does not exist.
 
-        From the third object on, pages of the list are read in turn with gets.
+        From the third object on, gets alternate with pages of the list.
         """
         key = (account, id)
         if key not in self._got:
@@ -235,13 +235,14 @@ class OtherResources:
         return not self._resource.parent or parent[0].accepts_id(parent[1])
 
     def prepare(self, parents: Sequence[Parent], *, send: bool = True) -> None:
-        """Make ready to read the objects of these parents; with ``send``, request their first pages without waiting.
+        """Prepare to read the objects of these parents. With ``send``, request their first pages without waiting.
 
-        A parent that is ready already is left alone.
+        Nothing is done for a parent that was prepared before.
         """
         parents = [parent for parent in dict.fromkeys(parents) if parent not in self._parts and self._in_url(parent)]
         parts = {parent: ParentObjects(self._cache, self._resource, parent) for parent in parents}
-        # All objects were read before, but the job was never seen: it may have finished meanwhile, or long ago.
+        # An earlier statement read all objects, but no statement saw the job. The job may have finished since then, or
+        # long before.
         self._cache.get_many(
             [
                 parent
@@ -260,8 +261,8 @@ class OtherResources:
     def _use_stored(self, parent: Parent, part: ParentObjects) -> None:
         """Take all objects from the store if no object can be new.
 
-        An earlier complete reading counts only if the job was seen to have finished before it, or if its finished_at
-        is long before it: two clocks may differ, and a job need not have a finished_at.
+        An earlier complete reading counts only if it came after the job was seen to have finished, or long after the
+        job's finished_at. The margin is needed because two clocks may differ; and a job need not have a finished_at.
         """
         job = known_job(self._cache, parent)
         if part.stored is None or not isinstance(job, Row):

@@ -1,6 +1,6 @@
-"""The rows of the jobs' scans, one at a time, with look-ahead, so that other tables can prefetch by job id.
+"""Feeds: the rows of a scan of jobs, one at a time. A feed can look ahead, so that other tables can prefetch by job id.
 
-Looking ahead is a guess: SQLite does not announce which ids it will need.
+Looking ahead is a guess, because SQLite does not announce which ids it will need.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from collections.abc import Callable, Iterator
 from ftsql.errors import Error
 from ftsql.resources.cells import ID, Cells
 
-FAR = 1000  # rows that are read ahead at most in search of rows that pass
-ENDED = 8  # ended feeds that are kept
+FAR = 1000  # the maximum number of rows that are read ahead in search of rows that pass
+ENDED = 8  # how many ended feeds are kept, at most
 
 
 class Feed:
     """The rows of one scan.
 
-    ``row`` is the row that SQLite's cursor is on, None at the end. ``ids_read`` has the ids that SQLite has read so
+    ``row`` is the current row of SQLite's cursor, or None at the end. ``ids_read`` has the ids that SQLite has read so
     far, each with its provider. ``provider`` is the index of the provider in a row. ``passes`` says whether a row
-    fulfils the statement's conditions, as far as they are known; ``passed`` counts the rows so far that do.
+    fulfils those conditions of the statement that are known. ``passed`` counts the rows so far that fulfil them.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Feed:
         self._sorted: list[tuple[str, str]] = []
 
     def next(self) -> None:
-        """Move to the next row. Raises the error of reading it."""
+        """Move to the next row. Raises the error if that row cannot be read."""
         if self._ahead:
             self.row = self._ahead.popleft()
         elif self._error is not None:
@@ -64,7 +64,7 @@ class Feed:
         return str(row[ID]), str(row[self._provider])
 
     def end(self) -> None:
-        """Drop the remaining rows: SQLite has closed the cursor or started over."""
+        """Drop the remaining rows, because SQLite has closed the cursor or started over."""
         self.row = None
         self._rows = iter(())
         self._ahead.clear()
@@ -75,14 +75,17 @@ class Feed:
         self.ids_read[self.key(self.row)] = None
 
     def after(self, key: tuple[str, str], count: int) -> list[tuple[str, str]]:
-        """Return up to ``count`` of the ids read that sort after ``key``: IN (SELECT …) uses them in this order."""
+        """Return up to ``count`` ids that SQLite has read and that sort after ``key``.
+
+        The ids are sorted, because IN (SELECT …) uses them in this order.
+        """
         if len(self._sorted) != len(self.ids_read):
             self._sorted = sorted(self.ids_read)
         begin = bisect_right(self._sorted, key)
         return self._sorted[begin : begin + count]
 
     def upcoming(self, count: int) -> list[Cells]:
-        """Return up to ``count`` rows that pass, out of those after the current row."""
+        """Return up to ``count`` rows after the current one that pass."""
         found = [row for row in self._ahead if self._passes(row)][:count]
         try:
             while len(found) < count and len(self._ahead) < FAR and self._error is None:
@@ -107,7 +110,7 @@ class Feeds:
         return iter(self._feeds)
 
     def add(self, feed: Feed) -> None:
-        """Add a feed, and drop the oldest ended ones: a correlated subquery adds one for every row."""
+        """Add a feed, and drop the oldest ended feeds, because a correlated subquery adds a feed for every row."""
         for ended in [other for other in self._feeds if other.row is None][: -ENDED + 1]:
             self._feeds.remove(ended)
         self._feeds.append(feed)

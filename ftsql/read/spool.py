@@ -1,7 +1,7 @@
-"""The rows of a long listing: the last ones read stay in memory, the rows before them go to a temporary file.
+"""The rows of a long listing: the rows read last stay in memory, and the rows before them go to a temporary file.
 
-A statement keeps all rows until it ends, because another of its scans may read them again and must see the same. With
-the file, a list of any length needs little memory.
+A statement keeps all rows until it ends, because another of its scans may read them again and must see the same rows.
+With the file, a list of any length needs little memory.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from ftsql.resources.cells import ID, whole
 from ftsql.resources.definitions import JOBS
 from ftsql.resources.resource import Row
 
-SIZE = 100  # rows in a part; a part is written at once
-MOST = 40  # parts in memory
+SIZE = 100  # the number of rows in a part, which is written to the file as a whole
+MOST = 40  # the maximum number of parts in memory
 
 _Position = tuple[int, int]  # offset and length in the file, in bytes
 
@@ -28,10 +28,10 @@ class Spill:
     def __init__(self) -> None:
         self._file: IO[bytes] | None = None
         self._end = 0
-        self._full = False  # whether the disk is
+        self._full = False  # whether a write failed, for example because the disk is full
 
     def write(self, data: bytes) -> _Position | None:
-        """Append ``data`` and return its position; None if the disk does not take it."""
+        """Append ``data`` and return its position, or None if it cannot be written."""
         if self._full:
             return None
         try:
@@ -107,7 +107,7 @@ class RowSpool(Sequence[Row]):
         return self._loaded(number, part)[offset]
 
     def part(self, index: int) -> list[Row]:
-        """Return the row at ``index`` and the rows after it in the same part."""
+        """Return the row at ``index`` and the rows after that one in the same part."""
         number, offset = divmod(index, SIZE)
         part = self._parts[number]
         return part[offset:] if isinstance(part, list) else self._loaded(number, part)[offset:]

@@ -28,13 +28,13 @@ from ftsql.store.database import Store
 
 
 def no_content(provider: str, id: str) -> None:
-    """Return None: the default of ``StatementCache.kept_content``, which has no contents of files."""
+    """Return None. As the default of ``StatementCache.kept_content``, this means that no file contents are kept."""
 
 
 class StatementCache:
-    """One statement's view of every account: its list of jobs, jobs fetched by id, and ftsql's own writes.
+    """One statement's view of every account: the list of jobs, jobs fetched by id, and ftsql's own writes.
 
-    All cursors of the statement share it. Without a ``store`` every job is requested.
+    All cursors of the statement share the cache. Without a ``store`` every job is requested.
     """
 
     def __init__(
@@ -54,12 +54,12 @@ class StatementCache:
         self.may_stop = False  # the statement may end before it has read all rows of its tables
         self.store = store
         self.count = count  # called with the number of rows that came from the store
-        # Incremented when a job is learned outside a scan, so that scans know that their buffered rows may be stale.
+        # Incremented when a job's state arrives outside a scan, so that scans know that buffered rows may be stale.
         self.version = 0
         self._stored: dict[Account, Cache] = {}
         self.listings: dict[Account, Listing] = {}
         self._filtered: dict[tuple[Account, str], Listing] = {}
-        # The jobs that the statement knows by other means than a page: None for an id that does not exist.
+        # The jobs whose state the statement knows, but not from a page. None means that the job does not exist.
         self.fetched: dict[Account, dict[str, Row | None]] = {account: {} for account in clients}
         self._gets: dict[Account, int] = {}
         self.nested: dict[str, Any] = {}  # the statement's OtherResources and Contents, by name
@@ -82,9 +82,9 @@ class StatementCache:
     def start(
         self, account: Account, path: str, query: Query | None = None, required: bool = True, **how: Any
     ) -> Call[Any] | None:
-        """Send a GET of this statement; ``how`` is passed to Client.get.
+        """Send a GET for this statement. ``how`` is passed to Client.get.
 
-        Beyond ``max_requests`` it raises OperationalError, or returns None if the request is not ``required``.
+        If ``max_requests`` is used up, raise OperationalError, or return None if the request is not ``required``.
         """
         limit = self.settings.max_requests
         if self.requests >= limit:
@@ -115,7 +115,7 @@ class StatementCache:
             raise
 
     def stored(self, account: Account) -> Cache | None:
-        """Return the stored jobs of an account; None without a store, or if the account has no key."""
+        """Return the stored jobs of an account, or None if there is no store or the account has no key."""
         if self.store is None or account.missing():
             return None
         if account not in self._stored:
@@ -123,7 +123,7 @@ class StatementCache:
         return self._stored[account]
 
     def listing(self, account: Account, pairs: Mapping[str, str] | None = None) -> Listing:
-        """Return the account's listing; if the API can filter by metadata, that of the jobs that have ``pairs``."""
+        """Return the account's listing. If the API can filter by metadata, it has only the jobs that have ``pairs``."""
         if not pairs or not account.provider.filters_metadata:
             if account not in self.listings:
                 self.listings[account] = Listing(account, self._listing_requests(account), self.stored(account))
@@ -143,7 +143,7 @@ class StatementCache:
         )
 
     def current(self, row: Cells, columns: int) -> Cells:
-        """Return a row that a scan has buffered as this statement knows the job by now."""
+        """Return ``row``, which a scan has buffered, or the newer state of that job if the statement knows one."""
         for account, fetched in self.fetched.items():
             job = fetched.get(str(row[ID])) if account.name == row[layout(columns).positions[PROVIDER]] else None
             if job is not None:
@@ -151,13 +151,13 @@ class StatementCache:
         return row
 
     def tell(self, text: str) -> None:
-        """Warn of an unexpected value, once in a statement."""
+        """Warn about an unexpected value, at most once in a statement."""
         if not self._told:
             self._told = True
             warnings.warn(text, Warning, stacklevel=2)
 
     def close(self) -> None:
-        """End the statement: abandon the requests that it did not wait for, and hand its rows to the store."""
+        """End the statement: write its deferred rows to the store, and abandon the requests that are under way."""
         if self.store is not None:
             self.store.flush()
         for call in self._calls:
@@ -176,10 +176,10 @@ class StatementCache:
                 )
 
     def get(self, account: Account, id: str) -> Row | None:
-        """Return a job; None if it does not exist.
+        """Return a job, or None if it does not exist.
 
-        From the third unknown id on, a page of the list is read before each get. So the cost is at most twice that of
-        the cheaper way: all jobs by gets, or one listing.
+        From the third unknown id on, a page of the list is read before each get. So the cost is at most twice the cost
+        of the cheaper way: to get all jobs by id, or to read the list.
         """
         fetched = self.fetched[account]
         if id in fetched:
@@ -195,7 +195,7 @@ class StatementCache:
         return self._get_or_list(account, id, stored)
 
     def _get_or_list(self, account: Account, id: str, stored: Cache | None) -> Row | None:
-        """Read pages of the list until one has the job, or get the job when it is the turn of a get."""
+        """Return a job by reading pages of the list until one has the job, or by a get when that is next in turn."""
         listing = self.listing(account)
         by_get, has_read = self.can_get(account, id), False
         while id not in listing.by_id and not listing.done:
@@ -210,7 +210,7 @@ class StatementCache:
         return listing.row(id)
 
     def get_many(self, jobs: Sequence[tuple[Account, str]]) -> None:
-        """Get the jobs in parallel, as far as the provider serves jobs by id, to know whether they have finished."""
+        """Get the jobs in parallel, to know whether they have finished. Jobs that cannot be read by id are left out."""
         self.version += 1
         calls = [
             (account, id, self.start(account, f"/{id}", required=False))
@@ -222,7 +222,7 @@ class StatementCache:
                 self._is_there(account, id, call)
 
     def update(self, account: Account, row: Row) -> None:
-        """Replace a job by ``row``, because a write of ours changed it."""
+        """Replace a job with ``row``, because a write of ftsql changed the job."""
         self.version += 1
         self.fetched[account][row.id] = row
         stored = self.stored(account)
@@ -230,7 +230,7 @@ class StatementCache:
             stored.mark_changed(row)
 
     def can_get(self, account: Account, id: str) -> bool:
-        """Whether the provider serves a job by its id, and this id can be part of a URL."""
+        """Whether the provider serves jobs by id, and this id can be part of a URL."""
         return account.retrieves and account.accepts_id(id)
 
     def _retrieve(self, account: Account, id: str) -> Row | None:
@@ -246,14 +246,14 @@ class StatementCache:
         return listing.row(id)
 
     def whole_list(self, account: Account, error: APIError) -> Listing:
-        """Return a new listing for a server that serves no job by its id, as ``error`` has shown."""
+        """Return a new listing, because ``error`` has shown that the server serves no job by its id."""
         self.tell(f"{error}. The list of jobs is read instead")
         listing = Listing(account, self._listing_requests(account), self.stored(account))
         listing.remember(listed_only_at=time.time())
         return listing
 
     def _exists(self, account: Account, id: str) -> bool:
-        """Whether the job still exists; True if the provider cannot tell."""
+        """Whether the job still exists. Return True if the provider cannot tell."""
         if not self.can_get(account, id):
             return True
         self.version += 1
@@ -268,7 +268,7 @@ class StatementCache:
             return True
 
     def finish_get(self, account: Account, id: str, call: Call[Any] | None) -> Row | None:
-        """Wait for the get of a job, keep the result and return its row; None if the job does not exist."""
+        """Wait for the get of a job, keep the result and return the job's row, or None if the job does not exist."""
         assert call is not None
         body = self.finish(account, call)
         row = None if body is None else JOBS.one(account.name, body, id, self.tell)

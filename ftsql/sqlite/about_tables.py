@@ -1,6 +1,6 @@
 """The read-only virtual tables about ftsql itself: its columns, methods, providers, requests and writes.
 
-Each scan makes the rows again.
+Each scan computes the rows anew.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ PROVIDER_COLUMNS = (
 
 
 def writes(session: Session) -> MakeRows:
-    """ftsql_writes: the writes that were sent, then those that COMMIT will send."""
+    """ftsql_writes: the writes in the journal, then the writes that COMMIT will send."""
 
     def rows() -> Iterator[tuple[SQLiteValue, ...]]:
         session.statements.drop_failed_writes()
@@ -100,7 +100,10 @@ def providers(session: Session) -> MakeRows:
 
 
 def requests(session: Session) -> MakeRows:
-    """ftsql_requests: the last HTTP requests of this connection, oldest first; NULL if there was no response."""
+    """ftsql_requests: the last HTTP requests of this connection, oldest first.
+
+    The columns about a response are NULL if there was none.
+    """
 
     def rows() -> Iterator[tuple[SQLiteValue, ...]]:
         for record in session.requests.records():
@@ -170,7 +173,7 @@ class _Cursor:
 
 
 def columns(session: Session) -> MakeRows:
-    """ftsql_columns: every column of the resources' tables, and the operators on it that narrow the requests."""
+    """ftsql_columns: every column of the resources' tables, and the operators on that column that are pushed down."""
 
     def rows() -> Iterator[tuple[SQLiteValue, ...]]:
         for resource in (JOBS, *OTHERS):

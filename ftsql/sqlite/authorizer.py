@@ -22,7 +22,7 @@ WRITABLE = {JOBS.table, *(resource.table for resource in OTHERS if resource.dele
 LIVE = "live"  # the schema with ftsql's tables
 TRIGGERS = "type = 'trigger'"  # conditions on sqlite_schema
 VIRTUAL_TABLES = "type = 'table' AND rootpage = 0"
-ANY_NAME = "*"  # in a set of names: the names are unknown
+ANY_NAME = "*"  # a set with this member stands for any names, because the real ones are unknown
 WRITES = (apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE, apsw.SQLITE_DELETE)
 VERBS = {apsw.SQLITE_INSERT: "insert", apsw.SQLITE_UPDATE: "update", apsw.SQLITE_DELETE: "delete"}
 CHANGES = {
@@ -32,7 +32,7 @@ CHANGES = {
     apsw.SQLITE_REINDEX,
     *(getattr(apsw, name) for name in dir(apsw) if name.startswith(("SQLITE_CREATE_", "SQLITE_DROP_"))),
 }
-# PRAGMAs that only return information, with any argument.
+# PRAGMAs that only return information, whatever their argument.
 READING_PRAGMAS = frozenset(
     {
         "collation_list",
@@ -60,9 +60,10 @@ WRITING_PRAGMAS = frozenset({"incremental_vacuum", "optimize", "wal_checkpoint"}
 
 
 def install(connection: apsw.Connection, *, read_only: bool, trust_file: bool) -> Authorizer | None:
-    """Install ftsql's authorizer, and return the connection's own, which is called after it.
+    """Install ftsql's authorizer. Return the connection's previous one, which is called after ftsql's own checks.
 
-    SQLite calls an authorizer when it prepares a statement. A refused statement raises ProgrammingError then.
+    SQLite calls an authorizer when it prepares a statement. If the statement is refused, preparing it raises
+    ProgrammingError.
     """
     own: Authorizer | None = connection.authorizer
     connection.authorizer = _Guard(connection, own, read_only=read_only, trust_file=trust_file)
@@ -70,7 +71,7 @@ def install(connection: apsw.Connection, *, read_only: bool, trust_file: bool) -
 
 
 class _Guard:
-    """ftsql's authorizer. It follows the names of triggers and virtual tables, to know those that files contain."""
+    """ftsql's authorizer. It keeps track of the triggers and virtual tables that files contain, by name."""
 
     def __init__(
         self, connection: apsw.Connection, own: Authorizer | None, *, read_only: bool, trust_file: bool
@@ -81,9 +82,10 @@ class _Guard:
         self._trust_file = trust_file
         self._uri = connection.open_flags & apsw.SQLITE_OPEN_URI  # without it, file:x is an ordinary name
         self._temporary = _names(connection, "temp", TRIGGERS)
-        self._in_files: set[str] = set()  # triggers in files; a TEMP trigger of the same name cannot be told apart
+        self._in_files: set[str] = set()  # triggers in files; a TEMP trigger with the same name looks the same
         self._virtual: set[str] = set()  # virtual tables in files, which may be ftsql's
-        self._refusing: dict[str, set[str]] = {}  # triggers by schema; a snapshot has triggers that refuse writes
+        # All triggers by schema. Among them are the triggers with which a snapshot refuses writes.
+        self._refusing: dict[str, set[str]] = {}
         for _, name, _ in connection.execute("PRAGMA database_list").fetchall():
             if name != "temp":
                 triggers = self._refusing[str(name)] = _names(connection, str(name), TRIGGERS)
@@ -105,7 +107,7 @@ class _Guard:
         return apsw.SQLITE_OK if self._own is None else self._own(code, first, second, schema, trigger)
 
     def _is_write(self, code: int, first: str | None, second: str | None) -> bool:
-        """Whether an action changes a database, or creates a file."""
+        """Whether an action changes a database or may create a file."""
         return _is_change(code, first, second) or (code == apsw.SQLITE_ATTACH and _creates_file(first, self._uri))
 
     def _follow(self, code: int, name: str | None, schema: str | None) -> None:
@@ -132,29 +134,31 @@ class _Guard:
         )
 
     def _may_be_in_file(self, trigger: str | None) -> bool:
-        """Whether the file may contain the trigger; None means that no trigger runs."""
+        """Whether a file may contain ``trigger``. If it is None, no trigger runs."""
         if trigger is None:
             return False
         name = trigger.lower()
         return name not in self._temporary or name in self._in_files or ANY_NAME in self._in_files
 
     def _is_ours(self, schema: str | None, table: str | None) -> bool:
-        """Whether a name means ftsql's table, and not a table of the user: ``files`` is a likely name.
+        """Whether a name means ftsql's table and not one of the user's, which may well be called ``files``.
 
-        The columns would tell, but SQLite crashes if it is asked for the columns of a virtual table not used before.
+        The columns would tell the two apart, but SQLite crashes if it is asked for the columns of a virtual table that
+        was not used before.
         """
         if table not in WRITABLE:
             return False
         if schema is None or schema == LIVE or table == JOBS.table:
             return True
-        # If the schema has no such table, the eponymous one is meant. A file may contain a table of ftsql as well.
+        # If the schema has no such table, ftsql's eponymous table is meant. A file may also contain a virtual table
+        # of ftsql.
         exists = self._connection.table_exists(schema, table)
         return not exists or table in self._virtual or ANY_NAME in self._virtual
 
     def _check_snapshot(self, code: int, table: str | None, schema: str | None) -> None:
-        """Raise ProgrammingError if the table belongs to a snapshot, also when its trigger would not run.
+        """Raise ProgrammingError if the table belongs to a snapshot, even if its trigger would not run.
 
-        A statement that matches no row runs no trigger.
+        The snapshot's own trigger refuses writes too, but it does not run if the statement matches no row.
         """
         if f"{table}_refuses_{VERBS[code]}".lower() not in self._refusing.get(schema or "", ()):
             return
@@ -170,7 +174,7 @@ def _names(connection: apsw.Connection, schema: str, condition: str) -> set[str]
 
 
 def _names_in_file(path: str | None, condition: str, uri: int) -> set[str]:
-    """Return ``_names`` of a file that is about to be attached; ANY_NAME if they cannot be read."""
+    """Return the names in a file that is about to be attached, like ``_names``; ANY_NAME if they cannot be read."""
     if path is None:
         return {ANY_NAME}  # an expression, whose value is not known yet
     if path in ("", ":memory:"):
@@ -190,21 +194,24 @@ def _names_in_file(path: str | None, condition: str, uri: int) -> set[str]:
 
 
 def _creates_file(path: str | None, uri: int) -> bool:
-    """Whether ATTACH or VACUUM INTO may create a file or fill an empty one. None is an expression, which may."""
+    """Whether ATTACH or VACUUM INTO may create the file ``path`` or fill an empty one.
+
+    None stands for an expression whose value is not known, so the result is True.
+    """
     if path is None:
         return True
     name, query = path, ""
     if uri and path.startswith("file:"):
         name, _, query = path[5:].partition("#")[0].partition("?")
         name = unquote(name)
-    # SQLite uses the last mode of several, and accepts any mode after mode=memory.
+    # If a URI has several modes, SQLite uses the last one, and after mode=memory it accepts any mode.
     if name in ("", MEMORY) or {*query.split("&")} - {"cache=shared", "cache=private"} == {"mode=memory"}:
         return False
     return not os.path.exists(name) or os.path.getsize(name) == 0
 
 
 def _is_change(code: int, first: str | None, second: str | None) -> bool:
-    """Whether an action changes a database. Of a PRAGMA, ``first`` is the name and ``second`` the argument."""
+    """Whether an action changes a database. For a PRAGMA, ``first`` is the name and ``second`` the argument."""
     if code == apsw.SQLITE_PRAGMA:
         name = (first or "").lower()
         return name not in READING_PRAGMAS if second is not None else name in WRITING_PRAGMAS

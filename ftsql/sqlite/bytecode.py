@@ -1,7 +1,7 @@
-"""A statement's program, as EXPLAIN shows SQLite's bytecode, and the places where it calls functions.
+"""The bytecode of a statement, as EXPLAIN shows it: the control flow of the program, and its calls of functions.
 
 A function with effects may be called only for rows that the statement returns: directly before the row is returned,
-without a test, sort, limit or loop in between. The opcodes belong to SQLite, which may change them in any release.
+without a test, sort, limit or loop in between. SQLite may change its opcodes in any release.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ class Step(NamedTuple):
     p5: int = 0
 
 
-# Opcodes that move to a row of a table or of an intermediate result.
+# Opcodes that move a cursor to a row of a table or of an intermediate result.
 ROWS = frozenset(
     [
         *("Rewind", "Last", "VFilter", "SorterSort", "Sort", "Yield", "AggFinal", "SeekRowid", "NotExists", "NotFound"),
         *("Found", "NoConflict", "SeekGE", "SeekGT", "SeekLE", "SeekLT", "IdxGE", "IdxGT", "IdxLE", "IdxLT"),
     ]
 )
-# Opcodes whose P2 is an address. A jump does no harm if it leads to a place before the row is returned, as in CASE.
+# Opcodes that may jump to the address P2. A jump does no harm if its target comes before the row is returned, as in
+# CASE.
 JUMPS = (ROWS - {"AggFinal"}) | frozenset(
     [
         *("Next", "Prev", "VNext", "SorterNext", "Goto", "Gosub", "Once", "If", "IfNot", "IfNullRow", "IfPos"),
@@ -41,7 +42,7 @@ JUMPS = (ROWS - {"AggFinal"}) | frozenset(
 
 
 def next_addresses(program: Sequence[Step], address: int) -> list[int]:
-    """Return the addresses that may run after the instruction at ``address``, and possibly some that may not."""
+    """Return all addresses that may run after the instruction at ``address``, and possibly some that never do."""
     step = program[address]
     after = [address + 1] if address + 1 < len(program) else []
     targets = _TARGETS.get(step.opcode)
@@ -81,7 +82,7 @@ def _after_yield(program: Sequence[Step], step: Step, after: list[int]) -> list[
 
 
 def _of_register(program: Sequence[Step], step: Step, opcode: str) -> list[Step]:
-    """Return the instructions ``opcode`` with the same register P1 as ``step``: its subroutine or coroutine."""
+    """Return the instructions ``opcode`` that belong to the subroutine or coroutine of ``step``: P1 is the same."""
     return [other for other in program if other.opcode == opcode and other.p1 == step.p1]
 
 
@@ -101,7 +102,7 @@ _TARGETS: dict[str, Callable[[Sequence[Step], Step, list[int]], list[int]]] = {
 
 
 def calls(program: Sequence[Step], functions: Collection[str]) -> dict[str, bool]:
-    """Return those of ``functions`` that ``program`` calls, each with whether it may be called more than once."""
+    """Return each of ``functions`` that ``program`` calls, with True if the program may call it more than once."""
     found: dict[str, bool] = {}
     for address, name in _call_addresses(program, functions):
         found[name] = found.get(name, False) or _over_rows(program, address) or name in found
@@ -135,7 +136,10 @@ def _call_addresses(program: Sequence[Step], functions: Collection[str]) -> Iter
 
 
 def _over_rows(program: Sequence[Step], address: int) -> bool:
-    """Whether a call comes after a row was looked up, or in a loop. Every program ends with a jump to address 1."""
+    """Whether a call comes after a row was looked up, or in a loop.
+
+    A jump back to address 1 is no loop: every program ends with one.
+    """
     if any(step.opcode in ROWS for step in program[:address]):
         return True
     return any(step.opcode in JUMPS and 1 < step.p2 <= address for step in program[address:])

@@ -1,8 +1,8 @@
-"""The check that a time is compared with a time, and not with a date string or milliseconds.
+"""Checks that times are compared with times, and not with date strings or milliseconds.
 
 Times are numbers, and SQLite sorts every number before every string, so a comparison with a string is a mistake. This
-module checks the comparisons that SQLite passes to a table as constraints, when the table is read. All others (NOT, OR,
-CASE, HAVING, a function around the column) appear only in the statement's bytecode: see dataflow.py.
+module checks the comparisons that SQLite passes to a table as constraints. All others (NOT, OR, CASE, HAVING, a
+function around the column) appear only in the statement's bytecode: see dataflow.py.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from ftsql.resources.fields import NUMERIC
 from ftsql.resources.resource import SQLiteValue
 from ftsql.write.create_body import brief
 
-WAITING_COST = 1e30  # of a plan in which a <, <=, >, >=, LIKE or GLOB comparison has to wait for another table
-MILLISECONDS = 1e11  # a number from here on cannot be a time in seconds
-# A pattern of LIKE or GLOB that matches the digits of a number. A pattern that begins with a year is not one.
+WAITING_COST = 1e30  # the cost of a plan in which a <, <=, >, >=, LIKE or GLOB comparison waits for another table
+MILLISECONDS = 1e11  # a number of at least this size cannot be a time in seconds
+# A pattern of LIKE or GLOB that matches the digits of a number. Patterns that begin with a year are left out.
 DIGIT_PATTERN = re.compile(r"(?!(?:19|20)\d\d[%*])(?:[0-9%_*?.]|\[[0-9^-]+\])+")
 EQUALITY = {
     apsw.SQLITE_INDEX_CONSTRAINT_EQ: "=",  # also each value of an IN
@@ -38,13 +38,14 @@ ORDERING = {
     apsw.SQLITE_INDEX_CONSTRAINT_GLOB: "glob",
 }
 OPERATORS = {**EQUALITY, **ORDERING}
-# The arguments of a plan that are comparisons with a time: they narrow the requests, and are checked too.
+# The arguments of a plan that are compared with a time. They are pushed down, and checked as well.
 PLAN_COMPARISONS = {"at": "created_at =", "since": "created_at >=", "newer": "created_at >"}
 TIMES = {resource.table: frozenset(resource.times) for resource in (JOBS, *OTHERS)}
 EVERY_TIME = frozenset().union(*TIMES.values())
 MAY_MISTAKE = re.compile(r"'|\d{4}|\de\+?\d", re.IGNORECASE)  # the statement contains a string or a large number
 NAMES_A_TABLE = re.compile(rf"\b({'|'.join(sorted(TIMES))})\b", re.IGNORECASE)
-NAMES_A_TIME = re.compile(rf"\b({'|'.join(sorted(EVERY_TIME))}|finished)\b", re.IGNORECASE)  # or a view's readable time
+# The statement names a column with a time, or ``finished``, a readable time in a view.
+NAMES_A_TIME = re.compile(rf"\b({'|'.join(sorted(EVERY_TIME))}|finished)\b", re.IGNORECASE)
 
 # A year, a month or a day in digits. As Unix times these numbers are in 1970, before any of the APIs existed.
 DATE_IN_DIGITS = re.compile(r"((?:19[89]|20[0-9]|21[0-4])\d)(?:(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])?)?")
@@ -53,9 +54,10 @@ DATE_IN_DIGITS = re.compile(r"((?:19[89]|20[0-9]|21[0-4])\d)(?:(0[1-9]|1[0-2])(0
 def find_mistake(
     column: str, value: SQLiteValue, operator: str = "=", *, converts: bool = True
 ) -> ProgrammingError | None:
-    """Return the error for comparing the time ``column`` with ``value``; None if the comparison makes sense.
+    """Return the error for comparing the time ``column`` with ``value``, or None if the comparison makes sense.
 
-    converts: Whether SQLite turns a string of digits into a number first, as it does beside a bare column.
+    converts: Whether SQLite first turns a string of digits into a number, as it does in a comparison with a column
+        that no function or operator changes.
     """
     if value is None or (isinstance(value, str) and operator in ("like", "glob") and DIGIT_PATTERN.fullmatch(value)):
         return None
@@ -71,7 +73,10 @@ def find_mistake(
 
 
 def _number_mistake(column: str, value: SQLiteValue, number: float) -> ProgrammingError | None:
-    """Return the error for comparing with ``number``, which ``value`` stands for; None if it may be a time."""
+    """Return the error for comparing a time with ``number``, or None if that may be a time.
+
+    ``value`` is the value in the statement, for the message.
+    """
     if number < MILLISECONDS:
         date = _date_in_digits(number)
         if not date:
@@ -83,7 +88,7 @@ def _number_mistake(column: str, value: SQLiteValue, number: float) -> Programmi
 
 
 def _number_instead(value: SQLiteValue, *, digits: bool) -> str:
-    """Return the SQL to write instead of a string or BLOB. ``digits``: the string is a number."""
+    """Return the SQL to write instead of a string or BLOB. ``digits`` says that the string is a number."""
     if value == "":
         return "NULL"
     if digits:
@@ -94,16 +99,16 @@ def _number_instead(value: SQLiteValue, *, digits: bool) -> str:
 
 
 def _date_in_digits(number: float) -> str:
-    """Return the date that digits such as 2024, 202401 or 20240131 are meant for; "" if they do not look like one."""
+    """Return the date that a number such as 2024, 202401 or 20240131 seems to mean, or "" if it does not."""
     found = DATE_IN_DIGITS.fullmatch(str(int(number))) if float(number).is_integer() else None
     return f"{found[1]}-{found[2] or '01'}-{found[3] or '01'}" if found else ""
 
 
 def time_constraints(info: apsw.IndexInfo, names: Sequence[str], table: str) -> tuple[list[tuple[int, str]], bool]:
-    """Return the usable constraints on times, and whether an ordering one has to wait for another table.
+    """Return the usable constraints on times, and whether an ordering constraint has to wait for another table.
 
-    Each constraint is its slot in ``info`` and its words in a plan: column, operator, and "constant" for an equality
-    with a literal string or BLOB. ``names`` are the columns of ``table``.
+    Each constraint is a pair: its index in ``info``, and its words in a plan (the column, the operator, and "constant"
+    for an equality with a literal string or BLOB). ``names`` are the columns of ``table``.
     """
     found, waiting = [], False
     for slot in range(info.nConstraint):
@@ -119,13 +124,13 @@ def time_constraints(info: apsw.IndexInfo, names: Sequence[str], table: str) -> 
 
 
 def checks_suffix(checks: Iterable[str]) -> str:
-    """Return the end of a plan's words: the comparisons that are checked as the plan runs; "" if there are none."""
+    """Return the end of a plan's words, which lists the comparisons to check; "" if there are none."""
     listed = ", ".join(checks)
     return f"; checks {listed}" if listed else ""
 
 
 def split_checks(words: str) -> tuple[str, list[str]]:
-    """Split the words of a plan into those of the scan and the comparisons in its ``checks_suffix``."""
+    """Return the words of a plan without its ``checks_suffix``, and the comparisons in that suffix."""
     plan, _, checks = words.partition("; checks ")
     return plan, checks.split(", ") if checks else []
 
@@ -139,12 +144,12 @@ def comparisons_of(words: str) -> list[tuple[int, str]]:
 
 
 def check_arguments(words: str, values: Sequence[SQLiteValue], is_given: Callable[[SQLiteValue], bool]) -> None:
-    """Raise ProgrammingError for the first argument of a plan that makes no sense beside a time.
+    """Raise ProgrammingError for the first argument of a plan that makes no sense in a comparison with a time.
 
     is_given: Whether a string is a literal or a parameter of the statement.
 
-    A string that comes from another table is an error for an ordering only. An equality with that string is false, as
-    it would be for any table.
+    A string that comes from another table is an error only for an ordering. An equality with such a string is simply
+    false, as it is for any table.
     """
     for number, comparison in comparisons_of(words):
         value = values[number]
@@ -158,9 +163,9 @@ def check_arguments(words: str, values: Sequence[SQLiteValue], is_given: Callabl
 
 
 def describe_doubts(columns: Collection[str], unread: str = "") -> str:
-    """Return the question about comparisons that could not be decided; "" if there are none.
+    """Return a question for the user about comparisons that could not be checked, or "" if there are none.
 
-    columns: The times that are compared with a value of unknown type.
+    columns: The columns with times that are compared with a value of unknown type.
     unread: The reason why some comparisons were not read.
     """
     if columns:

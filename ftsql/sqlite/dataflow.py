@@ -1,8 +1,8 @@
-"""The analysis of a statement's bytecode that finds comparisons of a time with a string or another wrong value.
+"""Analyse a statement's bytecode to find comparisons of a time with a string or another wrong value.
 
-SQLite passes only some comparisons to a virtual table. The others are found by following the values that each register
-may hold, along all paths of the program that EXPLAIN prints. SQLite may change its opcodes in any release; an opcode
-that this module does not know makes the statement undecided.
+SQLite passes only some comparisons to a virtual table. To find the others, this module follows the values that each
+register may hold, along all paths of the program that EXPLAIN prints. SQLite may change its opcodes in any release. If
+a program has an opcode that this module does not know, its comparisons count as undecided.
 
 The module is longer than 400 lines because all of it depends on the kinds of Source: every opcode and every function
 has a result for every kind.
@@ -28,8 +28,8 @@ Kind = Literal[
     "time",  # the time of the column ``name``
     "derived",  # a number calculated from a time
     "julian_day",  # a time that a date function misread as a Julian day
-    "date_string",  # the string of a date; of a time if it has a ``name``
-    "digit_string",  # the string of a number; of a time if it has a ``name``
+    "date_string",  # a string with a date; if it has a ``name``, it was made from that time
+    "digit_string",  # a string with a number; if it has a ``name``, it was made from that time
     "string",  # any other string
     "number",  # any other number
     "value",  # a literal or a parameter, in ``value``
@@ -43,8 +43,8 @@ Kind = Literal[
 class Source:
     """One possible value of a register.
 
-    name: The column of the time that the value was made from; "" if it was made from none.
-    origin: The place where the value comes from, which tells two values of one kind apart.
+    name: The column of the time that the value was made from; "" if it was not made from a time.
+    origin: The place that the value comes from. It tells two values of one kind apart.
     """
 
     kind: Kind
@@ -74,7 +74,7 @@ NUMBERS_2 = frozenset(
     """.split()  # noqa: SIM905 - so many quoted words would be hard to read
 )
 NUMBERS_3 = frozenset(["BitAnd", "BitOr", "ShiftLeft", "ShiftRight", "And", "Or", "RowSetRead", "Offset"])
-# Opcodes that write no register which the analysis follows, or leave the kind of its value as it is.
+# Opcodes that do not write a register which the analysis follows, or do not change the kind of its value.
 PLAIN = frozenset(
     """
     Init Goto Gosub Return InitCoroutine EndCoroutine Yield HaltIfNull Halt Once If IfNot IsType IsNull
@@ -101,17 +101,17 @@ STRINGS = frozenset(
 )
 AFFINITY = 0x47  # the bits of P5 with the affinity that SQLite applies to both sides before it compares them
 TO_TEXT, TO_NUMBER = 0x42, 0x43  # the affinity TEXT, and the first of the numeric affinities
-VARIADIC = 4  # the number of arguments that are read of a function with any number of arguments
-MANY = 8  # the number of values of one column that are told apart; of further ones only the category counts
+VARIADIC = 4  # how many arguments are read if a function takes any number of arguments
+MANY = 8  # how many values of one column are kept; after that, a value is added only if its category is new
 MOST_STEPS = 300_000  # the analysis of a program stops after so many instructions
 
 
 @dataclass
 class Doubts:
-    """The findings about a statement's comparisons, without those that a table checks while the statement runs.
+    """The findings about a statement's comparisons, except comparisons that a table checks while the statement runs.
 
-    undecided: The times that are compared with a value of unknown type.
-    unread: The reason why the program was not read in full; "" if it was.
+    undecided: The columns with times that are compared with a value of unknown type.
+    unread: The reason why the program was not read in full, or "" if it was.
     """
 
     mistakes: list[ProgrammingError] = field(default_factory=list)
@@ -120,9 +120,9 @@ class Doubts:
 
 
 def read(programs: Iterable[Sequence[Step]], parameters: Mapping[int, SQLiteValue] | None) -> Doubts:
-    """Return the findings about the comparisons of a statement's program and of its triggers' programs.
+    """Return the findings about the comparisons in a statement's program and in the programs of its triggers.
 
-    parameters: The values of the parameters by number; None if they are unknown.
+    parameters: The values of the parameters by number, or None if they are unknown.
     """
     found = Doubts()
     for program in programs:
@@ -175,7 +175,7 @@ class _Reader:
             self._run_block(address, dict(state))
 
     def _follow_paths(self) -> dict[int, State]:
-        """Return what the registers may hold at the beginning of each block, joined over all paths that lead to it."""
+        """Return, for each block, the values that the registers may hold at its beginning, from all paths to it."""
         states: dict[int, State] = {0: {}}
         dirty, steps = {0}, 0
         while dirty:
@@ -199,7 +199,7 @@ class _Reader:
         return states
 
     def _run_block(self, address: int, state: State) -> int:
-        """Run the instructions of the block that begins at ``address``. Change ``state``; return the last address."""
+        """Apply the instructions of the block that begins at ``address`` to ``state``. Return its last address."""
         while True:
             self._run(self._program[address], state)
             if not self._runs_on(address) or address + 1 in self._leaders:
@@ -207,7 +207,7 @@ class _Reader:
             address += 1
 
     def _runs_on(self, address: int) -> bool:
-        """Whether an instruction can only be followed by the one after it."""
+        """Whether the instruction at ``address`` always leads to the one directly after it."""
         return self._next[address] == [address + 1]
 
     def _run(self, step: Step, state: State) -> None:
@@ -314,7 +314,7 @@ class _Reader:
         self._put(state, step.p3, _from_times(before) | _result(step, name, arguments))
 
     def _check_call(self, step: Step, name: str, arguments: Sequence[Sources]) -> None:
-        """Check the comparison that LIKE, GLOB, min, max and nullif make."""
+        """Check the comparison that a call of LIKE, GLOB, min, max or nullif makes."""
         if len(arguments) < 2:
             return
         if name in ("like", "glob"):
@@ -409,7 +409,7 @@ class _Reader:
             self._check(other, key)
 
     def _check(self, one: Sources, other: Sources, operator: str = "=", *, affinity: int = 0) -> None:
-        """Check a comparison of all values that both sides may hold."""
+        """Check a comparison, for all pairs of values that its two sides may hold."""
         if not self._judging:
             return
         for made, value in _pairs(one or UNKNOWN, other or UNKNOWN):
@@ -433,7 +433,10 @@ class _Reader:
             self._found.undecided.append(made.name)
 
     def _is_checked(self, made: Source, value: Source) -> bool:
-        """Whether a table checks this comparison itself. It would take the year of a date string for a number."""
+        """Whether a table checks this comparison itself.
+
+        A year calculated from a date string does not count, because the table would take it for a plain number.
+        """
         noted = (made.origin, made.name, value) in self._checked
         return made.kind == "time" and noted and value.origin != "year"
 
@@ -502,7 +505,7 @@ def _pairs(one: Sources, other: Sources) -> Iterator[tuple[Source, Source]]:
 
 
 def _category(source: Source) -> tuple[object, ...]:
-    """Return a key that is equal for values which need not be told apart."""
+    """Return a key for a value. Two values with the same key need not be told apart."""
     value = source.value
     string = "" if not isinstance(value, str) else "digits" if NUMERIC.fullmatch(value) else "other"
     large = isinstance(value, (int, float)) and value >= MILLISECONDS
@@ -510,7 +513,7 @@ def _category(source: Source) -> tuple[object, ...]:
 
 
 def _origin(step: Step, arguments: Sequence[Sources]) -> object:
-    """Return an origin that is equal for calls of one function with equal arguments."""
+    """Return the origin of a call's result. Calls of one function with equal arguments get the same origin."""
     plain = all(
         not isinstance(source.origin, tuple) or source.origin[0] != "call" for each in arguments for source in each
     )
@@ -528,17 +531,17 @@ def _number(step: Step) -> float | int:
 
 
 def _from_times(sources: Sources) -> Sources:
-    """Return the values that are times or were made from one."""
+    """Return the values that are times or were made from times."""
     return frozenset(source for source in sources if source.name)
 
 
 def _calculated(sources: Sources) -> Sources:
-    """Return the times among the results of a calculation with these values."""
+    """Return the times, numbers made from times, and misread times that a calculation with these values may yield."""
     return frozenset(source for source in sources if source.kind in ("time", "derived", "julian_day"))
 
 
 def _string_of(sources: Sources, origin: object, *, joined: bool = True) -> Sources:
-    """Return the strings made from these values. ``joined``: other strings may have been added."""
+    """Return the strings made from these values. ``joined`` says that other strings may have been added."""
     if not joined and sources and all(_is_string(source) for source in sources):
         return sources
     kept = ("date_string", "julian_day", "derived")
@@ -563,7 +566,7 @@ def _is_word(source: Source) -> bool:
 
 
 def _with_affinity(sources: Sources, letter: str) -> Sources:
-    """Return these values after SQLite applied the affinity of ``letter``: a string of digits may become a number."""
+    """Return these values with the affinity ``letter``, which may turn a string of digits into a number."""
     if ord(letter) < TO_NUMBER:
         return sources
     return frozenset(_as_number(source) for source in sources)
@@ -602,7 +605,7 @@ def _result(step: Step, name: str, arguments: Sequence[Sources]) -> Sources:
 def _date_result(name: str, arguments: Sequence[Sources]) -> Sources:
     """Return the values that a date function may return.
 
-    Without the modifier 'unixepoch' or 'auto' a date function reads a time as a Julian day, and returns NULL.
+    Without the modifier 'unixepoch' or 'auto', a date function reads a time as a Julian day and returns NULL.
     """
     times = arguments[1:] if name == "strftime" else arguments
     read = _from_times(times[0]) if times else NONE
@@ -629,7 +632,7 @@ def _reads_unix_times(modifiers: Sequence[Sources]) -> bool:
 
 
 def _name_and_count(step: Step) -> tuple[str, int]:
-    """Return the name in ``name(2)``, and the number of arguments to read; below 0: at most that many."""
+    """Return the name in ``name(2)``, and the number of arguments to read. If it is -n, at most n are read."""
     name, _, rest = step.p4.partition("(")
     if step.opcode.startswith("Agg"):
         return name.lower(), step.p5
@@ -638,7 +641,7 @@ def _name_and_count(step: Step) -> tuple[str, int]:
 
 
 def _time_mistake(column: str, value: Source, operator: str, *, converts: bool) -> ProgrammingError | None:
-    """Return the error for comparing the time ``column`` with ``value``; None if the comparison makes sense."""
+    """Return the error for comparing the time ``column`` with ``value``, or None if the comparison makes sense."""
     if value.kind == "value":
         return find_mistake(column, value.value, operator, converts=converts)
     if value.kind == "date_string" or (value.kind in ("digit_string", "string") and not converts):
@@ -647,7 +650,7 @@ def _time_mistake(column: str, value: Source, operator: str, *, converts: bool) 
 
 
 def _string_mistake(made: Source, value: Source, affinity: int) -> ProgrammingError | None:
-    """Return the error for comparing a string made from a time with ``value``; None if the comparison makes sense."""
+    """Return the error for comparing ``made``, a string made from a time, with ``value``; None if it makes sense."""
     if made.kind == "julian_day":
         return ProgrammingError(
             f"{made.name} is a Unix time in seconds, but date(), datetime() and similar functions read it as a Julian "

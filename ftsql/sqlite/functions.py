@@ -1,4 +1,4 @@
-"""The SQL functions: those that act at once, such as cancel_job and upload_file, and those that only read.
+"""The SQL functions: some act at once, such as cancel_job and upload_file, and some only read.
 
 SQLite may call a function more often than the SQL suggests. A function with effects therefore acts once per statement
 and arguments, and refuses to act in a statement that sorts and limits its rows after the call.
@@ -31,15 +31,15 @@ from ftsql.sqlite.statements import Statement
 from ftsql.write.queue import too_many
 from ftsql.write.write import Write
 
-DROPS = re.compile(r"\bON\s+CONFLICT\b|\bOR\s+(IGNORE|REPLACE)\b", re.IGNORECASE)  # the INSERT may drop a row
+DROPS = re.compile(r"\bON\s+CONFLICT\b|\bOR\s+(IGNORE|REPLACE)\b", re.IGNORECASE)  # an INSERT that may drop a row
 EFFECTS = ("create_job", "cancel_job", "pause_job", "resume_job", "upload_file")
 NO_EFFECT = ("file_content",)  # functions that views may call
-WAIT_SECONDS = 24 * 3600.0  # the longest wait of wait_job without its second argument
+WAIT_SECONDS = 24 * 3600.0  # how long wait_job waits, at most, if it has no second argument
 Function = Callable[..., SQLiteValue]
 
 
 def register(session: Session) -> None:
-    """Add the functions to the session's connection; only those without effects if the session is read-only."""
+    """Add the functions to the session's connection. A read-only session gets only those without effects."""
     session.connection.create_scalar_function(metadata.NAME, metadata.has, 2, deterministic=True)
     for name, (function, counts) in _functions(session).items():
         for count in counts:
@@ -152,7 +152,7 @@ def _upload(
 
 
 def _content(session: Session, id: SQLiteValue, provider: SQLiteValue = None) -> SQLiteValue:
-    """file_content: Return the content of a file as TEXT if it is UTF-8, else as a BLOB; NULL for a NULL id."""
+    """file_content: Return the content of a file, as TEXT if it is UTF-8, otherwise as a BLOB; NULL for a NULL id."""
     if id is None:
         return None
     cache = session.statement.cache
@@ -164,17 +164,17 @@ def _content(session: Session, id: SQLiteValue, provider: SQLiteValue = None) ->
     if content is None:
         names = ", ".join(account.name for account in accounts)
         raise ProgrammingError(f"file_content: no such file at {names}: {id!r:.80}")
-    if b"\0" not in content:  # SQLite ends a TEXT at a NUL
+    if b"\0" not in content:  # many SQLite functions end a TEXT value at a NUL
         with contextlib.suppress(UnicodeDecodeError):
             return content.decode()
     return content
 
 
 def _account_with_file(session: Session, accounts: Sequence[Account], id: SQLiteValue) -> Account | None:
-    """Return the one of ``accounts`` that has the file; None if several serve files and none has it.
+    """Return the account that has the file, or None if several accounts serve files and none of them has it.
 
-    If a single account serves files, it is returned without a request. Raises NotSupportedError if no account serves
-    files, ProgrammingError if ``id`` cannot be a file id or several accounts have the file.
+    If only one account serves files, it is returned without a request. Raises NotSupportedError if no account serves
+    files, and ProgrammingError if ``id`` cannot be a file id or several accounts have the file.
     """
     serving = [account for account in accounts if FILES.served_as not in account.provider.without]
     if not serving:
@@ -194,7 +194,7 @@ def _account_with_file(session: Session, accounts: Sequence[Account], id: SQLite
 
 
 def _raise_interrupt(write: Write, what: str) -> None:
-    """Raise the interrupt that came during ``write``, if any, so that the statement ends and nothing more is sent."""
+    """Raise the interrupt that came during ``write``, if there was one: the statement ends, and no more is sent."""
     if write.interrupted_by is not None:
         raise write.interrupted_by(f"interrupted: {what}")
 
@@ -281,10 +281,10 @@ def _owner(session: Session, name: str, id: str) -> Client:
 def _once(
     session: Session, name: str, arguments: tuple[SQLiteValue, ...], act: Callable[[], SQLiteValue]
 ) -> SQLiteValue:
-    """Return the result of ``act()``, which is called once per statement and arguments.
+    """Return the result of ``act()``, which is called only once for each statement and arguments.
 
-    Raises ProgrammingError if SQLite may call the function for rows that are not returned, beyond ``max_writes``, or if
-    the user does not confirm a second call.
+    Raises ProgrammingError if SQLite may call the function for rows that are not returned, if ``max_writes`` is used
+    up, or if the user does not confirm a second call.
     """
     statement = session.statements.calling(name)
     key = (name, *arguments)
@@ -293,7 +293,7 @@ def _once(
         statement.sent_by_functions += 1
         session.statements.sent_by_functions += 1
         for other in [other for other in statement.results if other[0] != name and other[1] == arguments[0]]:
-            del statement.results[other]  # another function changed the same job, so this result is outdated
+            del statement.results[other]  # the earlier result of another function on this job is outdated now
         statement.results[key] = act()
     return statement.results[key]
 

@@ -40,7 +40,7 @@ def _create_modules(connection: apsw.Connection, session: Session) -> None:
         jobs,
         use_bestindex_object=True,
         use_no_change=True,
-        iVersion=2,  # with savepoints; version 3 would use up one of the 33 slots that APSW has per process
+        iVersion=2,  # has savepoints; version 3 would use up one of the 33 slots that APSW has per process
         eponymous=True,
         read_only=session.read_only,
     )

@@ -1,4 +1,4 @@
-"""The SQL statements that run on a connection, their savepoints, and the removal of failed statements' writes.
+"""The SQL statements that run on a connection, their savepoints, and the removal of writes whose statement failed.
 
 SQLite's trace reports every statement, also those that triggers and FTS5 run inside another. APSW's execution trace
 reports only the statements of the user. Together, the two show where each of the user's statements begins.
@@ -33,7 +33,7 @@ SAVEPOINT = re.compile(rf"{START}SAVEPOINT{NAME}", FLAGS)
 RELEASE = re.compile(rf"{START}RELEASE{OPTIONAL_WORD}{NAME}", FLAGS)
 ROLLBACK_TO = re.compile(rf"{START}ROLLBACK(?:{SPACE}++TRANSACTION)?{SPACE}++TO{OPTIONAL_WORD}{NAME}", FLAGS)
 EFFECT = re.compile(r"\b(create_job|cancel_job|pause_job|resume_job|upload_file)\b", re.IGNORECASE)
-MAY_STOP = re.compile(r"\b(LIMIT|EXISTS)\b", re.IGNORECASE)  # the statement may end before its scans do
+MAY_STOP = re.compile(r"\b(LIMIT|EXISTS)\b", re.IGNORECASE)  # the statement may end before its scans reach their ends
 READS = re.compile(r"\s*(SELECT|VALUES|EXPLAIN)\b", re.IGNORECASE)  # the statement has no savepoint of its own
 
 
@@ -49,16 +49,18 @@ class Savepoints:
 
     @property
     def depth(self) -> int:
-        """The level of the savepoint that SQLite opens for a statement itself."""
+        """The level of the savepoint that SQLite itself opens for a statement."""
         return sum(counted for _, counted in self._open)
 
     def statement_ended(
         self, sql: str, *, in_transaction_before: bool, in_transaction_after: bool, beside_writes: bool
     ) -> None:
-        """Update the open savepoints after a statement. ``beside_writes``: a statement that writes was running.
+        """Update the open savepoints after a statement.
 
-        SQLite does not report failures, but they can be inferred. SAVEPOINT and RELEASE fail beside a write. A RELEASE
-        that should have ended the transaction failed if the transaction goes on (another connection locks the file).
+        ``beside_writes`` says that a statement that writes was running at the same time. SQLite does not report
+        failures, but they can be inferred. SAVEPOINT and RELEASE fail while another statement writes. If a RELEASE
+        should have ended the transaction, but the transaction is still open, the RELEASE failed (for example because
+        another connection locks the file).
         """
         if not in_transaction_after:
             self._open.clear()
@@ -73,14 +75,14 @@ class Savepoints:
             del self._open[self._index(match) + 1 :]
 
     def _index(self, match: re.Match[str]) -> int:
-        """Return the index of the newest savepoint of that name; the number of savepoints if none has it."""
+        """Return the index of the newest savepoint with the matched name, or the number of savepoints if none has."""
         names = [name for name, _ in self._open]
         wanted = _savepoint_name(match)
         return len(names) - 1 - names[::-1].index(wanted) if wanted in names else len(names)
 
 
 def _savepoint_name(match: re.Match[str]) -> str:
-    """Return the matched name without quotes, in the case that SQLite compares."""
+    """Return the matched name without quotes, case-folded, because SQLite ignores case."""
     name = match[1] or match[2]
     if name[:1] in "\"'`[":
         quote = name[0]
@@ -99,7 +101,7 @@ class Statement:
     cache: StatementCache
     statements: Statements | None = field(default=None, repr=False)
     parameters: Any = field(default=None, repr=False)  # the bound parameters, if the execution trace showed them
-    in_transaction: bool = False  # when the statement began
+    in_transaction: bool = False  # whether a transaction was open when the statement began
     reads: bool = True  # SQLite says that the statement writes nothing
     parent: Statement | None = None  # the writing statement that ran when this one began; it may own a savepoint
     transaction: int = 0  # the number of transactions that had ended when the statement began
@@ -109,10 +111,10 @@ class Statement:
     changed: int = 0  # the rows that the ended statement itself changed, without those that were undone
     results: dict[tuple[object, ...], apsw.SQLiteValue] = field(default_factory=dict, repr=False)
     sent_by_functions: int = 0
-    program: list[Step] | None = field(default=None, repr=False)  # as EXPLAIN shows it, once it was needed
+    program: list[Step] | None = field(default=None, repr=False)  # the bytecode, read when it is first needed
     savepoints: set[tuple[int, int]] = field(default_factory=set)  # (table, level) pairs opened, not yet released
-    keeps_writes: bool = False  # a row was refused under OR FAIL, so its earlier writes stay
-    inspected: bool = False  # its comparisons of times were checked
+    keeps_writes: bool = False  # a row was refused under OR FAIL, so the statement's earlier writes stay
+    inspected: bool = False  # the statement's comparisons of times were checked
 
     def __post_init__(self) -> None:
         self.cache.may_stop = MAY_STOP.search(self.sql) is not None
@@ -120,7 +122,7 @@ class Statement:
 
     @property
     def ancestors(self) -> list[Statement]:
-        """The statements around this one that may own savepoints, oldest first."""
+        """The writing statements inside which this one runs, oldest first. They may own savepoints."""
         return [] if self.parent is None else [*self.parent.ancestors, self.parent]
 
     def check(self, words: str, arguments: Sequence[Any]) -> None:
@@ -154,19 +156,19 @@ class Statements:
         self._savepoints = Savepoints()
         self._announced: str | None = None  # the SQL that the user is about to run
         self._bound: Any = None  # the parameters of the announced statement
-        # The statement that ended last: its id, text and parameters, and whether it only reads. See _begin_rerun.
+        # The statement that ended last: its id, SQL and parameters, and whether it only reads. See _begin_rerun.
         self._last: tuple[int, str, Any, bool] | None = None
         self.is_sure: Callable[[str], bool] = lambda _: False  # asks the user to confirm an undecided comparison
         self._paused = False  # traces are being ignored, because ftsql is running a statement of its own
-        self.sent_by_functions = 0  # in the current transaction
-        self.idle = Statement("", new_cache())  # current before the first trace event and after the last
+        self.sent_by_functions = 0  # how many writes functions have sent in the current transaction
+        self.idle = Statement("", new_cache())  # the current statement while none is running
         self._previous_trace: Any = connection.exec_trace
         connection.exec_trace = self._on_execute
         connection.trace_v2(apsw.SQLITE_TRACE_STMT | apsw.SQLITE_TRACE_PROFILE, self._on_trace, id=self)
 
     @property
     def current(self) -> Statement:
-        """The statement that SQLite runs now: the one that began last and has not ended."""
+        """The statement that SQLite is running now: of those that have not ended, the one that began last."""
         self._begin_rerun()
         return next(reversed(self._running.values()), self.idle)
 
@@ -196,9 +198,9 @@ class Statements:
         return callers[0]
 
     def inspect(self, statement: Statement) -> None:
-        """Check the comparisons of times that SQLite does not pass to a virtual table; only the bytecode shows them.
+        """Check the comparisons of times that SQLite does not pass to a virtual table and that only the bytecode shows.
 
-        Raises ProgrammingError for a wrong comparison if the statement writes to an API. Warns of it otherwise.
+        For a wrong comparison, raise ProgrammingError if the statement writes to an API, and warn otherwise.
         """
         calls_effect = EFFECT.search(statement.sql) is not None
         may_write = calls_effect or self._may_write(statement)
@@ -220,13 +222,13 @@ class Statements:
             raise ProgrammingError(f"refused: {question}")
 
     def _may_write(self, statement: Statement) -> bool:
-        """Whether a statement may write to a table of ftsql, also through a trigger."""
+        """Whether a statement may write to one of ftsql's tables, directly or through a trigger."""
         if statement.reads:
             return False
         return comparisons.NAMES_A_TABLE.search(statement.sql) is not None or self._has_triggers()
 
     def _parameters(self, statement: Statement) -> dict[int, Any] | None:
-        """Return the parameters by number; None if the execution trace did not show them."""
+        """Return the parameters by number, or None if the execution trace did not show them."""
         bound = statement.parameters
         if bound is None:
             return None
@@ -237,16 +239,16 @@ class Statements:
         return {number: bound.get(name) for number, name in enumerate(names, 1) if name in bound}
 
     def announce(self, sql: str) -> None:
-        """Treat the next statement that begins as the user's, even if its trace does not look like ``sql``."""
+        """Announce that the user is about to run ``sql``, so that the statement counts as the user's."""
         self._announced = sql
 
     def after_first(self, sql: str) -> str:
-        """Return the part of ``sql`` after its first statement. Runs nothing."""
+        """Return the part of ``sql`` after its first statement. Nothing is run."""
         with self._traces_paused():
             return str(apsw.ext.query_info(self._connection, sql).query_remaining or "")
 
     def _has_triggers(self) -> bool:
-        """Whether triggers exist, through which a statement may write to a table that it does not name."""
+        """Whether there are triggers. Through one, a statement may write to a table that it does not name."""
         with self._traces_paused():
             return any(
                 self._connection.execute(f"SELECT 1 FROM {schema} WHERE type = 'trigger'").get is not None
@@ -254,7 +256,10 @@ class Statements:
             )
 
     def program_of(self, sql: str) -> list[Step]:
-        """Return the program of a statement without those of its triggers; empty if SQLite cannot prepare it now."""
+        """Return the program of a statement without those of its triggers.
+
+        The result is empty if SQLite cannot prepare the statement now.
+        """
         return next(iter(self.programs_of(sql)), [])
 
     def programs_of(self, sql: str) -> list[list[Step]]:
@@ -284,13 +289,13 @@ class Statements:
         seen = {point for statement in around for point in statement.savepoints}
         levels = [below for below in range(self._savepoints.depth, level) if (table, below) not in seen]
         if around and not around[0].in_transaction:
-            del around[0]  # the transaction itself undoes this one
-        if len(around) == len(levels):  # the table joined late: savepoints of the statements around cover it
+            del around[0]  # SQLite opens no savepoint for it, because a rollback of the transaction undoes it
+        if len(around) == len(levels):  # the table joined late, so savepoints of the surrounding statements cover it
             for statement, below in zip(around, levels, strict=True):
                 statement.savepoints.add((table, below))
 
     def release_savepoints(self, level: int) -> None:
-        """Note that SQLite released the savepoints from ``level`` on. It reports them once for each table."""
+        """Note that SQLite released all savepoints of at least ``level``. SQLite reports this once for each table."""
         if any(point[1] > level for statement in self._ended for point in statement.savepoints):
             self.drop_failed_writes()  # an inner statement failed, and the statement around it succeeds
         for statement in (*self._running.values(), *self._ended):
@@ -299,10 +304,11 @@ class Statements:
     def drop_failed_writes(self) -> None:
         """Drop the writes of failed statements from the queue. Call this before every use of the queue.
 
-        SQLite releases the savepoints of a statement just after it succeeds. If the statement fails in SQLite, they are
-        rolled back before it ends. If a Python exception ends it, APSW reports neither, and its own savepoint stays
-        open. A savepoint that a table saw late stays open too. It belongs either to the user, and then its level is
-        lower, or to a statement around this one, and then this statement succeeded if its changes stay.
+        SQLite releases the savepoints of a statement just after the statement succeeds, and rolls them back before it
+        ends if it fails in SQLite. If a Python exception ends the statement, APSW reports neither, and the statement's
+        own savepoint stays open. A savepoint that a table saw late stays open too. If that savepoint belongs to the
+        user, its level is lower. If it belongs to a surrounding statement, this statement succeeded if its changes
+        stay.
         """
         ended, self._ended = self._ended, []
         for statement in ended:
@@ -334,13 +340,13 @@ class Statements:
             self._paused = False
 
     def _on_execute(self, cursor: Any, sql: str, bindings: Any) -> bool:
-        """APSW's execution trace: a statement of the user is about to run."""
+        """Handle APSW's execution trace, which reports that a statement of the user is about to run."""
         if not self._paused:
             self._announced, self._bound, self._last = sql, bindings, None
         return True if self._previous_trace is None else bool(self._previous_trace(cursor, sql, bindings))
 
     def _on_trace(self, event: dict[str, object]) -> None:
-        """SQLite's trace: a statement begins or has ended."""
+        """Handle SQLite's trace, which reports that a statement begins or has ended."""
         if self._paused:
             return
         with contextlib.suppress(ReferenceError):  # the connection is being dropped, and its statements with it
@@ -354,12 +360,13 @@ class Statements:
                 self._last = id, ended.sql, ended.parameters, ended.reads
 
     def _on_begin(self, id: int, sql: str, event: dict[str, object]) -> None:
-        """Add the statement that begins, unless it runs inside another."""
+        """Add the statement that begins, unless a trigger or SQLite itself runs it inside another."""
         announced, self._announced = self._announced, None
         bound, self._bound = self._bound, None
         is_announced = _is_same(announced, sql)
         inner = bool(event.get("trigger"))
-        # A cursor with a trace of its own announces nothing: then only statements that are surely the user's count.
+        # A cursor with its own execution trace announces nothing. So a statement also counts as the user's if it is
+        # not an inner one, or if no other statement is running.
         of_user = is_announced or not inner or not self._running
         if not of_user or (id in self._running and inner):
             return
@@ -388,7 +395,7 @@ class Statements:
     def _begin_rerun(self) -> None:
         """If SQLite is re-running the last statement and no other is running, record it as running again.
 
-        SQLite does so if another process changed the schema. It reports only that the first attempt ended.
+        SQLite runs a statement again if another process changed the schema. It reports only the end of the first run.
         """
         if not self._running and self._last is not None:
             (id, *rest), self._last = self._last, None
@@ -410,7 +417,7 @@ class Statements:
 
 
 def _may_compare_times(sql: str) -> bool:
-    """Whether ``sql`` names a column of times, and a value that may be no time."""
+    """Whether ``sql`` names a column of times, and contains a value that may not be a time."""
     return bool(comparisons.NAMES_A_TIME.search(sql) and comparisons.MAY_MISTAKE.search(sql))
 
 

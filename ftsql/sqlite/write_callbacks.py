@@ -1,6 +1,6 @@
-"""The transaction callbacks of every writable virtual table. They forward to the session.
+"""The transaction callbacks of every writable virtual table. They call methods of the session.
 
-All tables share these callbacks, because their writes share one queue.
+All writable tables share these callbacks, because their writes share one queue.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ftsql.write.write import Write
 
 
 class WriteCallbacks:
-    """Base class of a writable table: xBegin, xSync, xCommit, xRollback, xSavepoint, xRollbackTo and xRelease."""
+    """The base class of writable tables: xBegin, xSync, xCommit, xRollback, xSavepoint, xRollbackTo and xRelease."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -27,8 +27,8 @@ class WriteCallbacks:
 
         noun: What the row is, for error messages.
 
-        If ``make`` raises IntegrityError, OR IGNORE skips the row with a note, and OR FAIL keeps the rows before it.
-        Other errors of ``make`` are raised.
+        If ``make`` raises IntegrityError under OR IGNORE, the row is skipped with a note. Otherwise the error is
+        raised, and OR FAIL keeps the rows before this one. All other errors of ``make`` are raised.
         """
         session = self._session
         conflict = session.connection.vtab_on_conflict()

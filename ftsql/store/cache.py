@@ -1,8 +1,9 @@
-"""The cache of rows: what the APIs showed of one account's jobs, or of one job's events, checkpoints and the like.
+"""The cache of rows that the APIs showed: one account's jobs, or one job's events, checkpoints and other objects.
 
-A finished row is never requested again. Any other row is only known to exist; its state has to be requested.
+A finished row is never requested again. For any other row the cache only knows that the job exists; its state has to be
+requested.
 
-The module is longer than most because one class owns every statement on the tables ``covers`` and ``kept``.
+The module is longer than most because one class owns every SQL statement on the tables ``covers`` and ``kept``.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ from ftsql.store.schema import STORED
 T = TypeVar("T")
 
 SLACK = 120  # seconds by which a list may lag behind the creation of objects
-SKEW = 86_400  # seconds by which the provider's clock and ours may differ
+SKEW = 86_400  # seconds by which the provider's clock and the local one may differ
 FOREVER = float(2**62)  # the horizon of a list that will not grow any more
-NEVER = -(2**62)  # the place of a row without created_at: after all others
-CHUNK = 1000  # rows read at once
+NEVER = -(2**62)  # the place of a row without created_at, which sorts it after all others
+CHUNK = 1000  # how many rows are read at once
 MAX_INTEGER = 2**63 - 1
 PLAIN = tuple(name for name in STORED if name not in NESTED)
 FIELDS = ("place", *STORED, "finished", "terminal_at", "checked_at", "listing", "rank", "raw")
-FINAL_AFTER = 300  # seconds after which a job in a terminal status is final, although fields may be missing
+FINAL_AFTER = 300  # seconds after which a job in a terminal status is final even if fields are missing
 SUCCEEDED = frozenset({"succeeded", "completed", "success"})
 NOW = f"?{len(FIELDS) + 1}"
 # A late response must neither make a finished job run again nor replace a newer response. A checked_at in the future
@@ -65,11 +66,11 @@ _stored = itemgetter(*map(NAMES.index, STORED))
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How far back the cache is complete.
+    """The time before which the cache has every row.
 
-    horizon: Every job created before this time is in the store, because complete listings have shown it. Rows of gets
-        and of listings that broke off are in the store too, but do not move the horizon.
-    looked_at: When all covered rows were last known to be as the API has them.
+    horizon: Every job created before this time is in the store, because complete listings have shown it. Rows from gets
+        and from listings that broke off are in the store too, but do not move the horizon.
+    looked_at: The last time at which all covered rows were known to be up to date.
     """
 
     horizon: float
@@ -77,7 +78,7 @@ class Coverage:
 
 
 def is_final(row: Row) -> bool:
-    """Whether a job never changes again: it has ended, and the fields that are set at its end are set."""
+    """Whether a job never changes again: it has ended, and the fields that the API sets at the end have values."""
     status = (row.status or "").lower()
     return (
         is_finished(status)
@@ -99,10 +100,10 @@ def sort_key(created_at: Any, id: Any) -> tuple[int, str]:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which rows of the cache a scan needs. It only narrows the scan: SQLite checks every row again.
+    """Which rows of the cache a scan needs. A choice may include too many rows, because SQLite checks each one again.
 
     since: The earliest created_at.
-    status, model: The exact values.
+    status, model: The values that the rows must have.
     """
 
     since: float | None = None
@@ -111,7 +112,7 @@ class Choice:
 
 
 class Cache:
-    """The cached rows of one account's jobs, or of one ``parent``'s objects of another resource.
+    """The cached rows of one account's jobs, or of the objects of another resource that belong to one ``parent``.
 
     If the store fails, the cache warns once and behaves as if it were empty, except while a listing depends on it.
     """
@@ -132,14 +133,14 @@ class Cache:
         self._rollbacks = 0  # the store's count when the id was read
         self._generation = -1  # the store's generation when the coverage was read
         self._broken = False
-        self._failure: Exception | None = None  # of a deferred save
+        self._failure: Exception | None = None  # the error of a deferred save
         self._incomplete = False  # a row could not be saved, so no listing may be recorded as complete
         self._account = account
         self._resource = resource
         self._parent = parent
 
     def coverage(self) -> Coverage | None:
-        """Return the coverage; None if there is none, or if a full listing is due."""
+        """Return the coverage, or None if there is none or a full listing is due."""
 
         def read(db: apsw.Connection) -> Coverage | None:
             sql = "SELECT horizon, looked_at, full_at, generation FROM covers WHERE cover = ?"
@@ -151,7 +152,7 @@ class Cache:
         return self._safe(read, None)
 
     def looked_at(self) -> float:
-        """Return when all covered rows were last known to be as the API has them; 0 without coverage.
+        """Return the last time at which all covered rows were known to be up to date; 0 without coverage.
 
         Unlike ``coverage``, this ignores whether a full listing is due.
         """
@@ -164,10 +165,10 @@ class Cache:
         return self._safe(read, 0.0)
 
     def trusts_order(self) -> bool:
-        """Whether the provider's declared order was not seen to break within the last ``refresh_seconds``."""
+        """Whether no page broke the provider's declared order within the last ``refresh_seconds``."""
 
         def read(db: apsw.Connection) -> bool:
-            # Other times are ignored if they lie in the future. A break that a wrong clock noted there still counts.
+            # Unlike other times, a broke_at in the future (which a wrong clock wrote) still counts.
             sql = "SELECT 1 FROM covers WHERE cover = ? AND broke_at > ?"
             return db.execute(sql, (self._coverage_id(db), time.time() - self._refresh_seconds)).fetchone() is None
 
@@ -193,10 +194,10 @@ class Cache:
     ) -> None:
         """Record that a listing reached its end or the covered rows, so that the coverage extends to ``newest``.
 
-        ``full`` says that the listing showed everything. Rows that are not among the ids ``shown`` are deleted then,
+        ``full`` says that the listing showed everything. If so, rows that are not among the ids ``shown`` are deleted,
         unless another connection saw them after the listing ``began``.
         """
-        # A job created just before the list was read may appear in it later, with an older created_at than its newest.
+        # A job created just before the list was read may appear in the list later, with a created_at below ``newest``.
         newest = min(newest or 0, began)  # a created_at in the future tells nothing about jobs created from now on
         horizon = newest - SLACK if newest > began - SKEW else newest
 
@@ -215,7 +216,7 @@ class Cache:
         self._safe(write, None, writes=True, claims_all=True)
 
     def confirm_coverage(self, at: float) -> None:
-        """Record that at the time ``at`` all covered rows were as the API has them."""
+        """Record that all covered rows were up to date at the time ``at``."""
 
         def write(db: apsw.Connection) -> None:
             db.execute(
@@ -247,7 +248,7 @@ class Cache:
         return self._safe(read, False)
 
     def habits(self) -> Habits:
-        """Return how the account's lists of this resource behave, as far as they have shown."""
+        """Return the habits that the account's lists of this resource have shown so far."""
 
         def read(db: apsw.Connection) -> Habits:
             cover = self._store.coverage_id(db, self._account, self._resource.table, make=False)
@@ -257,7 +258,7 @@ class Cache:
         return self._safe(read, Habits())
 
     def save_habits(self, habits: Habits) -> None:
-        """Save how the account's lists of this resource behave."""
+        """Save the habits of the account's lists of this resource."""
 
         def write(db: apsw.Connection) -> None:
             cover = self._store.coverage_id(db, self._account, self._resource.table, make=True)
@@ -266,7 +267,7 @@ class Cache:
         self._safe(write, None, writes=True)
 
     def refresh(self) -> None:
-        """Make the next listing read everything again; until then no row counts as finished."""
+        """Make the next listing read everything again. Until then no row counts as finished."""
 
         def write(db: apsw.Connection) -> None:
             cover = (self._coverage_id(db),)
@@ -276,11 +277,11 @@ class Cache:
         self._safe(write, None, writes=True)
 
     def is_fresh(self, looked_at: float) -> bool:
-        """Whether rows seen at ``looked_at`` may be shown again without a request, by the setting max_age."""
+        """Whether the setting max_age allows rows seen at ``looked_at`` to be shown without a request."""
         return is_recent(looked_at, self._max_age)
 
     def row(self, id: str, *, ended: bool = False) -> Row | None:
-        """Return the row with ``id`` if no request is needed for it: it is finished or fresh.
+        """Return the row with ``id`` if it is finished or fresh, so that no request is needed; otherwise None.
 
         ``ended`` also allows a row that was seen in a terminal status but is not final yet.
         """
@@ -305,8 +306,8 @@ class Cache:
     ) -> None:
         """Save rows that the API showed in response to a request sent ``at`` (default: now).
 
-        A row in the store that is finished, or that was requested later, stays. ``rank`` is the rank of the first row;
-        the ranks of the rows after it fall by one each.
+        A row in the store stays as it is if it is finished or was requested later. ``rank`` is the rank of the first
+        row; the rank of each row after that is one lower.
         """
         values = list(self._values(rows, time.time() if at is None else at, listing, rank))
 
@@ -315,7 +316,7 @@ class Cache:
             insert_new, upsert = INSERT_NEW.format(cover=cover), UPSERT.format(cover=cover)
             before = db.total_changes()
             try:
-                # Lists grow at the other end of a page: if its last row is new, the others are most likely new too.
+                # New jobs appear at the top of a list. If the last row of a page is new, the others probably are too.
                 db.execute(insert_new, values[-1][:-1])
                 if db.total_changes() > before:
                     db.executemany(insert_new, [value[:-1] for value in values[:-1]])
@@ -338,7 +339,7 @@ class Cache:
         listing: str | None,
         rank: int | None,
     ) -> Iterator[tuple[Any, ...]]:
-        """Yield the values of FIELDS and NOW for each row that JSON can express; free the row's decoded object."""
+        """Yield the values of FIELDS and NOW for each row that JSON can express, and free a job's decoded object."""
         of_jobs = self._resource is JOBS
         now = time.time()
         for number, row in enumerate(rows):
@@ -357,7 +358,7 @@ class Cache:
                 row.compact(text, JOBS)
 
     def mark_changed(self, row: Row) -> None:
-        """Record that a write of ours changed the job, so that it is requested again.
+        """Record that a write of ftsql changed the job, so that the job is requested again.
 
         The response to the write may have come before all fields were filled in.
         """
@@ -400,7 +401,7 @@ class Cache:
         return self._read(read)
 
     def not_shown_by(self, listing: str, tail: float) -> list[str]:
-        """Return the ids of rows newer than ``tail`` that a listing, which read that far, did not show."""
+        """Return the ids of rows newer than ``tail`` that a listing did not show, although it read back to ``tail``."""
 
         def read(db: apsw.Connection) -> list[str]:
             sql = "SELECT id FROM kept WHERE cover = ? AND place > ? AND listing IS NOT ?"
@@ -409,9 +410,9 @@ class Cache:
         return self._read(read)
 
     def ranked(self, tail: float, below: int | None, count: int) -> list[tuple[int, Row]]:
-        """Return the next ``count`` rows with their ranks, in the order of their list.
+        """Return the next ``count`` rows with their ranks, in the order of the API's list.
 
-        The rows were created at ``tail`` or before, and have a rank below ``below``.
+        Only rows that were created at ``tail`` or earlier, and whose rank is below ``below``, are returned.
         """
 
         def read(db: apsw.Connection) -> list[tuple[int, Row]]:
@@ -425,7 +426,7 @@ class Cache:
         return self._read(read)
 
     def highest_rank(self) -> int:
-        """Return the highest rank of all rows, 0 if there is none."""
+        """Return the highest rank of the rows, or 0 if there are no rows."""
 
         def read(db: apsw.Connection) -> int:
             return db.execute("SELECT max(rank) FROM kept WHERE cover = ?", (self._coverage_id(db),)).get or 0
@@ -433,7 +434,7 @@ class Cache:
         return self._safe(read, 0)
 
     def has_made_ids(self) -> bool:
-        """Whether one of the rows has an id that ftsql made, because the API gives the object none."""
+        """Whether one of the rows has an id that ftsql made because the API gave the object no id of its own."""
 
         def read(db: apsw.Connection) -> bool:
             sql = "SELECT 1 FROM kept WHERE cover = ? AND id GLOB ? LIMIT 1"
@@ -451,7 +452,8 @@ class Cache:
     ) -> list[Cells]:
         """Return the cells of the next ``count`` jobs, newest first.
 
-        The jobs were created at ``tail`` or before, and come after the job whose sort key is ``after``.
+        Only jobs that were created at ``tail`` or earlier, and come after the job with the sort key ``after``, are
+        returned.
         """
         conditions, values = self._conditions(choice, tail)
         if after is not None:
@@ -507,9 +509,9 @@ class Cache:
     def plan_requests(self, left: Sequence[tuple[int, str]], size: int) -> Iterator[tuple[str | None, list[str]]]:
         """Yield the fewest requests that show the jobs with the sort keys ``left``, each with the ids that it shows.
 
-        A request is the id after which a page of ``size`` is read, so that the page begins with the first job left; or
-        None, if that page would show one job only, which is then read by its id. Every request shows the first job
-        left, so there cannot be fewer.
+        A request is a cursor: the id after which a page of ``size`` jobs is read. That page begins with the first job
+        of ``left``. If it would show only this one job, the request is None, and the job is read by its id. Each
+        request starts with the first job that is left, so no plan needs fewer.
         """
         while left:
             before, last = self._page_from(left[0], size)
@@ -520,9 +522,9 @@ class Cache:
             left = left[len(shown) :]
 
     def _coverage_id(self, db: apsw.Connection, *, make: bool = False) -> int:
-        """Return the id of these rows in the tables ``covers`` and ``kept``; 0, which no row has, if there is none.
+        """Return the id of these rows in the tables ``covers`` and ``kept``, or 0, which no row has, if there is none.
 
-        The id is remembered until a transaction fails, because that transaction may have made the id.
+        The id is remembered until a transaction fails, because the failed transaction may have inserted the id.
         """
         if not self._known_coverage_id or self._rollbacks != self._store.rollbacks:
             self._rollbacks = self._store.rollbacks
@@ -532,9 +534,9 @@ class Cache:
         return self._known_coverage_id
 
     def _read(self, work: Callable[[apsw.Connection], T]) -> T:
-        """Return the result of ``work``, which reads rows that a listing has already counted on.
+        """Return the result of ``work``, which reads rows on which a listing already relies.
 
-        Raises StoreError rather than return fewer rows.
+        Raises StoreError rather than return too few rows.
         """
         try:
             with self._store.rows(writes=False) as db:
@@ -550,7 +552,7 @@ class Cache:
         return found
 
     def _defer(self, work: Callable[[apsw.Connection], None]) -> None:
-        """Make a change before the store is read again; if the change fails, the next read or write reports it."""
+        """Defer a change until the store is next read. If the change fails, the next read or write reports it."""
 
         def failed(error: apsw.Error) -> None:
             self._failure = error
@@ -566,9 +568,10 @@ class Cache:
         writes: bool = False,
         claims_all: bool = False,
     ) -> T:
-        """Return the result of ``work``, or ``otherwise`` if the store fails, now or at an earlier call.
+        """Return the result of ``work``, or ``otherwise`` if the store fails or has failed before.
 
-        ``claims_all`` marks work that records that the store has all rows; it is left out if a row was not saved.
+        ``claims_all`` says that ``work`` records that the store has all rows. Such work is skipped if a row could not
+        be saved.
         """
         if self._broken:
             return otherwise
@@ -591,9 +594,9 @@ class Cache:
             return otherwise
 
     def _page_from(self, key: tuple[int, str], size: int) -> tuple[str | None, tuple[int, str]]:
-        """Return how to read the page of ``size`` that begins with the job whose sort key is ``key``.
+        """Find the page of ``size`` jobs that begins with the job with the sort key ``key``.
 
-        Return the id of the job before it, None if there is none in the store, and the sort key of its last job.
+        Return the id of the job before that page (None if the store has none) and the sort key of the page's last job.
         """
 
         def read(db: apsw.Connection) -> tuple[str | None, tuple[int, str]]:
@@ -614,7 +617,7 @@ class Cache:
         return self._read(read)
 
     def _conditions(self, choice: Choice, tail: float) -> tuple[str, dict[str, SQLiteValue]]:
-        """Return the WHERE clause for a choice of rows, and the values of its parameters but :cover."""
+        """Return the WHERE clause for a choice of rows, and the values of all its parameters except :cover."""
         conditions = "cover = :cover AND place <= :tail"
         values: dict[str, SQLiteValue] = {"tail": tail, "provider": self.name}
         for condition, name in (("place >=", "since"), ("status =", "status"), ("model =", "model")):
@@ -625,7 +628,7 @@ class Cache:
         return conditions, values
 
     def _decoded_row(self, id: str, text: str) -> Row:
-        """Return the row of an object of another resource, from its JSON text."""
+        """Return the row of an object of another resource, decoded from JSON."""
         row = self._resource.rows(self.name, [from_json(text)], self._parent, lambda _: None)[0]
         row.id = id
         return row
@@ -642,7 +645,7 @@ class Cache:
 
 
 def _selected(columns: int) -> list[str]:
-    """Return the SQL expression of each column; a value that an index contains is read from the index."""
+    """Return the SQL expression for each column. If an index contains the value, the expression uses the index."""
     made = {
         "created_at": f"nullif(place, {NEVER})",
         "provider": ":provider",

@@ -1,7 +1,8 @@
 """The store's SQLite file: opening and upgrading it, its transactions, and the ids of accounts in it.
 
 Several processes may share the file. It contains no credential: an account is identified by a keyed hash. A process
-that records paid writes holds a lock as long as it lives, so that others can tell a crash from a write under way.
+that records paid writes holds a lock as long as it lives, so that other processes can tell a crash from a write under
+way.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from ftsql.store.schema import APPLICATION_ID, MARK_AS_STORE, RECREATE_ROWS, ROW
 
 _write_locks: weakref.WeakValueDictionary[str, threading.RLock] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
-MAX_DEFERRED = 8  # changes that may be deferred; each is one page of rows
+MAX_DEFERRED = 8  # how many changes may be deferred; each change is one page of rows
 Work = Callable[[apsw.Connection], None]
 
 
@@ -39,7 +40,7 @@ def write_lock(path: str) -> threading.RLock:
 
 
 def _forget_locks() -> None:
-    """Forget the locks after a fork: threads that the child does not have may hold them."""
+    """Forget the locks after a fork, because threads that do not exist in the child may hold them."""
     global _lock
     _lock = threading.Lock()
     _write_locks.clear()
@@ -54,9 +55,9 @@ class Store:
 
     path: The file's real path, or ":memory:".
     lock: Held while the connection is used.
-    owner: The lock by which other processes know that this one lives.
+    owner: The lock by which other processes know that this process is alive.
     has_warned: Whether the user was warned that the store cannot be used.
-    rollbacks: How many transactions failed. What one of them made may be gone.
+    rollbacks: How many transactions failed. Rows that they inserted may be gone.
     is_new: Whether the file did not exist before.
     db: The connection.
 
@@ -83,7 +84,7 @@ class Store:
         self._deferred: list[tuple[Work, Callable[[apsw.Error], None]]] = []  # changes, and what to call on failure
         self.is_new = self.path == MEMORY or not os.path.exists(self.path)
         try:
-            # A thread that creates the file closes it, which would drop the locks of another thread's SQLite.
+            # The thread that creates the file also closes it. That would drop SQLite's locks in another thread.
             with self._write_lock:
                 self.db = self._open()
         except (apsw.Error, OSError) as error:
@@ -92,7 +93,7 @@ class Store:
     def _open(self) -> apsw.Connection:
         if self.path != MEMORY:
             Path(self.path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # An existing file is never opened and closed: that drops the locks that SQLite holds on it in this process.
+            # An existing file is not opened here: closing it would drop SQLite's locks on it in this process.
             with contextlib.suppress(FileExistsError):
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             if not stat.S_ISREG(os.stat(self.path).st_mode):
@@ -102,14 +103,14 @@ class Store:
         db = apsw.Connection(name, flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
         try:
             db.set_busy_timeout(BUSY_MILLISECONDS)
-            db.execute("PRAGMA page_size = 8192")  # of a new file; rows are long
+            db.execute("PRAGMA page_size = 8192")  # larger than the default, because rows are long; new files only
             self._create_or_upgrade(db)
             if self.path != MEMORY:
                 # Other users must not read the store. SQLite gives the log files the same mode as the file.
                 if os.stat(self.path).st_mode & 0o077:
                     os.chmod(self.path, 0o600)
                 _turn_on_wal(db)
-                # A checkpoint after every 16 MB of log: often enough, but not after every few pages of rows.
+                # Checkpoint after every 16 MB of log. With a smaller log, every few pages of rows would cause one.
                 db.execute("PRAGMA wal_autocheckpoint = 2000")
         except BaseException:
             db.close()
@@ -150,7 +151,7 @@ class Store:
 
     @contextlib.contextmanager
     def rows(self, *, writes: bool) -> Iterator[apsw.Connection]:
-        """Return the connection for data that can be requested again; a crash may lose its last changes.
+        """Return the connection, to read or write rows that can be requested again. A crash may lose the last changes.
 
         Raises apsw.Error.
         """
@@ -167,11 +168,11 @@ class Store:
     def _begin(self, synchronous: str) -> Iterator[None]:
         """Open a transaction that takes SQLite's write lock at once.
 
-        A transaction that first reads and then writes fails if another process wrote in between. With "FULL" the
-        changes are on the disk before the transaction ends.
+        Without that lock, a transaction that first reads and then writes fails if another process wrote in between.
+        With "FULL" the changes are on disk before the transaction ends.
         """
         with self._write_lock:
-            try:  # around all of it, because a Ctrl-C may arrive between any two lines
+            try:  # around all three steps, because a Ctrl-C may arrive between any two lines
                 self.db.execute(f"PRAGMA synchronous = {synchronous}; BEGIN IMMEDIATE")
                 yield
                 self.db.execute("COMMIT")
@@ -183,10 +184,10 @@ class Store:
                 raise
 
     def defer(self, work: Work, failed: Callable[[apsw.Error], None]) -> None:
-        """Do ``work`` later, before the store is next read: saving several pages together is faster.
+        """Do ``work`` later, before the store is next read, because saving several pages together is faster.
 
-        ``failed`` is called with the error if the file cannot be written. The work is not done on another thread:
-        beside a thread that passes rows to SQLite, that takes longer than doing both in turn.
+        ``failed`` is called with the error if the file cannot be written. No other thread does the work: while this
+        thread passes rows to SQLite, that would take longer than one after the other.
         """
         with self.lock:
             self._deferred.append((work, failed))
@@ -219,9 +220,9 @@ class Store:
         *,
         make: bool,
     ) -> int:
-        """Return the id of an account's objects of one resource (and parent) in the tables ``covers`` and ``kept``.
+        """Return the ``cover`` id of an account's objects of one resource (and of one parent, if given).
 
-        Return 0 if there is none, unless ``make`` is set. Raises apsw.Error.
+        If there is none, make one if ``make`` is set, and return 0 otherwise. Raises apsw.Error.
         """
         key = (self.account_id(account), f"{resource}/{parent}" if parent else resource)
         if make:
@@ -233,7 +234,7 @@ class Store:
     def contents(self) -> list[Any]:
         """Return a tuple for each account: provider, jobs, finished jobs, horizon and time of the last full listing.
 
-        The horizon is the created_at up to which listings were complete. Times are Unix seconds.
+        The horizon is the creation time before which the store has every job. Times are Unix seconds.
         """
         self.flush()
         with self.lock:
@@ -261,7 +262,8 @@ class Store:
         self.flush()
         with self.transaction() as db:
             db.execute("DELETE FROM kept")
-            # The ids stay valid, because another process may use one; the new generation makes it notice the change.
+            # The ids stay valid, because another process may use one. From the new generation, that process sees that
+            # the rows are gone.
             db.execute(
                 "UPDATE covers SET horizon = NULL, looked_at = 0, full_at = NULL, broke_at = NULL, "
                 "generation = generation + 1"
@@ -290,7 +292,7 @@ class Store:
 
 
 def _turn_on_wal(db: apsw.Connection) -> None:
-    """Turn the write-ahead log on, and wait for others that open the file at the same time: SQLite does not."""
+    """Turn the write-ahead log on. Wait for other processes that do so at the same time, because SQLite does not."""
     end = time.monotonic() + BUSY_MILLISECONDS / 1000
     while True:
         try:

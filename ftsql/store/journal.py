@@ -1,6 +1,6 @@
 """The write journal: every paid write, the request that it sent, and its outcome.
 
-An intent is durable before its request is sent, and its result after the response. No credential is written.
+A write is recorded durably before its request is sent, and its outcome after the response. No credential is recorded.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from pydantic_core import from_json
 from ftsql.errors import ProgrammingError
 from ftsql.store.database import Store
 
-# queued: COMMIT will send it. sent: There is no response yet. created: The job exists, but its transaction is open.
-# committed: The transaction ended. refused: It had no effect. cancelled: Its job was cancelled again.
-# unknown: It may have had an effect.
+# The states of a write. queued: COMMIT will send the request. sent: There is no response yet. created: The job exists,
+# but the transaction is still open. committed: The transaction ended. refused: The write had no effect. cancelled: The
+# new job was cancelled again. unknown: The write may have had an effect.
 State = Literal["queued", "sent", "created", "refused", "cancelled", "unknown", "committed"]
 
 COLUMNS = (
@@ -39,7 +39,7 @@ COLUMNS = (
 )
 NAMES = tuple(column.split()[0] for column in COLUMNS)
 DAY = 86_400
-MAX_STATEMENT = 2_000  # characters of a statement's text that are kept with each of its writes
+MAX_STATEMENT = 2_000  # how many characters of a statement are kept with each of its writes
 
 
 @dataclass(slots=True)
@@ -47,10 +47,10 @@ class Entry:
     """One write in the journal.
 
     write_id: The id, set when the entry is recorded.
-    at: When it was recorded or sent, in Unix seconds.
+    at: When the write was recorded or sent, in Unix seconds.
     account: The id of the account in the store.
-    fingerprint: By what its job can be found: ["seed", n] or ["metadata", key], as JSON.
-    owner: The name of the process lock of the process that works on it; None if none does.
+    fingerprint: The value by which the new job can be found: ["seed", n] or ["metadata", key], as JSON.
+    owner: The name of the ``ProcessLock`` of the process that works on the write; None if no process does.
     """
 
     write_id: int = 0
@@ -83,8 +83,8 @@ class Journal:
     def queue(self, entries: Sequence[Entry], max_creates_per_day: int | None = None) -> None:
         """Record all ``entries`` in one transaction, before they are sent, and set their ids.
 
-        Raises ProgrammingError if they would exceed ``max_creates_per_day``, counted over all processes that share the
-        store, and StoreError if the file cannot be written. Then none is recorded.
+        Raises ProgrammingError if the creates would exceed ``max_creates_per_day``, counted over all processes that
+        share the store, and StoreError if the file cannot be written. After either error, no entry is recorded.
         """
         self.store.owner.claim()
         names = FIELDS[1:]
@@ -112,10 +112,11 @@ class Journal:
         error: str | None = None,
         release: bool = False,
     ) -> int:
-        """Record the outcome of entries and return how many were changed. An argument that is None changes nothing.
+        """Record the outcome of entries and return how many were changed. A field whose argument is None stays.
 
         of: Change only entries in one of these states.
-        release: Record that no process works on them any more, as for all entries whose state is final or unknown.
+        release: Record that no process works on the entries any more. This is always recorded if ``state`` is final or
+            unknown.
 
         Raises StoreError.
         """
@@ -134,7 +135,7 @@ class Journal:
             return db.changes()
 
     def cancelled(self, provider: str, job_id: str) -> None:
-        """Close the open write of a job that was cancelled, or of a file or permission that was deleted."""
+        """Close the open write that made a job, a file or a permission, because the object was cancelled or deleted."""
         with self.store.transaction() as db:
             db.execute(
                 "UPDATE writes SET state = 'cancelled' WHERE action IN ('create', 'grant', 'upload') "
@@ -143,7 +144,7 @@ class Journal:
             )
 
     def creates_of_the_day(self) -> int:
-        """Return how many creates were recorded in the last 24 hours, without those that were refused."""
+        """Return how many creates were recorded or sent in the last 24 hours, except the refused ones."""
         with self.store.lock:
             found: int = self.store.db.execute(
                 "SELECT count(*) FROM writes WHERE action = 'create' AND state <> 'refused' AND at > ?",
@@ -152,17 +153,17 @@ class Journal:
         return found
 
     def entries(self) -> Iterator[tuple[apsw.SQLiteValue, ...]]:
-        """Return the whole history, oldest first, as tuples of COLUMNS."""
+        """Return all writes, oldest first, as tuples with the values of COLUMNS."""
         open = {entry.write_id for entry in self.open()}
         with self.store.lock:
             found = self.store.db.execute(f"SELECT {', '.join(NAMES[:-1])} FROM writes ORDER BY write_id").fetchall()
         return ((*row, int(row[0] in open)) for row in found)
 
     def open(self) -> list[Entry]:
-        """Return the writes without a final state, oldest first, except those of a process that works on them."""
+        """Return the writes without a final state, oldest first, except writes that a live process works on."""
         owners = {entry.owner for entry in self._unfinished()} - {None}
         dead = {owner for owner in owners if owner is not None and not self.store.owner.is_alive(owner)}
-        # They are read again, because a process may have finished its writes and ended in between.
+        # The writes are read again, because a process may have finished its writes and ended in between.
         return [entry for entry in self._unfinished() if entry.owner is None or entry.owner in dead]
 
     def _unfinished(self) -> list[Entry]:
@@ -174,13 +175,13 @@ class Journal:
         return [_entry(row) for row in found]
 
     def has_made(self, provider: str, job_id: str) -> bool:
-        """Whether a create of this journal made that job, or an upload or grant that file or permission."""
+        """Whether a write in this journal made the job, file or permission with the id ``job_id``."""
         sql = "SELECT 1 FROM writes WHERE provider = ? AND job_id = ? AND action IN ('create', 'grant', 'upload')"
         with self.store.lock:
             return self.store.db.execute(sql, (provider, job_id)).fetchone() is not None
 
     def made(self, provider: str) -> dict[str, Any]:
-        """Return the jobs at ``provider`` that creates of this journal made: fingerprints (or None) by id."""
+        """Return the jobs at ``provider`` that creates in this journal made: the fingerprint (or None) by job id."""
         sql = "SELECT job_id, fingerprint FROM writes WHERE action = 'create' AND provider = ? AND job_id IS NOT NULL"
         with self.store.lock:
             found: Any = self.store.db.execute(sql, (provider,)).fetchall()
@@ -192,7 +193,7 @@ def _entry(row: tuple[Any, ...]) -> Entry:
 
 
 def check_day(before: int, more: int, limit: int) -> None:
-    """Raise ProgrammingError if ``more`` creates after ``before`` in 24 hours exceed ``limit``.
+    """Raise ProgrammingError if ``more`` creates, in addition to ``before`` in the last 24 hours, exceed ``limit``.
 
     >>> check_day(before=2, more=1, limit=3)
     """

@@ -1,7 +1,7 @@
-"""The lock by which processes that share a store see which of them are alive.
+"""Process locks, by which processes that share a store know which of them are alive.
 
-A process that records paid writes holds a lock file beside the store's file as long as it lives. So other processes can
-tell a crash from a write under way.
+A process that records paid writes keeps a lock file, next to the store's file, locked as long as it lives. So other
+processes can tell a crash from a write under way.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class ProcessLock:
         self._claim: apsw.Connection | None = None
 
     def claim(self) -> None:
-        """Take the lock; it ends with the process, however the process ends. Raises StoreError."""
+        """Take the lock. It is released when the process ends, however that happens. Raises StoreError."""
         path = self._file(self.name)
         with self._lock:
             while self._claim is None and self._path != MEMORY:
@@ -42,11 +42,11 @@ class ProcessLock:
                     raise StoreError(f"cannot lock {path}: {reason(error)}. {ADVICE}") from None
                 if os.path.exists(path):
                     self._claim = claim
-                else:  # another process took the file for one of a dead process, before it was locked
+                else:  # before it was locked, another process took it for a dead process's file and removed it
                     claim.close()
 
     def is_alive(self, name: str) -> bool:
-        """Whether the owner with that name may be alive. The lock file of a dead one is removed."""
+        """Whether the owner called ``name`` may be alive. If it is dead, its lock file is removed."""
         if name == self.name:
             return True
         path = self._file(name)

@@ -1,10 +1,11 @@
 """The tables of the store's file.
 
-``meta``: The salt of the accounts' hashes, and the hash of the definition of ``kept``.
+``meta``: The salt for the hashes that identify accounts, and a hash of the definition of ``kept``.
 ``writes``: The write journal.
 ``covers``: For each account and resource (and parent), the creation time before which ``kept`` has every row. ``cover``
 is its id.
-``kept``: The rows that the APIs showed. Its columns are those of the jobs' model, so a new column changes the table.
+``kept``: The rows that the APIs showed. It has a column for each field of the jobs' model, so a new field changes the
+table.
 
 Times are Unix seconds.
 """
@@ -35,13 +36,13 @@ CREATE TABLE covers (
 );
 """
 MARK_AS_STORE = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}"
-# The rows of an older version are dropped: they can be requested again.
+# The rows of an older version are dropped, because they can be requested again.
 UPGRADE = f"DROP TABLE IF EXISTS objects; ALTER TABLE covers ADD COLUMN habits TEXT; PRAGMA user_version = {VERSION}"
 
 STORED = (*(column.name for column in JOBS.documented), "suffix")
-# ``place``: created_at, or a number before all times. ``finished``: whether the row is final. ``terminal_at``: when a
+# ``place``: created_at, or a number below all times. ``finished``: whether the row is final. ``terminal_at``: when a
 # job was first seen in a terminal status. ``checked_at``: when the row was last requested. ``listing``: the last
-# listing that showed it. ``rank``: for the objects of one job, the order in which its list has them, oldest first.
+# listing that showed the row. ``rank``: the position of an object in the list of its job; the oldest has the lowest.
 ROWS = f"""
 CREATE TABLE kept (
     cover INTEGER, place INTEGER, {", ".join(STORED)},

@@ -1,7 +1,7 @@
 """Writing: the queue of a transaction, the sender that journals each write, and the look-up of lost responses.
 
-It may import read, store, api, resources and settings. Its users are sqlite, registration and cli:
-``write.Write`` is one checked write, ``queue.Queue`` holds the writes of a transaction until COMMIT, ``sender.Sender``
-sends one write at most once, and ``recovery`` settles the writes that a crash or a lost response left open. Import
-these modules directly: the package exports nothing, so that a module costs only what it needs.
+The package may import ``read``, ``store``, ``api``, ``resources`` and ``settings``; ``sqlite``, ``registration`` and
+``cli`` use it. ``write.Write`` is one checked write, ``queue.Queue`` holds the writes of a transaction until COMMIT,
+``sender.Sender`` sends one write at most once, and ``recovery`` settles the writes that a crash or a lost response left
+open. Import these modules directly: the package exports nothing, so that importing one module does not load the others.
 """

@@ -1,6 +1,6 @@
-"""The actions: the request that each kind of write sends, and how its result is found.
+"""The actions: send the request of each kind of write, and find out its result.
 
-A create, a grant and an upload make a new object and are sent once. A delete, cancel, pause or resume may be repeated.
+A create, a grant or an upload makes a new object and is sent once. A delete, cancel, pause or resume may be repeated.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def create(sender: Sender, write: Write) -> Row:
     """Create a job: send the request once, and look for the job if the response is lost.
 
-    Raises APIError if the API refused it, OutcomeUnknown if its outcome is unknown.
+    Raises APIError if the API refused the create, and OutcomeUnknown if the outcome is unknown.
     """
     body = write.body
     assert body is not None
@@ -63,10 +63,10 @@ def _created(sender: Sender, write: Write, sent_at: float) -> Row:
 
 
 def _is_new(sender: Sender, write: Write, row: Row, sent_at: float) -> bool:
-    """Whether ``write`` can have created the job: it is not older than the write, and no other write made it.
+    """Whether ``write`` can have created the job: the job is not older than the write, and no other write made it.
 
-    The file's name proves nothing, because gateways change it. The age does, unless the job carries the fingerprint:
-    then the server's clock is wrong.
+    The file's name proves nothing, because gateways change it. An older job proves that this write did not make it,
+    unless the job carries the fingerprint: in that case the server's clock is wrong.
     """
     older = row.created_at is not None and row.created_at < sent_at - lookup.LOOK_BACK
     if older and not (write.fingerprint is not None and carries(write.fingerprint, row)):
@@ -75,9 +75,9 @@ def _is_new(sender: Sender, write: Write, row: Row, sent_at: float) -> bool:
 
 
 def change(sender: Sender, write: Write) -> Row:
-    """Cancel, pause or resume a job and return it as it is afterwards.
+    """Cancel, pause or resume a job. Return the job in its new state.
 
-    A refusal is not an error if the job already has the status. Raises APIError.
+    Raises APIError. A refusal is not an error if the job already has the requested status.
     """
     refusal: APIError | None = None
     answer: Any = None
@@ -108,7 +108,7 @@ def change(sender: Sender, write: Write) -> Row:
 
 
 def _job_after(sender: Sender, write: Write, refusal: APIError | None) -> Row:
-    """Return the job as it is after a write. Raises the refusal, unless the job already has the status."""
+    """Return the job in its state after a write. Raises ``refusal`` if the job does not have the requested status."""
     id = str(write.job_id)
     try:
         job = _job_now(sender, write, id)
@@ -128,7 +128,7 @@ def _job_after(sender: Sender, write: Write, refusal: APIError | None) -> Row:
 
 
 def _job_now(sender: Sender, write: Write, id: str) -> Row | None:
-    """Return the job, by its id or from the list; None if it does not exist."""
+    """Return the job, by its id or from the list, or None if it does not exist."""
     account = write.client.account
     if account.retrieves:
         found = sender.wait(write, write.client.get(f"/{id}", None, write))
@@ -173,7 +173,7 @@ def delete(sender: Sender, write: Write) -> Row:
 
 
 def _is_deleted(write: Write, answer: Any, status: int) -> bool:
-    """Whether a response proves the deletion: its body says so about this object, or there is no content."""
+    """Whether a response proves the deletion: its body says so about this object, or its status is 204, 404 or 410."""
     if status == 204 or status in GONE:
         return True
     said = isinstance(answer, dict) and answer.get("deleted") is True and not answer.get("error")
@@ -181,7 +181,7 @@ def _is_deleted(write: Write, answer: Any, status: int) -> bool:
 
 
 def make(sender: Sender, write: Write) -> Row:
-    """Send a grant or an upload once, and return the object. Raises APIError, OutcomeUnknown."""
+    """Send a grant or an upload once, and return the object that it made. Raises APIError or OutcomeUnknown."""
     body = write.upload or write.body
     assert body is not None
     sent_at = time.time()
@@ -206,7 +206,7 @@ def make(sender: Sender, write: Write) -> Row:
 
 
 def _made(sender: Sender, write: Write, answer: Any, sent_at: float) -> Row:
-    """Return the object in a response. Raises DataError if this write cannot have made any object in it."""
+    """Return the object that the write made, from the response. Raises DataError if the response does not show it."""
     if write.resource is not PERMISSIONS:
         return write.resource.rows(write.provider, [answer], tell=warn)[0]
     data = answer.get("data") if isinstance(answer, dict) else None
@@ -221,7 +221,7 @@ def _made(sender: Sender, write: Write, answer: Any, sent_at: float) -> Row:
 
 
 def unknown(write: Write, reason: str, candidates: Sequence[Row] = (), message: str = "") -> OutcomeUnknown:
-    """Return the error of a write whose outcome is unknown; ``message`` says what the look-up found."""
+    """Return the error for a write whose outcome is unknown. ``message`` says what the look-up found."""
     ids = tuple(row.id for row in candidates)
     if write.resource is not JOBS:
         what, hint = f"the {write.action} of {write.target}", _advice(write, ids, message)
@@ -244,7 +244,7 @@ def unknown(write: Write, reason: str, candidates: Sequence[Row] = (), message: 
 
 
 def _advice(write: Write, ids: Sequence[str], message: str) -> str:
-    """Return the hint for a write to another resource than jobs: candidates, and the SQL that shows them."""
+    """Return the hint for a write to a resource other than jobs: the candidates, and the SQL that shows them."""
     which = f"These may be it: {', '.join(ids[:10])}. " if ids else f"{message}. " if message else ""
     once = "Nothing was sent again. " if write.makes else ""
     sql = lookup.query(write.resource, write.parent, write.job_id, write.request)

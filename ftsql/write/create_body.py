@@ -1,6 +1,6 @@
-"""The request body of a create: made from an INSERT's row, and checked by the limits that the provider documents.
+"""The request body of a create, made from an INSERT's row and checked against the provider's documented limits.
 
-A row that the provider would refuse is refused here, before anything is queued.
+A row that breaks one of these limits is refused here, before anything is queued.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ WRITABLE = (
     "metadata",
     "integrations",
 )
-# Fields that a server may drop.
+# The fields that ``differences`` looks for in the response, because a server may drop them.
 COMPARED = (
     "method",
     "hyperparameters",
@@ -62,7 +62,7 @@ def body(account: Account, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _field_value(account: Account, name: str, value: Any) -> Any:
-    """Return a column's value as the API takes it. Raises IntegrityError if a create does not take that column."""
+    """Return a column's value in the API's form. Raises IntegrityError if a create does not take that column."""
     if name not in WRITABLE:
         known = any(column.name == name for column in JOBS.columns)
         reason = "is filled by the API: leave it out" if known else "is not a field of a job"
@@ -88,7 +88,7 @@ def _check_field(account: Account, request: Mapping[str, Any], name: str, field:
 
 
 def _member(value: Any, path: str) -> Any:
-    """Return the value at a dotted path of an object; None if the object does not have it."""
+    """Return the value at a dotted path of an object, or None if the object does not have it."""
     for name in path.split(".") if path else ():
         value = value.get(name) if isinstance(value, dict) else None
     return value
@@ -97,7 +97,7 @@ def _member(value: Any, path: str) -> Any:
 def differences(account: Account, request: Mapping[str, Any], row: Row) -> list[str]:
     """Return a sentence for each field of ``request`` that the created job lacks or shows with another value.
 
-    A response without a status is not a whole job, so nothing is concluded from it.
+    If ``row`` has no status, the response was not a whole job, so the result is empty.
     """
     if row.status is None:
         return []
@@ -134,7 +134,7 @@ def _is_shown(name: str, sent: Any, shown: Mapping[str, Any]) -> bool:
 
 
 def _same_model(sent: Any, answered: Any) -> bool:
-    """Whether the job's model is the one that was sent, maybe with a date or a path; an alias is not recognized."""
+    """Whether the job's model is the one that was sent, maybe with a date or a path. Aliases are not recognized."""
     sent, answered = (str(each).rpartition("/")[2] for each in (sent, answered))
     return bool(answered.startswith(sent))
 
@@ -150,7 +150,7 @@ def _same_method(sent: Any, answered: Any) -> bool:
 
 
 def brief(value: Any) -> str:
-    """Return a value for a message: short, and in SQL's form.
+    """Return a short form of a value for a message, with NULL for None.
 
     >>> brief(None)
     'NULL'
@@ -279,7 +279,7 @@ def _pairs(value: Any, field: CreateField) -> str | None:
     return None
 
 
-# Each returns in words the limit that a value breaks, or None. The first broken limit is reported.
+# Each function returns, in words, the limit that a value breaks, or None. The first broken limit is reported.
 LIMITS: tuple[Callable[[Any, CreateField], str | None], ...] = (
     _kind,
     _allowed_values,

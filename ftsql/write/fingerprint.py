@@ -1,6 +1,7 @@
-"""Fingerprints: a value in a create by which its job is found if the response is lost.
+"""Fingerprints: values in creates by which a created job is found if the response is lost.
 
-Only a job with the same fingerprint, model and file is taken for the created job: a similar job proves nothing.
+Only a job with the same fingerprint, model and file is taken for the created job. A job that is merely similar proves
+nothing.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from ftsql.resources.resource import Row
 
 Fingerprint = tuple[str, str | int]  # ("seed", number) or ("metadata", key)
 
-SEED_LIMIT = 2_147_483_647  # every provider that takes a seed takes seeds up to this
+SEED_LIMIT = 2_147_483_647  # every provider that takes a seed takes seeds up to this number
 
 
 def choose(account: Account, request: dict[str, Any]) -> Fingerprint | None:
-    """Add a fingerprint to ``request`` and return it; None if the request cannot carry a fingerprint.
+    """Add a fingerprint to ``request`` and return the fingerprint, or None if the request cannot carry one.
 
     The fingerprint is a random seed, unless the user gave a seed or the provider does not take one. Otherwise it is a
     key in metadata, if the provider stores metadata and the user's pairs leave room.
@@ -49,7 +50,10 @@ def carries(fingerprint: Fingerprint, row: Row) -> bool:
 
 
 def condition(fingerprint: Fingerprint | None, sent_at: float) -> str:
-    """Return the SQL condition that finds the job; without a fingerprint, the jobs created since about ``sent_at``."""
+    """Return the SQL condition that finds the job.
+
+    Without a fingerprint, the condition selects the jobs created since ten minutes before ``sent_at``.
+    """
     if fingerprint is None:
         return f"created_at >= {int(sent_at) - 600}"
     kind, value = fingerprint

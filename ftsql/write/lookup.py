@@ -1,7 +1,7 @@
 """Look-ups, which find out the outcome of a write by reading the provider's lists.
 
-A create, a grant or an upload whose response is lost is never sent again. Lists lag behind writes, so a look-up repeats
-for ``settle_seconds``.
+A create, a grant or an upload whose response is lost is never sent again. Lists lag behind writes, so a look-up reads
+them again and again for ``settle_seconds``.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from ftsql.write.write import Write
 if TYPE_CHECKING:
     from ftsql.write.sender import Sender
 
-LOOK_BACK = 3600  # seconds before the write that a look-up reads back to, because clocks differ
-CLOCK_SKEW = 60  # seconds by which the provider's clock may be behind ours; an older object existed before
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 3.0  # seconds between two looks
-SHOWN_IDS = 10  # ids that a message shows
-WRITTEN = (PERMISSIONS, FILES, MODELS)  # the resources beside jobs that can be written
+LOOK_BACK = 3600  # a look-up reads back to this many seconds before the write, because clocks differ
+CLOCK_SKEW = 60  # seconds by which the provider's clock may be behind; an object older than that existed before
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 3.0  # seconds between two readings of a list
+SHOWN_IDS = 10  # the maximum number of ids in a message
+WRITTEN = (PERMISSIONS, FILES, MODELS)  # the resources other than jobs that can be written
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """The jobs that a look-up saw.
 
-    ``carriers`` carry the fingerprint and have the same model and file; ``alike`` have the same model and file;
-    ``strange`` carry the fingerprint but have another model or file; ``seen`` are all jobs.
+    The ``carriers`` carry the fingerprint and have the model and file of the write. The jobs in ``alike`` have that
+    model and file. The jobs in ``strange`` carry the fingerprint but have another model or file. ``seen`` has all jobs.
     """
 
     carriers: tuple[Row, ...] = ()
@@ -50,7 +50,7 @@ class Found:
 
     @property
     def candidates(self) -> tuple[Row, ...]:
-        """The jobs that the write may have created, the likeliest first."""
+        """The jobs that the write may have created, the most likely ones first."""
         return self.carriers or (*self.strange, *self.alike)
 
 
@@ -65,7 +65,7 @@ def look_up(
 ) -> Found:
     """Search the jobs created since ``LOOK_BACK`` seconds before ``sent_at``, or the ``whole`` list.
 
-    Raises the errors of a listing; if it returns, the list was read that far.
+    Raises the errors of a listing. If it raises none, the list was read that far.
     """
     since = sent_at - LOOK_BACK
     listing = cache.listing(account)
@@ -82,15 +82,18 @@ def look_up(
 
 
 def shows_fingerprints(made: Mapping[str, Fingerprint], kind: str, rows: Sequence[Row]) -> bool:
-    """Whether the list shows fingerprints of this kind as they were sent, proved by jobs with a known fingerprint."""
+    """Whether the server shows fingerprints of this kind as they were sent.
+
+    This is true if ``rows`` has jobs in ``made`` with fingerprints of this kind, and all of them show theirs.
+    """
     shown = [carries(made[row.id], row) for row in rows if row.id in made and made[row.id][0] == kind]
     return bool(shown) and all(shown)
 
 
 def seek(sender: Sender, write: Write, sent_at: float) -> tuple[Found, str]:
-    """Look for the job of a create until one carries its fingerprint; return what the last look saw, and a message.
+    """Search the list until a job carries the create's fingerprint. Return the last search's result, and a message.
 
-    Without a fingerprint it looks only once, because no match would be certain.
+    Without a fingerprint the list is searched only once, because no match would be certain.
     """
     found = Found()
 
@@ -105,7 +108,7 @@ def seek(sender: Sender, write: Write, sent_at: float) -> tuple[Found, str]:
 
 
 def seek_other(sender: Sender, write: Write, sent_at: float) -> tuple[list[Row], str]:
-    """Look for what a grant or an upload made; return the objects that may be it, and a message."""
+    """Search for the object that a grant or an upload made. Return the candidates, and a message."""
     found: list[Row] = []
 
     def look() -> bool:
@@ -120,9 +123,10 @@ def seek_other(sender: Sender, write: Write, sent_at: float) -> tuple[list[Row],
 
 
 def _poll(look: Callable[[], bool], noun: str, seconds: float) -> str:
-    """Call ``look`` until it returns True or ``seconds`` are over; return what to say if nothing was found.
+    """Call ``look`` until it returns True or ``seconds`` have passed. Return the message to use if nothing was found.
 
-    Ctrl-C ends it early. A list that cannot be read is read again: it may fail for the reason that the write did.
+    Ctrl-C ends the polling early. If the list cannot be read, it is read again, because the cause may be the same
+    passing trouble that lost the write's response.
     """
     end = time.monotonic() + seconds
     pause, message = FIRST_PAUSE, ""
@@ -153,7 +157,7 @@ def _cache(client: Client, sender: Sender, asker: Asker) -> StatementCache:
 
 
 def exists(client: Client, sender: Sender, asker: Asker, resource: Resource, parent: str, id: str) -> bool:
-    """Whether the object exists now: get it by its id, or search its parent's list."""
+    """Whether the object exists now. It is requested by its id, or searched for in its parent's list."""
     if not client.account.accepts_id(id):
         return False
     if resource.parent:
@@ -175,7 +179,7 @@ def alike(resource: Resource, request: Mapping[str, Any], rows: Sequence[Row]) -
 
 
 def since(rows: Sequence[Row], sent_at: float) -> list[Row]:
-    """Return the rows that may be newer than the write."""
+    """Return the rows that may be newer than a write sent at ``sent_at``."""
     return [row for row in rows if row.created_at is None or row.created_at >= int(sent_at) - CLOCK_SKEW]
 
 
@@ -191,7 +195,7 @@ def target_of(path: str) -> tuple[Resource, str]:
 
 
 def query(resource: Resource, parent: str, id: str | None, request: Mapping[str, Any] | None) -> str:
-    """Return the SQL that shows the objects of a write."""
+    """Return the SQL query that shows the objects that a write may have made or deleted."""
     values: dict[str, Any] = {resource.parent: parent} if parent else {}
     if id is not None:
         values["id"] = id
@@ -202,7 +206,7 @@ def query(resource: Resource, parent: str, id: str | None, request: Mapping[str,
 
 
 def listed_ids(ids: Sequence[str]) -> str:
-    """Join ids for a message: the first ten, and how many more there are."""
+    """Return ``ids`` as a string for a message: the first ten, and how many more there are."""
     more = f" and {len(ids) - SHOWN_IDS} more" if len(ids) > SHOWN_IDS else ""
     return ", ".join(ids[:SHOWN_IDS]) + more
 
@@ -215,7 +219,7 @@ def _is_like(request: Mapping[str, Any], row: Row) -> bool:
 
 
 def _likeness(resource: Resource, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns that an object made by ``request`` must have."""
+    """Return the values, by column, that an object made by ``request`` must have."""
     if resource is PERMISSIONS:
         projects = request.get("project_ids") or [None]
         return {"project_id": projects[0]}

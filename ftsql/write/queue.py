@@ -1,6 +1,6 @@
-"""The queue of a connection's writes: statements fill it, COMMIT sends it, ROLLBACK drops it.
+"""The queue of a connection's writes: statements add writes, COMMIT sends them, ROLLBACK drops them.
 
-A write that SQL rolls back is never sent. If it was sent already, the job that it created is cancelled.
+A write that is rolled back before COMMIT is never sent. If a create was sent already, the job is cancelled.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Queue:
     sent_by_functions: Callable[[], int]
     writes: list[Write] = field(default_factory=list)
     ended: int = 0  # the number of transactions that have ended
-    _is_sent: bool = False  # everything was sent, and the transaction is still open
-    # The length of the queue when a table joined the transaction, and at its savepoints by (table, savepoint level).
+    _is_sent: bool = False  # all writes were sent, and the transaction is still open
+    # The length of the queue when a table joined the transaction, and when each (table, savepoint level) began.
     _lengths_at_begin: dict[int, int] = field(default_factory=dict)
     _lengths_at_savepoint: dict[tuple[int, int], int] = field(default_factory=dict)
 
@@ -65,7 +65,7 @@ class Queue:
         self.writes.append(write)
 
     def begin(self, table: int) -> None:
-        """Let a table join the transaction. Savepoints that were open before cover all writes that it queues."""
+        """Let a table join the transaction. Savepoints that are open now cover all writes that the table will queue."""
         self._lengths_at_begin[table] = len(self.writes)
 
     def savepoint(self, table: int, level: int) -> None:
@@ -73,17 +73,17 @@ class Queue:
         self._lengths_at_savepoint[table, level] = len(self.writes)
 
     def release(self, table: int, level: int) -> None:
-        """Release a savepoint of a table, and those inside it; their writes stay queued."""
+        """Release a savepoint of a table, and the savepoints inside it. Their writes stay queued."""
         for mark in [mark for mark in self._lengths_at_savepoint if mark[0] == table and mark[1] >= level]:
             del self._lengths_at_savepoint[mark]
 
     def roll_back_to(self, table: int, level: int) -> None:
-        """Drop the writes queued since a savepoint; level -1 drops all."""
+        """Drop the writes queued since a savepoint, or all writes if ``level`` is -1."""
         length_at_begin = self._lengths_at_begin.get(table, len(self.writes))
         self.drop_from(0 if level < 0 else self._lengths_at_savepoint.get((table, level), length_at_begin))
 
     def drop_from(self, length: int) -> None:
-        """Drop all but the first ``length`` writes; cancel the jobs that dropped writes have created."""
+        """Drop all but the first ``length`` writes. Cancel the jobs that the dropped writes have created."""
         dropped = self.writes[length:]
         del self.writes[length:]
         for text in self._undo([write for write in dropped if write.state == "created"]):
@@ -92,9 +92,9 @@ class Queue:
     def sync(self) -> None:
         """Send the queued writes one at a time, in order. A write that an earlier sync sent is not sent again.
 
-        Raises the error of a refused write, with what became of every other write; OutcomeUnknown outranks it. Before
-        that, the jobs that this transaction created are cancelled, unless the failed row said OR FAIL. After StoreError
-        or an error of ``confirm`` nothing was sent.
+        Raises the error of a refused write, or OutcomeUnknown if the outcome of a write is unknown. The error says what
+        became of every other write. Before it is raised, the jobs that this transaction created are cancelled, unless
+        the failed row said OR FAIL. If StoreError or an error of ``confirm`` is raised, nothing was sent.
         """
         queued = [write for write in self.writes if write.state == "queued"]
         if not queued:
@@ -154,9 +154,9 @@ class Queue:
         return [self.sender.undo(write) for write in created]
 
     def _failure(self, error: Exception, queued: Sequence[Write], number: int, *, keep: bool) -> Exception:
-        """Return the error of row ``number`` with what became of every other row.
+        """Return ``error``, the error of row ``number``, extended with what became of every other row.
 
-        With ``keep`` the jobs created before it stay, otherwise they are cancelled.
+        With ``keep``, the jobs created before that row stay. Otherwise they are cancelled.
         """
         created = [write for write in self.writes if write.state == "created"]
         outcomes = [
@@ -176,14 +176,14 @@ class Queue:
         return kind(f"{row}{str(error).rstrip('.')}.{text}")
 
     def _keep(self, created: Sequence[Write]) -> list[str]:
-        """Commit writes, so that the ROLLBACK after the error leaves their jobs alone; return a sentence for each."""
+        """Commit writes, so that the ROLLBACK after the error leaves their jobs alone. Return a sentence for each."""
         self.sender.mark_committed(created)
         for write in created:
             self.on_committed(write)
         return [f"{write.row.id} was created and stays" for write in created if write.row]
 
     def _drop_unsent(self, queued: Sequence[Write]) -> list[str]:
-        """Drop the writes that wait behind a failed row; return a sentence about them, if there are any."""
+        """Drop the writes that wait behind a failed row. Return a sentence about them, if there are any."""
         unsent = sum(1 for write in queued if write.state == "queued")
         self.sender.drop(queued, "a row before it failed")
         return [f"{unsent} more {'row was' if unsent == 1 else 'rows were'} not sent"] if unsent else []
@@ -203,13 +203,13 @@ class Queue:
 
 
 def _changed(writes: Sequence[Write]) -> list[str]:
-    """Return a sentence for each job or object that was changed and stays so."""
+    """Return a sentence for each job or object that was changed. These changes stay."""
     changed = [write for write in writes if not write.makes and write.state == "committed"]
     return [f"{write.job_id} is {write.row.state} now" for write in changed if write.row]
 
 
 def _refused(writes: Sequence[Write], reported: Exception) -> list[str]:
-    """Return a sentence for each change that was refused with another error than ``reported``."""
+    """Return a sentence for each change that was refused with an error other than ``reported``."""
     refused = [write for write in writes if not write.makes and write.error not in (None, reported)]
     return [
         f"{write.job_id} could not be {'deleted' if write.action == 'delete' else 'changed'} "

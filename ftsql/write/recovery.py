@@ -1,6 +1,6 @@
 """Recovery: settle the writes that a crash or a lost response left open, by a look-up or by the user's decision.
 
-Recovery sends no write by itself. The only writes are the cancels and deletes that a user asks for.
+Recovery sends no write on its own. It sends only the cancels and deletes that a user asks for.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ftsql.write.sender import Sender
 from ftsql.write.write import CANCELLED, MAKES, Action, Write, is_result_or_pending
 
 Decision = Literal["keep", "cancel", "none", "job"]
-OPENING_SECONDS = 10.0  # the time that opening a store may spend on look-ups
+OPENING_SECONDS = 10.0  # how long look-ups may delay the opening of a connection
 NOT_SENT = "its process ended before"
 NO_RESPONSE = "its process ended before the response came"
 
@@ -57,7 +57,7 @@ class _AlreadySettled(ProgrammingError):
 
 
 def at_opening(session: Opened) -> list[str]:
-    """Settle the writes that ended processes left open, with one look-up each; return lines for the user."""
+    """Settle the writes that ended processes left open, with one look-up each. Return lines for the user."""
     entries = session.journal.open()
     crashed = [] if session.read_only else [entry for entry in entries if entry.owner is not None]
     end = time.monotonic() + OPENING_SECONDS
@@ -72,10 +72,10 @@ def at_opening(session: Opened) -> list[str]:
 
 
 def settle(session: Opened) -> list[str]:
-    """Look up every open write of the store; return a line about each outcome.
+    """Look up every open write of the store. Return a line about each outcome.
 
-    A create counts as never accepted if ``absent_seconds`` have passed and the whole list has no job with its
-    fingerprint, and no similar job except those that other writes made.
+    A create counts as never accepted if ``absent_seconds`` have passed, the whole list has no job with its fingerprint,
+    and every similar job was made by another write.
     """
     _check_writable(session)
     caches = _Caches(session, session.interrupted)
@@ -83,7 +83,7 @@ def settle(session: Opened) -> list[str]:
 
 
 def decide(session: Opened, write_id: int, decision: Decision, job_id: str = "") -> str:
-    """Close an open write by the user's decision; return a sentence about its new state.
+    """Close an open write by the user's decision. Return a sentence about its new state.
 
     ``keep`` and ``cancel`` are for an object that exists. ``none`` (the write made no object) and ``job`` (it made
     ``job_id``) are for a write whose outcome is unknown. Raises ProgrammingError if the decision does not fit.
@@ -140,7 +140,7 @@ def _existing_id(
     parent: str,
     id: str,
 ) -> str | None:
-    """Return the id of the object that the user named; None if it does not exist."""
+    """Return the id of the object that the user named, or None if the object does not exist."""
     if resource is not JOBS:
         return id if lookup.exists(client, session.sender, entry, resource, parent, id) else None
     row, _ = _find_job(entry, _Caches(session, session.interrupted).of(client, entry), id)
@@ -151,7 +151,7 @@ def _check_writable(session: Opened) -> None:
     """Raise ProgrammingError on a read-only connection, and clear a pending interrupt."""
     if session.read_only:
         raise ProgrammingError("refused: the connection is read-only (read_only=True, --read-only)")
-    # SQLite keeps an interrupt until the next statement begins, even if it came while no statement ran.
+    # An interrupt that came while no statement ran stays pending until the next statement begins.
     session.connection.execute("SELECT 1").fetchall()
 
 
@@ -166,14 +166,14 @@ def _record(
 
 @dataclass
 class _Caches:
-    """A statement cache for each account, shared by all open writes, so that each list is read once."""
+    """One statement cache for each account. All open writes share the caches, so each list is read only once."""
 
     session: Opened
     interrupted: Callable[[], bool]
     _by_client: dict[Client, StatementCache] = field(default_factory=dict)
 
     def of(self, client: Client, entry: Entry) -> StatementCache:
-        """Return the cache of the client's account, which sends requests for ``entry`` from now on."""
+        """Return the cache of the client's account. From now on, it sends requests on behalf of ``entry``."""
         if client not in self._by_client:
             self._by_client[client] = StatementCache({client.account: client}, self.session.settings, self.interrupted)
         self._by_client[client].statement = entry.statement
@@ -199,7 +199,7 @@ def _look_again(caches: _Caches, entry: Entry) -> str:
 
 
 def _settle_with(caches: _Caches, entry: Entry, client: Client, is_same_account: bool) -> str:
-    """Settle a write that was sent, by the rules of its action."""
+    """Settle a write that was sent, by the rules of its action. Return a message about its outcome."""
     session = caches.session
     if entry.action in ("delete", "grant", "upload"):
         sender = replace(session.sender, interrupted=caches.interrupted)
@@ -214,7 +214,7 @@ def _settle_with(caches: _Caches, entry: Entry, client: Client, is_same_account:
 
 
 def _client_for(session: Opened, entry: Entry) -> tuple[Client | None, bool]:
-    """Return a client that may find the write's object, and whether it is of the same account that sent the write."""
+    """Return a client that may find the write's object, and whether the client's account is the one that sent it."""
     of_provider = None
     for account, client in session.clients.items():
         if account.name == entry.provider and not account.missing():
@@ -225,7 +225,10 @@ def _client_for(session: Opened, entry: Entry) -> tuple[Client | None, bool]:
 
 
 def _find_job(entry: Entry, cache: StatementCache, id: str) -> tuple[Row | None, bool]:
-    """Return the job and whether None proves that it was deleted. It does not if only a list can tell: lists lag."""
+    """Return the job (or None), and whether None would prove that the job was deleted.
+
+    It proves nothing if the provider does not serve jobs by id, because lists lag behind.
+    """
     (account,) = cache.accounts
     # A cache that has read no list gets the job by its id.
     empty = StatementCache(cache.clients, cache.settings, cache.interrupted)
@@ -247,7 +250,10 @@ def _settle_change(session: Opened, entry: Entry, cache: StatementCache, is_same
 
 
 def _settle_created(session: Opened, entry: Entry, cache: StatementCache) -> str:
-    """Settle a created job whose transaction did not end: the user decides, unless it was cancelled meanwhile."""
+    """Settle a create whose job is known but whose transaction did not end.
+
+    The user decides about the job, unless it was cancelled or deleted meanwhile.
+    """
     row, proves = _find_job(entry, cache, str(entry.job_id))
     if row is None and not proves:
         _record(session, entry, "created")
@@ -260,7 +266,7 @@ def _settle_created(session: Opened, entry: Entry, cache: StatementCache) -> str
 
 
 def _settle_sent(session: Opened, entry: Entry, cache: StatementCache, is_same_account: bool) -> str:
-    """Settle a create without a response: the only job that carries its fingerprint is its job."""
+    """Settle a create that has no response. If exactly one job carries its fingerprint, it created that job."""
     fingerprint: Fingerprint | None = tuple(from_json(entry.fingerprint)) if entry.fingerprint else None
     request: dict[str, Any] = from_json(entry.body or "{}")
     # Whether the whole list can prove that the create was never accepted.
@@ -277,12 +283,12 @@ def _settle_sent(session: Opened, entry: Entry, cache: StatementCache, is_same_a
 
 
 def _is_past_absence(session: Opened, entry: Entry) -> bool:
-    """Whether the write is older than ``absent_seconds``; one second more, because ``at`` is a whole second."""
+    """Whether the write is older than ``absent_seconds``. One second is added, because ``at`` is in whole seconds."""
     return time.time() - entry.at > session.settings.absent_seconds + 1
 
 
 def _settle_found(session: Opened, entry: Entry, row: Row) -> str:
-    """Settle a create by the job that carries its fingerprint."""
+    """Settle a create whose job was found by its fingerprint."""
     if row.status in CANCELLED:
         _record(session, entry, "cancelled", job_id=row.id)
         return f"is closed: {row.id} is {row.state}"
@@ -301,7 +307,10 @@ def _candidates(session: Opened, entry: Entry, fingerprint: Fingerprint | None, 
 
 
 def _leave_unknown(session: Opened, entry: Entry, candidates: Sequence[str], otherwise: str, sql: str) -> str:
-    """Record that the outcome is unknown; return the candidates, or ``otherwise``, and what the user can do."""
+    """Record that the outcome is unknown. Return a message with the candidates and what the user can do.
+
+    If there are no candidates, the message says ``otherwise`` instead.
+    """
     _record(session, entry, "unknown", error=entry.error or NO_RESPONSE)
     which = f"these may be it: {listed_ids(candidates)}" if candidates else otherwise
     return (
@@ -311,7 +320,7 @@ def _leave_unknown(session: Opened, entry: Entry, candidates: Sequence[str], oth
 
 
 def _settle_delete(sender: Sender, session: Opened, entry: Entry, client: Client, is_same_account: bool) -> str:
-    """Settle a delete by whether the object still exists."""
+    """Settle a delete: it took effect if the object no longer exists."""
     resource, parent = lookup.target_of(entry.path)
     if lookup.exists(client, sender, entry, resource, parent, str(entry.job_id)):
         _record(session, entry, "refused", error=f"the {resource.noun} still exists")
@@ -323,7 +332,7 @@ def _settle_delete(sender: Sender, session: Opened, entry: Entry, client: Client
 
 
 def _settle_made(sender: Sender, session: Opened, entry: Entry, client: Client, is_same_account: bool) -> str:
-    """Settle a grant or an upload: the only new object like it is its object."""
+    """Settle a grant or an upload. If exactly one new object is like the requested one, the write made that object."""
     resource, parent = lookup.target_of(entry.path)
     request: dict[str, Any] = from_json(entry.body or "{}")
     rows = lookup.listed(client, sender, entry, resource, parent)

@@ -1,6 +1,6 @@
 """One write: its request, its account, its state and its result.
 
-A write is checked when it is made, so that a write that cannot be sent is never queued.
+A write is checked when it is made, so a write that cannot be sent is never queued.
 """
 
 from __future__ import annotations
@@ -54,11 +54,12 @@ def is_result_or_pending(action: str, status: str | None) -> bool:
 class Write:
     """One write.
 
-    ``job_id`` is the id of the object that it changes or deletes: a job, or an object of another ``resource``.
-    ``parent`` is the id of that object's parent, if it has one. ``row`` is the object as the API returned it, once it
-    has. ``state`` is "not undone" if the job that the write created should have been cancelled and could not be.
-    ``interrupted_by``: the interrupt that came while the write was on its way. ``existed_before``: the object existed
-    before the write. ``effect_unknown``: it is unknown whether a cancel, pause, resume or delete took effect.
+    ``job_id`` is the id of the object that the write changes or deletes: a job, or an object of another ``resource``.
+    ``parent`` is the id of that object's parent, if it has one. ``row`` is the object from the API's response; it is
+    None before the response. ``state`` is "not undone" if the job that the write created should have been cancelled,
+    but could not be. ``interrupted_by`` is the type of an interrupt that came while the write was under way.
+    ``existed_before`` says that the object existed before the write. ``effect_unknown`` says that it is unknown whether
+    a cancel, pause, resume or delete took effect.
     """
 
     client: Client
@@ -88,7 +89,7 @@ class Write:
                 )
         if self.resource.served_as in self.client.account.provider.without:
             raise NotSupportedError(f"{self.provider} does not serve {self.resource.noun}s")
-        # Load modules now: after a response, a Ctrl-C during an import would lose the result before it is recorded.
+        # Load modules now. If one were loaded after a response, a Ctrl-C during the import would lose the result.
         self.resource.prepare()
         self.client.prepare()
 
@@ -114,7 +115,7 @@ class Write:
 
     @property
     def target(self) -> str:
-        """The object of the write for messages: its noun and, if it has one, its id."""
+        """A name for the write's object in messages: the resource's noun, and the object's id if it has one."""
         return f"{self.resource.noun} {self.job_id}" if self.job_id else f"a {self.resource.noun}"
 
     def undoing(self) -> Write:
@@ -135,7 +136,7 @@ class Write:
 
     @property
     def body(self) -> bytes | None:
-        """The JSON body of the request; None if it has none."""
+        """The JSON body of the request, or None if the request has no body."""
         return None if self.request is None else to_json({**self.request, **self.client.account.body()})
 
     def finish(self, work: Callable[[], T]) -> T:
@@ -148,7 +149,7 @@ class Write:
 
     @classmethod
     def create(cls, client: Client, values: dict[str, Any], statement: str) -> Write:
-        """Return the create for an INSERT's values by column. Raises IntegrityError if the row may not be sent."""
+        """Return a create with the values of an INSERT, by column. Raises IntegrityError if the row is invalid."""
         request = create_body.body(client.account, values)
         chosen = fingerprint.choose(client.account, request)
         return cls(client, "create", statement, request=request, fingerprint=chosen)
