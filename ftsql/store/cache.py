@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from bisect import bisect_right
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -513,13 +514,14 @@ class Cache:
         of ``left``. If it would show only this one job, the request is None, and the job is read by its id. Each
         request starts with the first job that is left, so no plan needs fewer.
         """
-        while left:
-            before, last = self._page_from(left[0], size)
-            shown = [id for place, id in left if place > last[0] or (place == last[0] and id <= last[1])]
-            if len(shown) < 2 or before is None:
-                before, shown = None, shown[:1]
-            yield before, shown
-            left = left[len(shown) :]
+        start = 0
+        while start < len(left):
+            before, (place, id) = self._page_from(left[start], size)
+            end = bisect_right(left, (-place, id), start, key=lambda job: (-job[0], job[1]))
+            if end - start < 2 or before is None:
+                before, end = None, start + 1
+            yield before, [id for _, id in left[start:end]]
+            start = end
 
     def _coverage_id(self, db: apsw.Connection, *, make: bool = False) -> int:
         """Return the id of these rows in the tables ``covers`` and ``kept``, or 0, which no row has, if there is none.
@@ -600,15 +602,16 @@ class Cache:
         """
 
         def read(db: apsw.Connection) -> tuple[str | None, tuple[int, str]]:
-            values = (self._coverage_id(db), key[0], key[0], key[1])
+            # Numbered parameters: with two of them for one place, SQLite would read the whole index.
+            values = (self._coverage_id(db), *key)
             row = db.execute(
-                "SELECT id FROM kept WHERE cover = ? AND (place > ? OR (place = ? AND id < ?)) "
+                "SELECT id FROM kept WHERE cover = ?1 AND (place > ?2 OR (place = ?2 AND id < ?3)) "
                 "ORDER BY place, id DESC LIMIT 1",
                 values,
             ).fetchone()
             last = db.execute(
-                "SELECT place, id FROM kept WHERE cover = ? "
-                "AND (place < ? OR (place = ? AND id >= ?)) ORDER BY place DESC, id "
+                "SELECT place, id FROM kept WHERE cover = ?1 "
+                "AND (place < ?2 OR (place = ?2 AND id >= ?3)) ORDER BY place DESC, id "
                 f"LIMIT 1 OFFSET {size - 1}",
                 values,
             ).fetchone()
