@@ -46,6 +46,7 @@ class Settings:
     max_age: How old the rows shown may be; with 0 every statement sends requests.
     refresh_seconds: How often a list is read in full.
     max_body: Bytes that are read of a response before it is refused.
+    max_parallel: How many requests of one account are under way at once. With 1 they are sent one after the other.
     paging: "none" if a server whose address you gave returns everything in one response.
 
     >>> Settings(timeout=10.0).max_writes
@@ -64,6 +65,7 @@ class Settings:
     max_age: float = 0.0
     refresh_seconds: float = 86_400.0
     max_body: int = 256 * 1024 * 1024
+    max_parallel: int = 8
     paging: Literal["after", "none"] = "after"
 
     @classmethod

@@ -8,8 +8,8 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any, Generic, TypeVar
 
 import apsw
@@ -58,6 +58,14 @@ class Call(Generic[T]):
     def sleep(self, seconds: float) -> None:
         """Sleep on the call's own thread; return early once the call is abandoned."""
         self.abandoned.wait(seconds)
+
+
+def wait_for_any(calls: Sequence[Call[Any]], interrupted: Callable[[], bool]) -> None:
+    """Return as soon as one of ``calls`` has ended. Raises apsw.InterruptError once ``interrupted()``."""
+    futures = [call.future for call in calls]
+    while not wait(futures, TICK, FIRST_COMPLETED).done:
+        if interrupted():
+            raise apsw.InterruptError("interrupted")
 
 
 class Workers:

@@ -49,7 +49,7 @@ class Client:
         self.account = account
         self.settings = settings
         self._log = log
-        self._workers = Workers(8)
+        self._workers = Workers(settings.max_parallel)
         self._lock = threading.Lock()
         self._probing = threading.Lock()  # one call at a time finds out whether single objects have addresses
         self._process = os.getpid()

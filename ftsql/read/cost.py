@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ftsql.api.account import Account
+from ftsql.read.gets import FREE, GETS_PER_PAGE
 from ftsql.read.listing import AT_LEAST, EVERYTHING, Listing
 from ftsql.read.plan import BY_PLAN_NAME, TIMES, Plan, chosen_accounts, without_parent
 from ftsql.read.scan import oldest, requested_id, row_count
@@ -87,8 +88,10 @@ def _other_resource(plan: Plan, what: str, *, inner: bool) -> Cost:
 def _one_job(cache: StatementCache, account: Account, values: Mapping[str, Any], what: str, *, inner: bool) -> Cost:
     stored, id = cache.stored(account), requested_id(values)
     if inner or not id:
-        why = "for each id 0 if the job is stored and finished, else 1; at most twice the listing, plus 1"
-        return Cost(what, 0, None, why)
+        why = "for each id 0 if the job is stored and finished, else 1; at most "
+        if cache.settings.max_parallel == 1:
+            return Cost(what, 0, None, f"{why}twice the listing, plus 1")
+        return Cost(what, 0, None, f"{why}{1 + GETS_PER_PAGE} times the cheaper of that and the listing, plus {FREE}")
     if stored is not None and stored.row(id) is not None:
         return Cost(what, 0, 0, "the job is stored and finished")
     return Cost(what, 1, 1, "the job is not stored, or has not finished")

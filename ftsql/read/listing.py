@@ -223,6 +223,17 @@ class Listing:
             if self._slow:
                 time.sleep(HAND_OVER)
 
+    def begin_page(self) -> Call[Any] | None:
+        """Return the request of the next page, which is sent now unless it is under way.
+
+        Return None if the list has ended, or if the statement may send no more requests.
+        """
+        if self._prefetched is None and not (self.done or self.store_has_rest):
+            query, _, _ = self._query(None)
+            call = self._requests.start(query, False)
+            self._prefetched = None if call is None else (query, call)
+        return None if self._prefetched is None else self._prefetched[1]
+
     def _query(self, size: int | None) -> tuple[Query, bool, int]:
         """Return the query for the next page, whether the list has pages, and how many rows a full page has."""
         provider = self.account.provider

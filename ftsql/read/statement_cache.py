@@ -16,6 +16,7 @@ from ftsql.api.account import Account
 from ftsql.api.calls import Call
 from ftsql.api.client import Client
 from ftsql.errors import APIError, ConfigError, OperationalError, Warning
+from ftsql.read.gets import Gets
 from ftsql.read.listing import Listing, ListingRequests, Query
 from ftsql.read.plan import Plan
 from ftsql.read.prefetch import Feeds
@@ -61,7 +62,7 @@ class StatementCache:
         self._filtered: dict[tuple[Account, str], Listing] = {}
         # The jobs whose state the statement knows, but not from a page. None means that the job does not exist.
         self.fetched: dict[Account, dict[str, Row | None]] = {account: {} for account in clients}
-        self._gets: dict[Account, int] = {}
+        self._gets = Gets(self)
         self.nested: dict[str, Any] = {}  # the statement's OtherResources and Contents, by name
         self.kept_content: Callable[[str, str], bytes | None] = no_content  # a file's content, by provider and id
         self.feeds = Feeds()
@@ -176,11 +177,7 @@ class StatementCache:
                 )
 
     def get(self, account: Account, id: str) -> Row | None:
-        """Return a job, or None if it does not exist.
-
-        From the third unknown id on, a page of the list is read before each get. So the cost is at most twice the cost
-        of the cheaper way: to get all jobs by id, or to read the list.
-        """
+        """Return a job; None if it does not exist. ``gets.py`` says which requests that takes."""
         fetched = self.fetched[account]
         if id in fetched:
             return fetched[id]
@@ -192,22 +189,7 @@ class StatementCache:
             fetched[id] = row
             self.count(1)
             return row
-        return self._get_or_list(account, id, stored)
-
-    def _get_or_list(self, account: Account, id: str, stored: Cache | None) -> Row | None:
-        """Return a job by reading pages of the list until one has the job, or by a get when that is next in turn."""
-        listing = self.listing(account)
-        by_get, has_read = self.can_get(account, id), False
-        while id not in listing.by_id and not listing.done:
-            if listing.store_has_rest:
-                return self._retrieve(account, id) if stored is not None and stored.holds_any([id]) else None
-            gets = self._gets.get(account, 0)
-            if by_get and not listing.reads_all and (gets < 2 or listing.pages >= gets or has_read):
-                self._gets[account] = gets + 1
-                return self._retrieve(account, id)
-            listing.read()
-            has_read = True
-        return listing.row(id)
+        return self._gets.row(account, id)
 
     def get_many(self, jobs: Sequence[tuple[Account, str]]) -> None:
         """Get the jobs in parallel, to know whether they have finished. Jobs that cannot be read by id are left out."""
@@ -232,18 +214,6 @@ class StatementCache:
     def can_get(self, account: Account, id: str) -> bool:
         """Whether the provider serves jobs by id, and this id can be part of a URL."""
         return account.retrieves and account.accepts_id(id)
-
-    def _retrieve(self, account: Account, id: str) -> Row | None:
-        self.version += 1
-        try:
-            return self.finish_get(account, id, self.start(account, f"/{id}"))
-        except APIError as error:
-            if account.retrieves:
-                raise
-            listing = self.listings[account] = self.whole_list(account, error)
-        while id not in listing.by_id and not listing.done:
-            listing.read()
-        return listing.row(id)
 
     def whole_list(self, account: Account, error: APIError) -> Listing:
         """Return a new listing, because ``error`` has shown that the server serves no job by its id."""

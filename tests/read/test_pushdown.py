@@ -39,7 +39,7 @@ def spread(count: int, size: int) -> list[int]:
 
 @contextmanager
 def account(
-    size: int, active: Sequence[int] = (), providers: int = 1, *, home: bool = True
+    size: int, active: Sequence[int] = (), providers: int = 1, *, home: bool = True, **settings: Any
 ) -> Iterator[tuple[Sandbox, ftsql.Connection]]:
     """``size`` jobs a minute apart, those at the ``active`` places running, at each of so many providers.
 
@@ -55,7 +55,8 @@ def account(
         patch.setenv("PORTKEY_API_KEY", "k" * 20)
         patch.setenv("PORTKEY_VIRTUAL_KEY", "v" * 20)
         patch.setenv("PORTKEY_BASE_URL", sandbox.base_url("portkey"))
-        db = ftsql.connect(providers=["openai", "portkey"][:providers], sandbox=sandbox if home else False)
+        chosen = ["openai", "portkey"][:providers]
+        db = ftsql.connect(providers=chosen, sandbox=sandbox if home else False, **settings)
         try:
             yield sandbox, db
         finally:
@@ -236,7 +237,7 @@ def test_a_provider_that_filters_no_metadata_is_asked_for_all_jobs() -> None:
 
 def test_of_many_ids_that_nobody_knows_a_page_is_read_before_each_from_the_third_on() -> None:
     ids = [f"ftjob-{number:05}" for number in range(240, 246)]
-    with account(250) as (sandbox, db):
+    with account(250, max_parallel=1) as (sandbox, db):
         found = asked(sandbox, db, f"{JOBS} WHERE id IN ({', '.join(map(repr, ids))})")
         first, second, third = pages(3, 250)
         assert found == [f"/{ids[0]}", f"/{ids[1]}", first, f"/{ids[2]}", second, f"/{ids[3]}", third]
@@ -342,7 +343,7 @@ def test_a_page_that_was_broken_off_covers_nothing() -> None:
 
 
 def test_a_join_asks_only_for_what_has_not_finished() -> None:
-    with account(1250, [7, 300]) as (sandbox, db):
+    with account(1250, [7, 300], max_parallel=1) as (sandbox, db):
         db.execute("CREATE TABLE mine (id TEXT)")
         db.executemany("INSERT INTO mine VALUES (?)", [(f"ftjob-{number:05}",) for number in (5, 7, 300, 301, 900)])
         join = "SELECT job.id, job.status FROM mine JOIN fine_tuning_jobs AS job ON job.id = mine.id"
