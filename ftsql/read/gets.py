@@ -13,7 +13,7 @@ way, all jobs by gets or one listing:
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
 from ftsql.api.account import Account
@@ -36,7 +36,8 @@ class Gets:
     def __init__(self, cache: StatementCache) -> None:
         self._cache = cache
         self._sent: Counter[Account] = Counter()
-        self._calls: dict[tuple[Account, str], Call[Any]] = {}  # gets under way
+        self._calls: dict[tuple[Account, str], Call[Any]] = {}  # gets under way, or whose response no one has read yet
+        self._foreseen: dict[Account, deque[str]] | None = None  # ids that the statement will probably ask for
         self._without_list: set[Account] = set()  # accounts whose list could not be read beside the gets
 
     def row(self, account: Account, id: str) -> Row | None:
@@ -84,30 +85,39 @@ class Gets:
         return self._get(account, id)
 
     def _raced(self, account: Account, id: str, listing: Listing) -> Row | None:
-        """Get the job while pages of the list are read; return it from whichever shows it first."""
-        while id not in listing.by_id and not listing.done and not self._may_get(account, listing):
+        """Get the job while others are got and pages of the list are read; return it from whichever shows it first."""
+        while id not in listing.by_id and not listing.done and not self._may_get(account, id, listing):
             self._read_page(account, listing)
         if id in listing.by_id or listing.done:
             return listing.row(id)
         get = self._start(account, id)
-        while not get.future.done() and (page := self._begin_page(account, listing)) is not None:
-            wait_for_any([get, page], self._cache.interrupted)
-            if page.future.done():
+        assert get is not None
+        self._start_ahead(account, listing)
+        while not get.future.done():
+            page = self._begin_page(account, listing)
+            waiting = [call for (_, _), call in self._calls.items() if not call.future.done()]
+            wait_for_any([get, *waiting, *([] if page is None else [page])], self._cache.interrupted)
+            if page is not None and page.future.done():
                 self._read_page(account, listing)
                 if id in listing.by_id:
                     get.abandoned.set()
                     del self._calls[account, id]
                     return listing.row(id)
+            self._start_ahead(account, listing)
         return self._finish(account, id)
 
-    def _may_get(self, account: Account, listing: Listing) -> bool:
-        """Whether so few gets were sent that another one is within the promise."""
-        return account in self._without_list or self._sent[account] < FREE + GETS_PER_PAGE * listing.pages
+    def _may_get(self, account: Account, id: str, listing: Listing) -> bool:
+        """Whether the get of a job is under way, or so few were sent that another one is within the promise."""
+        if (account, id) in self._calls or account in self._without_list:
+            return True
+        return self._sent[account] < FREE + GETS_PER_PAGE * listing.pages
 
     def _begin_page(self, account: Account, listing: Listing) -> Call[Any] | None:
         """Return the page that is under way; request the next one if there is none. None if none may be sent."""
         if account in self._without_list or listing.done or listing.pages >= self._sent[account]:
             return None
+        if self._foreseen and not self._foreseen[account] and self._sent[account] <= FREE:
+            return None  # all the ids are known, and they are few
         return listing.begin_page()
 
     def _read_page(self, account: Account, listing: Listing) -> None:
@@ -117,14 +127,39 @@ class Gets:
         except (APIError, DataError, OperationalError):
             self._without_list.add(account)
 
-    def _start(self, account: Account, id: str) -> Call[Any]:
-        """Send the get of a job, unless it is under way."""
+    def _start_ahead(self, account: Account, listing: Listing) -> None:
+        """Send the gets of jobs that the statement will probably ask for, as many as may be under way at once."""
+        cache = self._cache
+        if self._foreseen is None:
+            self._foreseen = {other: deque() for other in cache.clients}
+            for provider, id in cache.foresee(cache):
+                for other, ids in self._foreseen.items():
+                    if provider in (None, other.name):
+                        ids.append(id)
+        ids, stored = self._foreseen[account], cache.stored(account)
+        # One worker is left for the list, unless it is not read. What nobody has asked for yet counts as under way.
+        room = cache.settings.max_parallel - (account not in self._without_list)
+        while ids and sum(1 for other, _ in self._calls if other is account) < room:
+            id = ids[0]
+            known = id in cache.fetched[account] or id in listing.by_id or (account, id) in self._calls
+            if known or not cache.can_get(account, id) or (stored is not None and stored.row(id) is not None):
+                ids.popleft()
+            elif not self._may_get(account, id, listing) or not self._start(account, id, required=False):
+                return
+            else:
+                ids.popleft()
+
+    def _start(self, account: Account, id: str, *, required: bool = True) -> Call[Any] | None:
+        """Send the get of a job, unless it is under way. Return it.
+
+        Return None if the statement may send no more requests, and the get is not ``required``.
+        """
         call = self._calls.get((account, id))
         if call is None:
-            self._sent[account] += 1
-            call = self._cache.start(account, f"/{id}")
-            assert call is not None
-            self._calls[account, id] = call
+            call = self._cache.start(account, f"/{id}", required=required)
+            if call is not None:
+                self._sent[account] += 1
+                self._calls[account, id] = call
         return call
 
     def _finish(self, account: Account, id: str) -> Row | None:

@@ -65,6 +65,8 @@ class StatementCache:
         self._gets = Gets(self)
         self.nested: dict[str, Any] = {}  # the statement's OtherResources and Contents, by name
         self.kept_content: Callable[[str, str], bytes | None] = no_content  # a file's content, by provider and id
+        # Returns the jobs that the statement will ask for, as providers (None: any) and ids, as far as that is known.
+        self.foresee: Callable[[StatementCache], Sequence[tuple[str | None, str]]] = lambda _: ()
         self.feeds = Feeds()
         self._told = False  # whether tell() has warned
         self._calls: weakref.WeakSet[Call[Any]] = weakref.WeakSet()

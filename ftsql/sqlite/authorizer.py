@@ -5,9 +5,11 @@ Triggers that a file contains may not write to ftsql's tables, and a read-only c
 
 from __future__ import annotations
 
+import contextlib
 import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 from urllib.parse import unquote
 
 import apsw
@@ -66,11 +68,20 @@ def install(connection: apsw.Connection, *, read_only: bool, trust_file: bool) -
     ProgrammingError.
     """
     own: Authorizer | None = connection.authorizer
-    connection.authorizer = _Guard(connection, own, read_only=read_only, trust_file=trust_file)
+    connection.authorizer = Guard(connection, own, read_only=read_only, trust_file=trust_file)
     return own
 
 
-class _Guard:
+class Action(NamedTuple):
+    """What a statement would do, as SQLite reports it: a code of apsw's, and the names that it is about."""
+
+    code: int
+    first: str | None
+    second: str | None
+    schema: str | None
+
+
+class Guard:
     """ftsql's authorizer. It keeps track of the triggers and virtual tables that files contain, by name."""
 
     def __init__(
@@ -78,6 +89,7 @@ class _Guard:
     ) -> None:
         self._connection: apsw.Connection = weakref.proxy(connection)  # the connection holds the authorizer
         self._own = own
+        self._noted: list[Action] | None = None
         self._read_only = read_only
         self._trust_file = trust_file
         self._uri = connection.open_flags & apsw.SQLITE_OPEN_URI  # without it, file:x is an ordinary name
@@ -95,6 +107,8 @@ class _Guard:
     def __call__(
         self, code: int, first: str | None, second: str | None, schema: str | None, trigger: str | None
     ) -> int:
+        if self._noted is not None:
+            self._noted.append(Action(code, first, second, schema))
         # This check comes first, because even reading the schema of an attached file may create the file.
         if self._read_only and self._is_write(code, first, second):
             raise ProgrammingError("refused: the connection is read-only (read_only=True, --read-only)")
@@ -105,6 +119,16 @@ class _Guard:
         if schema == LIVE and code == apsw.SQLITE_DROP_VTABLE:
             raise ProgrammingError(f"{first} is part of ftsql and cannot be dropped: close the connection instead")
         return apsw.SQLITE_OK if self._own is None else self._own(code, first, second, schema, trigger)
+
+    @contextlib.contextmanager
+    def noting(self) -> Iterator[list[Action]]:
+        """Return the list of the actions of statements that are prepared in this block."""
+        noted: list[Action] = []
+        self._noted = noted
+        try:
+            yield noted
+        finally:
+            self._noted = None
 
     def _is_write(self, code: int, first: str | None, second: str | None) -> bool:
         """Whether an action changes a database or may create a file."""

@@ -300,6 +300,8 @@ def _once(
 
 def _check_call(session: Session, statement: Statement, name: str) -> None:
     """Raise ProgrammingError if the function ``name`` may not act now: see ``_once``."""
+    if session.statements.noted is not None:
+        raise ProgrammingError(f"{name} was not called: the statement is run ahead of itself")
     drops = "insert" in statement.sql.lower() and DROPS.search(statement.sql) is not None
     if drops or name in misplaced(statement.program or [], EFFECTS):
         raise ProgrammingError(

@@ -14,11 +14,11 @@ from ftsql.errors import IntegrityError, InternalError, NotSupportedError, Progr
 from ftsql.read import metadata_filter as metadata
 from ftsql.read.plan import ID_COLUMNS, Plan
 from ftsql.read.prefetch import Feed
-from ftsql.read.scan import scan
+from ftsql.read.scan import requested_id, scan
 from ftsql.resources.cells import ALWAYS, NAMES, PROVIDER, Cells, layout, runs, whole
 from ftsql.resources.definitions import JOBS
 from ftsql.resources.resource import SQLiteValue
-from ftsql.sqlite import comparisons
+from ftsql.sqlite import comparisons, foresight
 from ftsql.sqlite.best_index import best_index
 from ftsql.sqlite.session import Session
 from ftsql.sqlite.write_callbacks import WriteCallbacks
@@ -128,10 +128,13 @@ class Cursor:
 
     def Filter(self, columns: int, words: str, arguments: Sequence[Any]) -> None:
         cache = self._cache
-        self._session.statement.check(words, arguments)
         plan = Plan.from_words(comparisons.split_checks(words)[0])
-        arguments = arguments[: len(plan.arguments)]
         self.Close()
+        if (noted := self._session.statements.noted) is not None:
+            _note(noted, plan, arguments)
+            return
+        self._session.statement.check(words, arguments)
+        arguments = arguments[: len(plan.arguments)]
         self._runs = runs(columns)
         self._columns = columns = columns | ALWAYS
         self._version = cache.version
@@ -182,3 +185,12 @@ class Cursor:
             self._feed.end()
         self._feed, self._row, self._rows = None, None, iter(())
         self.Column = self._values.__getitem__
+
+
+def _note(noted: list[foresight.Id], plan: Plan, arguments: Sequence[Any]) -> None:
+    """Note which job a scan asks for. The statement is run ahead, so the scan has no rows."""
+    values = dict(zip(plan.arguments, arguments, strict=False))
+    id = requested_id(values) if plan.access == "get" else None
+    if id:
+        provider = values.get("provider") or (str(values["key"]).partition("/")[0] if "key" in values else None)
+        foresight.note(noted, None if provider is None else str(provider), id)

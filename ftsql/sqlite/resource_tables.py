@@ -144,6 +144,9 @@ class _Cursor:
         self._streak = 0  # how many parents came in the order of a scan of jobs
 
     def Filter(self, columns: int, words: str, arguments: Sequence[Any]) -> None:
+        self.Close()
+        if self._session.statements.noted is not None:  # the statement is run ahead: foresight.py
+            return
         self._session.statement.check(words, arguments)
         plan = Plan.from_words(comparisons.split_checks(words)[0])
         self._with_positions = any(columns >> number & 1 for number in self._positions)

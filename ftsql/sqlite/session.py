@@ -24,6 +24,7 @@ from ftsql.read.statement_cache import StatementCache, no_content
 from ftsql.resources.definitions import JOBS, OTHERS
 from ftsql.resources.resource import Row
 from ftsql.settings import Settings
+from ftsql.sqlite import foresight
 from ftsql.sqlite.statements import Statement, Statements
 from ftsql.store.cache import Cache
 from ftsql.store.database import Store
@@ -243,7 +244,13 @@ class Session:
         """Return what a new statement begins with."""
         cache = StatementCache(self.clients, self.settings, self.interrupted, self.journal.store, self._count_stored)
         cache.kept_content = self.kept_content
+        cache.foresee = self._foresee
         return cache
+
+    def _foresee(self, cache: StatementCache) -> Sequence[foresight.Id]:
+        """Return the ids of jobs that the statement with this cache will ask for, as far as that can be known."""
+        statement = next((each for each in self.statements.running if each.cache is cache), None)
+        return () if statement is None else foresight.foresee(self.connection, self.statements, statement)
 
     def _count_stored(self, rows: int) -> None:
         self.counts.from_store += rows

@@ -114,6 +114,7 @@ class Statement:
     program: list[Step] | None = field(default=None, repr=False)  # the bytecode, read when it is first needed
     savepoints: set[tuple[int, int]] = field(default_factory=set)  # (table, level) pairs opened, not yet released
     keeps_writes: bool = False  # a row was refused under OR FAIL, so the statement's earlier writes stay
+    announced: bool = False  # the execution trace showed it, so its parameters are known
     inspected: bool = False  # the statement's comparisons of times were checked
 
     def __post_init__(self) -> None:
@@ -159,6 +160,7 @@ class Statements:
         # The statement that ended last: its id, SQL and parameters, and whether it only reads. See _begin_rerun.
         self._last: tuple[int, str, Any, bool] | None = None
         self.is_sure: Callable[[str], bool] = lambda _: False  # asks the user to confirm an undecided comparison
+        self.noted: list[tuple[str | None, str]] | None = None  # ids that ftsql's tables are asked for: foresight.py
         self._paused = False  # traces are being ignored, because ftsql is running a statement of its own
         self.sent_by_functions = 0  # how many writes functions have sent in the current transaction
         self.idle = Statement("", new_cache())  # the current statement while none is running
@@ -234,7 +236,7 @@ class Statements:
             return None
         if not isinstance(bound, Mapping):
             return dict(enumerate(bound, 1))
-        with self._traces_paused():
+        with self.traces_paused():
             names = apsw.ext.query_info(self._connection, statement.sql).bindings_names
         return {number: bound.get(name) for number, name in enumerate(names, 1) if name in bound}
 
@@ -244,12 +246,12 @@ class Statements:
 
     def after_first(self, sql: str) -> str:
         """Return the part of ``sql`` after its first statement. Nothing is run."""
-        with self._traces_paused():
+        with self.traces_paused():
             return str(apsw.ext.query_info(self._connection, sql).query_remaining or "")
 
     def _has_triggers(self) -> bool:
         """Whether there are triggers. Through one, a statement may write to a table that it does not name."""
-        with self._traces_paused():
+        with self.traces_paused():
             return any(
                 self._connection.execute(f"SELECT 1 FROM {schema} WHERE type = 'trigger'").get is not None
                 for schema in ("temp.sqlite_schema", "main.sqlite_schema")
@@ -267,7 +269,7 @@ class Statements:
 
         The result is empty if SQLite cannot prepare the statement now. Reading a program does not count as a statement.
         """
-        with self._traces_paused():
+        with self.traces_paused():
             try:
                 steps = apsw.ext.query_info(self._connection, sql, explain=True).explain or []
             except apsw.Error:
@@ -331,13 +333,13 @@ class Statements:
             self._connection.exec_trace = self._previous_trace
 
     @contextlib.contextmanager
-    def _traces_paused(self) -> Iterator[None]:
+    def traces_paused(self) -> Iterator[None]:
         """Ignore traces in this block, so that the statements run in it do not count as the user's."""
-        self._paused = True
+        before, self._paused = self._paused, True
         try:
             yield
         finally:
-            self._paused = False
+            self._paused = before
 
     def _on_execute(self, cursor: Any, sql: str, bindings: Any) -> bool:
         """Handle APSW's execution trace, which reports that a statement of the user is about to run."""
@@ -375,15 +377,16 @@ class Statements:
             replaced.cache.close()
         text = announced if announced is not None and is_announced else sql
         reads = bool(event.get("readonly", READS.match(sql)))
-        self._running[id] = self._new_statement(text, bound if is_announced else None, reads)
+        self._running[id] = self._new_statement(text, bound if is_announced else None, reads, is_announced)
 
-    def _new_statement(self, sql: str, parameters: Any, reads: bool) -> Statement:
+    def _new_statement(self, sql: str, parameters: Any, reads: bool, announced: bool = False) -> Statement:
         """Return a statement that begins now."""
         return Statement(
             sql,
             self._new_cache(),
             self,
             parameters=parameters,
+            announced=announced,
             in_transaction=self._connection.in_transaction,
             reads=reads,
             parent=next((other for other in reversed(self._running.values()) if not other.reads), None),

@@ -1,0 +1,139 @@
+"""Foresight: which jobs a statement will ask for by their ids, so that several can be requested side by side.
+
+SQLite announces no ids: it asks for one, waits, and asks for the next. So the statement is run ahead, inside its own
+scan, while ftsql's tables note what they are asked for and return no row. SQLite itself applies the joins, the WHERE
+clauses and the order. What it finds is a hint: a wrong id costs a request, and never a row.
+
+A statement is run ahead only if that has no effect: it reads, calls only SQLite's own functions, reads only ordinary
+tables, and has no LIMIT. A table without rows turns conditions around (IS NULL after a LEFT JOIN), so a function with
+effects must never run ahead. Such a function is refused here, and a second time where it would act.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Iterator, Sequence
+
+import apsw
+
+from ftsql.resources.definitions import JOBS, OTHERS
+from ftsql.sqlite.authorizer import Guard
+from ftsql.sqlite.bytecode import Step
+from ftsql.sqlite.statements import Statement, Statements
+
+MOST_IDS = 1000
+SECONDS = 0.1
+STEPS = 1000  # SQLite's instructions between two looks at the clock
+Id = tuple[str | None, str]  # a provider (None: any) and an id
+
+# SQLite's own functions that have no effect, and depend on nothing but their arguments and the time.
+FUNCTIONS = frozenset(
+    """abs avg ceil ceiling char coalesce concat concat_ws count cume_dist date datetime dense_rank first_value floor
+    format glob group_concat hex if ifnull iif instr json json_array json_array_length json_extract json_group_array
+    json_group_object json_object json_quote json_remove json_replace json_set json_type json_valid julianday lag
+    last_value lead length like likelihood likely lower ltrim max min nth_value ntile nullif octet_length percent_rank
+    printf quote rank replace round row_number rtrim sign strftime string_agg substr substring sum time timediff total
+    trim trunc typeof unhex unicode unixepoch unlikely upper -> ->>""".split()  # noqa: SIM905 - a list would fill a page
+)
+TABLES = frozenset({JOBS.table, *(resource.table for resource in OTHERS), "json_each", "json_tree"})
+LIMITS = frozenset({"DecrJumpZero", "IfNotZero", "OffsetLimit"})  # opcodes of LIMIT, EXISTS and scalar subqueries
+COLLATIONS = frozenset({"BINARY", "NOCASE", "RTRIM"})
+VIRTUAL = re.compile(r"\s*CREATE\s+VIRTUAL\b", re.IGNORECASE)
+FULL_TEXT = re.compile(r"\s*CREATE\s+VIRTUAL\s+TABLE\s.*?\bUSING\s+fts5\b", re.IGNORECASE | re.DOTALL)
+
+
+class Enough(Exception):
+    """As many ids were noted as may be."""
+
+
+def foresee(connection: apsw.Connection, statements: Statements, statement: Statement) -> Sequence[Id]:
+    """Return the ids of jobs that ``statement``, which is running, will ask for; none if it may not be run ahead."""
+    guard = connection.authorizer
+    if not isinstance(guard, Guard) or not (statement.announced and statement.reads) or statement.cache.may_stop:
+        return ()
+    with contextlib.suppress(apsw.Error):  # it only fails earlier than the statement itself
+        # Not the user's kind of cursor, whose traces would show the statement. The connection is a weak proxy.
+        cursor = apsw.Cursor(connection.cursor.__self__)  # type: ignore[attr-defined]
+        cursor.exec_trace = lambda *_: True
+        cursor.row_trace = lambda _, row: row
+        with _quietly(statements) as noted:
+            program = statements.program_of(statement.sql)
+            if not _is_harmless(cursor, guard, program, statement.sql):
+                return ()
+            with contextlib.suppress(Enough, apsw.InterruptError), _at_most(connection, SECONDS):
+                for _ in cursor.execute(statement.sql, statement.parameters, can_cache=False):
+                    pass
+            return noted
+    return ()
+
+
+def note(noted: list[Id], provider: str | None, id: str) -> None:
+    """Note that a table was asked for a job. Raises Enough beyond ``MOST_IDS``."""
+    if len(noted) >= MOST_IDS:
+        raise Enough
+    noted.append((provider, id))
+
+
+@contextlib.contextmanager
+def _quietly(statements: Statements) -> Iterator[list[Id]]:
+    """Let ftsql's tables note ids and return no row in this block, in which no statement counts as the user's."""
+    noted: list[Id] = []
+    with statements.traces_paused():
+        statements.noted = noted
+        try:
+            yield noted
+        finally:
+            statements.noted = None
+
+
+@contextlib.contextmanager
+def _at_most(connection: apsw.Connection, seconds: float) -> Iterator[None]:
+    """Interrupt the statements that begin in this block after ``seconds``."""
+    end = time.monotonic() + seconds
+
+    def is_late() -> bool:
+        return time.monotonic() > end
+
+    connection.set_progress_handler(is_late, STEPS, id=is_late)  # beside one of the user's
+    try:
+        yield
+    finally:
+        connection.set_progress_handler(None, id=is_late)
+
+
+def _is_harmless(cursor: apsw.Cursor, guard: Guard, program: Sequence[Step], sql: str) -> bool:
+    """Whether the statement cannot end early, calls only SQLite's own functions, and reads only ordinary tables."""
+    if not program or not LIMITS.isdisjoint(step.opcode for step in program):
+        return False
+    collations = {str(row[1]) for row in cursor.execute("PRAGMA collation_list")} - COLLATIONS
+    if collations & set(re.findall(r"\w+", " ".join(step.p4 for step in program))):
+        return False
+    with guard.noting() as actions:
+        _prepare(cursor, sql)
+    functions = {str(action.second).lower() for action in actions if action.code == apsw.SQLITE_FUNCTION}
+    own = {str(name) for (name,) in cursor.execute("SELECT lower(name) FROM pragma_function_list WHERE NOT builtin")}
+    if not functions <= FUNCTIONS - own:
+        return False
+    read = {(str(action.first), str(action.schema)) for action in actions if action.code == apsw.SQLITE_READ}
+    return all(name in TABLES or _is_ordinary(cursor, name, schema) for name, schema in read)
+
+
+def _prepare(cursor: apsw.Cursor, sql: str) -> None:
+    """Prepare a statement without running it."""
+    cursor.exec_trace = lambda *_: False
+    with contextlib.suppress(apsw.ExecTraceAbort):
+        cursor.execute(sql, can_cache=False)
+    cursor.exec_trace = lambda *_: True
+
+
+def _is_ordinary(cursor: apsw.Cursor, name: str, schema: str) -> bool:
+    """Whether a name is that of a table whose rows can be read twice: an ordinary one, a view, or one of FTS5."""
+    quoted = schema.replace('"', '""')
+    sql = f"SELECT sql FROM \"{quoted}\".sqlite_schema WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')"
+    found = cursor.execute(sql, (name,)).fetchone()
+    if found is None:
+        return False
+    text = str(found[0])
+    return VIRTUAL.match(text) is None or FULL_TEXT.match(text) is not None
