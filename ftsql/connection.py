@@ -28,6 +28,13 @@ class Connection(apsw.Connection):
     """An apsw.Connection with ftsql's tables in its attribute ``ftsql``.
 
     A ``with`` block is a transaction, as in APSW; it does not close the connection.
+
+    >>> db = connect(sandbox=True)
+    >>> with db:
+    ...     cursor = db.execute("UPDATE fine_tuning_jobs SET status = 'cancelled' WHERE status = 'paused'")
+    ...     db.ftsql.queued  # sent at the end of the block
+    2
+    >>> db.close()
     """
 
     ftsql: Registration
@@ -142,6 +149,11 @@ def connect_with_default_store(
     The default applies without ``store``, FTSQL_STORE and sandbox. If its file cannot be used, ``say`` receives the
     reason, and the store is memory. ``make``: Create the store's file for a read-only connection too, so that later
     connections find a filled cache.
+
+    >>> db = connect_with_default_store(":memory:", say=print, sandbox=True)
+    >>> db.execute("SELECT count(*) FROM fine_tuning_jobs WHERE status = 'paused'").get
+    2
+    >>> db.close()
     """
     default = None
     if not (store or options.get("sandbox") or os.environ.get("FTSQL_STORE")):

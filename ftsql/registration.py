@@ -38,7 +38,14 @@ SANDBOX_KEY = "sk-ftsql-sandbox"
 
 
 class Registration:
-    """ftsql's tables on a connection. ``close``, or the end of a ``with`` block, removes them."""
+    """ftsql's tables on a connection. ``close``, or the end of a ``with`` block, removes them.
+
+    >>> connection = apsw.Connection(":memory:")
+    >>> registration = register(connection, sandbox=True)
+    >>> registration.accounts, registration.settings.max_writes
+    (('openai',), 20)
+    >>> registration.close()
+    """
 
     def __init__(self, session: Session, sandbox: Sandbox | None) -> None:
         self._session = session
@@ -75,7 +82,16 @@ class Registration:
         return self._session.last_job_id
 
     def take_created(self) -> list[Row]:
-        """Return the jobs created since the last call, oldest first."""
+        """Return the jobs created since the last call, oldest first.
+
+        >>> import ftsql
+        >>> db = ftsql.connect(sandbox=True)
+        >>> insert = "INSERT INTO fine_tuning_jobs (model, training_file)"
+        >>> cursor = db.execute(f"{insert} SELECT model, training_file FROM fine_tuning_jobs LIMIT 1")
+        >>> [job.id for job in db.ftsql.take_created()] == [db.ftsql.last_job_id]
+        True
+        >>> db.close()
+        """
         return self._session.take_created()
 
     def announce(self, sql: str) -> None:
@@ -88,11 +104,27 @@ class Registration:
         return self._session.counts
 
     def take_counts(self) -> Counts:
-        """Return the requests and rows since the last call, and start new counts."""
+        """Return the requests and rows since the last call, and start new counts.
+
+        >>> import ftsql
+        >>> db = ftsql.connect(sandbox=True)
+        >>> rows = db.execute("SELECT id FROM fine_tuning_jobs ORDER BY created_at DESC LIMIT 3").fetchall()
+        >>> print(db.ftsql.take_counts())
+        1 request (1 list; openai 1), 3 rows from the API, 0 from the store, waited 0.0 s
+        >>> db.close()
+        """
         return self._session.requests.take_counts()
 
     def take_notes(self) -> list[str]:
-        """Return the outcomes of writes since the last call, a line each, as the shell prints them."""
+        """Return the outcomes of writes since the last call, a line each, as the shell prints them.
+
+        >>> import ftsql
+        >>> db = ftsql.connect(sandbox=True)
+        >>> cursor = db.execute("UPDATE fine_tuning_jobs SET status = 'cancelled' WHERE status = 'paused'")
+        >>> [note.partition(" ")[2] for note in db.ftsql.take_notes()]  # without the ids
+        ['is cancelled now (provider openai)', 'is cancelled now (provider openai)']
+        >>> db.close()
+        """
         return self._session.take_notes()
 
     @property
@@ -109,6 +141,12 @@ class Registration:
         """Look up every write that is open in the store. Return the outcome of each, a line each.
 
         ``SELECT * FROM ftsql_writes WHERE open`` shows the writes that stay open.
+
+        >>> import ftsql
+        >>> db = ftsql.connect(sandbox=True)
+        >>> db.ftsql.settle()  # no write is open
+        []
+        >>> db.close()
         """
         return recovery.settle(self._session)
 
@@ -119,6 +157,15 @@ class Registration:
             "job" (it created the job ``job_id``).
 
         Raises ProgrammingError if the write is not open or the decision does not fit its state.
+
+        >>> import ftsql
+        >>> db = ftsql.connect(sandbox=True)
+        >>> try:
+        ...     db.ftsql.decide(1, "none")
+        ... except ProgrammingError as error:
+        ...     print(error)
+        write 1 is not open: ftsql writes lists the open ones
+        >>> db.close()
         """
         return recovery.decide(self._session, write_id, decision, job_id or "")
 
@@ -127,7 +174,16 @@ class Registration:
         self._session.refresh()
 
     def explain(self, sql: str) -> list[explain.Cost]:
-        """Return what ``sql`` would cost in requests: each part, then the total. Sends nothing."""
+        """Return what ``sql`` would cost in requests: each part, then the total. Sends nothing.
+
+        >>> import ftsql
+        >>> db = ftsql.connect(sandbox=True)
+        >>> for cost in db.ftsql.explain("SELECT id FROM fine_tuning_jobs LIMIT 100"):
+        ...     print(cost.what, cost.number, cost.why, sep="; ")
+        fine_tuning_jobs, list limit (openai); 1 request; pages of 100 for 100 rows
+        in all; 1 request; at most max_requests = 10000
+        >>> db.close()
+        """
         return explain.explain(self._session, sql)
 
     def confirm_comparisons(self, is_sure: Callable[[str], bool] | None) -> None:
@@ -138,7 +194,19 @@ class Registration:
         self._session.statements.is_sure = is_sure or (lambda _: False)
 
     def confirm_writes(self, confirm: Callable[[str], bool] | None) -> None:
-        """Let ``confirm`` decide before a statement or transaction sends more than one write."""
+        """Let ``confirm`` decide before a statement or transaction sends more than one write.
+
+        >>> import ftsql
+        >>> db = ftsql.connect(sandbox=True)
+        >>> db.ftsql.confirm_writes(lambda question: bool(print(question)))  # no, always
+        >>> try:
+        ...     db.execute("UPDATE fine_tuning_jobs SET status = 'cancelled' WHERE status = 'paused'")
+        ... except ftsql.Error as error:
+        ...     print(error)
+        cancel 2 fine-tuning jobs?
+        not confirmed: nothing was sent, and the transaction is rolled back
+        >>> db.close()
+        """
         self._session.confirm = confirm
 
     def close(self) -> None:

@@ -28,6 +28,16 @@ class Connection:
 
     A ``with`` block commits at its end, or rolls back if it raises; it does not close the connection. A connection that
     is closed or dropped without commit rolls back and sends nothing.
+
+    >>> from ftsql import dbapi
+    >>> connection = dbapi.connect(sandbox=True, read_only=False)
+    >>> with connection:
+    ...     cursor = connection.cursor().execute("CREATE TABLE notes (job, note)")
+    ...     connection.in_transaction  # until the end of the block
+    True
+    >>> connection.in_transaction
+    False
+    >>> connection.close()
     """
 
     Warning = errors.Warning
@@ -102,6 +112,14 @@ class Connection:
 
         If that fails, the transaction is rolled back: the jobs that it created are cancelled, and the error names the
         outcome of each. Raises APIError, OutcomeUnknown, and PEP 249's other errors.
+
+        >>> from ftsql import dbapi
+        >>> connection = dbapi.connect(sandbox=True, read_only=False)
+        >>> cursor = connection.cursor()
+        >>> cursor.execute("UPDATE fine_tuning_jobs SET status = 'cancelled' WHERE status = 'paused'").rowcount
+        2
+        >>> connection.commit()
+        >>> connection.close()
         """
         if not self.in_transaction:
             return

@@ -40,6 +40,13 @@ class Cursor:
         for INSERT OR IGNORE INTO fine_tuning_jobs, because only COMMIT shows which rows the API refuses.
     lastrowid: The rowid of the last row inserted into a table of your own. It is None for a job, which has no rowid and
         whose id is known only after COMMIT: see ``connection.last_job_id`` or ``SELECT * FROM ftsql_writes``.
+
+    >>> from ftsql import dbapi
+    >>> connection = dbapi.connect(sandbox=True)
+    >>> cursor = connection.cursor().execute("SELECT status, count(*) AS jobs FROM fine_tuning_jobs GROUP BY status")
+    >>> [column[0] for column in cursor.description], cursor.fetchmany(2)
+    (['status', 'jobs'], [('cancelled', 26), ('failed', 33)])
+    >>> connection.close()
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -58,6 +65,15 @@ class Cursor:
         parameters: A sequence for ``?`` or a mapping for ``:name``. A dict or list among the values is bound as JSON.
 
         Raises ProgrammingError for several statements, and PEP 249's other errors.
+
+        >>> from ftsql import dbapi
+        >>> connection = dbapi.connect(sandbox=True)
+        >>> cursor = connection.cursor()
+        >>> cursor.execute("SELECT count(*) FROM fine_tuning_jobs WHERE status = ?", ("paused",)).fetchone()
+        (2,)
+        >>> cursor.execute("SELECT :names ->> 1", {"names": ["a", "b"]}).fetchone()
+        ('b',)
+        >>> connection.close()
         """
         self._check_usable()
         self._run(operation, bindings(parameters))
@@ -68,6 +84,13 @@ class Cursor:
 
         All runs succeed together or none does. With ``autocommit`` they are one transaction, so that ``max_writes``
         counts them together. Raises ProgrammingError if the statement returns rows.
+
+        >>> from ftsql import dbapi
+        >>> connection = dbapi.connect(sandbox=True, read_only=False)
+        >>> cursor = connection.cursor().execute("CREATE TABLE notes (job, note)")
+        >>> cursor.executemany("INSERT INTO notes VALUES (?, ?)", [("ftjob-1", "good"), ("ftjob-2", None)]).rowcount
+        2
+        >>> connection.close()
         """
         self._check_usable()
         with self.connection.atomic():

@@ -22,14 +22,29 @@ Binary = bytes
 
 
 def DateFromTicks(ticks: float) -> datetime.date:
+    """Return the local date of a Unix time.
+
+    >>> DateFromTicks(1_790_000_000.0).year
+    2026
+    """
     return Date(*time.localtime(ticks)[:3])
 
 
 def TimeFromTicks(ticks: float) -> datetime.time:
+    """Return the local time of day of a Unix time, in whole seconds.
+
+    >>> TimeFromTicks(1_790_000_000.5).second
+    20
+    """
     return Time(*time.localtime(ticks)[3:6])
 
 
 def TimestampFromTicks(ticks: float) -> datetime.datetime:
+    """Return the local date and time of a Unix time, in whole seconds and without a zone.
+
+    >>> TimestampFromTicks(1_790_000_000.5).timestamp()
+    1790000000.0
+    """
     return Timestamp(*time.localtime(ticks)[:6])
 
 

@@ -29,7 +29,17 @@ Send = Callable[[Message], Awaitable[None]]
 
 @dataclass
 class RequestRecord:
-    """One request as it arrived. ``status`` is the response's, and None as long as there is none."""
+    """One request as it arrived. ``status`` is the response's, and None as long as there is none.
+
+    >>> import ftsql
+    >>> from ftsql.sandbox import Sandbox
+    >>> with Sandbox(jobs=3) as sandbox:
+    ...     db = ftsql.connect(sandbox=sandbox)
+    ...     rows = db.execute("SELECT id FROM fine_tuning_jobs WHERE id = 'ftjob-1'").fetchall()
+    ...     db.close()
+    >>> [(request.method, request.path, request.status) for request in sandbox.requests]
+    [('GET', '/v1/fine_tuning/jobs/ftjob-1', 404)]
+    """
 
     method: str
     path: str  # as sent, without the query

@@ -42,12 +42,21 @@ COMPUTED |= {
 
 
 def is_jobs(table: Any) -> bool:
-    """Whether ``table``, a table object of SQLAlchemy, is the API's table of jobs."""
+    """Whether ``table``, a table object of SQLAlchemy, is the API's table of jobs.
+
+    >>> is_jobs(sqlalchemy.table("fine_tuning_jobs", schema="live")), is_jobs(sqlalchemy.table("notes"))
+    (True, False)
+    """
     return getattr(table, "name", None) == JOBS.table and getattr(table, "schema", None) in (None, "main", "live")
 
 
 class Compiler(SQLiteCompiler):
-    """The SQL compiler. An INSERT into jobs never asks for keys, because they do not exist before COMMIT."""
+    """The SQL compiler. An INSERT into jobs never asks for keys, because they do not exist before COMMIT.
+
+    >>> jobs = sqlalchemy.table("fine_tuning_jobs", sqlalchemy.column("model"))
+    >>> print(sqlalchemy.insert(jobs).values(model="gpt-4o-mini").compile(dialect=Dialect()))
+    INSERT INTO fine_tuning_jobs (model) VALUES (?)
+    """
 
     def visit_insert(self, insert_stmt: Any, *arguments: Any, **kw: Any) -> str:
         if is_jobs(insert_stmt.table):
@@ -59,7 +68,19 @@ class Compiler(SQLiteCompiler):
 
 
 class Context(SQLiteExecutionContext):
-    """The context of one execution. Reading the key of a new job raises an error; Core does not read it unasked."""
+    """The context of one execution. Reading the key of a new job raises an error; Core does not read it unasked.
+
+    >>> engine = sqlalchemy.create_engine("ftsql://?sandbox=true&read_only=false", future=True)
+    >>> jobs = sqlalchemy.table("fine_tuning_jobs", *map(sqlalchemy.column, ("model", "training_file")))
+    >>> with engine.connect() as connection:  # nothing is sent without a commit
+    ...     result = connection.execute(jobs.insert().values(model="gpt-4o-mini", training_file="file-abc"))
+    ...     try:
+    ...         result.inserted_primary_key
+    ...     except exc.InvalidRequestError as error:
+    ...         print(str(error).partition(",")[0])
+    a job's id is known only after COMMIT
+    >>> engine.dispose()
+    """
 
     _keys: Any = None
 
@@ -79,6 +100,9 @@ class ThreadPool(pool.SingletonThreadPool):
     """A pool with one connection for each thread.
 
     SQLAlchemy's own default of five closes connections that other threads still use.
+
+    >>> ThreadPool(dbapi.connect).size
+    1000
     """
 
     def __init__(self, creator: Any, pool_size: int = 1000, **options: Any) -> None:
@@ -86,7 +110,13 @@ class ThreadPool(pool.SingletonThreadPool):
 
 
 def in_listed_schema(name: str) -> Any:
-    """Return SQLite's reflection method ``name``, which looks up ftsql's tables in the schema that lists them."""
+    """Return SQLite's reflection method ``name``, which looks up ftsql's tables in the schema that lists them.
+
+    >>> engine = sqlalchemy.create_engine("ftsql://?sandbox=true")
+    >>> sqlalchemy.inspect(engine).has_table("fine_tuning_jobs")
+    True
+    >>> engine.dispose()
+    """
     inherited: Callable[..., Any] = getattr(SQLiteDialect, name)
 
     def method(self: Dialect, connection: Any, table_name: str, schema: str | None = None, **kw: Any) -> Any:
@@ -99,6 +129,12 @@ class Dialect(SQLiteDialect):
     """The dialect. ``ftsql://`` is memory; ``ftsql:///relative.db`` and ``ftsql:////absolute.db`` are files.
 
     Its ``name`` stays "sqlite", because pandas, Alembic and others choose their SQL by that name.
+
+    >>> engine = sqlalchemy.create_engine("ftsql://?sandbox=true")
+    >>> with engine.connect() as connection:
+    ...     connection.execute(sqlalchemy.text("SELECT count(*) FROM jobs WHERE status = 'paused'")).scalar()
+    2
+    >>> engine.dispose()
     """
 
     driver = "ftsql"

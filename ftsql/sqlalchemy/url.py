@@ -22,7 +22,12 @@ BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "n
 
 
 def connect_arguments(url: Any) -> tuple[str, dict[str, Any]]:
-    """Return the path and the options of ``url``, a URL object of SQLAlchemy. Raises ArgumentError."""
+    """Return the path and the options of ``url``, a URL object of SQLAlchemy. Raises ArgumentError.
+
+    >>> from sqlalchemy.engine import make_url
+    >>> connect_arguments(make_url("ftsql:////srv/jobs.db?read_only=false&max_age=60"))
+    ('/srv/jobs.db', {'read_only': False, 'max_age': '60'})
+    """
     if url.username or url.password:
         raise ArgumentError(
             "an ftsql:// URL holds no user, password or key: set the provider's variable, such as OPENAI_API_KEY"

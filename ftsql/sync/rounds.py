@@ -37,7 +37,12 @@ class _ProviderFailed(Exception):
 
 @dataclass(frozen=True)
 class Round:
-    """The result of one round. ``complete``: Whether nothing is left for another round to read."""
+    """The result of one round. ``complete``: Whether nothing is left for another round to read.
+
+    >>> (done,) = sync("one.db", tables=["jobs"], sandbox=True)
+    >>> done.complete, done.failed, [(change.new, change.changed) for change in done.changes]
+    (True, False, [(250, 0)])
+    """
 
     began: float
     changes: tuple[Change, ...]
@@ -90,6 +95,13 @@ class Sync:
     """A snapshot file and the connection whose live tables it shows. ``close`` closes the file.
 
     stop: Whether to end the current work with an apsw.InterruptError; it is called often.
+
+    >>> connection = connect(sandbox=True)
+    >>> syncing = Sync(connection, "jobs.db", ["jobs", "files"])
+    >>> [(change.table, change.rows) for done in syncing.rounds() for change in done.changes]
+    [('fine_tuning_jobs', 250), ('files', 382)]
+    >>> syncing.close()
+    >>> connection.close()
     """
 
     def __init__(

@@ -34,7 +34,11 @@ Parent = tuple[str, int, int]  # id, whether it had finished, when its rows are 
 
 
 def plain_path(path: str | Path) -> str:
-    """Return the absolute path of a snapshot file. Raises ProgrammingError if ``path`` cannot be one."""
+    """Return the absolute path of a snapshot file. Raises ProgrammingError if ``path`` cannot be one.
+
+    >>> plain_path("/../jobs.db")
+    '/jobs.db'
+    """
     text = os.fspath(path)
     if text.startswith("file:") or text in ("", ":memory:"):
         raise ProgrammingError(f"sync writes into a file: pass its path, not {text!r}")
@@ -346,7 +350,11 @@ class Snapshot:
 
 
 def synced_at(db: apsw.Connection) -> int | None:
-    """Return when the jobs in the main database were synced, in Unix seconds; None if it is not a snapshot."""
+    """Return when the jobs in the main database were synced, in Unix seconds; None if it is not a snapshot.
+
+    >>> synced_at(apsw.Connection(":memory:")) is None
+    True
+    """
     if not tables.is_snapshot(db):
         return None
     with contextlib.suppress(apsw.Error):
