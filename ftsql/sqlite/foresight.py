@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 import apsw
 
 from ftsql.resources.definitions import JOBS, OTHERS
-from ftsql.sqlite.authorizer import Guard
+from ftsql.sqlite.authorizer import LIVE, Guard
 from ftsql.sqlite.bytecode import Step
 from ftsql.sqlite.statements import Statement, Statements
 
@@ -41,7 +41,6 @@ TABLES = frozenset({JOBS.table, *(resource.table for resource in OTHERS), "json_
 LIMITS = frozenset({"DecrJumpZero", "IfNotZero", "OffsetLimit"})  # opcodes of LIMIT, EXISTS and scalar subqueries
 COLLATIONS = frozenset({"BINARY", "NOCASE", "RTRIM"})
 VIRTUAL = re.compile(r"\s*CREATE\s+VIRTUAL\b", re.IGNORECASE)
-FULL_TEXT = re.compile(r"\s*CREATE\s+VIRTUAL\s+TABLE\s.*?\bUSING\s+fts5\b", re.IGNORECASE | re.DOTALL)
 
 
 class Enough(Exception):
@@ -60,7 +59,7 @@ def foresee(connection: apsw.Connection, statements: Statements, statement: Stat
         cursor.row_trace = lambda _, row: row
         with _quietly(statements) as noted:
             program = statements.program_of(statement.sql)
-            if not _is_harmless(cursor, guard, program, statement.sql):
+            if not _is_harmless(cursor, guard, program, statement):
                 return ()
             with contextlib.suppress(Enough, apsw.InterruptError), _at_most(connection, SECONDS):
                 for _ in cursor.execute(statement.sql, statement.parameters, can_cache=False):
@@ -103,7 +102,7 @@ def _at_most(connection: apsw.Connection, seconds: float) -> Iterator[None]:
         connection.set_progress_handler(None, id=is_late)
 
 
-def _is_harmless(cursor: apsw.Cursor, guard: Guard, program: Sequence[Step], sql: str) -> bool:
+def _is_harmless(cursor: apsw.Cursor, guard: Guard, program: Sequence[Step], statement: Statement) -> bool:
     """Whether the statement cannot end early, calls only SQLite's own functions, and reads only ordinary tables."""
     if not program or not LIMITS.isdisjoint(step.opcode for step in program):
         return False
@@ -111,29 +110,28 @@ def _is_harmless(cursor: apsw.Cursor, guard: Guard, program: Sequence[Step], sql
     if collations & set(re.findall(r"\w+", " ".join(step.p4 for step in program))):
         return False
     with guard.noting() as actions:
-        _prepare(cursor, sql)
+        _prepare(cursor, statement)
     functions = {str(action.second).lower() for action in actions if action.code == apsw.SQLITE_FUNCTION}
     own = {str(name) for (name,) in cursor.execute("SELECT lower(name) FROM pragma_function_list WHERE NOT builtin")}
     if not functions <= FUNCTIONS - own:
         return False
     read = {(str(action.first), str(action.schema)) for action in actions if action.code == apsw.SQLITE_READ}
-    return all(name in TABLES or _is_ordinary(cursor, name, schema) for name, schema in read)
+    return all(_is_ordinary(cursor, name, schema) for name, schema in read)
 
 
-def _prepare(cursor: apsw.Cursor, sql: str) -> None:
+def _prepare(cursor: apsw.Cursor, statement: Statement) -> None:
     """Prepare a statement without running it."""
     cursor.exec_trace = lambda *_: False
     with contextlib.suppress(apsw.ExecTraceAbort):
-        cursor.execute(sql, can_cache=False)
+        cursor.execute(statement.sql, statement.parameters, can_cache=False)
     cursor.exec_trace = lambda *_: True
 
 
 def _is_ordinary(cursor: apsw.Cursor, name: str, schema: str) -> bool:
-    """Whether a name is that of a table whose rows can be read twice: an ordinary one, a view, or one of FTS5."""
+    """Whether a name is that of a table whose rows can be read twice: an ordinary one, a view, or ftsql's."""
     quoted = schema.replace('"', '""')
     sql = f"SELECT sql FROM \"{quoted}\".sqlite_schema WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')"
     found = cursor.execute(sql, (name,)).fetchone()
-    if found is None:
-        return False
-    text = str(found[0])
-    return VIRTUAL.match(text) is None or FULL_TEXT.match(text) is not None
+    if found is None or schema == LIVE:
+        return name in TABLES
+    return VIRTUAL.match(str(found[0])) is None

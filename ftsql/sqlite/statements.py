@@ -336,10 +336,12 @@ class Statements:
     def traces_paused(self) -> Iterator[None]:
         """Ignore traces in this block, so that the statements run in it do not count as the user's."""
         before, self._paused = self._paused, True
+        row_trace, self._connection.row_trace = self._connection.row_trace, None
         try:
             yield
         finally:
             self._paused = before
+            self._connection.row_trace = row_trace
 
     def _on_execute(self, cursor: Any, sql: str, bindings: Any) -> bool:
         """Handle APSW's execution trace, which reports that a statement of the user is about to run."""

@@ -42,6 +42,7 @@ WAYS = {  # the names of the ways to send a body
 }  # fmt: skip
 
 
+@pytest.mark.long
 def test_a_few_hostile_responses_are_right_rows_or_a_clear_error() -> None:
     result = hostile.batch(200, 20261122)
     assert result.violations == []
@@ -93,6 +94,7 @@ PLANTED: dict[str, tuple[object, str, Callable[[Any], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", PLANTED)
+@pytest.mark.long
 def test_a_bug_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     where, attribute, bug, by = PLANTED[name]
     monkeypatch.setattr(where, attribute, bug(getattr(where, attribute)))

@@ -116,6 +116,7 @@ def test_one_account_has_one_limiter_and_other_keys_addresses_and_names_have_oth
     assert limiter(account()).seconds_left() == 0  # no client used it any more
 
 
+@pytest.mark.long
 def test_all_connections_of_an_account_obey_a_limit_that_one_of_them_learns(
     sandbox: Sandbox, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,6 +145,7 @@ def waited(db: ftsql.Connection) -> list[float]:
     return [milliseconds for (milliseconds,) in db.execute("SELECT waited FROM ftsql_requests")]
 
 
+@pytest.mark.long
 def test_a_limit_that_is_used_up_is_waited_for_in_the_middle_of_a_listing(
     sandbox: Sandbox, db: ftsql.Connection
 ) -> None:
@@ -179,6 +181,7 @@ SLOW = {
 
 @pytest.mark.parametrize("during", SLOW)
 @pytest.mark.parametrize("how", ["interrupt", "Ctrl-C"])
+@pytest.mark.long
 def test_an_interrupt_ends_a_read_and_the_connection_can_be_used_afterwards(
     sandbox: Sandbox, db: ftsql.Connection, monkeypatch: pytest.MonkeyPatch, during: str, how: str
 ) -> None:
@@ -212,6 +215,7 @@ def test_an_interrupt_ends_a_read_and_the_connection_can_be_used_afterwards(
         assert db.execute("SELECT count(*) > 0 FROM fine_tuning_jobs").fetchall() == [(1,)]
 
 
+@pytest.mark.long
 def test_two_entries_of_one_provider_wait_by_themselves(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

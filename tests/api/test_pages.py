@@ -170,6 +170,7 @@ def test_a_job_created_while_the_list_is_read_does_not_disturb_it(sandbox: Sandb
     assert found == ids
 
 
+@pytest.mark.long
 def test_a_page_that_fails_for_a_while_is_requested_again(sandbox: Sandbox, db: ftsql.Connection) -> None:
     fill(sandbox, 250)
     sandbox.fault(Fault(path=LIST, after=1, times=1, status=500))

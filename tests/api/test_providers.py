@@ -152,7 +152,10 @@ def test_a_wrong_key_is_an_authentication_error_of_that_provider(
         db.execute("SELECT * FROM fine_tuning_jobs").fetchall()
 
 
-@pytest.mark.parametrize("name", [*FACES, *BEHIND])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.long if name == "portkey_fireworks" else ()) for name in (*FACES, *BEHIND)],
+)
 def test_no_key_of_any_provider_shows_in_an_error_a_table_or_the_journal(
     sandbox: Sandbox, tmp_path: Path, name: str
 ) -> None:

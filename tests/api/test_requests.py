@@ -47,6 +47,7 @@ def test_each_request_is_a_row_with_its_path_and_its_response(sandbox: Sandbox, 
     assert "ftjob-none" in errors[3]
 
 
+@pytest.mark.long
 def test_a_retry_is_a_row_of_its_own_with_its_pause(sandbox: Sandbox, db: ftsql.Connection) -> None:
     fill(sandbox, 1)
     sandbox.fault(Fault(status=500, body={"error": {"message": "out of order"}}))
@@ -84,6 +85,7 @@ def test_a_body_that_is_no_json_is_an_error_of_its_row(sandbox: Sandbox, db: fts
     assert "an HTML page" in error
 
 
+@pytest.mark.long
 def test_a_request_without_a_response_is_a_row_without_a_status(connect: Connect, sandbox: Sandbox) -> None:
     db = connect(timeout=0.2)
     sandbox.fault(Fault(times=None, hang=True))
@@ -213,6 +215,7 @@ def test_requests_on_prints_nothing_after_an_empty_statement(sandbox: Sandbox) -
     assert shell(sandbox, ".requests on\nSELECT 1;\n;\n").stderr.count("requests,") == 1
 
 
+@pytest.mark.long
 def test_requests_has_a_help_and_takes_on_and_off_only(sandbox: Sandbox) -> None:
     done = shell(sandbox, ".help requests\n")
     assert done.stderr.strip().startswith(".requests ON|OFF")

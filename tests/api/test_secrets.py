@@ -25,12 +25,12 @@ STATEMENTS = [
     "SELECT cancel_job('ftjob-00000')",
     f"SELECT '{CANARY}', cancel_job('ftjob-00000')",
 ]
-FAULTS: list[Fault | None] = [
+FAULTS = [
     None,
     Fault(times=None, status=401, body={"error": {"message": f"Incorrect API key provided: {CANARY}", "code": CANARY}}),
-    Fault(times=None, status=500, body=f"<html>{CANARY}</html>"),
+    pytest.param(Fault(times=None, status=500, body=f"<html>{CANARY}</html>"), marks=pytest.mark.long),
     Fault(times=None, status=400, body={"detail": [{"loc": ["header"], "msg": CANARY}]}),
-    Fault(times=None, drop=True),
+    pytest.param(Fault(times=None, drop=True), marks=pytest.mark.long),
     Fault(times=None, redirect="http://localhost:9/elsewhere"),
     Fault(times=None, body={"data": [{"id": "x", "created_at": CANARY}]}),
 ]
@@ -112,6 +112,7 @@ def test_white_space_around_a_key_is_not_sent(
     assert sandbox.requests[0].headers["authorization"] == f"Bearer {CANARY}"
 
 
+@pytest.mark.long
 def test_http_off_loopback_needs_the_entrys_consent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "providers.toml"
     path.write_text(

@@ -9,6 +9,7 @@ from tests.extras import BRINGS, check
 
 
 @pytest.mark.parametrize("extra", ["", *BRINGS])
+@pytest.mark.long
 def test_each_extra_alone_is_enough_and_a_missing_one_is_named(extra: str) -> None:
     check(extra)
 

@@ -132,6 +132,7 @@ def test_a_page_is_short_names_untested_parts_and_is_linked_in_the_readme(page: 
 
 
 @pytest.mark.parametrize("page", of("console"))
+@pytest.mark.long
 def test_a_console_block_prints_what_the_page_shows(page: Topic, tmp_path: Path, snapshot: Path) -> None:
     for block in blocks(page.text):
         if block.language == "ini":
@@ -332,6 +333,7 @@ def test_the_provider_entry_of_the_settings_page_works(
     db.close()
 
 
+@pytest.mark.long
 def test_the_commands_of_the_page_measured_exist() -> None:
     text = PAGES["measured"].text + PAGES["writes"].text
     for module in set(re.findall(r"`python -m (tests\.\w+)", text)):

@@ -20,6 +20,8 @@ from ftsql.cli.progress import progress_text
 from ftsql.sandbox import Fault, Sandbox
 from tests.conftest import CANARY, fill
 
+pytestmark = pytest.mark.long
+
 COUNT = "SELECT count(*) AS n FROM fine_tuning_jobs"
 ALL = "SELECT id FROM fine_tuning_jobs"
 UNLIMITED: Callable[[bytes], bool] = lambda shown: False  # noqa: E731

@@ -36,6 +36,7 @@ def test_the_first_screen_has_a_command_with_its_output() -> None:
 
 
 @pytest.mark.parametrize("block", CONSOLE, ids=[block.text[2:72] for block in CONSOLE])
+@pytest.mark.long
 def test_a_console_block_prints_what_the_readme_shows(tmp_path: Path, block: Block) -> None:
     for command, output in commands(block):
         if name := missing(command):

@@ -61,6 +61,7 @@ def test_a_statement_without_requests_loads_no_client_and_no_models() -> None:
     assert done.stdout.splitlines() == ["1", "1", "[]"], done.stderr
 
 
+@pytest.mark.long
 def test_sql_comes_from_an_argument_a_file_or_a_pipe(
     sandbox: Sandbox, environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -146,6 +147,7 @@ def test_the_first_error_ends_a_script(sandbox: Sandbox, environment: dict[str, 
     assert done.stdout == "1\n1\n"
 
 
+@pytest.mark.long
 def test_db_opens_the_users_file_and_reports_a_table_that_hides_ours(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -243,6 +245,7 @@ def test_the_prompt_shows_a_box_and_goes_on_after_an_error(sandbox: Sandbox, env
     assert "training_file = " in text  # one column a line if a row is wider than the screen
 
 
+@pytest.mark.long
 def test_the_sandbox_serves_other_clients(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "ftsql", "sandbox", "--port", "0", "--jobs", "3"], stdout=subprocess.PIPE, text=True
@@ -260,6 +263,7 @@ def test_the_sandbox_serves_other_clients(tmp_path: Path) -> None:
     assert json.loads(done.stdout) == [{"n": 3}]
 
 
+@pytest.mark.long
 def test_version_and_help_print_and_exit_with_0() -> None:
     assert run("--version").stdout.startswith("ftsql ")
     assert "--sandbox" in run("--help").stdout
@@ -267,12 +271,14 @@ def test_version_and_help_print_and_exit_with_0() -> None:
 
 
 @pytest.mark.parametrize("end", [".quit", ".exit", "SELECT nope;", ""])
+@pytest.mark.long
 def test_unsent_writes_are_reported_however_it_ends(environment: dict[str, str], end: str) -> None:
     insert = "INSERT INTO fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', 'file-a');"
     done = run(environment=environment, stdin=f"BEGIN;\n{insert}\n{end}\n")
     assert "1 queued write was not sent: there was no COMMIT" in done.stderr
 
 
+@pytest.mark.long
 def test_a_mistyped_subcommand_is_not_run_as_sql(environment: dict[str, str]) -> None:
     done = run("queires", environment=environment)
     assert (done.returncode, "did you mean ftsql queries?" in done.stderr) == (2, True)

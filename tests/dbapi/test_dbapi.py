@@ -223,6 +223,7 @@ def test_a_closed_cursor_or_connection_is_an_error(db: dbapi.Connection) -> None
     other.close()
 
 
+@pytest.mark.long
 def test_a_connection_that_is_dropped_leaves_no_thread_and_no_warning(sandbox: Sandbox, connect: Connect) -> None:
     fill(sandbox, 120)
     before = threading.active_count()

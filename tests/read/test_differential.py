@@ -119,10 +119,10 @@ def bench(folder: Path, providers: Sequence[str], count: int) -> Iterator[Bench]
 SETTINGS = [
     (["one"], 0, 0.05),
     (["one"], 1, 0.05),
-    (["one"], 100, 0.2),
-    (["one"], 250, 0.35),
-    (["one", "two"], 130, 0.25),
-    (["one", "two", "three"], 70, 0.1),
+    pytest.param(["one"], 100, 0.2, marks=pytest.mark.long),
+    pytest.param(["one"], 250, 0.35, marks=pytest.mark.long),
+    pytest.param(["one", "two"], 130, 0.25, marks=pytest.mark.long),
+    pytest.param(["one", "two", "three"], 70, 0.1, marks=pytest.mark.long),
 ]
 
 

@@ -35,7 +35,10 @@ CASES: list[tuple[str, tuple[int, int | None], tuple[int, int | None]]] = [
 ]
 
 
-@pytest.mark.parametrize(("sql", "cold", "warm"), CASES, ids=[case[0][:80] for case in CASES])
+@pytest.mark.parametrize(
+    ("sql", "cold", "warm"),
+    [pytest.param(*case, id=case[0][:80], marks=pytest.mark.long if "JOIN" in case[0] else ()) for case in CASES],
+)
 def test_the_promised_number_is_the_number(
     sandbox: Sandbox,
     db: ftsql.Connection,

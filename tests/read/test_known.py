@@ -271,6 +271,7 @@ def test_the_order_of_a_list_is_believed_though_the_store_fails(
     assert gets(sandbox) == ["?limit=20"]
 
 
+@pytest.mark.long
 def test_a_store_that_is_cleared_while_it_is_read_is_an_error_and_no_short_list(
     sandbox: Sandbox, connect: Connect, tmp_path: Path
 ) -> None:

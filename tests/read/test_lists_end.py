@@ -55,6 +55,7 @@ SIZES = [0, 1, 7, 19, 20, 21, 45, 99, 100, 101, 200, 250]
 @pytest.mark.parametrize("total", SIZES)
 @pytest.mark.parametrize("cap", [10, 20, 37, 50, 100, None])
 @pytest.mark.parametrize("inclusive", [False, True])
+@pytest.mark.long
 def test_without_has_more_a_list_is_read_to_its_end_whatever_the_server_caps(
     at: At, total: int, cap: int | None, inclusive: bool
 ) -> None:

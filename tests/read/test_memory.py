@@ -12,6 +12,8 @@ import pytest
 
 from tests.answering import PATH, Asked, Server, job
 
+pytestmark = pytest.mark.long
+
 JOBS, EVENTS = 1000, 66
 READER = """
 import resource, sys

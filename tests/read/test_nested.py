@@ -29,6 +29,7 @@ SEED = int(os.environ.get("FTSQL_SEED", "20261121"))
 
 
 @pytest.mark.parametrize("kind", TABLES)
+@pytest.mark.long
 def test_the_rows_are_those_that_a_plain_client_pages_cold_warm_and_through_a_file(
     monkeypatch: pytest.MonkeyPatch, connect: Connect, tmp_path: Path, kind: str
 ) -> None:
@@ -93,6 +94,7 @@ def bench(folder: Path, providers: Sequence[str]) -> Iterator[tuple[ftsql.Connec
 
 
 @pytest.mark.parametrize("providers", [["one"], pytest.param(["one", "two"], marks=pytest.mark.slow)], ids=len)
+@pytest.mark.long
 def test_every_select_equals_that_on_plain_tables(tmp_path: Path, providers: list[str]) -> None:
     random_ = random.Random(SEED)
     with bench(tmp_path, providers) as (db, world):

@@ -95,6 +95,7 @@ FAULTS: dict[str, tuple[Callable[[], Fault], bool | None]] = {
 
 @pytest.mark.parametrize("what", FAULTS)
 @pytest.mark.parametrize("status", ["succeeded", "running"])
+@pytest.mark.long
 def test_all_events_or_an_error_and_all_of_them_once_it_is_over(
     sandbox: Sandbox, connect: Connect, tmp_path: Path, what: str, status: str
 ) -> None:
@@ -138,6 +139,7 @@ def test_events_that_turn_up_late_are_found(sandbox: Sandbox, db: ftsql.Connecti
     assert db.execute(COUNT).get == count
 
 
+@pytest.mark.long
 def test_a_failure_read_ahead_comes_when_it_is_due(sandbox: Sandbox, db: ftsql.Connection) -> None:
     """The second page of jobs fails: the rows before it are returned, and no row is missing without an error."""
     fill(sandbox, 250)
@@ -162,6 +164,7 @@ def test_a_job_that_is_cancelled_further_down_shows_it(sandbox: Sandbox, db: fts
 
 
 @pytest.mark.parametrize("sql", [JOIN.format("e.id"), "SELECT id FROM fine_tuning_job_events('{}')"])
+@pytest.mark.long
 def test_an_interrupt_ends_it_at_once_and_leaves_nothing_behind(
     sandbox: Sandbox, db: ftsql.Connection, sql: str
 ) -> None:

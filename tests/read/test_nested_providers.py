@@ -67,6 +67,7 @@ def test_of_several_providers_those_that_are_named_are_asked_alone(providers: st
 
 
 @pytest.mark.parametrize("more", ["", " AND e.provider = j.provider"])
+@pytest.mark.long
 def test_two_providers_are_each_asked_for_their_own_jobs(more: str) -> None:
     with (
         Sandbox(jobs=0, speed=0) as other,
@@ -84,6 +85,7 @@ def test_two_providers_are_each_asked_for_their_own_jobs(more: str) -> None:
                 assert (len(found), len(other.requests)) == cost
 
 
+@pytest.mark.long
 def test_max_requests_stops_before_one_more_and_names_the_plan() -> None:
     for limit in (1, 2, 20, JOBS):
         with account(max_requests=limit) as (sandbox, db):
@@ -110,6 +112,7 @@ def test_verify_order_trusts_no_list_of_events() -> None:
             assert len(asked(sandbox, db, f"{EVENTS}('{name(0)}')")) == 2
 
 
+@pytest.mark.long
 def test_the_store_of_another_account_is_not_used(tmp_path: Path) -> None:
     with account() as (sandbox, _), pytest.MonkeyPatch.context() as patch:
         for key, cost in (("one-key-of-mine", 41), ("one-key-of-mine", 3), ("another-key-0123", 41)):

@@ -32,6 +32,7 @@ from tests.read.nested_account import (
 
 
 @pytest.mark.parametrize("what", ASKS)
+@pytest.mark.long
 def test_each_job_is_asked_for_once_and_a_finished_one_never_again(what: str) -> None:
     sql, besides, again = ASKS[what]
     with account() as (sandbox, db):
@@ -286,6 +287,7 @@ def test_two_statements_at_once_cost_at_most_one_look_each() -> None:
 
 
 @pytest.mark.parametrize("count", [5, 30])
+@pytest.mark.long
 def test_what_a_statement_comes_back_to_is_neither_asked_for_nor_shown_again(at: At, count: int) -> None:
     """There are more jobs than the statement keeps in memory; the store has their older events by then."""
     found = [job(number, status="running", finished_at=None) for number in range(70)]

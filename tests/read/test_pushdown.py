@@ -24,7 +24,7 @@ from tests.answering import Asked, api, jobs
 from tests.conftest import At, fill
 
 NEWEST = 1_790_000_000
-SIZES = (0, 1, 20, 100, 101, 1250)
+SIZES = (0, 1, 20, 100, 101, pytest.param(1250, marks=pytest.mark.long))
 JOBS = "SELECT * FROM fine_tuning_jobs"
 
 

@@ -101,6 +101,7 @@ def test_a_file_that_is_no_csv_of_metrics_is_left_out_with_a_warning_that_names_
         assert db.execute(ALL).fetchall() == []
 
 
+@pytest.mark.long
 def test_a_huge_file_is_read_whole_and_in_order(sandbox: Sandbox, db: ftsql.Connection) -> None:
     count = 30_000
     job(sandbox, content=("step,train_loss\n" + "".join(f"{n},{n / 8}\n" for n in range(count))).encode())

@@ -94,6 +94,7 @@ def test_what_json_cannot_say_stays_in_memory() -> None:
     assert written(rows) > MOST
 
 
+@pytest.mark.long
 def test_a_self_join_of_a_long_list_is_one_listing(sandbox: Sandbox, connect: Connect) -> None:
     ids = fill(sandbox, MOST * SIZE + 500)
     db: ftsql.Connection = connect()

@@ -145,7 +145,10 @@ def _compare(made: Moving, count: int, changes: float = 0.5) -> list[str]:
     return failed
 
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*is a Unix time in seconds:ftsql.errors.Warning")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.filterwarnings("ignore:.*is a Unix time in seconds:ftsql.errors.Warning"),
+]
 
 
 @pytest.mark.parametrize(

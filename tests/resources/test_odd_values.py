@@ -88,6 +88,7 @@ def test_there_are_odd_values_of_every_resource() -> None:
 @pytest.mark.parametrize(
     ("resource", "name", "value"), CASES, ids=[f"{each.table}.{name}={value!r:.20}" for each, name, value in CASES]
 )
+@pytest.mark.long
 def test_an_odd_optional_value_is_null_with_one_warning_and_raw_has_it(
     at: At, resource: Resource, name: str, value: Any
 ) -> None:

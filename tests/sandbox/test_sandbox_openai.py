@@ -102,6 +102,7 @@ def test_seeded_jobs_have_every_shape_and_are_consistent(seeded: Sandbox) -> Non
         assert job["fine_tuned_model"] in models | {None}
 
 
+@pytest.mark.long
 def test_every_files_size_is_that_of_its_content(seeded: Sandbox) -> None:
     with checked_client(seeded) as client:
         for file in client.files.list():
@@ -192,6 +193,7 @@ def test_a_decision_is_applied_or_refused(added: bool, what: str, before: str, a
         assert client.fine_tuning.jobs.retrieve(job_id).status == (after or before)
 
 
+@pytest.mark.long
 def test_a_paused_job_stops_and_a_resumed_one_continues() -> None:
     with Sandbox(jobs=0, speed=100) as sandbox, checked_client(sandbox) as client:
         jobs = client.fine_tuning.jobs

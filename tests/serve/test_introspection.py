@@ -83,6 +83,7 @@ def _failures(postgres: Postgres, catalog: tuple[apsw.Connection, Tables], cases
     return failed
 
 
+@pytest.mark.long
 def test_queries_of_clients_have_postgresqls_columns(
     postgres: Postgres, catalog: tuple[apsw.Connection, Tables]
 ) -> None:

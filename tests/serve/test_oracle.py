@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import apsw
+import pytest
 
 from tests.serve.postgres import Postgres
 from tests.serve.rows import difference
 from tests.serve.statements import STATEMENTS, generated
+
+pytestmark = pytest.mark.long
 
 
 def _failures(postgres: Postgres, sqlite: apsw.Connection, statements: list[str]) -> list[str]:

@@ -185,6 +185,7 @@ def test_explain_of_a_catalog_query_that_fails_is_an_error(client: Client) -> No
         client.query("EXPLAIN SELECT * FROM pg_catalog.pg_class AS a CROSS JOIN pg_attribute AS b USING (id)")
 
 
+@pytest.mark.long
 def test_a_statement_ends_at_its_timeout_and_at_a_cancel_request(served: Served, client: Client) -> None:
     forever = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT count(*) FROM r"
     client.query("SET statement_timeout = 200")
@@ -209,6 +210,7 @@ def test_more_rows_than_allowed_are_an_error(client: Client) -> None:
         client.query(rows.format(5001))
 
 
+@pytest.mark.long
 def test_objects_that_the_catalog_lacks_are_added_empty_and_logged(tmp_path: Path) -> None:
     with Served("--sandbox") as served:
         with Client(served.port) as client:
@@ -231,6 +233,7 @@ def test_objects_that_the_catalog_lacks_are_added_empty_and_logged(tmp_path: Pat
     assert "answered without rows" in said
 
 
+@pytest.mark.long
 def test_a_table_that_another_process_creates_is_seen(tmp_path: Path) -> None:
     import apsw
 
@@ -246,6 +249,7 @@ def test_a_table_that_another_process_creates_is_seen(tmp_path: Path) -> None:
         ]
 
 
+@pytest.mark.long
 def test_a_client_cannot_raise_the_servers_time_limit(tmp_path: Path) -> None:
     forever = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT count(*) FROM r"
     with (

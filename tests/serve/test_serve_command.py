@@ -17,6 +17,8 @@ pytest.importorskip("pg_mimic")
 from tests.cli.test_shell import run
 from tests.serve.pgwire import PASSWORD, Client, Refused, Served, message, own_file, startup
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_cleanly_while_statements_run(number: int) -> None:

@@ -13,6 +13,8 @@ from tests.conftest import CANARY
 from tests.read.test_pushdown import account, asked, pages
 from tests.serve.rows import COLUMNS, VIEW
 
+pytestmark = pytest.mark.long
+
 SIZE = 1250
 TABLES: Tables = {"fine_tuning_jobs": COLUMNS, "jobs": VIEW}
 T = "2026-09-21 10:00:00"  # 15,200 seconds, or 253 jobs, before the newest

@@ -59,10 +59,15 @@ REFUSED = {  # by PostgreSQL's code
     "54011": ["SELECT " + "1, " * 20_000 + "1", "SELECT 1 FROM jobs" + ", jobs" * 20_000, "SELECT 1 GROUP BY " + "1, " * 20_000 + "1",
               "SELECT coalesce(" + "1, " * 20_000 + "1)", "WITH " + ", ".join(f"c{n} AS (SELECT 1)" for n in range(10_000)) + " SELECT 1"],
 }  # fmt: skip
-CASES = [(code, sql) for code, statements in REFUSED.items() for sql in statements]
+LONG = {"54001", "54011"}  # of statements that are too long or too deep
+CASES = [
+    pytest.param(code, sql, id=f"{code}-{sql[:40]!r}", marks=pytest.mark.long if code in LONG else ())
+    for code, statements in REFUSED.items()
+    for sql in statements
+]
 
 
-@pytest.mark.parametrize(("code", "sql"), CASES, ids=[f"{code}-{sql[:40]!r}" for code, sql in CASES])
+@pytest.mark.parametrize(("code", "sql"), CASES)
 def test_a_statement_is_refused_with_postgresqls_code(code: str, sql: str) -> None:
     begun = time.monotonic()
     with pytest.raises(ftsql.Error) as raised:
@@ -72,6 +77,7 @@ def test_a_statement_is_refused_with_postgresqls_code(code: str, sql: str) -> No
     assert time.monotonic() - begun < 30
 
 
+@pytest.mark.long
 def test_a_deeply_nested_statement_is_refused_in_a_thread_too() -> None:
     found: list[str] = []
 

@@ -80,6 +80,7 @@ def table() -> str:
     return "\n".join([*lines, *(f"| {name} | {first} | {again} |" for name, (first, again) in figures().items())])
 
 
+@pytest.mark.long
 def test_the_guide_shows_these_figures() -> None:
     assert table() in find_topic("snapshot").text
 

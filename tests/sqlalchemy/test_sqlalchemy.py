@@ -158,6 +158,7 @@ def test_times_of_the_view_are_datetimes_in_both_directions(engine: Engine, sand
 
 
 @pytest.mark.parametrize("address", ["ftsql://", "ftsql://?read_only=false", "own"])
+@pytest.mark.long
 def test_eight_threads_share_an_engine(engine: Engine, sandbox: Sandbox, own: str, address: str) -> None:
     fill(sandbox, 150)
     one = engine(own if address == "own" else address)

@@ -171,8 +171,13 @@ URLS = [
     ("ftp://127.0.0.1/v1", ftsql.ConfigError, "is not an http:// or https://"),
     ("127.0.0.1:80", ftsql.ConfigError, "is not an http:// or https://"),
     ("http://api.example.invalid/v1", ftsql.ConfigError, "refuses to send a key to api.example.invalid over http://"),
-    ("https://api.example.invalid/v1", ftsql.APIConnectionError, "cannot connect to api.example.invalid"),
-    ("http://127.0.0.1:1/v1", ftsql.APIConnectionError, "cannot connect to 127.0.0.1:1"),
+    *(
+        pytest.param(f"{start}/v1", ftsql.APIConnectionError, f"cannot connect to {host}", marks=pytest.mark.long)
+        for start, host in (
+            ("https://api.example.invalid", "api.example.invalid"),
+            ("http://127.0.0.1:1", "127.0.0.1:1"),
+        )
+    ),
 ]
 
 
@@ -188,6 +193,7 @@ def test_an_address_that_cannot_be_reached_is_an_error_with_the_next_step(
     db.close()
 
 
+@pytest.mark.long
 def test_a_server_that_never_answers_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{listening.getsockname()[1]}/v1")
@@ -205,6 +211,7 @@ def test_a_response_that_is_too_large_is_refused(sandbox: Sandbox, connect: Conn
 
 
 @pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.long
 def test_retry_after_is_obeyed_up_to_a_limit(sandbox: Sandbox, db: ftsql.Connection, status: int) -> None:
     fill(sandbox, 1)
     sandbox.fault(Fault(status=status, headers={"Retry-After": "1"}))

@@ -591,6 +591,7 @@ def test_a_delete_whose_comparison_makes_sense_is_accepted(db: ftsql.Connection,
         db.execute("ROLLBACK")
 
 
+@pytest.mark.long
 def test_long_lists_are_fast_and_hide_no_comparison(db: ftsql.Connection, sandbox: Sandbox) -> None:
     many = ", ".join(f"'f{number}'" for number in range(9000))
     for condition in (f"id NOT IN ({many}) AND NOT (created_at > '2020-01-01')", f"+created_at NOT IN ({many})"):

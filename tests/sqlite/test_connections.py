@@ -99,6 +99,7 @@ def test_what_is_explained_between_two_statements_is_none_that_runs(sandbox: San
     assert db.execute("SELECT cancel_job(?) AS status", (second,)).get == "cancelled"
 
 
+@pytest.mark.long
 def test_several_threads_work_with_a_connection_each(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
     fill(sandbox, 150)
     path = tmp_path / "own.db"
@@ -126,6 +127,7 @@ def test_several_threads_work_with_a_connection_each(sandbox: Sandbox, connect: 
     assert found == [150] * 40
 
 
+@pytest.mark.long
 def test_many_connections_can_be_open_and_one_that_is_dropped_is_closed(sandbox: Sandbox, connect: Connect) -> None:
     fill(sandbox, 1)
     held = [connect() for _ in range(40)]
@@ -191,6 +193,7 @@ def test_the_active_providers_can_be_chosen(
     db.close()
 
 
+@pytest.mark.long
 def test_one_provider_that_fails_is_named_with_the_way_around_it(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,6 +232,7 @@ with Sandbox(jobs=120) as sandbox:
 """
 
 
+@pytest.mark.long
 def test_connections_that_threads_drop_without_close_corrupt_no_memory() -> None:
     environment = {**os.environ, "PYTHONMALLOC": "debug"}  # overwrites freed memory
     done = subprocess.run(

@@ -231,6 +231,7 @@ def test_functions_with_effects_do_not_run_from_a_view_in_the_file(connect: Conn
         db.execute("SELECT * FROM evil").fetchall()
 
 
+@pytest.mark.long
 def test_wait_job_returns_when_the_job_has_finished(sandbox: Sandbox, db: ftsql.Connection) -> None:
     (id,) = fill(sandbox, 1, status="running")
     assert db.execute("SELECT wait_job(?, 0)", (id,)).fetchall() == [("running",)]

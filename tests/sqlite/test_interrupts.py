@@ -52,6 +52,7 @@ def test_after_an_interrupt_the_connection_settles_the_open_write(sandbox: Sandb
     assert f"created {sandbox.jobs()[0]['id']}" in line
 
 
+@pytest.mark.long
 def test_an_interrupted_create_is_cancelled_even_if_the_cancel_is_rate_limited(
     sandbox: Sandbox, db: ftsql.Connection
 ) -> None:

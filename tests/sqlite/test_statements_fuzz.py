@@ -52,6 +52,7 @@ PLANTED: dict[str, tuple[object, str, Any, bool, str]] = {
 
 
 @pytest.mark.parametrize("name", PLANTED)
+@pytest.mark.long
 def test_a_bug_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     where, attribute, bug, read_only, by = PLANTED[name]
     monkeypatch.setattr(where, attribute, bug)

@@ -20,6 +20,8 @@ from tests.read.statements import Statement, World, is_right_to_refuse, statemen
 from tests.read.test_differential import Bench, bench
 from tests.stackql import cases
 
+pytestmark = pytest.mark.long
+
 WORLD = World(["ftjob-0001", "ftjob-0002"], [1_790_000_000, 1_790_000_060], ["openai", "portkey"])
 GENERATED = [case.sql for case in statements(WORLD, 400, 7)]
 PIECES = [

@@ -16,6 +16,7 @@ __all__ = ["environment"]  # a fixture
 SHOW = "SHOW METHODS IN openai.fine_tuning.jobs LIKE 'canc%'"
 
 
+@pytest.mark.long
 def test_an_argument_a_file_and_a_pipe_run_them(
     sandbox: Sandbox,
     environment: dict[str, str],
@@ -33,6 +34,7 @@ def test_an_argument_a_file_and_a_pipe_run_them(
         assert (done.returncode, done.stdout, done.stderr) == (0, expected, "")
 
 
+@pytest.mark.long
 def test_the_output_modes_apply(sandbox: Sandbox, environment: dict[str, str]) -> None:
     fill(sandbox, 3)
     done = run("--mode", "json", "SELECT count(*) AS n FROM openai.fine_tuning.jobs", environment=environment)
@@ -41,6 +43,7 @@ def test_the_output_modes_apply(sandbox: Sandbox, environment: dict[str, str]) -
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.long
 def test_an_insert_prints_the_new_job_and_its_returned_columns(
     sandbox: Sandbox,
     environment: dict[str, str],

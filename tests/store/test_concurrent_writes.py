@@ -21,6 +21,7 @@ from tests.conftest import Connect, fill, gets
 from tests.sync.fixtures import wait_for
 
 
+@pytest.mark.long
 def test_many_writers_of_one_process_all_get_the_write_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stores, "BUSY_MILLISECONDS", 400)
     path = tmp_path / "store.db"
@@ -46,6 +47,7 @@ def test_many_writers_of_one_process_all_get_the_write_lock(tmp_path: Path, monk
     assert errors == []
 
 
+@pytest.mark.long
 def test_the_age_of_a_response_counts_from_its_request(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
     ids = fill(sandbox, 150, status="running")
     path = tmp_path / "store.db"

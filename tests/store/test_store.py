@@ -176,6 +176,7 @@ def _queue_many(path: Path, count: int, limit: int | None) -> None:
 
 
 @pytest.mark.parametrize("limit", [None, 30])
+@pytest.mark.long
 def test_several_processes_share_one_store(tmp_path: Path, limit: int | None) -> None:
     path = tmp_path / "store.db"
     context = multiprocessing.get_context("spawn")

@@ -194,6 +194,7 @@ def test_an_archive_that_is_killed_repeatedly_ends_complete(large: Sandbox, tmp_
     assert {file.name for file in tmp_path.iterdir()} <= {"whole.db", "killed.db", "store.db", "other.db", "home"}
 
 
+@pytest.mark.long
 def test_the_archive_answers_every_query(large: Sandbox, tmp_path: Path) -> None:
     path = tmp_path / "all.db"
     assert (
@@ -256,6 +257,7 @@ def test_a_refused_file_is_listed_with_its_reason_and_the_others_are_kept(
     assert list(missing(path)) == (["file-a"] if final else [])
 
 
+@pytest.mark.long
 def test_a_deleted_file_is_requested_once_and_stays_missing(
     sandbox: Sandbox, environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -288,6 +290,7 @@ def test_a_service_requests_a_refused_file_once_a_day(sandbox: Sandbox, db: ftsq
     assert asked_contents(sandbox) == {"file-a": 2}
 
 
+@pytest.mark.long
 def test_an_interrupted_download_starts_again(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
     content = os.urandom(300_000)
     with_files(sandbox, a=content)
@@ -367,6 +370,7 @@ def test_ids_that_no_url_can_contain_are_missing_without_a_request(
     assert not asked_contents(sandbox)
 
 
+@pytest.mark.long
 def test_rows_that_the_provider_deletes_stay_in_an_archive(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
     with_files(sandbox, a=b"a")
     sandbox.add_job(id="ftjob-2", training_file="file-a", validation_file=None, result_files=[])
@@ -406,6 +410,7 @@ def test_result_files_are_downloaded_once_for_their_rows_and_their_content(
     assert missing(path) == {"file-lost": "expired (HTTP 403)"} or "expired" in missing(path)["file-lost"]
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_a_long_download_and_what_was_kept_stays(
     sandbox: Sandbox, environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -522,6 +527,7 @@ def archived(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_export_writes_each_content_as_it_was(archived: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
@@ -551,6 +557,7 @@ def test_export_overwrites_only_with_force(archived: Path, tmp_path: Path) -> No
     assert target.read_bytes() == ODD["plain"]
 
 
+@pytest.mark.long
 def test_export_refuses_damaged_contents(archived: Path, tmp_path: Path) -> None:
     assert (
         run("export", str(archived), "--check").stdout
@@ -609,6 +616,7 @@ def test_export_reads_a_file_that_cannot_be_written(archived: Path, tmp_path: Pa
         (["--sandbox", "export", "all.db", "x"], 2, "put export first: ftsql export"),
     ],
 )
+@pytest.mark.long
 def test_a_usage_error_says_what_to_use(
     archived: Path, db: ftsql.Connection, tmp_path: Path, words: list[str], code: int, message: str
 ) -> None:
@@ -661,6 +669,7 @@ def test_from_python(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None
         sync(tmp_path / "all.db", tables=["everything"])
 
 
+@pytest.mark.long
 def test_permissions_are_read_with_their_checkpoints_and_again_a_day_later(
     sandbox: Sandbox, connect: Connect, tmp_path: Path
 ) -> None:
@@ -802,6 +811,7 @@ def test_failed_files_do_not_stop_the_others(
     assert set(missing(path)) == {f"file-f{number}" for number in range(3)}
 
 
+@pytest.mark.long
 def test_two_syncs_do_not_list_a_stored_content_as_missing(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
     with_files(sandbox, a=b"a")
     path = tmp_path / "all.db"
@@ -901,6 +911,7 @@ def test_damaged_contents_are_downloaded_again(archived: Path, sandbox: Sandbox,
     assert run("export", str(archived), "--check").returncode == 0
 
 
+@pytest.mark.long
 def test_a_check_detects_an_incomplete_archive(sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path) -> None:
     with_files(sandbox, a=b"a", b=b"b", c=b"c")
     path = tmp_path / "all.db"
@@ -932,6 +943,7 @@ def test_a_whole_archive_stays_whole_once_the_provider_is_gone(
     assert "This account is closed" in done.stderr
 
 
+@pytest.mark.long
 def test_export_writes_all_files_each_under_its_own_name(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
 ) -> None:
@@ -958,6 +970,7 @@ def test_export_writes_all_files_each_under_its_own_name(
     assert run("export", str(path), "--all", "-o", str(out), "--force").returncode == 0
 
 
+@pytest.mark.long
 def test_export_follows_links_and_writes_into_pipes(archived: Path, tmp_path: Path) -> None:
     target, link, dangling, pipe = (tmp_path / name for name in ("target", "link", "dangling", "pipe"))
     target.write_text("mine")
@@ -1036,6 +1049,7 @@ def test_ids_from_a_server_are_escaped_for_the_terminal(sandbox: Sandbox, db: ft
     assert told.startswith("openai: no content of file-\\x1b[31m\\x0aevil: ")
 
 
+@pytest.mark.long
 def test_a_write_to_a_snapshot_is_refused_also_if_no_row_matches(
     archived: Path, sandbox: Sandbox, environment: dict[str, str]
 ) -> None:

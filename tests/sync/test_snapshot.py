@@ -176,6 +176,7 @@ def test_a_reader_stops_neither_a_round_nor_the_next(sandbox: Sandbox, db: ftsql
     assert os.listdir(tmp_path) == ["jobs.db"]
 
 
+@pytest.mark.long
 def test_a_round_waits_for_another_writer_and_then_reports_it(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -134,6 +134,7 @@ def test_a_provider_that_fails_keeps_its_rows_and_the_others_are_synced(
     assert all(CANARY.encode() not in file.read_bytes() for file in tmp_path.iterdir() if file.is_file())
 
 
+@pytest.mark.long
 def test_an_outage_from_the_start_is_recorded_in_the_file(
     sandbox: Sandbox, db: ftsql.Connection, tmp_path: Path
 ) -> None:
@@ -144,6 +145,7 @@ def test_an_outage_from_the_start_is_recorded_in_the_file(
     assert read(tmp_path / "jobs.db", "SELECT * FROM jobs") == []
 
 
+@pytest.mark.long
 def test_a_fetch_that_is_older_than_the_files_writes_nothing(
     sandbox: Sandbox, connect: Connect, tmp_path: Path
 ) -> None:
@@ -226,6 +228,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[list[st
 
 
 @pytest.mark.parametrize("name", [query.name for query in all_queries()])
+@pytest.mark.long
 def test_every_query_gives_the_same_rows_on_the_snapshot_as_live(
     answers: dict[str, tuple[list[str], list[str]]], name: str
 ) -> None:

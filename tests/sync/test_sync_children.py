@@ -61,6 +61,7 @@ def test_a_job_that_finished_long_ago_by_our_clock_is_not_read_again(
     assert read(path, over) == [(id, 1) for id in ids]
 
 
+@pytest.mark.long
 def test_the_second_run_requests_one_page_and_the_active_jobs(
     sandbox: Sandbox, connect: Connect, tmp_path: Path
 ) -> None:

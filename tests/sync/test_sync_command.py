@@ -17,6 +17,8 @@ from tests.cli.test_shell import run
 from tests.conftest import CANARY, fill, gets
 from tests.sync.fixtures import WHOLE, Service, read, stamp, wait_for
 
+pytestmark = pytest.mark.long
+
 KILLS = int(os.environ.get("SYNC_KILLS", "20"))
 READERS_SECONDS = float(os.environ.get("SYNC_READERS_SECONDS", "4"))
 

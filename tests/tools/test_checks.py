@@ -70,9 +70,11 @@ def test_a_test_that_two_checks_name_is_run_once() -> None:
     assert command.selected([narrow, wide, wide]) == ["tests/bc.py", "tests/a.py", "tests/b"]
 
 
+@pytest.mark.long
 def test_what_pip_cannot_install_is_named_with_the_command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    pytest.importorskip("pip")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     there = f"pytest=={importlib.metadata.version('pytest')}"
     for name, requirement in (("one", "no-such-tool>=1"), ("two", there)):
@@ -107,6 +109,7 @@ def test_apt_get_update_runs_only_where_an_install_failed(
     )
 
 
+@pytest.mark.long
 def test_the_exit_code_is_0_only_if_tests_ran_and_passed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,6 +15,8 @@ from tests.conftest import Connect, fill
 from tests.documents import absent, needed
 from tests.write.fixtures import ONE, posts
 
+pytestmark = pytest.mark.long
+
 try:
     import pandas as pd
 except ImportError:

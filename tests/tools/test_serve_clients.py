@@ -21,7 +21,7 @@ pytest.importorskip("pg_mimic")
 from tests.documents import absent, needed
 from tests.serve.pgwire import Served, own_file
 
-pytestmark = pytest.mark.filterwarnings("default")  # what clients warn of is theirs
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("default")]  # what clients warn of is theirs
 
 PASSWORD = "correct-horse"
 FIRST = (

@@ -29,7 +29,7 @@ from tests.conftest import CANARY
 from tests.documents import PACKAGE, absent, blocks, needed, shown
 from tests.sync.fixtures import wait_for
 
-pytestmark = pytest.mark.filterwarnings("default")  # what tools warn of is theirs
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("default")]  # what tools warn of is theirs
 
 RowSpool = list[tuple[Any, ...]]
 

@@ -65,6 +65,7 @@ SCRIPTS: list[tuple[list[str], str]] = [
 
 
 @pytest.mark.parametrize(("script", "left"), SCRIPTS, ids=[" ; ".join(script)[:110] for script, _ in SCRIPTS])
+@pytest.mark.long
 def test_only_what_sql_keeps_is_deleted(sandbox: Sandbox, db: ftsql.Connection, script: list[str], left: str) -> None:
     for name in "abc":
         sandbox.add_file(id=f"file-{name}", filename=f"{name}.jsonl")
@@ -83,6 +84,7 @@ def test_only_what_sql_keeps_is_deleted(sandbox: Sandbox, db: ftsql.Connection, 
     assert sorted(sent(sandbox)) == [f"DELETE /files/file-{name}" for name in "abc" if name not in left]
 
 
+@pytest.mark.long
 def test_a_delete_while_the_same_table_is_read_leaves_the_reader_its_rows(sandbox: Sandbox, connect: Connect) -> None:
     db = connect(max_writes=100)
     ids = [sandbox.add_file(id=f"file-{number:02}")["id"] for number in range(30)]
@@ -162,6 +164,7 @@ def _run(store: Path, sql: str) -> None:
 @pytest.mark.usefixtures("connect")
 @pytest.mark.parametrize("accepted", [True, False])
 @pytest.mark.parametrize("sql", ["DELETE FROM files", f"SELECT upload_file({__file__!r})"])
+@pytest.mark.long
 def test_after_kill_9_between_send_and_answer_nothing_is_sent_again(
     sandbox: Sandbox, connect: Connect, tmp_path: Path, sql: str, accepted: bool
 ) -> None:

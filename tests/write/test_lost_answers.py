@@ -47,6 +47,7 @@ def test_a_create_whose_answer_is_lost_is_found_again_and_never_sent_twice(
     assert db.execute("SELECT last_job_id()").fetchall() == [(sandbox.jobs()[0]["id"],)]
 
 
+@pytest.mark.long
 def test_a_list_that_lags_is_looked_at_again(sandbox: Sandbox, connect: Connect) -> None:
     db = connect(settle_seconds=8)
     sandbox.fault(Fault(path=CREATE, method="GET", times=None, lag=2.0))
@@ -138,6 +139,7 @@ def test_an_interrupt_while_the_last_row_is_under_way_lets_the_commit_stand(
     assert len([path for path, _ in posts(sandbox) if path == ""]) == 1
 
 
+@pytest.mark.long
 def test_a_second_ctrl_c_gives_up_and_says_that_the_outcome_is_unknown(sandbox: Sandbox, db: ftsql.Connection) -> None:
     sandbox.fault(Fault(method="POST", path=CREATE, hang=True))
     timers = [threading.Timer(seconds, _sigint) for seconds in (0.3, 0.8)]

@@ -227,6 +227,7 @@ DEATHS: dict[str, tuple[str, int, str, str]] = {
 
 @pytest.mark.usefixtures("connect")
 @pytest.mark.parametrize("how", DEATHS)
+@pytest.mark.long
 def test_after_a_crash_the_next_opening_tells_and_sends_nothing(
     sandbox: Sandbox, connect: Connect, tmp_path: Path, how: str
 ) -> None:
@@ -272,6 +273,7 @@ def test_a_permission_whose_delete_was_answered_oddly_is_looked_for_in_the_list(
 
 
 @pytest.mark.parametrize("accepted", [True, False])
+@pytest.mark.long
 def test_a_delete_of_which_nothing_is_heard_stays_open_until_somebody_looks(
     sandbox: Sandbox, db: ftsql.Connection, accepted: bool
 ) -> None:
@@ -286,6 +288,7 @@ def test_a_delete_of_which_nothing_is_heard_stays_open_until_somebody_looks(
     assert db.execute("SELECT count(*) FROM ftsql_writes WHERE open").get == 0
 
 
+@pytest.mark.long
 def test_an_upload_that_never_came_is_closed_when_the_list_proves_it(sandbox: Sandbox, connect: Connect) -> None:
     db = connect(settle_seconds=0.1, absent_seconds=0.1)
     for _ in range(2):

@@ -89,6 +89,7 @@ DEATHS = {
 
 @pytest.mark.usefixtures("connect")
 @pytest.mark.parametrize("how", DEATHS)
+@pytest.mark.long
 def test_after_a_crash_the_next_opening_tells_of_every_row_and_sends_nothing(
     sandbox: Sandbox, connect: Connect, tmp_path: Path, how: str
 ) -> None:
@@ -143,6 +144,7 @@ def test_a_job_cancelled_elsewhere_is_no_longer_open(sandbox: Sandbox, connect: 
     assert "is closed" in lines[0]
 
 
+@pytest.mark.long
 def test_a_cancel_that_was_under_way_is_looked_at(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
     store = tmp_path / "store.db"
     for name in ("one", "two"):
@@ -174,6 +176,7 @@ def test_a_write_of_a_process_at_work_is_not_open(sandbox: Sandbox, connect: Con
     assert states(one) == [("create", "committed", 1, 0)]
 
 
+@pytest.mark.long
 def test_settle_looks_again_until_time_proves_that_it_was_never_accepted(
     sandbox: Sandbox, connect: Connect, tmp_path: Path
 ) -> None:
@@ -192,6 +195,7 @@ def test_settle_looks_again_until_time_proves_that_it_was_never_accepted(
     assert len(posts(sandbox)) == 1
 
 
+@pytest.mark.long
 def test_settle_finds_a_job_that_the_list_showed_too_late(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
     db = connect(store=tmp_path / "store.db", settle_seconds=0.1)
     sandbox.fault(Fault(method="GET", path=CREATE, times=None, lag=1.5))
@@ -204,6 +208,7 @@ def test_settle_finds_a_job_that_the_list_showed_too_late(sandbox: Sandbox, conn
     assert states(db) == [("create", "created", 1, 1)]
 
 
+@pytest.mark.long
 def test_without_a_fingerprint_only_the_user_decides(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
     db = connect(store=tmp_path / "store.db", settle_seconds=0.1, absent_seconds=0.1)
     for fault in (
@@ -229,6 +234,7 @@ def test_without_a_fingerprint_only_the_user_decides(sandbox: Sandbox, connect: 
     assert states(db) == [("create", "committed", 1, 0), ("create", "refused", 0, 0)]
 
 
+@pytest.mark.long
 def test_another_key_may_find_the_job_but_never_proves_that_there_is_none(
     sandbox: Sandbox, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -296,6 +302,7 @@ def test_what_another_key_sees_of_files_proves_nothing(
     db.close()
 
 
+@pytest.mark.long
 def test_the_opening_survives_a_dead_network_and_looks_the_next_time(
     sandbox: Sandbox, connect: Connect, tmp_path: Path
 ) -> None:
@@ -502,6 +509,7 @@ def test_what_another_providers_create_made_may_still_be_the_one_that_was_lost(
         assert "is unknown: these may be it: ftjob-00001. Look again" in said
 
 
+@pytest.mark.long
 def test_two_jobs_of_one_fingerprint_are_named_and_neither_is_taken(sandbox: Sandbox, connect: Connect) -> None:
     db = connect(settle_seconds=0.1)
     sandbox.fault(Fault(method="GET", path=CREATE, times=None, status=500))

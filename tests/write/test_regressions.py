@@ -139,6 +139,7 @@ def test_ctrl_c_during_an_insert_ends_the_loop_around_it(sandbox: Sandbox, db: f
     assert alive(sandbox) == ["file-a"]
 
 
+@pytest.mark.long
 def test_ctrl_c_during_an_insert_ends_a_script(sandbox: Sandbox, tmp_path: Path) -> None:
     sandbox.fault(Fault(method="POST", path=CREATE, times=None, latency=1.0))
     (tmp_path / "four.sql").write_text(";\n".join([ONE] * 4))
@@ -167,6 +168,7 @@ def test_ids_that_no_url_can_carry_do_not_stop_the_compensation(sandbox: Sandbox
 
 
 @pytest.mark.parametrize("shown", [{"model": "openai/other"}, {"training_file": "file-b"}, {"seed": None}, {"seed": 4}])
+@pytest.mark.long
 def test_what_could_be_the_job_is_never_called_never_accepted(
     sandbox: Sandbox, connect: Connect, shown: dict[str, Any]
 ) -> None:

@@ -85,6 +85,7 @@ def test_any_other_change_is_refused_by_name(sandbox: Sandbox, db: ftsql.Connect
     assert posts(sandbox) == []
 
 
+@pytest.mark.long
 def test_an_update_that_reads_the_steps_of_every_job_is_one_like_any_other() -> None:
     with contextlib.closing(ftsql.connect(sandbox=True)) as db:
         with pytest.raises(ProgrammingError, match="more than max_writes"):

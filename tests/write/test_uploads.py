@@ -280,6 +280,7 @@ def test_an_interrupt_once_the_file_is_there_lets_it_stay_and_sends_no_other(
 
 
 @pytest.mark.parametrize("answer", ["none", "early", "closed"])
+@pytest.mark.long
 def test_a_server_that_does_not_read_on_never_has_the_file(
     train: Path, monkeypatch: pytest.MonkeyPatch, answer: str
 ) -> None:

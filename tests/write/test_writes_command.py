@@ -13,7 +13,7 @@ from tests.cli.test_shell import run, typed
 from tests.conftest import CANARY
 from tests.write.fixtures import CREATE, INSERT, ONE, posts
 
-pytestmark = pytest.mark.usefixtures("files")
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("files")]
 
 FULL = "json_object(" + ", ".join(f"'k{number}', 'v'" for number in range(16)) + ")"  # no room for a fingerprint
 BLIND = (

@@ -15,6 +15,8 @@ pytest.importorskip("pg_mimic")
 
 from tests.serve.pgwire import PASSWORD, Client, Refused, Served, message, soon, startup, state
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize(
     "data",

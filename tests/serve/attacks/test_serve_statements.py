@@ -12,6 +12,8 @@ pytest.importorskip("pg_mimic")
 
 from tests.serve.pgwire import Client, Refused, Served, message, state
 
+pytestmark = pytest.mark.long
+
 WRITES = """\
 INSERT INTO notes VALUES (3)
 insert into notes (id) select 4
