@@ -135,6 +135,8 @@ def test_a_table_whose_rows_can_be_read_once_loses_none(
 ) -> None:
     left = list(IDS)
 
+    once: Any
+
     def once(*_: Any, **__: Any) -> Iterator[tuple[str]]:
         while left:
             yield (left.pop(),)
