@@ -82,7 +82,7 @@ def cells(row: Row, columns: int) -> Cells:
 
 
 def whole(row: Row) -> Cells:
-    """Return the values of all columns, with None for raw and key. ``row`` keeps them. Raises ValueError like ``cells``."""
+    """Return the values of all columns, with None for raw and key, and keep them in ``row``. Raises like ``cells``."""
     if row.cells is None:
         row.decode()
         values = {**_BLANK, **row.values}
