@@ -79,7 +79,7 @@ class Jobs:
         return examples, error
 
     def put(self, job: Job, life: Life, *, accepted: float, active: bool = True) -> None:
-        """Store a job. If it is ``active``, ``job`` is its state right after its creation, and it changes with its life.
+        """Store a job. If it is ``active``, ``job`` is its state right after its creation, and changes with its life.
 
         Otherwise the job stays as given.
         """
