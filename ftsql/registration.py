@@ -141,7 +141,10 @@ class Registration:
         self._session.statements.is_sure = is_sure or (lambda _: False)
 
     def confirm_writes(self, confirm: Callable[[str], bool] | None) -> None:
-        """Call ``confirm``, which decides, before a statement or transaction sends more than one write."""
+        """Ask ``confirm`` before a statement or transaction sends more than one write. If it is None, nobody is asked.
+
+        If ``confirm`` returns False, no more is sent.
+        """
         self._session.confirm = confirm
 
     def close(self) -> None:

@@ -62,7 +62,7 @@ ROWID = Kind("ROWID", "ROWID")
 
 
 def bindings(parameters: Any) -> dict[str, Any] | tuple[Any, ...]:
-    """Return ``parameters`` in the form for APSW. Raises ProgrammingError if they are no sequence and no mapping."""
+    """Return ``parameters`` in APSW's form. Raises ProgrammingError if they are neither a sequence nor a mapping."""
     if isinstance(parameters, Mapping):
         return {name: to_sqlite(value) for name, value in parameters.items()}
     if parameters is None:

@@ -82,7 +82,10 @@ def cells(row: Row, columns: int) -> Cells:
 
 
 def whole(row: Row) -> Cells:
-    """Return the values of all columns, with None for raw and key, and keep them in ``row``. Raises like ``cells``."""
+    """Return the values of all columns, with None for raw and key, and keep them in ``row``.
+
+    Raises ValueError if JSON cannot express one of them.
+    """
     if row.cells is None:
         row.decode()
         values = {**_BLANK, **row.values}

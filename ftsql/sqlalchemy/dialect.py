@@ -192,7 +192,7 @@ class Dialect(SQLiteDialect):
         return sorted({*names, *(name for (name,) in live if self.listed_schema(connection, name, None) == "live")})
 
     def get_columns(self, connection: Any, table_name: str, schema: str | None = None, **kw: Any) -> Any:
-        """Return the documented columns without the hidden ones, as SELECT * does.
+        """Return the documented columns. Hidden columns are left out, as in SELECT *.
 
         JSON columns of ftsql's tables are reported as TEXT, because data frames and BI tools need values that can be
         compared and grouped. An INSERT may pass a dict or JSON. Times in views are DATETIME.

@@ -30,7 +30,7 @@ def rewrite(
     *,
     in_transaction: bool,
 ) -> str:
-    """Return ``text`` with ftsql's tables in place of StackQL's resources. It stays as it is if it has no resource.
+    """Return ``text`` with ftsql's tables in place of StackQL's resources, or unchanged if it names no resource.
 
     Raises ProgrammingError if the statement cannot be parsed, or asks for something that ftsql cannot do.
     """
@@ -204,7 +204,7 @@ class _Rewriter:
 
 
 def apply_edits(text: str, edits: Sequence[Edit]) -> str:
-    """Return ``text`` with ``edits`` applied. They must not overlap. Edits at one position apply in their order."""
+    """Return ``text`` with ``edits``, which must not overlap, applied. Edits at one position apply in their order."""
     parts = []
     before = 0
     for start, end, new in sorted(edits, key=lambda edit: edit[:2]):

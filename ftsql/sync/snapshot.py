@@ -120,8 +120,8 @@ class Snapshot:
     def parents(self, resource: Resource, provider: str, most: int) -> tuple[list[str], bool]:
         """Return the ids of the parents (jobs or checkpoints) to read now, and whether no other parents are left.
 
-        The parents to read are those whose rows of ``resource`` may have changed, and of those that were never read the
-        newest ``most``.
+        Two groups are read now: all parents that were read before and whose rows of ``resource`` may have changed, and
+        the newest ``most`` of the parents that were never read.
         """
         with self.translate_errors("read"):
             db = self.db

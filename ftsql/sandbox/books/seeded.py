@@ -17,7 +17,7 @@ from ftsql.sandbox.books.plans import past_life, random_token
 
 DAYS = 90
 MAX_ACTIVE = 40
-# The statuses of the newest jobs. The first seven jobs have seven different ones.
+# The statuses of the newest jobs. The first seven jobs have seven different statuses.
 NEWEST = (
     *("validating_files", "queued", "running", "succeeded", "paused", "failed", "cancelled"),
     *("running", "queued", "succeeded", "running", "succeeded", "running", "paused", "succeeded", "running"),

@@ -93,7 +93,10 @@ def timestamp_round(value: Value, places: Value) -> Value:
 
 
 def justify(days: bool, hours: bool, value: Value) -> Value:
-    """Return an interval in which 24 hours become a day (if ``hours``), and 30 days a month (if ``days``)."""
+    """Return ``value``, an interval, in another form: with ``hours``, every 24 hours in it are turned into a day.
+
+    With ``days``, every 30 days are turned into a month.
+    """
     if value is None:
         return None
     step = intervals.interval(str(value))
@@ -155,7 +158,8 @@ def _guarded(name: str, function: Callable[..., Value], *values: Any) -> Value:
 def elements(_array: Value = None) -> Iterator[tuple[Value, int]]:
     """Yield the elements of an array and their positions.
 
-    In SQLite, the arguments of a table function are hidden columns, so their names must not be those of user's columns.
+    In SQLite, the arguments of a table function are hidden columns. So their names must differ from the names of a
+    user's columns.
     """
     for position, value in enumerate([] if _array is None else json.loads(str(texts.array(_array))), 1):
         yield value, position
