@@ -1,4 +1,4 @@
-"""Run the command ``ftsql`` by ``python -m ftsql``."""
+"""Run the command ``ftsql`` for ``python -m ftsql``."""
 
 from ftsql.cli.main import main
 

@@ -1,6 +1,6 @@
-"""APSW connections with ftsql's tables: ``connect`` opens one.
+"""APSW connections with ftsql's tables, which ``connect`` opens.
 
-The tables live in an attached in-memory schema, ``live``. Nothing is written into the user's file.
+The tables are in an attached schema in memory, ``live``. Nothing is written into the user's file.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 
 class Connection(apsw.Connection):
-    """An apsw.Connection with ftsql's tables in its attribute ``ftsql``.
+    """An apsw.Connection with ftsql's tables. The attribute ``ftsql`` is their Registration.
 
-    A ``with`` block is a transaction, as in APSW; it does not close the connection.
+    A ``with`` block is a transaction, as in APSW. It does not close the connection.
 
     >>> db = connect(sandbox=True)
     >>> with db:
@@ -93,18 +93,18 @@ def connect(
 ) -> Connection:
     """Open the SQLite file ``path`` with ftsql's tables.
 
-    providers: The names of the providers to ask; by default all whose variables are set.
+    providers: The names of the providers to use; by default all whose variables are set.
     config: The user's provider file (TOML).
-    sandbox: Serve everything from a local server inside this process, with made-up jobs; no key is needed. A running
-        ``Sandbox`` may be shared by several connections and keeps running when they close.
-    read_only: Refuse writes to all tables; the functions with effects do not exist.
+    sandbox: Serve everything from a local server inside this process, with made-up jobs; no key is needed. Several
+        connections may share a running ``Sandbox``, which keeps running when they close.
+    read_only: Refuse writes to all tables, and do not define the functions with effects.
     trust_file: Let triggers that are stored in the file write to ftsql's tables.
     store: The file of the cache and of the write journal, which several processes may share. Default: FTSQL_STORE, else
         memory, which ends with the connection. With the sandbox the default is memory.
     settings: See ``ftsql.Settings``.
 
-    Raises ConfigError for an unknown provider or setting, StoreError if the store cannot be used. A missing key is an
-    error of the first statement that needs it. Issues a Warning for each write that a crash left open.
+    Raises ConfigError for an unknown provider or setting, and StoreError if the store cannot be used. If a key is
+    missing, the first statement that needs it raises the error. Issues a Warning for each write that a crash left open.
 
     >>> db = connect(sandbox=True)
     >>> db.execute("SELECT count(*) > 0 FROM fine_tuning_jobs").get
@@ -146,9 +146,9 @@ def connect_with_default_store(
 ) -> Connection:
     """Open ``path`` as ``connect`` does, but by default keep the store in the platform's data folder.
 
-    The default applies without ``store``, FTSQL_STORE and sandbox. If its file cannot be used, ``say`` receives the
-    reason, and the store is memory. ``make``: Create the store's file for a read-only connection too, so that later
-    connections find a filled cache.
+    The default applies if neither ``store`` nor FTSQL_STORE nor ``sandbox`` is set. If the default file cannot be used,
+    ``say`` receives the reason, and the store is in memory. With ``make``, the store's file is created for a read-only
+    connection too, so that later connections find a filled cache.
 
     >>> db = connect_with_default_store(":memory:", say=print, sandbox=True)
     >>> db.execute("SELECT count(*) FROM fine_tuning_jobs WHERE status = 'paused'").get
@@ -171,7 +171,7 @@ def connect_with_default_store(
 
 
 def _convert_binding(_: object, number: int, value: object) -> str:
-    """Return a dict or list that is bound to a parameter as JSON. Raises TypeError for other types."""
+    """Return the JSON text for a dict or list that is bound to a parameter. Raises TypeError for other types."""
     if isinstance(value, (dict, list)):
         return to_json(value).decode()
     raise TypeError(f"parameter {number} is a {type(value).__name__}: SQLite has no type for it")

@@ -1,4 +1,4 @@
-"""The errors that ftsql raises; every message says what to do next.
+"""The errors that ftsql raises. Their messages say what to do next.
 
     Warning
     Error
@@ -18,8 +18,8 @@
         ├── ProgrammingError
         └── NotSupportedError
 
-The top classes are those of PEP 249. No message contains a credential: the classes here redact it, also in text that a
-provider sent.
+The top classes have the names of PEP 249's classes. No message contains a credential: the classes redact credentials,
+even in text from a provider.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class HasSecrets(Protocol):
         """Return the credentials of the account."""
 
 
-# All accounts of the process. A WeakSet would run Python code when an account is freed, where a Ctrl-C could land.
+# All accounts of the process. A WeakSet would run Python code when an account is freed, and a Ctrl-C could be raised in
+# that code.
 _accounts: list[weakref.ref[HasSecrets]] = []
 _accounts_lock = threading.Lock()
 
@@ -53,7 +54,7 @@ def register_secrets(account: HasSecrets) -> None:
 
 
 def redacted(text: str) -> str:
-    """Return ``text``, a message or a log line, with *** in place of each credential of all accounts of the process."""
+    """Return ``text`` with *** in place of every credential that an account in this process has."""
     living = [account for reference in list(_accounts) if (account := reference()) is not None]
     secrets = {secret for account in living for secret in account.secrets()}
     for secret in sorted(secrets, key=len, reverse=True):  # one secret may contain another
@@ -66,14 +67,14 @@ def _redacted_argument(argument: object) -> object:
 
 
 class Warning(UserWarning):
-    """A fact that the user should know; the statement goes on."""
+    """A warning about something that the user should know. The statement goes on."""
 
     def __init__(self, *arguments: object) -> None:
         super().__init__(*map(_redacted_argument, arguments))
 
 
 def warn(text: str) -> None:
-    """Issue a Warning; never raise it, even if warnings are errors: what it reports has happened and was paid."""
+    """Issue a Warning. Never raise it, even if warnings are errors, because the write that it is about was sent."""
     with contextlib.suppress(Warning):
         warnings.warn(text, Warning, stacklevel=3)
 
@@ -112,7 +113,7 @@ class StoreError(OperationalError):
 class IntegrityError(DatabaseError, apsw.ConstraintError):
     """A row must not be written.
 
-    The class is an ``apsw.ConstraintError`` too: SQLite honours INSERT OR FAIL only for that result code.
+    The class is also an ``apsw.ConstraintError``, because SQLite honours INSERT OR FAIL only for that result code.
     """
 
 
@@ -180,19 +181,19 @@ class APIError(OperationalError):
 
 
 class RateLimitError(APIError):
-    """HTTP 429 after all allowed retries, or a requested wait that is longer than allowed."""
+    """The provider still answered HTTP 429 after all retries, or asked for a wait that is longer than allowed."""
 
 
 class AuthenticationError(APIError):
-    """HTTP 401 or 403: the provider rejects the key."""
+    """The provider rejects the key, with HTTP 401 or 403."""
 
 
 class APIConnectionError(APIError):
-    """No response, or an incomplete one: DNS failure, refused connection, timeout, dropped connection."""
+    """No complete response came: a DNS failure, a refused connection, a timeout or a dropped connection."""
 
 
 class OutcomeUnknown(APIError):
-    """A paid write was sent, but its outcome is unknown. ``candidates``: ids of jobs that it may have created."""
+    """A paid write was sent, but its outcome is unknown. ``candidates`` has ids of jobs that it may have created."""
 
     def __init__(self, message: str, *, provider: str, candidates: tuple[str, ...] = (), hint: str = "") -> None:
         super().__init__(message, provider=provider, hint=hint, ambiguous=True)

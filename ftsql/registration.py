@@ -1,6 +1,6 @@
-"""``register`` adds ftsql's tables to a connection and returns a Registration, the caller's handle on them.
+"""``register`` adds ftsql's tables to a connection and returns a Registration, through which the caller controls them.
 
-The registration must be closed before the connection, or with it.
+The registration must be closed before the connection, or together with it.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Registration:
         return self._session.settings
 
     def read_contents_from(self, kept: Callable[[str, str], bytes | None]) -> None:
-        """Let statements read file contents from ``kept(provider, id)`` first; it returns None for unknown files."""
+        """Let statements take file contents from ``kept(provider, id)``, which returns None for a file it lacks."""
         self._session.kept_content = kept
 
     @property
@@ -79,7 +79,7 @@ class Registration:
 
     @property
     def last_job_id(self) -> str | None:
-        """The id of the last job that this connection created; None before the first."""
+        """The id of the last job that this connection created, or None if it has created no job."""
         return self._session.last_job_id
 
     def take_created(self) -> list[Row]:
@@ -96,7 +96,10 @@ class Registration:
         return self._session.take_created()
 
     def announce(self, sql: str) -> None:
-        """Announce ``sql`` as the next statement. Needed for a cursor whose own execution trace hides it from ftsql."""
+        """Announce that the user is about to run ``sql``.
+
+        This is needed for a cursor with an execution trace of its own, which hides the statement from ftsql's trace.
+        """
         self._session.statements.announce(sql)
 
     @property
@@ -117,7 +120,7 @@ class Registration:
         return self._session.requests.take_counts()
 
     def take_notes(self) -> list[str]:
-        """Return the outcomes of writes since the last call, a line each, as the shell prints them.
+        """Return a line for the outcome of each write since the last call. The shell prints these lines.
 
         >>> import ftsql
         >>> db = ftsql.connect(sandbox=True)
@@ -139,7 +142,7 @@ class Registration:
         return self._session.journal.store
 
     def settle(self) -> list[str]:
-        """Look up every write that is open in the store. Return the outcome of each, a line each.
+        """Look up every open write in the store. Return a line for the outcome of each.
 
         ``SELECT * FROM ftsql_writes WHERE open`` shows the writes that stay open.
 
@@ -152,10 +155,10 @@ class Registration:
         return recovery.settle(self._session)
 
     def decide(self, write_id: int, decision: recovery.Decision, job_id: str | None = None) -> str:
-        """Close an open write by the user's decision, and return its new state in words.
+        """Close an open write by the user's decision. Return a sentence about its new state.
 
-        decision: "keep" (the job that it created stays), "cancel" (cancel that job), "none" (it created no job), or
-            "job" (it created the job ``job_id``).
+        decision: "keep" (the job that the write created stays), "cancel" (cancel that job), "none" (the write created
+            no job), or "job" (the write created the job ``job_id``).
 
         Raises ProgrammingError if the write is not open or the decision does not fit its state.
 
@@ -171,11 +174,11 @@ class Registration:
         return recovery.decide(self._session, write_id, decision, job_id or "")
 
     def refresh(self) -> None:
-        """Let the next listing of every account read all pages, so that jobs deleted elsewhere disappear."""
+        """Make the next listing of every account read all pages, so that jobs deleted elsewhere disappear."""
         self._session.refresh()
 
     def explain(self, sql: str) -> list[Cost]:
-        """Return what ``sql`` would cost in requests: each part, then the total. Sends nothing.
+        """Return how many requests ``sql`` would send: first each part, then the total. Sends nothing.
 
         >>> import ftsql
         >>> db = ftsql.connect(sandbox=True)
@@ -188,14 +191,16 @@ class Registration:
         return explain.explain(self._session, sql)
 
     def confirm_comparisons(self, is_sure: Callable[[str], bool] | None) -> None:
-        """Let ``is_sure`` confirm a write that compares a time with a value not known to be a number.
+        """Call ``is_sure`` before a write that compares a time with a value which may not be a number.
 
-        Without it such a write is refused.
+        If ``is_sure`` is None, such a write is refused.
         """
         self._session.statements.is_sure = is_sure or (lambda _: False)
 
     def confirm_writes(self, confirm: Callable[[str], bool] | None) -> None:
-        """Let ``confirm`` decide before a statement or transaction sends more than one write.
+        """Ask ``confirm`` before a statement or transaction sends more than one write. If it is None, nobody is asked.
+
+        If ``confirm`` returns False, no more is sent.
 
         >>> import ftsql
         >>> db = ftsql.connect(sandbox=True)
@@ -245,11 +250,11 @@ def register(
 ) -> Registration:
     """Add ftsql's tables to an apsw.Connection that is not in a transaction.
 
-    The arguments are those of ``connect``; ``environment`` replaces os.environ. Close the registration before the
+    The arguments are those of ``connect``. ``environment`` replaces os.environ. Close the registration before the
     connection.
 
-    Raises InterfaceError if ``connection`` is not APSW's, ProgrammingError inside a transaction or if the connection
-    has a schema named live, and the errors of ``connect``.
+    Raises InterfaceError if ``connection`` is not APSW's, ProgrammingError if it is in a transaction or has a schema
+    called live, and the errors of ``connect``.
 
     >>> connection = apsw.Connection(":memory:")
     >>> with register(connection, sandbox=True):
@@ -296,7 +301,7 @@ def _check_connection(connection: object) -> None:
 
 
 def _open_store(path: str | Path, filename: str, *, read_only: bool) -> Store:
-    """Open the store at ``path``. A read-only connection creates no file: it uses memory if there is none.
+    """Open the store at ``path``. A read-only connection creates no file, so it uses memory if there is none.
 
     Raises ConfigError if ``path`` is ``filename``, the user's own file.
     """
@@ -306,9 +311,9 @@ def _open_store(path: str | Path, filename: str, *, read_only: bool) -> Store:
 
 
 def _start_sandbox(names: Iterable[str] | None, sandbox: object) -> tuple[Sandbox, dict[str, Provider], list[Account]]:
-    """Return a running sandbox, the providers and the accounts on it for ``names``; start one unless given one.
+    """Return a running sandbox, all providers, and the accounts for ``names`` at that sandbox.
 
-    Raises ConfigError for a provider that the sandbox does not have.
+    If ``sandbox`` is not a Sandbox, a new one is started. Raises ConfigError for a provider that the sandbox lacks.
     """
     from ftsql.sandbox import Sandbox
 

@@ -1,4 +1,4 @@
-"""The settings of one connection, from arguments or FTSQL_… variables; every setting has a safe default."""
+"""The settings of one connection, from arguments or FTSQL_… variables. Every setting has a safe default."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from ftsql.errors import ConfigError
 
-MAX_SECONDS = 1e8  # three years: waiting on a socket or a lock accepts no longer timeout
+MAX_SECONDS = 1e8  # three years; sockets and locks accept no timeout that is much longer
 
 
 class Environment(Mapping[str, str]):
@@ -32,20 +32,20 @@ class Environment(Mapping[str, str]):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings of a connection; times are in seconds.
+    """The settings of a connection. Times are in seconds.
 
     timeout: How long a response may pause.
     connect_timeout: How long opening a connection may take.
     deadline: How long one request may take in total.
-    max_requests: Requests that one statement may send.
-    max_writes: Creates, cancels, deletes and the like that one statement or transaction may send.
-    verify_order: Never trust a provider's order.
-    settle_seconds: How long to look for a job whose creation was interrupted.
+    max_requests: How many requests one statement may send.
+    max_writes: How many creates, cancels, deletes and other writes one statement or transaction may send.
+    verify_order: Whether to read lists in full rather than trust a provider's declared order.
+    settle_seconds: How long to look for a job if the response to its create was lost.
     absent_seconds: If a list does not show a job this long after its create, the create was never accepted.
-    max_creates_per_day: Creates in 24 hours by all processes that share the store; None sets no limit.
-    max_age: How old the rows shown may be; with 0 every statement sends requests.
-    refresh_seconds: How often a list is read in full.
-    max_body: Bytes that are read of a response before it is refused.
+    max_creates_per_day: How many creates all processes that share the store may send in 24 hours; None sets no limit.
+    max_age: How old the rows may be that a statement shows without a request; with 0 every statement sends requests.
+    refresh_seconds: After how long a list is read in full again.
+    max_body: How many bytes of a response are read before it is refused.
     max_parallel: How many requests of one account are under way at once. With 1 they are sent one after the other.
     paging: "none" if a server whose address you gave returns everything in one response.
 
@@ -92,7 +92,7 @@ class Settings:
 
 
 def _parse(name: str, kind: Any, value: Any, source: str) -> Any:
-    """Return ``value`` as setting ``name`` stores it. Raises ConfigError; its message names the ``source``."""
+    """Return ``value`` converted for the setting ``name``. Raises ConfigError, whose message names the ``source``."""
 
     def invalid(expected: str) -> ConfigError:
         return ConfigError(f"invalid {name} {value!r} (from {source}): expected {expected}")

@@ -91,10 +91,10 @@ class Client:
         return self._start(Request("GET", path, "download", FILES, into=into), asker, self._read_download)
 
     def act(self, path: str, asker: Asker | None = None) -> Call[Reply]:
-        """POST to ``path`` below the jobs' URL, without a body of the request's own: cancel, pause or resume.
+        """POST to ``path`` below the jobs' URL: cancel, pause or resume.
 
-        These requests may be repeated without harm, so they are retried. The call raises the errors of ``get``, and
-        APIError with status 404 for an unknown job.
+        The body has only the members that the provider's entry adds. These requests may be repeated without harm, so
+        they are retried. The call raises the errors of ``get``, and APIError with status 404 for an unknown job.
         """
         request = Request("POST", self.account.provider.path + path, path.rpartition("/")[2])
         return self._start(request, asker, self._read_reply)

@@ -116,9 +116,9 @@ def _boolean(provider: str, value: Any) -> bool | None:
 
 
 def _numbers(envelope: dict[str, Any], depth: int = 0) -> Iterator[tuple[str, int]]:
-    """Yield each number in an envelope and in the objects inside it, with its name in lower case without punctuation.
+    """Yield the name and value of each number in an envelope, and in the objects inside it.
 
-    A member that leads to the next page is yielded with the number 1.
+    Names are in lower case and without punctuation. A member that leads to the next page is yielded with the number 1.
     """
     for name, value in envelope.items():
         plain = re.sub(r"[^a-z]", "", name.lower())

@@ -1,4 +1,4 @@
-"""The texts that ship with ftsql: queries, which are SQL files, and the pages of the guide."""
+"""The documents that ship with ftsql: queries, which are SQL files, and the pages of the guide."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CREATE_TABLE = re.compile(r"CREATE TABLE (?P<name>\w+) \((?P<columns>[^()]+)\)")
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A query. ``question``: the question that it answers, from its first line. ``sql``: the whole file."""
+    """A query. ``sql`` is the whole file, and ``question``, from its first line, is the question that it answers."""
 
     name: str
     question: str
@@ -60,7 +60,7 @@ def all_queries() -> list[Query]:
 
 
 def find_query(name: str) -> Query:
-    """Return the query called ``name``. Raises ProgrammingError, which lists all names, if none is."""
+    """Return the query called ``name``. If there is none, raise ProgrammingError, which lists all names."""
     queries = {query.name: query for query in all_queries()}
     if name not in queries:
         raise ProgrammingError(f"no query {name!r}; there are: {', '.join(queries)}")
@@ -69,7 +69,7 @@ def find_query(name: str) -> Query:
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A page of the guide. ``title``: the first line without its mark. ``text``: the whole page."""
+    """A page of the guide. ``text`` is the whole page, and ``title`` is its first line without the ``#``."""
 
     name: str
     title: str
@@ -82,7 +82,7 @@ def all_topics() -> list[Topic]:
 
 
 def find_topic(name: str) -> Topic:
-    """Return the page called ``name``, in any case. Raises ProgrammingError, which lists all names, if none is."""
+    """Return the page called ``name``, in any case. If there is none, raise ProgrammingError, which lists all names."""
     topics = {topic.name: topic for topic in all_topics()}
     if name.lower() not in topics:
         raise ProgrammingError(f"no guide to {name!r}; there are: {', '.join(topics)}")

@@ -50,7 +50,7 @@ Fine-tuning jobs as a SQL table, on any OpenAI-compatible API.
 
 SUBCOMMANDS = ("queries", "guide", "explain", "sync", "export", "serve", "writes", "store", "sandbox")
 SQL_OF_ONE_WORD = ("begin", "commit", "end", "rollback", "vacuum", "analyze", "reindex")
-# Subcommands on a connection without options of their own.
+# Subcommands that use a connection and have no options of their own.
 WITHOUT_OPTIONS = {"store": subcommands.store, "explain": subcommands.explain}
 # Subcommands that must be the first word and parse their own options.
 WITH_OPTIONS = {"sandbox": subcommands.serve_sandbox, "serve": subcommands.serve, "export": subcommands.export}
@@ -102,12 +102,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _warn(message: Warning | str, *_: object, **__: object) -> None:
-    """Print a warning as one line on stderr, without a path and line of the source."""
+    """Print a warning as one line on stderr, without the path and line of the code that issued it."""
     print_message(str(message))
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command and end the process with code 0, 1 for an error, 2 for a usage error or 130 for Ctrl-C."""
+    """Run the command and end the process: with code 1 after an error, 2 for wrong usage, 130 for Ctrl-C, else 0."""
     _open_streams()
     warnings.showwarning = _warn
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -171,7 +171,7 @@ def _guide(parser: argparse.ArgumentParser, rest: list[str]) -> int:
 
 
 def _check_words(parser: argparse.ArgumentParser, first: str, rest: list[str]) -> None:
-    """End the process with a usage error unless the words are one SQL argument or a subcommand with its words."""
+    """End the process with a usage error if the words are neither one SQL argument nor a subcommand with its words."""
     if first in WITH_OPTIONS:
         parser.error(f"put {first} first: ftsql {first} …; its options follow (ftsql {first} --help)")
     if first.isalpha() and first.lower() not in (*SUBCOMMANDS, *SQL_OF_ONE_WORD):
@@ -226,7 +226,7 @@ def _run_on_connection(parser: argparse.ArgumentParser, given: argparse.Namespac
 
 
 def _set_mode(parser: argparse.ArgumentParser, shell: Shell, mode: str | None) -> None:
-    """Set the output mode of the shell; end the process with a usage error if it has no such mode."""
+    """Set the output mode of the shell. If it has no such mode, end the process with a usage error."""
     if mode:
         try:
             shell.command_mode([mode])
@@ -290,7 +290,10 @@ def _run_query(shell: Shell, chosen: Query) -> None:
 
 
 def _run_sql(shell: Shell, sql: str | None, file: str | None) -> None:
-    """Run the SQL of ``file`` and then ``sql``; without both, run the prompt on a terminal, else standard input."""
+    """Run the SQL in ``file`` and then ``sql``.
+
+    If neither is given, run the prompt if the input is a terminal, otherwise the SQL from standard input.
+    """
     if sql is None and file is None:
         if shell._using_a_terminal():
             _run_prompt(shell)

@@ -1,6 +1,6 @@
-"""The progress line on the terminal, which shows a slow statement's requests and rows until it ends.
+"""The progress line on the terminal, which shows the requests and rows of a slow statement until the statement ends.
 
-A separate thread reads counts that are kept anyway, so the line costs the statement nothing.
+A separate thread reads counts that are kept in any case, so the line costs the statement nothing.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from typing import TextIO
 
 from ftsql.api.request_log import Counts
 
-DELAY = 1.0  # seconds before anything is shown
+DELAY = 1.0  # seconds before the line is shown
 REFRESH_SECONDS = 0.125
 
 
 class Progress:
-    """The progress line on ``stream``, if that is a terminal. One thread starts and stops it, any number of times."""
+    """The progress line on ``stream``, if that is a terminal. One thread may start and stop it any number of times."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._shown: tuple[threading.Thread, threading.Event] | None = None
 
     def start(self, counts: Counts) -> None:
-        """Show ``counts`` after DELAY seconds, once a request was sent."""
+        """Show ``counts`` after DELAY seconds, and not before a request was sent."""
         if self._stream.isatty():
             done = threading.Event()
-            # A daemon: it never keeps the process alive.
+            # The thread is a daemon, so it never keeps the process alive.
             thread = threading.Thread(target=self._run, args=(counts, done), name="ftsql-progress", daemon=True)
             self._shown = thread, done
             thread.start()
 
     def stop(self) -> bool:
-        """Remove the line before other output. Return whether it was started."""
+        """Remove the line, so that other output can follow. Return whether it had been started."""
         shown, self._shown = self._shown, None
         if shown is not None:
             thread, done = shown
@@ -57,7 +57,7 @@ class Progress:
             return Text(progress_text(counts, time.monotonic() - began), style="dim", no_wrap=True, overflow="ellipsis")
 
         with contextlib.suppress(OSError, ValueError):  # the terminal is gone, but the statement goes on
-            # rich prints other output to sys.stderr, such as a warning, above the line.
+            # rich prints anything else that is written to sys.stderr, such as a warning, above the line.
             shown = Live(
                 get_renderable=line,
                 console=Console(file=self._stream),

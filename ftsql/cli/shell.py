@@ -1,6 +1,6 @@
-"""APSW's shell with ftsql's tables in every database that it opens.
+"""APSW's shell, with ftsql's tables in every database that it opens.
 
-It prints rows to stdout and everything else to stderr.
+The shell prints rows to stdout and everything else to stderr.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from ftsql.stackql import translate
 
 
 class Script:
-    """SQL from a file or pipe as input of the shell. The last statement needs no semicolon."""
+    """SQL from a file or pipe, as the shell's input. The last statement needs no semicolon."""
 
     def __init__(self, lines: TextIO) -> None:
         self._lines = lines
         self._ended = False
 
     def readline(self) -> str:
-        """Return the next line, and a semicolon after the last line."""
+        """Return the next line. After the last line, return a line with a semicolon."""
         line = self._lines.readline()
         if not line and not self._ended:
             self._ended = True
@@ -86,11 +86,11 @@ class Shell(apsw.shell.Shell):
     output_fit.all_at_once = True  # type: ignore[attr-defined]  # tells APSW's shell to pass all rows together
 
     def _confirm_writes(self, question: str) -> bool:
-        """Ask the user at the prompt; without a prompt the answer is yes."""
+        """Ask the user at the prompt. Without a prompt, the answer is yes."""
         return self._ask_user(question) if self._can_ask() else True
 
     def _confirm_comparison(self, question: str) -> bool:
-        """Ask the user at the prompt; without a prompt the answer is yes only under --yes."""
+        """Ask the user at the prompt. Without a prompt, the answer is yes only if --yes was given."""
         return self._ask_user(f"{question}. Continue?") if self._can_ask() else not self._ask
 
     def _can_ask(self) -> bool:
@@ -107,7 +107,7 @@ class Shell(apsw.shell.Shell):
                 self._progress.start(self._registration.counts)
 
     def process_sql(self, sql: str, bindings: Any = None, internal: bool = False, summary: Any = None) -> None:
-        """Run SQL or StackQL's statements one by one. Print the outcomes of each one's writes, also if it fails."""
+        """Run SQL or StackQL statements one by one. Print the outcomes of a statement's writes, even if it fails."""
         if internal:
             super().process_sql(sql, bindings, internal, summary)
             return
@@ -126,7 +126,7 @@ class Shell(apsw.shell.Shell):
 
     def _report(self, statement: str, seconds: float) -> None:
         """Print the outcomes of the statement's writes and, if the user asked for them, its requests."""
-        self.stdout.flush()  # the rows come before what is said of the writes
+        self.stdout.flush()  # so that the rows appear before the lines about writes
         for note in self._registration.take_notes():
             self.write_error(note + "\n")
         if self._shows_requests and statement.strip("; \n\t"):
@@ -141,7 +141,7 @@ class Shell(apsw.shell.Shell):
         def output_rows(*arguments: Any) -> Any:
             nonlocal has_rows
             if not has_rows and self.stdout.isatty():
-                self._progress.stop()  # otherwise rows would be mixed with its line
+                self._progress.stop()  # otherwise the progress line would be mixed with the rows
             has_rows = True
             return output(*arguments)
 

@@ -1,6 +1,6 @@
 """The subcommands of ``ftsql``: queries, guide, explain, writes, store, sync, sandbox, export and serve.
 
-They print results to stdout and everything else to stderr.
+The subcommands print results to stdout and everything else to stderr.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def writes(
 ) -> int:
     """Run ``ftsql writes [settle [N]]``: list the open writes, look them up again, or close one by the user's decision.
 
-    Return the exit code, which is 1 if writes stay open after a settle. Raises ProgrammingError for other words.
+    Return the exit code, which is 1 if writes stay open after ``settle``. Raises ProgrammingError for other words.
     """
     if not words and decision is None:
         shell.process_sql(OPEN_WRITES)
@@ -91,7 +91,7 @@ def _local_time(seconds: float) -> str:
 
 
 def explain(registration: Registration, words: Sequence[str]) -> int:
-    """Run ``ftsql explain SQL``: print the number of requests that it would send. Sends none."""
+    """Run ``ftsql explain SQL``: print how many requests the statement would send. Sends none."""
     if len(words) != 1:
         raise ProgrammingError('use: ftsql explain "SQL", in quotes, as one argument')
     sql = translate(words[0], registration.providers, registration.accounts)
@@ -144,7 +144,7 @@ def sync_file(connection: Connection, path: str, tables: str, every: float | Non
         interrupting.start()
 
     def interrupt() -> None:
-        # Repeatedly, because an interrupt ends only the running statement, and the next one may be starting.
+        # Interrupt repeatedly, because an interrupt ends only the running statement, and the next may be starting.
         while not over.wait(0.05):
             connection.interrupt()
 

@@ -1,7 +1,7 @@
 """The package's data files: the providers, StackQL's names for their methods, and the views with readable values.
 
-Other packages use ``read_text`` and ``PACKAGE``; this package imports nothing of ftsql. It reads the files by path,
-because importing importlib.resources takes longer than reading them.
+Other packages use ``read_text`` and ``PACKAGE``. This package imports no other module of ftsql. It reads the files by
+path, because importing importlib.resources takes longer than reading them.
 """
 
 from __future__ import annotations

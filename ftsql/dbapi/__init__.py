@@ -1,4 +1,4 @@
-"""DB-API 2.0 (PEP 249) over ``ftsql.connect``, for programs that use databases through that standard.
+"""A DB-API 2.0 (PEP 249) module on top of ``ftsql.connect``, for programs that use databases through that standard.
 
 The package owns PEP 249's connection, cursor, types and error translation. It may import ``ftsql.connection`` and
 everything below it. ``ftsql.sqlalchemy`` and users import it: ``connect``, the classes, the type objects and the
@@ -93,14 +93,15 @@ def connect(
 ) -> Connection:
     """Open the SQLite file ``path`` with ftsql's tables and return a PEP 249 connection.
 
-    read_only: Whether statements may only read. With False they may write into your file and create and cancel jobs.
+    read_only: Whether statements may only read. If it is False, they may write into your file, and create and cancel
+        jobs.
     autocommit: Whether each statement is a transaction of its own.
-    options: The options of ``ftsql.connect``. Without ``store`` and FTSQL_STORE the cache and the write journal are in
-        the platform's data folder, in the file that the command uses too; with ``sandbox`` they are in memory. If that
-        file cannot be used, a Warning says why, and memory is used.
+    options: The options of ``ftsql.connect``. Without ``store`` and FTSQL_STORE, the cache and the write journal are in
+        a file in the platform's data folder, which the command uses too. If that file cannot be used, a Warning says
+        why, and memory is used. With ``sandbox``, memory is the default.
 
     Raises OperationalError if ``path`` cannot be opened or a read-only connection would have to create it,
-    InterfaceError for an unknown option, StoreError if the store that you named cannot be used.
+    InterfaceError for an unknown option, and StoreError if the store that you named cannot be used.
 
     >>> connection = connect(sandbox=True)
     >>> connection.cursor().execute("SELECT count(*) > 0 FROM fine_tuning_jobs").fetchone()

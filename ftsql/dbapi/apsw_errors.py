@@ -1,6 +1,6 @@
-"""The translation of APSW's errors to PEP 249's classes, with the same message and the original as the cause.
+"""Translate APSW's errors to PEP 249's classes, with the same message and the original error as the cause.
 
-ftsql's own errors already belong to those classes and pass unchanged.
+ftsql's own errors already belong to those classes and pass through unchanged.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def translate_errors() -> Iterator[None]:
     """Raise PEP 249's error for each error of APSW that the block raises."""
     try:
         yield
-    except Error:  # first, because our IntegrityError is an apsw.Error too
+    except Error:  # before apsw.Error, because ftsql's IntegrityError is an apsw.Error too
         raise
     except apsw.Error as error:
         raise CLASSES.get(type(error), OperationalError)(str(error)) from error

@@ -18,7 +18,8 @@ from ftsql.dbapi.cursor import Cursor
 from ftsql.errors import Error, InterfaceError, ProgrammingError
 from ftsql.registration import Registration
 
-# Connections that a forked process inherited. It must not close them, and freeing the object would close it.
+# Connections that a forked process inherited. The process must not close them, and freeing such an object would close
+# it, so this list keeps them alive.
 INHERITED: list[connection.Connection] = []
 ATOMIC = '"ftsql executemany"'
 
@@ -66,7 +67,7 @@ class Connection:
 
     @property
     def last_job_id(self) -> str | None:
-        """The id of the last job that this connection created; known after COMMIT."""
+        """The id of the last job that this connection created, or None. The id is known only after COMMIT."""
         return self._registration.last_job_id
 
     @property
@@ -110,8 +111,8 @@ class Connection:
     def commit(self) -> None:
         """Send the queued writes of the transaction and commit its local changes.
 
-        If that fails, the transaction is rolled back: the jobs that it created are cancelled, and the error names the
-        outcome of each. Raises APIError, OutcomeUnknown, and PEP 249's other errors.
+        If that fails, the transaction is rolled back: the jobs that it created are cancelled, and the error says what
+        became of each. Raises APIError, OutcomeUnknown, and PEP 249's other errors.
 
         >>> from ftsql import dbapi
         >>> connection = dbapi.connect(sandbox=True, read_only=False)
@@ -132,7 +133,7 @@ class Connection:
             raise
 
     def rollback(self) -> None:
-        """Roll back the transaction. Nothing of it was sent."""
+        """Roll back the transaction. None of its queued writes were sent."""
         self._failed = False
         if self.in_transaction:
             with translate_errors():
@@ -150,7 +151,7 @@ class Connection:
         self.native.close(True)
 
     def check_usable(self) -> None:
-        """Raise ProgrammingError if the connection is closed, InterfaceError in a fork of its process."""
+        """Raise ProgrammingError if the connection is closed, and InterfaceError in a fork of its process."""
         if self._closed:
             raise ProgrammingError("this connection is closed: connect again")
         if os.getpid() != self._process:
@@ -171,7 +172,7 @@ class Connection:
 
     @contextlib.contextmanager
     def atomic(self) -> Iterator[None]:
-        """Keep all changes of the block or none; with ``autocommit`` the block is a transaction."""
+        """Keep all changes of the block or none. With ``autocommit`` the block is a transaction."""
         begins = not self.in_transaction
         with translate_errors():
             self.native.execute("BEGIN" if begins else f"SAVEPOINT {ATOMIC}")
@@ -191,7 +192,7 @@ class Connection:
             raise
 
     def note_failure(self) -> None:
-        """Note that a statement that writes has failed."""
+        """Note that a writing statement has failed."""
         self._failed = self.native.in_transaction
 
     def forget_failure(self) -> None:
@@ -201,8 +202,8 @@ class Connection:
     def refuse_after_failure(self) -> None:
         """Roll back and raise ProgrammingError if COMMIT would send the other writes of a failed transaction.
 
-        Some programs commit even after an error (pandas 3.1.1 does). They would pay for a part of a sweep after an
-        error that said that nothing was sent.
+        Some programs commit even after an error (pandas 3.1.1 does). Their users would pay for some of the jobs,
+        although the error said that nothing was sent.
         """
         failed, self._failed = self._failed, False
         queued = self._registration.queued

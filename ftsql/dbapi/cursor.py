@@ -1,7 +1,7 @@
-"""PEP 249's cursor: one statement at a time, and its rows.
+"""PEP 249's cursor: it runs one statement at a time and returns its rows.
 
-A statement that writes or acts has ended when ``execute`` returns. A statement that reads runs while its rows are
-fetched.
+A statement that writes, or calls a function with effects, has ended when ``execute`` returns. A statement that only
+reads runs while its rows are fetched.
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ if TYPE_CHECKING:
 Row = tuple[Any, ...]
 Description = tuple[tuple[str, str | None, None, None, None, None, bool | None], ...]
 
-# Possessive, so that a long run of comments is matched once, without backtracking.
+# Possessive quantifiers, so that a long run of comments is matched without backtracking.
 COUNTED = frozenset({"INSERT", "REPLACE", "UPDATE", "DELETE", "WITH"})
-# SQLite says that these write, but they must not run in a transaction, or they begin one themselves.
+# SQLite says that these statements write, but they must not run in a transaction, or they begin one themselves.
 NO_BEGIN = frozenset({"BEGIN", "PRAGMA", "VACUUM", "ATTACH", "DETACH"})
 
 
 class Cursor:
     """A PEP 249 cursor, created by ``Connection.cursor``.
 
-    rowcount: The rows that an INSERT, UPDATE or DELETE changed (rows of jobs: queued for COMMIT), else -1. It is -1 too
-        for INSERT OR IGNORE INTO fine_tuning_jobs, because only COMMIT shows which rows the API refuses.
-    lastrowid: The rowid of the last row inserted into a table of your own. It is None for a job, which has no rowid and
-        whose id is known only after COMMIT: see ``connection.last_job_id`` or ``SELECT * FROM ftsql_writes``.
+    rowcount: The number of rows that an INSERT, UPDATE or DELETE changed, or queued for COMMIT if they are jobs. It is
+        -1 after any other statement, and after INSERT OR IGNORE INTO fine_tuning_jobs, because only COMMIT shows which
+        rows the API refuses.
+    lastrowid: The rowid of the last row inserted into a table of your own. It is None for a job, which has no rowid. A
+        job's id is known only after COMMIT: see ``connection.last_job_id`` or ``SELECT * FROM ftsql_writes``.
 
     >>> from ftsql import dbapi
     >>> connection = dbapi.connect(sandbox=True)
@@ -117,7 +118,8 @@ class Cursor:
         try:
             with translate_errors():
                 cursor.execute(sql, parameters or None)
-                # A statement that writes runs to its end now, fetched or not, so that nothing unfinished blocks COMMIT.
+                # A statement that writes runs to its end now, even if no row is fetched. Unfinished, it would block
+                # COMMIT.
                 self._rows = iter(cursor.fetchall()) if statement.writes or _may_act(sql) else cursor
         except BaseException as error:
             cursor.exec_trace = None
@@ -137,7 +139,10 @@ class Cursor:
             self._set_counts(sql, statement.word, before)
 
     def _set_counts(self, sql: str, word: str | None, before: object) -> None:
-        """Set ``rowcount`` and ``lastrowid`` after a statement that wrote; ``before`` is ``_job_state`` before it."""
+        """Set ``rowcount`` and ``lastrowid`` after a statement that wrote.
+
+        ``before`` is the value of ``_job_state`` before the statement.
+        """
         changes = self.connection.native.changes()
         lower = sql.lower()
         may_skip_jobs = JOBS.table in lower and "ignore" in lower  # an INSERT OR IGNORE into jobs
@@ -164,11 +169,11 @@ class Cursor:
         return row
 
     def fetchmany(self, size: int | None = None) -> list[Row]:
-        """Return the next ``size`` rows (default ``arraysize``), fewer at the end. Raises as ``fetchone`` does."""
+        """Return at most ``size`` rows (by default ``arraysize``). Raises the errors of ``fetchone``."""
         return self._fetch(self.arraysize if size is None else size)
 
     def fetchall(self) -> list[Row]:
-        """Return all remaining rows. Raises as ``fetchone`` does."""
+        """Return all remaining rows. Raises the errors of ``fetchone``."""
         return self._fetch(None)
 
     def _fetch(self, count: int | None) -> list[Row]:
@@ -226,7 +231,7 @@ class Cursor:
         return self._rows
 
     def _end(self) -> None:
-        """End the statement: no more rows follow."""
+        """End the statement, so that no more rows follow."""
         self._rows = iter(())
         if self._cursor is not None:
             self._cursor.close(True)
@@ -241,7 +246,7 @@ class Cursor:
 
 
 class _Statement:
-    """The statement of one ``execute``, as APSW's execution trace shows it before SQLite runs it."""
+    """The statement of one ``execute``. APSW's execution trace shows it before SQLite runs it."""
 
     def __init__(self, connection: Connection, sql: str) -> None:
         self._connection = connection
@@ -263,7 +268,7 @@ class _Statement:
             self._connection.begin_before_write()
         elif self.word in ("COMMIT", "END"):
             self._connection.refuse_after_failure()
-        self._connection.ftsql.announce(text)  # this trace hides the statement from ftsql's own
+        self._connection.ftsql.announce(text)  # the cursor's trace hides the statement from ftsql's own trace
         return True
 
 
@@ -279,7 +284,7 @@ def _describe(cursor: apsw.Cursor) -> Description | None:
 
 
 def _binding_error(error: Exception) -> DataError | ProgrammingError:
-    """Return the error for SQL text or a parameter that SQLite does not accept."""
+    """Return the error for SQL or a parameter that SQLite does not accept."""
     if isinstance(error, KeyError):
         return ProgrammingError(f"the parameter :{error.args[0]} has no value")
     if isinstance(error, (TypeError, ValueError)) and not isinstance(error, UnicodeError):

@@ -1,7 +1,7 @@
 """PEP 249's type objects and constructors, and the conversion of Python values that are bound to parameters.
 
-SQLite has integers, reals, strings, blobs and NULL. Values of some other types are converted here; APSW and the
-connection decide about the rest.
+SQLite has integers, reals, strings, blobs and NULL. Values of some other types are converted here. APSW and the
+connection convert or refuse values of all remaining types.
 """
 
 from __future__ import annotations
@@ -49,7 +49,10 @@ def TimestampFromTicks(ticks: float) -> datetime.datetime:
 
 
 class Kind:
-    """A type object of PEP 249. It equals every declared type that contains one of its words, as in SQLite."""
+    """A type object of PEP 249. It equals every declared type whose name contains one of its words.
+
+    SQLite derives a column's affinity from the declared type in the same way.
+    """
 
     def __init__(self, name: str, *words: str) -> None:
         self._name = name
@@ -74,7 +77,7 @@ ROWID = Kind("ROWID", "ROWID")
 
 
 def bindings(parameters: Any) -> dict[str, Any] | tuple[Any, ...]:
-    """Return ``parameters`` as APSW accepts them. Raises ProgrammingError unless they are a sequence or a mapping."""
+    """Return ``parameters`` in APSW's form. Raises ProgrammingError if they are neither a sequence nor a mapping."""
     if isinstance(parameters, Mapping):
         return {name: to_sqlite(value) for name, value in parameters.items()}
     if parameters is None:
@@ -89,14 +92,14 @@ def bindings(parameters: Any) -> dict[str, Any] | tuple[Any, ...]:
 def to_sqlite(value: Any) -> Any:
     """Convert ``value`` to a type that SQLite supports. A value of any other type is returned unchanged.
 
-    A datetime becomes a string in UTC, as the view ``jobs`` shows times; a datetime without a zone is not shifted. For
-    ``created_at``, which holds Unix seconds, pass ``int(value.timestamp())``. A Decimal becomes a number.
+    A datetime becomes a string in UTC, in the format of the view ``jobs``. A datetime without a zone is not shifted.
+    For ``created_at``, which holds Unix seconds, pass ``int(value.timestamp())``. A Decimal becomes a number.
     """
     for kind, convert in _CONVERSIONS:
         if isinstance(value, kind):
             return convert(value)
     if hasattr(value, "dtype") and hasattr(value, "item") and not getattr(value, "ndim", 0):
-        return to_sqlite(value.item())  # a numpy scalar, as data frames contain them
+        return to_sqlite(value.item())  # a numpy scalar, for example from a data frame
     return value
 
 

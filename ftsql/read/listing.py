@@ -27,10 +27,13 @@ from ftsql.resources.definitions import JOBS
 from ftsql.resources.resource import EQUAL, Resource, Row
 from ftsql.store.cache import Cache
 
-MAX_PASSES = 4  # the maximum number of passes, each from the newest row; if the cursor's job is deleted, one begins
-MAX_MISSING = 3  # if the list no longer shows so many covered jobs, they are fetched by id; if more, it is read in full
+# The maximum number of passes. Each pass reads from the newest row. A new pass begins if the cursor's job is deleted.
+MAX_PASSES = 4
+# If the list no longer shows some jobs that the store covers, so many are requested by id. If more are missing, the
+# whole list is read.
+MAX_MISSING = 3
 SLOW_PAGE = 0.01  # seconds; for faster pages, prefetching on a second thread costs more than it gains
-HAND_OVER = 0.001  # seconds that this thread sleeps so that a request can leave; without a sleep it would leave later
+HAND_OVER = 0.001  # seconds that this thread sleeps so that the worker's request is sent without delay
 EVERYTHING = float(2**62)
 LIMITS = (1000, 100, 20)  # tried one after the other if a server refuses a larger limit
 LIMIT_PARAMETERS = ("limit", "page_size", "pageSize", "size")
@@ -250,7 +253,7 @@ class Listing:
         return query, paged, size
 
     def read(self, size: int | None = None) -> None:
-        """Read the next page. It has ``size`` rows, or the provider's page size if that is None or smaller.
+        """Read the next page, of ``size`` rows. The provider's page size is the default and the maximum.
 
         Raises APIError, DataError, and OperationalError if the list contradicts itself.
         """

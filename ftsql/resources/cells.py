@@ -1,7 +1,7 @@
-"""Cells: a job as SQLite reads it, a tuple of the values of the columns that a statement reads, in the table's order.
+"""Cells: a job as a tuple of SQLite values, one for each column that a statement reads, in the table's order.
 
-A scan returns rows in this form, whether they come from the API or from the store, so that the value of a column, which
-SQLite asks for most often, is one index into a tuple. The id and created_at are always the first two.
+A scan returns rows in this form, whether they come from the API or from the store. SQLite asks for single values most
+often, and in this form a value is one index into a tuple. The id and created_at are always the first two.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Cells = tuple[SQLiteValue, ...]
 
 NAMES = tuple(column.name for column in JOBS.columns)
 ID, CREATED_AT, PROVIDER, RAW, KEY = map(NAMES.index, ("id", "created_at", "provider", "raw", "key"))
-# Sets of columns are integers in which bit n stands for the column number n.
+# A set of columns is an integer in which bit n stands for the column with the index n.
 ALWAYS = 1 << ID | 1 << CREATED_AT | 1 << PROVIDER
 ALL = (1 << len(NAMES)) - 1
 NESTED = tuple(column.name for column in JOBS.documented if column.type == "JSON")
@@ -36,9 +36,9 @@ _in_order = itemgetter(*NAMES)
 class Layout:
     """Which columns the cells of a row hold.
 
-    numbers: The numbers of the columns, in the table's order.
-    positions: By a column's number, its index among the cells.
-    select: Returns the cells from the values of all columns.
+    numbers: The indices of the columns in the table, in ascending order.
+    positions: The index of each column among the cells, by the column's index in the table.
+    select: A function that returns the cells for a tuple with the values of all columns.
     """
 
     numbers: tuple[int, ...]
@@ -56,9 +56,10 @@ def layout(columns: int) -> Layout:
 
 @lru_cache(maxsize=100)
 def runs(requested: int) -> tuple[tuple[Any, Any], ...]:
-    """Return, for each run of adjacent requested columns, its slice in the table's row and its slice in the cells.
+    """Return, for each run of adjacent requested columns, its slice in a row of the table and its slice in the cells.
 
-    The cells are those of the requested columns and ALWAYS. A run of one column has an index in place of each slice.
+    The cells are those of the requested columns and ALWAYS. For a run of one column, an index takes the place of each
+    slice.
     """
     positions = layout(requested | ALWAYS).positions
     found: list[tuple[Any, Any]] = []
@@ -81,7 +82,10 @@ def cells(row: Row, columns: int) -> Cells:
 
 
 def whole(row: Row) -> Cells:
-    """Return the values of all columns, but NULL for raw and key; ``row`` keeps them. Raises as ``cells`` does."""
+    """Return the values of all columns, with None for raw and key, and keep them in ``row``.
+
+    Raises ValueError if JSON cannot express one of them.
+    """
     if row.cells is None:
         row.decode()
         values = {**_BLANK, **row.values}

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Required, TypedDict
 from ftsql.resources.fields import Column, Id, Integer, Metric, Rule, Text, Time, Whole
 from ftsql.resources.resource import POSITION, Resource
 
-# Providers may invent statuses; these end a job at any of them (OpenAI, Azure, Together, Mistral, LocalAI).
+# The statuses with which a job has ended, at any provider (OpenAI, Azure, Together, Mistral, LocalAI). Providers may
+# have other statuses too.
 FINISHED = frozenset(
     [
         "succeeded",
@@ -28,7 +29,7 @@ FINISHED = frozenset(
 
 
 def is_finished(status: str | None) -> bool:
-    """Whether a job with this status never changes again. No other code decides it.
+    """Whether a job with this status never changes again. No other code decides this.
 
     >>> is_finished("succeeded"), is_finished("running"), is_finished(None)
     (True, False, False)
@@ -37,7 +38,7 @@ def is_finished(status: str | None) -> bool:
 
 
 def _error(value: object) -> object:
-    """Return None for ``{}`` and ``{code: null, message: null}``, by which APIs say that there was no error."""
+    """Return None for values such as ``{}`` and ``{code: null, message: null}``, which mean that there was no error."""
     if isinstance(value, dict) and all(member is None for member in value.values()):
         return None
     return None if value == "" else value

@@ -1,4 +1,4 @@
-"""Fields of the models: a field's column, and the rule by which validation.py makes pydantic read it."""
+"""Fields of the models: the column of a field, and the rule by which validation.py validates its values."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Annotated, Literal
 NUMERIC = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 INTEGER = re.compile(r"\s*[+-]?\d{1,4000}\s*", re.ASCII)
 BASIC_DATE = re.compile(r"(19|20)\d\d[01]\d[0-3]\d")  # ISO 8601 without dashes
-FIRST_TIME = 1_000_000_000  # the year 2001: an earlier value in a unit below seconds is not a time
-END_OF_TIME = 7_258_118_400  # the year 2200: a later value is not a time
+FIRST_TIME = 1_000_000_000  # in the year 2001: an earlier value in a unit below seconds is not a time
+END_OF_TIME = 7_258_118_400  # the year 2200: this and later values are not times
 MAX_INTEGER = 2**63 - 1  # SQLite's largest integer
 
 
 def _seconds(value: object) -> object:
-    """Return Unix seconds from a number of seconds, milli-, micro- or nanoseconds, or from ISO 8601.
+    """Return Unix seconds for a number of seconds, milli-, micro- or nanoseconds, or for a time in ISO 8601.
 
-    The values by which servers say that a time is not set are None: 0, -1, an empty string, the year 1.
+    Return None for the values with which servers say that a time is not set: 0, -1, an empty string, the year 1.
     Raises ValueError if ``value`` is not a time.
     """
     if value is None or value == "":
@@ -39,7 +39,7 @@ def _seconds(value: object) -> object:
 
 
 def _in_seconds(value: object) -> float:
-    """Return a number as seconds; its size tells the unit. Raises ValueError if ``value`` is not a number."""
+    """Return a number as seconds. Its size tells its unit. Raises ValueError if ``value`` is not a number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError("should be Unix seconds or an ISO 8601 time")
     for unit in (10**9, 10**6, 10**3):
@@ -49,7 +49,7 @@ def _in_seconds(value: object) -> float:
 
 
 def _integer(value: object) -> object:
-    """Return an integer that SQLite can store, None for an unset value. Raises ValueError for others, such as true."""
+    """Return an integer that SQLite can store, or None for an unset value. Raises ValueError for any other value."""
     if value is None or value == "":
         return None
     if isinstance(value, str) and INTEGER.fullmatch(value):
@@ -64,19 +64,19 @@ def _integer(value: object) -> object:
 
 
 def _metric(value: object) -> object:
-    """Return a metric of a step, None for -1, by which Azure says that there is no value."""
+    """Return the value of a metric as a float, or None for -1, with which Azure says that there is no value."""
     return None if value == -1 else _real(value)
 
 
 def _real(value: object) -> object:
-    """Return a finite number, None for any other value."""
+    """Return a finite number as a float, or None for any other value."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
     return float(value)
 
 
 def _whole(value: object) -> object:
-    """Return an integer that SQLite can store, None for any other value."""
+    """Return an integer that SQLite can store, or None for any other value."""
     number = _real(value)
     if not isinstance(number, float) or not number.is_integer() or abs(number) >= 2**63:
         return None
@@ -90,7 +90,7 @@ class Column:
     type: The declared SQL type.
     description: What the column means.
     hidden: Whether ``SELECT *`` leaves it out.
-    time: Whether its values are Unix seconds.
+    time: Whether the column's values are Unix seconds.
     """
 
     type: Literal["TEXT", "INTEGER", "REAL", "JSON"]
@@ -104,8 +104,9 @@ class Column:
 class Rule:
     """How a field is validated in addition to its type.
 
-    before: A function that converts the value first.
-    valid_up_to: Integers from 1 to this one are valid as they are; most values are, and skip ``before``.
+    before: A function that converts the value before it is validated.
+    valid_up_to: Integers from 1 to this number are valid as they are and skip ``before``. Most values are such
+        integers, so this saves time.
     not_empty: Whether an empty string is invalid.
     names: The names that servers use for the field.
     """

@@ -1,4 +1,4 @@
-"""Resources and rows: what a table is made of, and the rows that decoded objects become.
+"""Resources, which define the tables, and rows, which are made from decoded objects.
 
 A model is a TypedDict whose fields carry a ``Column``. The columns of a table are made from its model.
 """
@@ -25,7 +25,7 @@ JSONObject = dict[str, Any]
 
 
 class Echoed(JSONObject):
-    """An object in which a server may have echoed a credential. ``shown`` is the object for the column ``raw``."""
+    """An object in which a server may have echoed a credential. ``shown`` is its redacted form, for the column raw."""
 
     def __init__(self, received: JSONObject, shown: JSONObject) -> None:
         super().__init__(received)
@@ -38,9 +38,9 @@ class Echoed(JSONObject):
 class Row:
     """One object of a provider: its documented fields, validated, and the object as it was received.
 
-    id: The object's id. For an object that belongs to a job it may be empty; the listing then makes one.
-    position: For an object that belongs to a job, its position in the job's list, oldest first.
-    cells: The values of all columns as SQLite reads them (see cells.py), None until they are needed.
+    id: The object's id. For an object that belongs to a job, the id may be empty; the listing then makes one.
+    position: For an object that belongs to a job, its position in the job's list, from 0 for the oldest.
+    cells: The SQLite values of all columns (see cells.py), or None until they are needed.
 
     A row from the store has only the fields that are not nested, and the object as JSON text. The resource ``bare``
     decodes that text when a nested field is needed.
@@ -61,7 +61,7 @@ class Row:
 
     @property
     def values(self) -> JSONObject:
-        """The documented fields. Of a row from the store only those that are not nested are valid."""
+        """The documented fields. If the row is from the store, its nested fields are not valid before ``decode``."""
         if self._values is None:
             assert self._bare is not None
             assert self.cells is not None
@@ -86,13 +86,13 @@ class Row:
         return self.values.get(name)
 
     def decode(self) -> None:
-        """Make the nested fields of a row from the store valid, by decoding its JSON text."""
+        """Decode the JSON text of a row from the store, so that its nested fields become valid."""
         if self._bare is not None:
             self._values = self._bare.rows(self.provider, [self.raw])[0].values
             self._bare = None
 
     def compact(self, text: str, bare: Resource) -> None:
-        """Free the decoded object: ``text`` and the cells hold the same data, and many rows may live long."""
+        """Free the decoded object to save memory, because ``text`` and the cells hold the same data."""
         self._raw, self._bare, self._values = text, bare, None
 
     @property
@@ -107,7 +107,7 @@ class Row:
 
     @property
     def state(self) -> str:
-        """The status, for use in a sentence."""
+        """The status in a form that fits into a sentence."""
         return self.status or "of unknown status"
 
     @property
@@ -128,13 +128,14 @@ class Resource:
     table: The table's name.
     noun: What one object is called in messages.
     model: A TypedDict whose fields are the documented columns.
-    extra: Hidden columns that the model does not have. The first one is another name for the parent's id, or for
-        ``id`` if there is no parent; ``table('…')`` binds it.
-    path: The path below the provider's jobs, or below its base_url with ``root``. ``{}`` in it is the parent's id.
-    parent: The name of the column with the parent's id, which every request needs.
+    extra: Hidden columns that the model does not have. The first column is another name for the parent's id, or for
+        ``id`` if there is no parent. The argument in ``table('…')`` is its value.
+    path: The path below the URL of the provider's jobs, or below its base_url if ``root`` is set. ``{}`` stands for the
+        parent's id.
+    parent: The name of the column with the parent's id, which every request needs; "" if there is no parent.
     served_as: The name of the resource in ``Provider.without``, the set of operations that a provider lacks.
     missing: A regular expression for the resource's name in the message of a 404.
-    page_size: The size of its largest page: None for the provider's, 0 if it has no pages.
+    page_size: The size of the list's largest page: None for the provider's page size, 0 if the list has no pages.
     kept: Whether the store keeps the objects of a finished job.
     deletes: Whether the API can delete an object.
     grants: Whether an INSERT creates an object.
@@ -211,7 +212,7 @@ class Resource:
             return adapter(self.model)
 
     def prepare(self) -> None:
-        """Build the validator while a request is under way: that takes a while the first time."""
+        """Build the validator, which takes a while the first time. Call this while a request is under way."""
         self._adapter  # noqa: B018 - the property builds it
 
     def rows(
@@ -223,8 +224,8 @@ class Resource:
     ) -> list[Row]:
         """Return the rows of a decoded list of objects.
 
-        An optional value that does not fit its column is NULL. ``tell`` is called with a sentence about each such
-        value, and about a credential that the server echoed; without ``tell`` they are Warnings.
+        An optional value that does not fit its column becomes NULL. ``tell`` is called with a sentence about each such
+        value, and about a credential that the server echoed. Without ``tell`` the sentences become Warnings.
         Raises DataError for an element that is not an object or has no id.
         """
         tell = tell or _warn
@@ -246,7 +247,7 @@ class Resource:
         ]
 
     def one(self, provider: str, body: object, id: str, tell: Callable[[str], None] | None = None) -> Row:
-        """Return the row of the object with ``id``. Raises DataError as ``rows`` does, and for another object."""
+        """Return the row of the object with ``id``. Raises DataError if ``body`` is another object, or not valid."""
         row = self.rows(provider, [body], "", tell)[0]
         if row.id != id:
             raise DataError(
@@ -295,7 +296,7 @@ class Resource:
         field = str(place[1]) if len(place) > 1 else "the object"
         message = error["msg"].removeprefix("Value error, ")[:120]
         if error["type"] == "string_pattern_mismatch":
-            message = "should have all its characters"  # one of them is half a surrogate pair
+            message = "should have all its characters"  # a half surrogate pair was replaced with U+FFFD
         return (
             f"sent a {self.noun} that does not follow the API's schema "
             f"({'id ' + repr(name)[:80] if name else f'number {index + 1} of the list, without an id'}): "

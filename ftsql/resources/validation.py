@@ -1,6 +1,7 @@
-"""Validation by pydantic: of the objects in responses, and of the entries in a user's provider file.
+"""Validate, with pydantic, the objects in responses and the entries in a user's provider file.
 
-The module is imported only when there is something to validate: importing pydantic is a third of ftsql's start-up.
+The module is imported only when there is something to validate, because importing pydantic takes a third of ftsql's
+start-up time.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from functools import cache
 from typing import Annotated, Any, Required, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from pydantic import AliasChoices, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
-from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
+from typing_extensions import TypedDict  # before Python 3.12, pydantic does not accept typing.TypedDict
 
 from ftsql.errors import ConfigError
 from ftsql.resources.fields import Rule
@@ -21,7 +22,7 @@ T = TypeVar("T")
 def adapter(model: type) -> TypeAdapter[Any]:
     """Return the validator for a list of ``model``, a TypedDict whose fields carry Rules.
 
-    It converts numbers to strings where the model has a string, and drops fields that the model does not have.
+    The validator converts numbers to strings where the model has a string, and drops fields that the model lacks.
     """
     fields: Any = {name: _field(hint) for name, hint in get_type_hints(model, include_extras=True).items()}
     make: Any = TypedDict
@@ -32,9 +33,9 @@ def adapter(model: type) -> TypeAdapter[Any]:
 
 
 def entry(kind: type[T], table: Mapping[str, Any], name: str) -> T:
-    """Return a dataclass from a table that the user wrote. Raises ConfigError for an unknown or invalid field.
+    """Return an object of the dataclass ``kind`` from ``table``, which the user wrote.
 
-    ``name`` is what the error calls the table.
+    Raises ConfigError for an unknown or invalid field. ``name`` is the name of the table in that error's message.
     """
     try:
         return cast("T", _strict(cast("Any", kind)).validate_python(dict(table)))
@@ -45,7 +46,7 @@ def entry(kind: type[T], table: Mapping[str, Any], name: str) -> T:
         raise ConfigError(f"{name}: {word}: {'there is no such word' if unknown else first['msg']}") from None
 
 
-# An id with a replacement character would be another id than the one that the server has.
+# An id in which a character was replaced with U+FFFD would not be the id that the server has.
 ALL_CHARACTERS = "^[^\ufffd]+$"
 
 

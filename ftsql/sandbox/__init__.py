@@ -1,8 +1,8 @@
 """A local server that speaks the fine-tuning APIs, for trying ftsql out and for tests.
 
-The package imports nothing else of ftsql, so that client and server cannot share a mistake. It exports ``Sandbox``,
-its ``Fault`` and ``RequestRecord``, and one ready-made fault. ``connect(sandbox=True)``, the command line,
-``ftsql serve`` and the tests use it. Importing it raises ImportError if the extra ``sandbox`` is not installed.
+The package imports no other part of ftsql, so that client and server cannot share a mistake. It exports ``Sandbox``,
+``Fault``, ``RequestRecord`` and one ready-made fault. ``connect(sandbox=True)``, the command line, ``ftsql serve`` and
+the tests use the package. Importing it raises ImportError if the extra ``sandbox`` is not installed.
 """
 
 from __future__ import annotations

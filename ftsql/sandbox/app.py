@@ -1,6 +1,7 @@
-"""The ASGI application: it records a request, applies the faults and lets a face answer.
+"""The ASGI application: it records each request, applies the faults, and lets a face answer.
 
-Handlers run one at a time on the event loop. Waiting (latency, a hang) does not block other requests.
+A face is the API of one provider. Handlers run one at a time on the event loop. A request that waits (because of
+latency or a hang) does not block other requests.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 @dataclass
 class RequestRecord:
-    """One request as it arrived. ``status`` is the response's, and None as long as there is none.
+    """One request as it arrived. ``status`` is the status of the response, or None until there is one.
 
     >>> import ftsql
     >>> from ftsql.sandbox import Sandbox
@@ -42,7 +43,7 @@ class RequestRecord:
     """
 
     method: str
-    path: str  # as sent, without the query
+    path: str  # the path as sent, without the query
     query: dict[str, str]
     body: bytes
     headers: dict[str, str] = field(repr=False)  # names in lower case
@@ -50,9 +51,10 @@ class RequestRecord:
 
 
 class App:
-    """Serves all faces from the same books. The first face also serves the paths below no face's prefix.
+    """The application that serves all faces from the same books, which hold the sandbox's state.
 
-    ``books``: returns the books of a request. ``latency``: seconds before each response.
+    The first face also serves paths that are not below any face's prefix. ``books`` is a function that returns the
+    books. ``latency`` is how many seconds each response is delayed.
     """
 
     def __init__(self, books: Callable[[], Books], faces: Sequence[Face], faults: Faults, latency: float) -> None:
@@ -100,7 +102,7 @@ class App:
         await _wait_for_disconnect(receive)
 
     def _face(self, path: str) -> Face:
-        """Return the face whose prefix the path has; the first of all faces if there is none."""
+        """Return the face whose prefix ``path`` begins with, or the first face if there is none."""
         return next((face for face in self._faces if path.startswith(face.prefix + "/")), self._fallback)
 
     async def _respond(
@@ -112,7 +114,7 @@ class App:
         hits: Sequence[Fault],
         decisive: Fault | None,
     ) -> Response | None:
-        """Handle the request unless a fault prevents it, and return the response to send; None for no response."""
+        """Handle the request, unless a fault prevents that. Return the response to send, or None to send none."""
         response: Response | None = None
         if decisive is None or decisive.handles:
             if isinstance(found, Refusal):
@@ -154,7 +156,7 @@ def _record(scope: Message, body: bytes) -> RequestRecord:
 
 
 def _find_route(face: Face, record: RequestRecord) -> tuple[Route, dict[str, str]] | Refusal:
-    """Return the request's route and path parameters, or the refusal if there is no such route."""
+    """Return the request's route and path parameters, or a refusal if there is no such route."""
     try:
         return face.route(record.method, record.path)
     except Refusal as refusal:
@@ -182,7 +184,7 @@ def _request(
 
 
 def _changed(response: Response, request: Request, hits: Sequence[Fault]) -> Response:
-    """Return a 2xx JSON response with the lie and the transforms applied; any other response as it is."""
+    """Return a 2xx JSON response with the lie and the transforms applied. Any other response is returned unchanged."""
     transforms = [fault.transform for fault in hits if fault.transform is not None]
     if not 200 <= response.status < 300 or not (request.lie or transforms):
         return response
@@ -217,7 +219,7 @@ def _replacement(face: Face, fault: Fault) -> Response:
 
 
 async def _read_body(receive: Receive) -> bytes | None:
-    """Return the whole request body; None if the client disconnected before its end."""
+    """Return the whole request body, or None if the client disconnected before sending all of it."""
     parts = []
     while True:
         message = await receive()
@@ -229,7 +231,7 @@ async def _read_body(receive: Receive) -> bytes | None:
 
 
 async def _read_form(scope: Message, record: RequestRecord) -> dict[str, str | Upload] | None:
-    """Return the fields of a multipart body; None if the body is not multipart or cannot be parsed."""
+    """Return the fields of a multipart body, or None if the body is not multipart or cannot be parsed."""
     if not record.headers.get("content-type", "").startswith("multipart/form-data"):
         return None
 
@@ -247,7 +249,7 @@ async def _read_form(scope: Message, record: RequestRecord) -> dict[str, str | U
 
 
 async def _wait_for_disconnect(receive: Receive) -> None:
-    """Wait until the connection ends: uvicorn logs an error if a request ends earlier without a response."""
+    """Wait until the connection ends, because uvicorn logs an error if the handler returns without a response."""
     while (await receive())["type"] != "http.disconnect":
         pass
 

@@ -1,6 +1,6 @@
 """The sandbox's own endpoints under /_sandbox, with which other processes arm faults and read jobs and requests.
 
-Requests to them need no key and are not recorded, and no fault hits them.
+Requests to these endpoints need no key and are not recorded, and no fault hits them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Faults: errors that the sandbox produces on demand. This module defines them and decides which ones hit a request.
 
-At most one fault decides about a response; faults that only delay, lie or transform apply in addition.
+At most one fault decides about a response. Faults that only delay, lie or transform apply in addition. A fault that was
+added to the sandbox, and may hit requests, is armed.
 """
 
 from __future__ import annotations
@@ -19,22 +20,22 @@ Page = dict[str, Any]
 class Fault:
     """One thing that goes wrong: which requests it hits, and what happens to them.
 
-    Which requests: ``method`` and ``path`` select them; None selects all. ``path`` is a regular expression that is
-    searched for in the path as sent, without the query. The first ``after`` selected requests are spared, then
-    ``times`` are hit (None: all), each with ``probability``, drawn from the sandbox's seed.
+    Which requests: ``method`` and ``path`` select requests; None selects all. ``path`` is a regular expression that is
+    searched for in the path as sent, without the query. The first ``after`` selected requests are spared. The next
+    ``times`` requests (None: all) are hit, each with the probability ``probability``, drawn from the sandbox's seed.
 
     What happens to them:
-    ``latency``: seconds to wait before the request is handled. It is handled even if the client gives up.
-    ``status``: this status is sent, and the request is not handled. ``headers``, ``body`` and ``content_type`` go
-    with it. ``body`` alone has the status 200; ``status`` alone has the provider's usual error body.
-    ``redirect``: a 307 to this URL. ``drop``: the connection is closed without a response. ``hang``: no response
-    until the sandbox stops. ``accept``: the request is handled first, and then one of these happens.
-    ``truncate``: the request is handled; the response ends after this many bytes of its body, although its
+    ``latency``: how many seconds to wait before the request is handled. It is handled even if the client gives up.
+    ``status``: this status is sent, and the request is not handled. ``headers``, ``body`` and ``content_type`` are
+    sent with it. Without ``status``, a ``body`` is sent with status 200. Without ``body``, a ``status`` is sent with
+    the provider's usual error body.
+    ``redirect``: a 307 to this URL is sent. ``drop``: the connection is closed without a response. ``hang``: there is
+    no response until the sandbox stops. ``accept``: the request is handled before one of these happens.
+    ``truncate``: the request is handled, but the response ends after this many bytes of its body, although its
     Content-Length announces all of them.
-    ``lie``: one of the names in ``LIES``. It changes job lists only; ``has_more`` is not added to the list of a
-    face that never has it. ``lag``: job lists, and nothing else, hide jobs that were accepted less than this many
-    real seconds ago.
-    ``transform``: takes the decoded JSON body of a 2xx response and returns the body to send.
+    ``lie``: one of the names in ``LIES``. It changes only lists of jobs. A page without ``has_more`` stays without it.
+    ``lag``: lists of jobs, and nothing else, hide jobs that were accepted less than this many real seconds ago.
+    ``transform``: a function that takes the decoded JSON body of a 2xx response and returns the body to send.
 
     Raises ValueError if the fault would do nothing, or if ``lie`` or ``path`` is invalid.
 
@@ -72,7 +73,7 @@ class Fault:
             raise ValueError("the fault does nothing: set status, body, drop, latency, lie or another effect")
 
     def selects(self, method: str, path: str, *, lists_jobs: bool) -> bool:
-        """Whether the fault is for this request, before ``after``, ``times`` and ``probability`` are looked at."""
+        """Whether the fault selects this request. ``after``, ``times`` and ``probability`` are not considered."""
         if self.method is not None and self.method != method:
             return False
         if self.path is not None and not re.search(self.path, path):
@@ -86,7 +87,7 @@ class Fault:
 
     @property
     def answers(self) -> bool:
-        """Whether the fault decides what the client receives; only one such fault can hit a request."""
+        """Whether the fault decides what the client receives. Only one such fault can hit a request."""
         return self.replaces or self.drop or self.hang or self.truncate is not None
 
     @property
@@ -95,7 +96,7 @@ class Fault:
         return self.accept or not (self.replaces or self.drop or self.hang)
 
 
-# The response of OpenAI to a create from an organisation that may no longer create jobs.
+# OpenAI's response to a create from an organization that may no longer create jobs.
 TRAINING_NOT_AVAILABLE = Fault(
     method="POST",
     path="/fine_tuning/jobs/?$",
@@ -116,8 +117,8 @@ TRAINING_NOT_AVAILABLE = Fault(
 @dataclass(slots=True)
 class _Armed:
     fault: Fault
-    seen: int = 0  # the requests that the fault selects
-    fired: int = 0  # how many of those requests it hit
+    seen: int = 0  # how many requests the fault has selected
+    fired: int = 0  # how many of those requests it has hit
 
     @property
     def is_used_up(self) -> bool:
@@ -133,7 +134,7 @@ class Faults:
         self._armed: list[_Armed] = []
 
     def arm(self, fault: Fault) -> None:
-        """Add a fault; faults hit in the order in which they were armed."""
+        """Add a fault. Faults hit in the order in which they were armed."""
         with self._lock:
             self._armed.append(_Armed(fault))
 
@@ -151,7 +152,7 @@ class Faults:
                 if not fault.selects(method, path, lists_jobs=lists_jobs) or armed.is_used_up:
                     continue
                 armed.seen += 1
-                # Only one fault answers: a second one waits for a later request.
+                # Only one fault answers a request, so a second one waits for a later request.
                 if armed.seen <= fault.after or (fault.answers and any(other.answers for other in hits)):
                     continue
                 if self._rng.random() >= fault.probability:
@@ -203,18 +204,18 @@ def _empty_page(page: Page) -> None:
 
 
 def _shuffled(page: Page) -> None:
-    """Shuffle the page. Of three or more jobs the last stays last, so that its cursor skips no job."""
+    """Shuffle the page. If it has three or more jobs, the last one stays last, so that the next page skips no job."""
     *head, last = page["data"] or [None]
     if last is not None:
         page["data"] = [last, *head] if len(head) == 1 else [*head[1::2], *head[::2], last]
 
 
 def _unchanged(page: Page) -> None:
-    """Leave the page as it is: the list's handler tells these lies itself."""
+    """Leave the page as it is, because these lies are told elsewhere: in the list's handler or in ``apply_lie``."""
 
 
 def apply_lie(lie: str, page: Page, limit: int) -> None:
-    """Make a page of a job list lie. A page without ``has_more`` stays without it."""
+    """Change a page of a job list as ``lie`` says. A page without ``has_more`` stays without it."""
     if lie == "full_page_has_more" and "has_more" in page:
         page["has_more"] = len(page["data"]) == limit
     LIES[lie](page)
@@ -222,7 +223,7 @@ def apply_lie(lie: str, page: Page, limit: int) -> None:
 
 LIES: dict[str, Callable[[Page], None]] = {
     "no_has_more": _no_has_more,  # has_more is missing
-    "has_more_forever": _has_more,  # has_more is true on every page, also on empty ones after the end
+    "has_more_forever": _has_more,  # has_more is true on every page, even on the empty pages after the end
     "repeat_page": _has_more,  # every cursor returns the first page, and has_more is true
     "empty_page": _empty_page,  # no jobs, but has_more is true
     "shuffled": _shuffled,

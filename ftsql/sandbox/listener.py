@@ -1,4 +1,4 @@
-"""The listener: uvicorn on a real port, in its own thread, which stops at once on request.
+"""The listener: uvicorn on a real port, in a thread of its own that can be stopped at once.
 
 Only this module imports uvicorn.
 """
@@ -19,7 +19,7 @@ KEEP_ALIVE = 3600  # seconds; tests would be flaky if the server closed idle con
 
 
 class _Protocol(H11Protocol):
-    """HTTP/1.1 that passes the connection to the application, so that a fault can break it."""
+    """HTTP/1.1 that passes the connection to the application, so that a fault can break the connection."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -33,7 +33,7 @@ class _Protocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its periodic tick: it sleeps until the application stops, then breaks all connections."""
+    """uvicorn without its periodic tick. It sleeps until the application stops, and then breaks all connections."""
 
     def __init__(self, app: App) -> None:
         super().__init__(
@@ -73,7 +73,7 @@ class _Server(uvicorn.Server):
 
 
 class Listener:
-    """Serves an application on ``host`` and ``port``, from its creation until ``stop``; port 0 takes a free one.
+    """Serves an application on ``host`` and ``port``, from its creation until ``stop``. Port 0 takes a free port.
 
     Raises OSError if it cannot listen on the port.
     """
@@ -81,7 +81,7 @@ class Listener:
     def __init__(self, app: App, host: str, port: int) -> None:
         self._app = app
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        # asyncio sets TCP_NODELAY only on sockets created as TCP; without it, small responses take 40 ms.
+        # asyncio sets TCP_NODELAY only on sockets created with IPPROTO_TCP; without it, small responses take 40 ms.
         self._socket = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

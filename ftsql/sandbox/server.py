@@ -1,4 +1,4 @@
-"""The class ``Sandbox``: start and stop the server, its URLs, its jobs and files, and its faults.
+"""The class ``Sandbox``, which starts and stops the server, and gives access to its URLs, jobs, files and faults.
 
 The faces define the protocols, and the books hold the state.
 """
@@ -21,14 +21,14 @@ from ftsql.sandbox.listener import Listener
 class Sandbox:
     """A local server that speaks the fine-tuning APIs, for trying ftsql out and for tests.
 
-    ``jobs``: the number of generated jobs to start with; the same ``seed`` generates the same jobs.
-    ``speed``: the simulated seconds in a real second, for unfinished jobs; 0 freezes them.
+    ``jobs``: the number of generated jobs to start with. The same ``seed`` generates the same jobs.
+    ``speed``: how many simulated seconds unfinished jobs progress in a real second; 0 freezes them.
     ``state``: a SQLite file that outlives the sandbox and is filled only if it is new, or ``:memory:``.
-    ``host`` and ``port``: the address to serve on; port 0 takes a free one.
-    ``latency``: seconds before each response.
+    ``host`` and ``port``: the address to serve on. Port 0 takes a free port.
+    ``latency``: how many seconds each response is delayed.
 
-    Use it in ``with``, or call ``start`` and ``stop``. After a ``stop`` it can start again, on the same port and with
-    the same jobs.
+    Use a sandbox in a ``with`` statement, or call ``start`` and ``stop``. After ``stop`` it can start again, on the
+    same port and with the same jobs.
 
     >>> with Sandbox(jobs=3) as sandbox:
     ...     len(sandbox.jobs()), sandbox.base_url().endswith("/v1")
@@ -54,7 +54,7 @@ class Sandbox:
         self._listener: Listener | None = None
 
     def start(self) -> Sandbox:
-        """Start to serve, unless the sandbox serves already, and return it. Raises OSError if the port is taken."""
+        """Start the server, unless it is running, and return the sandbox. Raises OSError if the port is taken."""
         if self._listener is None:
             self._open()
             self._listener = Listener(self._app, self._host, self._port)
@@ -62,7 +62,7 @@ class Sandbox:
         return self
 
     def stop(self) -> None:
-        """Stop serving at once and break open connections. Jobs in memory stay with this object."""
+        """Stop the server at once and break open connections. Jobs in memory stay with this object."""
         if self._listener is not None:
             self._listener.stop()
             self._listener = None
@@ -80,7 +80,7 @@ class Sandbox:
 
     @property
     def port(self) -> int:
-        """The port; 0 before the first start if none was given."""
+        """The port, or 0 before the first start if no port was given."""
         return self._port
 
     def base_url(self, face: str = "openai") -> str:
@@ -94,7 +94,7 @@ class Sandbox:
 
     @property
     def requests(self) -> list[RequestRecord]:
-        """All requests in the order of arrival, also those hit by faults; ``clear()`` empties the list."""
+        """All requests in the order of arrival, even those hit by faults. ``clear()`` empties the list."""
         return self._app.records
 
     def jobs(self) -> list[dict[str, Any]]:
@@ -103,9 +103,9 @@ class Sandbox:
             return [json.loads(text) for text in books.jobs.page()[0]]
 
     def add_job(self, **fields: Any) -> dict[str, Any]:
-        """Add a job and return it. It keeps its status until it is cancelled, paused, resumed or updated.
+        """Add a job and return it. The job keeps its status until it is cancelled, paused, resumed or updated.
 
-        ``fields`` override those of a valid job of that status, by default of one that succeeded and was created
+        ``fields`` override the fields of a valid job with that status. By default, the job succeeded and was created
         now. The value ``...`` leaves a field out. Raises ValueError if there is a job with that id.
 
         >>> Sandbox(jobs=0).add_job(id="ftjob-1", status="running")["status"]
@@ -122,7 +122,7 @@ class Sandbox:
         purpose: str = "fine-tune",
         content: bytes | None = None,
     ) -> dict[str, Any]:
-        """Add a file and return it; without ``content`` it holds 100 valid training examples.
+        """Add a file and return it. Without ``content``, it holds 100 valid training examples.
 
         Raises ValueError if there is a file with that id.
 
@@ -158,7 +158,7 @@ class Sandbox:
         return job
 
     def fault(self, fault: Fault) -> None:
-        """Arm a fault; faults hit in the order in which they were armed.
+        """Arm a fault. Faults hit in the order in which they were armed.
 
         >>> Sandbox(jobs=0).fault(Fault(status=429, headers={"retry-after": "1"}, times=2))
         """
@@ -169,7 +169,7 @@ class Sandbox:
         self._faults.clear()
 
     def _open(self) -> Books:
-        """Return the books, and open them if they are closed."""
+        """Return the books, after opening them if they are closed."""
         if self._books is None:
             self._books = Books(*self._books_arguments)
         return self._books

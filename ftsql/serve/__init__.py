@@ -1,8 +1,8 @@
 """PostgreSQL's protocol for BI tools, over SQLite: the server, the catalog, and the translation of SQL.
 
-The package may import everything but ``cli``. It exports ``serve``, the function of the command ``ftsql serve``, which
-is loaded on first use, because it needs the extra ``serve``. The package writes nothing: a statement that would write
-is refused before SQLite sees it.
+The package may import everything but ``cli``. It exports ``serve``, which runs the command ``ftsql serve``. The
+function is loaded on first use, because it needs the extra ``serve``. The package writes nothing: a statement that
+would write is refused before SQLite sees it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""SQLite's authorizer for clients' SQL, which may read and do nothing else."""
+"""The SQLite authorizer for clients' SQL, which allows reading and nothing else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ftsql.serve.errors import Failure
 from ftsql.sqlite.authorizer import WRITES
 
 READS = frozenset({apsw.SQLITE_SELECT, apsw.SQLITE_READ, apsw.SQLITE_RECURSIVE})
-# These functions reach out of the database, or expose SQLite's internals.
+# Functions that reach outside the database, expose SQLite's internals, or wait.
 FORBIDDEN = frozenset(
     {"load_extension", "readfile", "writefile", "edit", "fts3_tokenizer", "lsdir", "fsdir", "sqlite_log", "wait_job"}
 )
@@ -19,7 +19,7 @@ READ_ONLY = "cannot write: ftsql serve is read-only"
 
 
 class ReadOnlyAuthorizer:
-    """The authorizer of a connection. It replaces the one that the connection had."""
+    """The authorizer of a connection. It replaces the connection's previous authorizer."""
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._suspended = False

@@ -1,6 +1,6 @@
-"""One client's SQLite connection with the catalog attached, and the plans of the statements that it prepared.
+"""The backend of one client: a SQLite connection with the catalog attached, and the plans of recent statements.
 
-A backend lives in one thread, because its connection does.
+A backend is used in one thread only, because its connection is.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from ftsql.serve.functions.register import register
 from ftsql.serve.limits import harden
 from ftsql.serve.translate.statement import Translated, translate
 
-KEPT = 100  # plans of the statements prepared last
-LOGGED = 1000  # different messages about what the catalog lacks
+KEPT = 100  # how many plans are kept, of the statements prepared last
+LOGGED = 1000  # how many different messages are logged
 NUMBERED = re.compile(r"\$(\d{1,3})", re.ASCII)
 
 
@@ -35,8 +35,8 @@ NUMBERED = re.compile(r"\$(\d{1,3})", re.ASCII)
 class StatementPlan:
     """A statement as SQLite runs it.
 
-    ``sql`` is None if the statement returns no rows. ``parameters`` holds the types of the client's parameters,
-    ``bindings`` how many of them SQLite takes. ``types`` holds the types of the columns, None for unknown ones.
+    ``sql`` is None if the statement returns no rows. ``parameters`` holds the types of the client's parameters, and
+    ``bindings`` is how many of them SQLite takes. ``types`` holds the types of the columns, with None for unknown ones.
     """
 
     sql: str | None
@@ -47,7 +47,7 @@ class StatementPlan:
 
 
 class Shared:
-    """What all sessions of a server share: how to connect, the log, and the content of the catalog."""
+    """The things that all sessions of a server share: how to connect, the log, and the content of the catalog."""
 
     def __init__(self, connect: Callable[[], Connection], log: Callable[[str], None]) -> None:
         self.connect = connect
@@ -57,7 +57,7 @@ class Shared:
         self._built: tuple[list[relations.Relation], dict[str, bytes]] | None = None
 
     def log(self, message: str) -> None:
-        """Log a message once. After LOGGED different messages log nothing more."""
+        """Log a message, but only once, and no more after LOGGED different messages."""
         with self._lock:
             is_new = message not in self._logged and len(self._logged) < LOGGED
             if is_new:
@@ -66,7 +66,7 @@ class Shared:
             self._log(message)
 
     def content(self, found: list[relations.Relation]) -> dict[str, bytes]:
-        """Return the catalog of these relations. Build it only if they have changed."""
+        """Return the catalog of these relations. The catalog is built only if they have changed."""
         with self._lock:
             if self._built is None or self._built[0] != found:
                 self._built = (found, build.build(found))
@@ -74,7 +74,10 @@ class Shared:
 
 
 class Backend:
-    """Create, use and close a backend in one thread. Only ``interrupt`` may be called from another."""
+    """The backend of one client.
+
+    Create, use and close it in one thread. Only ``interrupt`` may be called from another thread.
+    """
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
@@ -101,12 +104,12 @@ class Backend:
         self.connection.close(True)
 
     def interrupt(self) -> None:
-        """End the running statement. May be called from another thread."""
+        """End the running statement. This method may be called from another thread."""
         with contextlib.suppress(apsw.ConnectionClosedError):
             self.connection.interrupt()
 
     def _refresh(self) -> None:
-        """Read the catalog again if a table of the file has changed."""
+        """Update the catalog if a table of the file has changed."""
         with self._authorizer.suspended():
             version = relations.version(self.connection)
             if version != self._version:
@@ -119,7 +122,7 @@ class Backend:
                 self._version = version
 
     def plan(self, text: str, given: Sequence[int | None] = (), *, explain: bool = False) -> StatementPlan:
-        """Return the plan of a statement. ``given`` holds the types of parameters that the client names.
+        """Return the plan of a statement. ``given`` holds the type oids that the client specified for the parameters.
 
         Raise the errors of SQLite and of the translation.
         """
@@ -170,20 +173,20 @@ class Backend:
                         raise
 
     def start(self, plan: StatementPlan, values: Sequence[SQLiteValue]) -> apsw.Cursor:
-        """Run a statement and return the cursor of its rows."""
+        """Run a statement and return the cursor with its rows."""
         assert plan.sql is not None
         return self.connection.execute(plan.sql, tuple(values[: plan.bindings]))
 
 
 def _empty_plan(text: str, given: Sequence[int | None], names: Sequence[str]) -> StatementPlan:
-    """Return the plan of a statement without rows, whose columns have these names."""
+    """Return the plan of a statement that returns no rows. Its columns have these names."""
     count = max([len(given), *(int(number) for number in NUMBERED.findall(text)[:1000])])
     parameters = tuple((given[number] if number < len(given) else None) or types.TEXT for number in range(count))
     return StatementPlan(None, parameters, 0, tuple(names), (types.TEXT,) * len(names))
 
 
 def _parameters(given: Sequence[int | None], translated: Translated) -> tuple[int, ...]:
-    """Return the type of each parameter: the client's, else the inferred one, else text."""
+    """Return the type of each parameter: the one that the client specified, else the inferred one, else text."""
     count = max(len(given), translated.parameters)
     inferred = [types.oid_of(kind) for kind in translated.types]
     return tuple(

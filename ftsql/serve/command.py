@@ -1,4 +1,4 @@
-"""The command ``ftsql serve``: its options, the address, and the end at a signal.
+"""The command ``ftsql serve``: it parses the options, runs the server, and stops the server at a signal.
 
 An address that other machines can reach requires TLS.
 """
@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def serve(words: Sequence[str], say: Callable[[str], None]) -> int:
-    """Serve until Ctrl-C or SIGTERM, and return the exit code. ``words`` holds the arguments of the command.
+    """Serve until Ctrl-C or SIGTERM, and return the exit code. ``words`` are the command's arguments.
 
     Raise ProgrammingError if the file or the address cannot be used, and ConfigError for invalid settings.
     """
@@ -138,7 +138,7 @@ async def _run(server: Server, given: argparse.Namespace, shown: str, say: Calla
 def _tls(given: argparse.Namespace) -> ssl.SSLContext | None:
     """Return the TLS context, or None without TLS.
 
-    Raise ConfigError if the address requires TLS and there is none, or if a file cannot be used.
+    Raise ConfigError if the address requires TLS but no certificate is given, or if a file cannot be used.
     """
     if bool(given.tls_cert) != bool(given.tls_key):
         raise ConfigError("--tls-cert and --tls-key go together")
@@ -168,7 +168,7 @@ def _options(given: argparse.Namespace, end: contextlib.ExitStack) -> dict[str, 
     options |= {"read_only": True, "max_age": given.max_age, "sandbox": False}
     options |= {"max_requests": given.max_requests, "timeout": given.timeout}
     if given.sandbox:
-        from ftsql.sandbox import Sandbox  # it needs the extra sandbox
+        from ftsql.sandbox import Sandbox  # the import needs the extra sandbox
 
         options["sandbox"] = end.enter_context(Sandbox())
         folder = end.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))

@@ -1,4 +1,4 @@
-"""Errors as PostgreSQL's clients see them: a message with a SQLSTATE, the five characters for its kind.
+"""Errors as PostgreSQL's clients see them: a message and a SQLSTATE, five characters that name the kind of error.
 
 Clients never see a traceback, and the messages of ftsql's errors contain no API key.
 """
@@ -36,7 +36,7 @@ INVALID_PARAMETER = "22023"
 INVALID_PATTERN = "2201B"
 ZERO_DIVISION = "22012"
 TOO_DEEP = "the statement is nested too deeply: write a part of it as WITH"
-KINDS: tuple[tuple[str, str, str], ...] = (  # a pattern of SQLite's message, the SQLSTATE, PostgreSQL's message
+KINDS: tuple[tuple[str, str, str], ...] = (  # a pattern for SQLite's message, the SQLSTATE, and PostgreSQL's message
     (r"no such table: (?:main\.|public\.)?(.+)", "42P01", 'relation "{}" does not exist'),
     (r"no such column: \"?(.+?)\"?(?: - should this be .*)?", "42703", 'column "{}" does not exist'),
     (r"no such function: (.+)", "42883", "function {} does not exist"),
@@ -80,12 +80,12 @@ WORDS = {"57014": "canceling statement due to user request", "53200": "out of me
 
 
 def syntax(message: str, sqlstate: str = SYNTAX) -> ProgrammingError:
-    """Return the error for a statement that is not PostgreSQL's SQL, or names an object that does not exist."""
+    """Return the error for a statement that is not valid in PostgreSQL, or names an object that does not exist."""
     return _with_state(ProgrammingError(message), sqlstate)
 
 
 def unsupported(what: str, instead: str = "") -> NotSupportedError:
-    """Return the error for an unsupported feature; ``instead`` names the alternative."""
+    """Return the error for an unsupported feature. ``instead`` says what to write instead."""
     message = f"{what} is not supported here" + (f": {instead}" if instead else "")
     return _with_state(NotSupportedError(message), UNSUPPORTED)
 
@@ -107,7 +107,7 @@ def _with_state(error: E, sqlstate: str) -> E:
 
 
 class Failure(ProgrammingError):
-    """An error with its SQLSTATE, a hint and a detail."""
+    """An error with a SQLSTATE, a hint and a detail."""
 
     def __init__(self, sqlstate: str, message: str, *, hint: str = "", detail: str = "") -> None:
         super().__init__(message)
@@ -117,7 +117,7 @@ class Failure(ProgrammingError):
 
 
 def failure(error: BaseException) -> Failure:
-    """Return any error as the client sees it."""
+    """Return ``error``, of any class, as the Failure that the client sees."""
     if isinstance(error, Failure):
         return error
     text = str(error).strip()

@@ -1,6 +1,6 @@
 """Limits on clients and on SQLite, so that one client cannot use up what all clients share.
 
-Times are seconds, sizes bytes.
+Times are in seconds, and sizes in bytes.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ SQLITE = {
 class Limits:
     """The limits of a server.
 
-    ``statement`` limits the time of a statement, ``login`` the time until a client has logged in, and ``stall`` the
-    time in which a client must read its response or send the rest of a message. ``rows`` limits the rows of a
-    statement, ``text`` the length of its SQL. ``message`` and ``startup`` limit the size of a message after and before
-    the login. ``prepared`` and ``portals`` limit how many of them a session may hold.
+    ``statement`` limits the time of a statement, and ``login`` the time until a client has logged in. ``stall`` limits
+    the time in which a client must read its response or send the rest of a message. ``rows`` limits how many rows a
+    statement may return, and ``text`` the length of its SQL. ``message`` limits the size of a message after the login,
+    and ``startup`` before the login. ``prepared`` and ``portals`` limit how many prepared statements and portals a
+    session may hold.
     """
 
     statement: float = 300.0
@@ -38,7 +39,7 @@ class Limits:
     startup: int = 10_000
     prepared: int = 1000
     portals: int = 20
-    memory: int = 1024 * 2**20  # SQLite's, in the whole process
+    memory: int = 1024 * 2**20  # the memory that SQLite may use in the whole process
 
 
 def harden(connection: apsw.Connection) -> None:
@@ -46,8 +47,8 @@ def harden(connection: apsw.Connection) -> None:
     for limit, value in SQLITE.items():
         connection.limit(limit, value)
     connection.limit(apsw.SQLITE_LIMIT_ATTACHED, len(connection.pragma("database_list")) + 2)
-    # A misspelled column in double quotes is an error. SQLite would take it for a string.
+    # Without this switch, SQLite would take a misspelled column in double quotes for a string.
     connection.config(apsw.SQLITE_DBCONFIG_DQS_DML, 0)
     connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0)
-    connection.pragma("temp_store", 2)  # a large sort stays in memory, which is limited, and off the disk
+    connection.pragma("temp_store", 2)  # a large sort uses memory, which has a limit, and not the disk

@@ -1,7 +1,7 @@
-"""PostgreSQL's SQL as text: statements, tokens, and what the first word of a statement means.
+"""Split SQL for PostgreSQL into statements, rewrite some of its tokens, and classify statements by their first word.
 
-sqlglot reads ``$1, $2`` as a dollar-quoted string and E'' as bytes. Both are rewritten here, and comments removed,
-so that sqlglot reads the tokens that PostgreSQL would.
+sqlglot reads ``$1, $2`` as a dollar-quoted string, and E'' as bytes. This module rewrites both, and removes comments,
+so that sqlglot reads the same tokens as PostgreSQL.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import ClassVar
 from ftsql.errors import Error
 from ftsql.serve import errors
 
-DEEPEST = 100  # nested brackets; statements of people and tools have about ten
-LONGEST = 1_000_000  # characters
+DEEPEST = 100  # the maximum nesting of brackets; statements from people and tools reach about ten
+LONGEST = 1_000_000  # the maximum number of characters
 TOKEN = re.compile(
     r"""(?P<space>\s+|--[^\r\n]*)
     |(?P<comment>/\*)
@@ -36,12 +36,12 @@ FIRST_WORD = re.compile(r"\(|[A-Za-z]+")
 COMMENT = re.compile(r"/\*|\*/")
 ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{1,2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-7]{1,3}|.)|''", re.DOTALL)
 POINT = re.compile(r"\\(?:([0-9a-fA-F]{4})|\+([0-9a-fA-F]{6})|(\\))")
-COMMANDS = ("SELECT", "INSERT", "UPDATE", "DELETE")  # names after AS or a dot, which sqlglot takes for statements
+COMMANDS = ("SELECT", "INSERT", "UPDATE", "DELETE")  # after AS or a dot these are names; sqlglot sees a statement
 CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 ARRAY = re.compile(r"\s*\[\s*\]")
 PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-# What the first word of a statement means. wire/utility.py runs the statements about the session, such as SET.
+# The classes of first words of statements. wire/utility.py runs the statements about the session, such as SET.
 QUERIES = frozenset({"SELECT", "WITH", "VALUES", "TABLE"})
 READS = QUERIES | {"(", "EXPLAIN", "DECLARE", "FETCH"}
 WRITES = frozenset(
@@ -73,7 +73,7 @@ def first_word(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement: its first word in capitals, its text for sqlglot, and the highest number of a parameter."""
+    """One statement: its first word in capitals, its SQL for sqlglot, and the highest number of its parameters."""
 
     word: str
     text: str
@@ -81,7 +81,7 @@ class Statement:
 
 
 def statements(text: str) -> Iterator[Statement]:
-    """Yield the statements of ``text`` that are not empty. Raise ProgrammingError or NotSupportedError.
+    """Yield the statements in ``text`` that are not empty. Raise ProgrammingError or NotSupportedError.
 
     >>> [statement.text for statement in statements("SELECT 1; /* two */ SELECT $1")]
     ['SELECT 1', 'SELECT  @1']
@@ -94,7 +94,7 @@ def statements(text: str) -> Iterator[Statement]:
 
 
 def refusal(word: str) -> Error | None:
-    """Return the error for a statement that begins with ``word``, or None if that word alone is no reason to refuse."""
+    """Return the error for a statement that begins with ``word``, or None if such a statement may be allowed."""
     if word in WRITES:
         return errors.writes(word)
     return errors.unsupported(word, UNSUPPORTED[word]) if word in UNSUPPORTED else None
@@ -111,7 +111,7 @@ def words(text: str) -> list[str]:
 
 
 def fold(name: str) -> str:
-    """Return an unquoted identifier in lower case. As PostgreSQL does, change ASCII letters only."""
+    """Return an unquoted identifier in lower case. As in PostgreSQL, only ASCII letters change."""
     return re.sub("[A-Z]+", lambda found: found.group().lower(), name)
 
 

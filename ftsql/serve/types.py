@@ -1,6 +1,6 @@
-"""PostgreSQL's types: the oids for types that SQLite declares, and the conversion of values from and to the wire.
+"""PostgreSQL's types: the oids for declared types in SQLite, and the conversion of values for and from the client.
 
-A value that does not fit the type of its column is an error. It is never changed.
+If a value does not fit the type of its column, this is an error. The value is never changed to fit.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ BOOL, BYTEA, INT8, INT2, INT4, TEXT, OID = 16, 17, 20, 21, 23, 25, 26
 FLOAT4, FLOAT8, NUMERIC = 700, 701, 1700
 DATE, TIME, TIMESTAMP, TIMESTAMPTZ, INTERVAL = 1082, 1083, 1114, 1184, 1186
 INTEGERS = {INT2: 2**15, INT4: 2**31, INT8: 2**63, OID: 2**32}
-# Sent as text. These types have binary formats of their own that no client needs.
+# Types that are sent as text. They have binary formats of their own, which no client needs.
 AS_TEXT = {"name", "regproc", "regclass", "regtype", "xid", "void", "unknown", "pg_node_tree", "anyarray", "record",
            "aclitem", "tid", "inet", "varchar", "bpchar", "int2vector", "oidvector"}  # fmt: skip
 NAMES = {
@@ -68,7 +68,7 @@ SIZED = re.compile(r"\s*\([^)]*\)")
 
 
 def oid_of(declared: str | None) -> int | None:
-    """Return the oid for the name of a type, PostgreSQL's or SQLite's, or None for an unknown name.
+    """Return the oid for the name of a PostgreSQL or SQLite type, or None for an unknown name.
 
     >>> oid_of("timestamptz"), oid_of("VARCHAR(20)"), oid_of("shape")
     (1184, 25, None)
@@ -98,7 +98,7 @@ def short_name(oid: int) -> str:
 
 
 def common_type(values: list[SQLiteValue]) -> int:
-    """Return the type that all first values of a column have in common, or text."""
+    """Return the type that fits all of ``values``, the first values of a column, or text."""
     kinds = {type(value) for value in values if value is not None}
     if kinds == {int}:
         return INT8
@@ -217,7 +217,7 @@ def _array(value: SQLiteValue) -> list[object]:
 def encoder(oid: int, binary: bool, column: str) -> Callable[[SQLiteValue], bytes]:
     """Return a function that encodes values of a column for the client.
 
-    The function does not take NULL. It raises DataError for a value that does not fit the type.
+    The returned function does not accept NULL. It raises DataError for a value that does not fit the type.
     """
     is_array = BY_OID[oid].element != 0 and BY_OID[oid].name.startswith("_")
     convert, write = SENT.get(oid), WRITTEN.get(oid, _text)
@@ -252,7 +252,10 @@ def fits(oid: int, value: SQLiteValue) -> bool:
 
 
 def parameter(oid: int, binary: bool, data: bytes) -> SQLiteValue:
-    """Decode a parameter for SQLite: times become ISO strings in UTC, arrays JSON. Raise DataError."""
+    """Return a parameter as a SQLite value: a time as an ISO string in UTC, an array as JSON.
+
+    Raise DataError if the parameter cannot be read.
+    """
     try:
         if BY_OID.get(oid) is not None and BY_OID[oid].name.startswith("_"):
             items = decode_array_binary(data) if binary else parse_array_literal(data.decode())

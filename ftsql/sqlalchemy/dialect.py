@@ -30,8 +30,8 @@ NO_ID = (
     "or SELECT * FROM ftsql_writes"
 )
 LEVELS = ["SERIALIZABLE", "AUTOCOMMIT"]
-# Columns that a view computes have no declared type. All but these are strings. Times have no microseconds, because
-# values that are compared with the view's strings must have the same format.
+# Columns that a view computes have no declared type. These are times and numbers; all others are strings. The times
+# have no microseconds, because a value that is compared with the view's strings must have their format.
 TIME = DATETIME(truncate_microseconds=True)
 COMPUTED = {"created": TIME, "finished": TIME, "minutes": REAL()}
 COMPUTED |= {
@@ -51,7 +51,7 @@ def is_jobs(table: Any) -> bool:
 
 
 class Compiler(SQLiteCompiler):
-    """The SQL compiler. An INSERT into jobs never asks for keys, because they do not exist before COMMIT.
+    """The SQL compiler. An INSERT into jobs never asks for ids, because they do not exist before COMMIT.
 
     >>> jobs = sqlalchemy.table("fine_tuning_jobs", sqlalchemy.column("model"))
     >>> print(sqlalchemy.insert(jobs).values(model="gpt-4o-mini").compile(dialect=Dialect()))
@@ -68,7 +68,7 @@ class Compiler(SQLiteCompiler):
 
 
 class Context(SQLiteExecutionContext):
-    """The context of one execution. Reading the key of a new job raises an error; Core does not read it unasked.
+    """The context of one execution. Reading the id of a new job raises an error. Core reads it only if asked to.
 
     >>> engine = sqlalchemy.create_engine("ftsql://?sandbox=true&read_only=false", future=True)
     >>> jobs = sqlalchemy.table("fine_tuning_jobs", *map(sqlalchemy.column, ("model", "training_file")))
@@ -99,7 +99,7 @@ class Context(SQLiteExecutionContext):
 class ThreadPool(pool.SingletonThreadPool):
     """A pool with one connection for each thread.
 
-    SQLAlchemy's own default of five closes connections that other threads still use.
+    SQLAlchemy's own pool has a default size of five, and closes connections that other threads still use.
 
     >>> ThreadPool(dbapi.connect).size
     1000
@@ -153,7 +153,10 @@ class Dialect(SQLiteDialect):
 
     @classmethod
     def get_pool_class(cls, url: Any) -> type[pool.Pool]:
-        """Return the pool for ``url``: one connection for each thread if it is writable memory, else QueuePool."""
+        """Return the pool class for ``url``.
+
+        This is ThreadPool, with one connection for each thread, for a writable database in memory; otherwise QueuePool.
+        """
         options = connect_arguments(url)[1]
         memory = url.database in (None, "", ":memory:")
         return ThreadPool if memory and options.get("read_only") is False else pool.QueuePool
@@ -197,9 +200,9 @@ class Dialect(SQLiteDialect):
         return bool(dbapi_conn.autocommit)
 
     def listed_schema(self, connection: Any, name: str, schema: str | None) -> str | None:
-        """Return ``live`` if ``name`` is one of ftsql's tables that SQLite would find in ``schema``, else ``schema``.
+        """Return ``live`` if ``name`` in ``schema`` means one of ftsql's tables or views, else ``schema``.
 
-        SQLite finds ftsql's tables in ``main`` too, because their modules are eponymous; this does not hold for views.
+        SQLite finds ftsql's tables in ``main`` too, because their modules are eponymous, but not ftsql's views.
         """
         if schema not in (None, "main"):
             return schema
@@ -225,10 +228,10 @@ class Dialect(SQLiteDialect):
         return sorted({*names, *(name for (name,) in live if self.listed_schema(connection, name, None) == "live")})
 
     def get_columns(self, connection: Any, table_name: str, schema: str | None = None, **kw: Any) -> Any:
-        """Return the documented columns without the hidden ones, as SELECT * does.
+        """Return the documented columns. Hidden columns are left out, as in SELECT *.
 
-        JSON columns of ftsql's tables are TEXT, because readers (data frames, BI tools) need values that can be
-        compared and grouped. A writer may pass a dict or JSON. Times of views are DATETIME.
+        JSON columns of ftsql's tables are reported as TEXT, because data frames and BI tools need values that can be
+        compared and grouped. An INSERT may pass a dict or JSON. Times in views are DATETIME.
         """
         listed = self.listed_schema(connection, table_name, schema)
         columns: Any = super().get_columns(connection, table_name, schema=listed, **kw)

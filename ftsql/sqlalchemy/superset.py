@@ -1,6 +1,7 @@
-"""Superset's engine specification for ``ftsql://``, which tells Superset that it is SQLite. Only Superset imports it.
+"""The Superset engine specification for ``ftsql://``, which tells Superset to treat ftsql like SQLite.
 
-Superset chooses its SQL parser by the engine's name, so that name is registered with the parser too.
+Only Superset imports this module. Superset chooses its SQL parser by the engine's name, so the module also registers
+that name with the parser.
 """
 
 from __future__ import annotations
@@ -24,5 +25,5 @@ class FtsqlEngineSpec(SqliteEngineSpec):  # type: ignore[misc]  # Superset is no
 
     @classmethod
     def get_table_names(cls, database: Any, inspector: Any, schema: str | None) -> set[str]:
-        """Return the tables of ``schema``; SQLite's own specification returns those of ``main`` for every schema."""
+        """Return the tables of ``schema``. The inherited method would return the tables of ``main`` for any schema."""
         return set(inspector.get_table_names(schema))

@@ -1,4 +1,4 @@
-"""The parts of an ``ftsql://`` URL: a file, and the options of ``ftsql.dbapi.connect``.
+"""Parse an ``ftsql://`` URL into a file and the options of ``ftsql.dbapi.connect``.
 
 An error names the invalid part but never shows its value, which may be a key.
 """
@@ -49,7 +49,7 @@ def connect_arguments(url: Any) -> tuple[str, dict[str, Any]]:
     except ConfigError as error:
         raise ArgumentError(f"the ftsql:// URL: {error}") from None
     path = url.database or MEMORY
-    # Absolute from here on, as in SQLAlchemy's own dialect, because the process may change its working directory.
+    # Make the path absolute, like SQLAlchemy's own dialect, because the process may change its working directory.
     return path if path == MEMORY or path.startswith("file:") else os.path.abspath(path), options
 
 

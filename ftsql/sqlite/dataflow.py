@@ -380,7 +380,7 @@ class _Reader:
             if cursor in self._pseudo
             else self._columns.get(cursor)
         )
-        if held is None:  # a table of the user
+        if held is None:  # one of the user's tables
             return frozenset({Source("unknown", origin=(cursor, number))})
         return held[number] if number < len(held) else NONE
 

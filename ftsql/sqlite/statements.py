@@ -22,7 +22,7 @@ from ftsql.sqlite import comparisons, dataflow
 from ftsql.sqlite.bytecode import Step, calls
 from ftsql.write.queue import Queue
 
-# Atomic and possessive, so that a long run of comments is matched in one way only, without backtracking.
+# The pattern is atomic and possessive, so that a long run of comments is matched in only one way, without backtracking.
 SPACE = r"(?>\s+|--[^\n]*\n|/\*.*?\*/)"
 START = rf"\ufeff?(?:{SPACE}|;)*+"
 QUOTED = r"\"(?:[^\"]|\"\")*\"|'(?:[^']|'')*'|`[^`]*`|\[[^\]]*\]"

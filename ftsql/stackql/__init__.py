@@ -1,8 +1,8 @@
-"""StackQL support: translate StackQL statements into SQL that any ftsql connection runs.
+"""StackQL support: translate StackQL statements into SQL that any ftsql connection can run.
 
-The package exports ``translate``. It may import ``api``, ``resources`` and ``errors``; the command line and the
-shell use it. A statement that is not StackQL is returned byte for byte. In a StackQL statement only the parts
-that SQLite or ftsql would not understand change.
+The package exports ``translate``. It may import ``api``, ``resources`` and ``errors``; the command line and the shell
+use it. A statement that is not StackQL is returned unchanged. In a StackQL statement, only those parts are changed that
+SQLite or ftsql would not understand.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ LIKELY = re.compile(r"\b(?:EXEC|SHOW|DESC|DESCRIBE)\b|\.\s*(?:/\*|--|[\"`\[]|[^\
 
 
 def translate(sql: str, providers: Mapping[str, Provider] | None = None, active: Collection[str] | None = None) -> str:
-    """Return ``sql`` with its StackQL statements translated; the result may have more statements than ``sql``.
+    """Return ``sql`` with its StackQL statements translated. The result may have more statements than ``sql``.
 
-    ``providers``: the providers, by name, that a StackQL name may start with. The default is the providers that
+    ``providers``: the providers, by name, with which a StackQL name may start. By default these are the providers that
     ship with ftsql and those in the user's provider file.
-    ``active``: the names of the providers that the connection sends requests to. If it is given, a statement on
-    another provider is refused; otherwise such a statement returns no rows.
+    ``active``: the names of the providers to which the connection sends requests. If ``active`` is given, a statement
+    on any other provider is refused; otherwise such a statement returns no rows.
 
-    Raises ProgrammingError if a StackQL statement asks for something that ftsql cannot do. No statement has run by
-    then. Raises ImportError if a SELECT, INSERT or DELETE is translated without the extra ``stackql``.
+    Raises ProgrammingError, before any statement runs, if a StackQL statement asks for something that ftsql cannot do.
+    Raises ImportError if a SELECT, INSERT or DELETE is translated without the extra ``stackql``.
 
     >>> translate("SHOW PROVIDERS")
     'SELECT provider AS name, active, base_url FROM live.ftsql_providers'

@@ -1,6 +1,6 @@
-"""Finds the WHERE or ON of a table among a statement's tokens, and adds conditions to it.
+"""Find the WHERE or ON clause of a table among a statement's tokens, and add conditions to that clause.
 
-A clause ends at the keyword that begins the next one, outside of all parentheses that the clause opens.
+A clause ends at the keyword that begins the next clause, outside of all parentheses that were opened in between.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ftsql.stackql.tokens import Token
 
-Edit = tuple[int, int, str]  # start, end, and the text that replaces what stands between them
+Edit = tuple[int, int, str]  # the start and end of a part of the statement, and the string that replaces that part
 
 AFTER_FROM = ("WHERE", "GROUP", "HAVING", "WINDOW", "ORDER", "LIMIT", "UNION", "EXCEPT", "INTERSECT", "RETURNING", ";")
 SIDES = ("LEFT", "RIGHT", "FULL", "INNER", "CROSS", "NATURAL")
@@ -19,7 +19,7 @@ AFTER_ON = (*AFTER_FROM, *SIDES, ",", "JOIN")
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """A clause, from after its keyword to its end; if ``exists`` is false, the position at which to insert one."""
+    """A clause, from after its keyword to its end. If ``exists`` is false, a new clause goes to ``start``."""
 
     keyword: str
     start: int
@@ -45,7 +45,7 @@ def find_where(tokens: Sequence[Token], index: int) -> Clause:
 
 
 def find_on(tokens: Sequence[Token], index: int) -> Clause | None:
-    """Return the ON of the join whose table ends before the token at ``index``; None if the join has no ON."""
+    """Return the ON of the join whose table ends before the token at ``index``, or None if the join has no ON."""
     begin = find_end(tokens, index, ("ON", *AFTER_ON))
     if begin == len(tokens) or not tokens[begin].matches("ON"):
         return None
@@ -71,7 +71,7 @@ def find_end(tokens: Sequence[Token], index: int, ends: Sequence[str]) -> int:
 
 
 def _is_name(tokens: Sequence[Token], index: int) -> bool:
-    """Whether a keyword is a name here: LEFT(…) calls a function, and WINDOW is not reserved."""
+    """Whether the keyword at ``index`` is used as a name: LEFT(…) calls a function, and WINDOW is not reserved."""
     following = tokens[index + 1 : index + 3]
     if tokens[index].matches(*SIDES):
         return bool(following) and following[0].matches("(")

@@ -1,6 +1,6 @@
-"""Translates StackQL's EXEC, SHOW and DESCRIBE, which SQLite does not have, into SQL.
+"""Translate StackQL's EXEC, SHOW and DESCRIBE, which SQLite does not have, into SQL.
 
-A value of an EXEC is copied as the SQL literal or bound parameter that it is, and nothing else is accepted.
+A value in an EXEC must be an SQL literal or a bound parameter, and is copied unchanged.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ class _Reader:
         self._next = 1
 
     def take(self) -> Token | None:
-        """Return the next token and advance; None at the end."""
+        """Return the next token and advance, or return None at the end."""
         self._next += 1
         return self._tokens[self._next - 1] if self._next <= len(self._tokens) else None
 
     def peek(self) -> Token | None:
-        """Return the next token without advancing; None at the end."""
+        """Return the next token without advancing, or None at the end."""
         return self._tokens[self._next] if self._next < len(self._tokens) else None
 
     def accept(self, *words: str) -> bool:
@@ -107,7 +107,10 @@ def _is_value(token: Token) -> bool:
 
 
 def _string_literal(token: Token | None) -> str | None:
-    """Return a string as an SQL literal, else None. StackQL also takes double quotes, which SQLite has for names."""
+    """Return a string token as an SQL literal, or None for any other token.
+
+    StackQL also accepts strings in double quotes, which SQLite uses for names.
+    """
     if token is not None and token.kind == "quoted" and token.text.startswith('"'):
         return sql_string(token.name)
     return token.text if token is not None and token.kind == "string" else None
@@ -178,7 +181,7 @@ def _call_method(provider: Provider, resource: Entry, method: Method, values: Ma
     provider_name = sql_string(provider.name)
     target = f"live.{resource.table}"
     if method.verb == "EXEC":
-        # The status is the one that the API responded with: the job's row would cost another request.
+        # The status comes from the function's result, because reading the job's row would cost another request.
         id = values[method.required[0]]
         return (
             f"SELECT id, {method.name}_job(id, {provider_name}) AS status, {provider_name} AS provider "
@@ -201,7 +204,7 @@ def _call_method(provider: Provider, resource: Entry, method: Method, values: Ma
 
 
 def _condition(resource: Entry, parameter: str, value: str) -> str:
-    """Return the condition on the table that a parameter and its value mean."""
+    """Return the SQL condition for a parameter and its value."""
     if parameter == "metadata":
         return f"metadata_has(metadata, {value})"
     return f"{resource.parameters.get(parameter, parameter)} = {value}"
@@ -265,7 +268,7 @@ def _show_methods(provider: Provider, resource: Entry, *, extended: bool, patter
 
 
 def _select_rows(names: Sequence[str], rows: Sequence[Sequence[str]], pattern: str | None) -> str:
-    """Return a SELECT of ``rows``, if ``pattern`` is given only of those whose name is LIKE it."""
+    """Return a SELECT of ``rows``. If ``pattern`` is given, it selects only the rows whose name is LIKE it."""
     nothing = f"SELECT {', '.join(f'NULL AS column{number}' for number, _ in enumerate(names, 1))} WHERE 0"
     values = "VALUES " + ", ".join(f"({', '.join(map(sql_string, row))})" for row in rows) if rows else nothing
     shown = ", ".join(f"column{number} AS {name}" for number, name in enumerate(names, 1))

@@ -1,6 +1,7 @@
-"""Translates StackQL's INSERT: its columns, its rows with their provider, and its RETURNING as a SELECT.
+"""Translate StackQL's INSERT: rename its columns, add the provider to its rows, and turn RETURNING into a SELECT.
 
-SQLite's own RETURNING would return the submitted values, without ids: the jobs exist once the INSERT has committed.
+SQLite's own RETURNING would return the submitted values without ids, because the jobs do not exist before the INSERT
+has committed.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def _checked_fields(reference: Reference, columns: Sequence[tuple[str, int, int]
 
 
 def _column_edits(reference: Reference, columns: Sequence[tuple[str, int, int]]) -> list[Edit]:
-    """Return the edits that replace columns as written by ftsql's columns."""
+    """Return the edits that replace the columns, as written, with ftsql's columns."""
     edits = []
     for written, start, end in columns:
         field = without_prefix(written)
@@ -97,7 +98,7 @@ def _rows(tokens: Sequence[Token], begin: int, reference: Reference) -> tuple[in
 
 
 def _wrapping(provider: str, fields: Sequence[str]) -> tuple[str, str]:
-    """Return the SQL before and after the rows that adds their provider."""
+    """Return the SQL to insert before and after the rows, which adds the provider to each row."""
     selected = {field: field for field in fields}
     source = '"stackql row"'
     if PROJECTS in selected:

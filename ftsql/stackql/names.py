@@ -1,7 +1,7 @@
-"""Maps StackQL's names to ftsql's: provider.service.resource to a provider and a table, parameters to columns.
+"""Map StackQL's names to ftsql's: provider.service.resource to a provider and a table, parameters to columns.
 
-A dotted name counts as StackQL only if it cannot be SQLite's, in which names of three parts are columns. ftsql
-refuses, with a reason, the parameters that StackQL passes to the API and ftsql decides about itself.
+A dotted name counts as StackQL only if it cannot be SQLite's, where a name with three parts is a column. StackQL has
+parameters, such as limit, that it passes to the API. ftsql decides about these itself, and refuses them with a reason.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FTSQL_COLUMNS = ("extra_body",)  # ftsql's own column of the jobs, which StackQL
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A dotted name that may name a resource. ``certain``: only a table can stand at its position."""
+    """A dotted name that may name a resource. ``certain`` says that only a table can stand at its position."""
 
     provider: str
     entry: Entry | None
@@ -68,12 +68,12 @@ def _is_certain(tokens: Sequence[Token], name: DottedName) -> bool:
     before = tokens[max(name.first - 2, 0) : name.first]
     if not before or not before[-1].matches(*BEFORE_TABLES):
         return False
-    # After IS DISTINCT FROM stands a column.
+    # The FROM in IS DISTINCT FROM is followed by a column.
     return len(name.names) == 3 and not before[0].matches("DISTINCT")
 
 
 def find_provider(name: str, providers: Iterable[str]) -> str | None:
-    """Return the provider with that name, compared without case."""
+    """Return the provider called ``name``, in any case, or None if there is none."""
     return next((each for each in providers if each.lower() == name.lower()), None)
 
 
@@ -105,7 +105,10 @@ def check_supported(parameter: str) -> None:
 
 
 def without_prefix(name: str) -> str:
-    """Return the body field that a name means, in lower case: in 2024 StackQL wrote a prefix, as in data__model."""
+    """Return the body field that a name stands for, in lower case and without the prefix ``data__``.
+
+    StackQL used that prefix in 2024.
+    """
     return name.lower().removeprefix("data__")
 
 

@@ -1,6 +1,7 @@
-"""Reads a statement's structure with sqlglot: which names are tables, and how the tables are joined.
+"""Read a statement's structure with sqlglot: which names are tables, and how the tables are joined.
 
-sqlglot writes no SQL here. It parses a text of the same length, so that its positions are the statement's own.
+sqlglot writes no SQL here. It parses a string of the same length as the statement, so that its positions are valid in
+the statement.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def parse(text: str, tokens: Sequence[Token]) -> exp.Expr | None:
 
 
 def find_tables(root: exp.Expr) -> dict[int, exp.Table]:
-    """Return the tables whose names have three parts, by the position at which the name starts."""
+    """Return the tables whose names have three parts, by the positions at which the names start."""
     tables = {}
     for table in root.find_all(exp.Table):
         parts = table.parts
@@ -41,14 +42,14 @@ def find_tables(root: exp.Expr) -> dict[int, exp.Table]:
 
 
 def enclosing_statement(table: exp.Table) -> exp.Select | exp.Update | None:
-    """Return the SELECT or UPDATE whose FROM lists ``table``; None if parentheses stand around the table."""
+    """Return the SELECT or UPDATE whose FROM lists ``table``, or None if the table is in parentheses."""
     clause = table.parent
     statement = clause.parent if isinstance(clause, (exp.From, exp.Join)) else None
     return statement if isinstance(statement, (exp.Select, exp.Update)) else None
 
 
 def _masked(text: str, tokens: Sequence[Token]) -> str:
-    """Return ``text`` with spaces for comments and for syntax that sqlglot does not know and no table name needs."""
+    """Return ``text`` with spaces in place of comments, EXPLAIN and index hints, which sqlglot does not parse."""
     masked = [" "] * len(text)
     index = _explain_length(tokens)
     while index < len(tokens):
@@ -81,7 +82,7 @@ def _index_hint_length(tokens: Sequence[Token], index: int) -> int:
 
 @contextmanager
 def _without_warnings() -> Iterator[None]:
-    """Silence sqlglot, which warns on stderr about syntax that it does not know."""
+    """Silence sqlglot's warnings about unknown syntax, which it would print on stderr."""
     logger = logging.getLogger("sqlglot")
     before = logger.disabled
     logger.disabled = True

@@ -1,11 +1,12 @@
-"""Rewrites StackQL's SELECT, INSERT and DELETE by edits of the statement's own text.
+"""Rewrite StackQL's SELECT, INSERT and DELETE by editing the statement's own text.
 
-A resource becomes ftsql's table with a condition on its provider in the WHERE or ON. If the condition would mean
+A resource becomes ftsql's table, and the WHERE or ON gets a condition on the provider. If the condition would mean
 something else there, as with RIGHT and FULL joins, the resource becomes a subquery.
 
-A subquery everywhere would be simpler, but SQLite does not always merge it into the statement around it. In
-SELECT DISTINCT … LEFT JOIN the id of a job no longer reaches the API, so that all jobs are listed, and events cannot
-be read at all. A subquery also has no hidden columns: ``*`` would show those that the statement names.
+It would be simpler to use subqueries everywhere, but SQLite does not always merge a subquery into the statement around
+it. In SELECT DISTINCT … LEFT JOIN, the id of a job would no longer reach the API: all jobs would be listed, and events
+could not be read at all. And a subquery has no hidden columns, so ``*`` would show the hidden columns that the
+statement names.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def rewrite(
     *,
     in_transaction: bool,
 ) -> str:
-    """Return ``text`` with ftsql's tables for StackQL's resources; unchanged if no reference is a table.
+    """Return ``text`` with ftsql's tables in place of StackQL's resources, or unchanged if it names no resource.
 
     Raises ProgrammingError if the statement cannot be parsed, or asks for something that ftsql cannot do.
     """
@@ -123,7 +124,7 @@ class _Rewriter:
         self._edits.append((self._tokens[name.first].start, self._tokens[name.last].end, new))
 
     def _condition_clause(self, reference: Reference, table: exp.Table) -> Clause | None:
-        """Return the clause in which a condition on the table means the same as a subquery; None if there is none."""
+        """Return the clause in which a condition on the table means the same as a subquery, or None."""
         statement = enclosing_statement(table)
         if statement is None:
             return None
@@ -138,7 +139,7 @@ class _Rewriter:
         return find_where(self._tokens, after)
 
     def _rewrite_metadata(self, clause: Clause) -> None:
-        """Rewrite metadata = '{…}', by which StackQL asks the API for the jobs that have those pairs."""
+        """Rewrite ``metadata = '{…}'``, with which StackQL asks the API for the jobs that have these pairs."""
         tokens = [token for token in self._tokens if clause.start <= token.start < clause.end]
         depth = 0
         for index, token in enumerate(tokens[:-2]):
@@ -152,7 +153,7 @@ class _Rewriter:
                 self._edits.append(edit)
 
     def _alias(self, reference: Reference, table: exp.Table) -> str:
-        """Return the resource's own name, or the whole dotted name if another table of the same FROM is called so."""
+        """Return an alias: the resource's own name, or the dotted name if another table in the FROM has that name."""
         short = reference.name.names[2]
         statement = enclosing_statement(table)
         others = [] if statement is None else [each for each in statement.find_all(exp.Table) if each is not table]
@@ -162,7 +163,7 @@ class _Rewriter:
         return str(reference.name) if taken else short
 
     def _subquery_columns(self, table: str) -> list[str]:
-        """Return the columns of a subquery: those that ``*`` shows, and the hidden ones that the statement names."""
+        """Return the columns of a subquery: all that ``*`` shows, and the hidden columns that the statement names."""
         columns = TABLES[table].columns if table in TABLES else ()
         named = {token.name.lower() for token in self._tokens if token.name}
         return [each.name for each in columns if not each.hidden or each.name in named] or ["*"]
@@ -180,7 +181,7 @@ class _Rewriter:
         self._conditions.setdefault(clause, []).append(f"provider = {sql_string(reference.provider)}")
 
     def _rename_parameters(self, reference: Reference, table: exp.Table) -> None:
-        """Replace StackQL's parameters by ftsql's columns, such as file_id by id."""
+        """Replace StackQL's parameters with ftsql's columns, such as file_id with id."""
         parameters = reference.resource.parameters
         alone = len(list(self._root.find_all(exp.Table))) == 1
         for column in self._root.find_all(exp.Column):
@@ -190,7 +191,7 @@ class _Rewriter:
                 self._edits.append((position["start"], position["end"] + 1, parameters[column.name.lower()]))
 
     def _qualify_columns(self) -> None:
-        """Replace provider.service.resource.column of a table without an alias by alias.column."""
+        """Replace provider.service.resource.column with alias.column, if the statement gives the table no alias."""
         aliases = {
             reference.name.names: sql_identifier(self._alias(reference, table))
             for reference, table in self._tables
@@ -203,7 +204,7 @@ class _Rewriter:
 
 
 def apply_edits(text: str, edits: Sequence[Edit]) -> str:
-    """Return ``text`` with its edits, which must not overlap; edits at one position apply in their order."""
+    """Return ``text`` with ``edits``, which must not overlap, applied. Edits at one position apply in their order."""
     parts = []
     before = 0
     for start, end, new in sorted(edits, key=lambda edit: edit[:2]):

@@ -1,4 +1,4 @@
-"""Splits a text into statements and translates those that are StackQL; the rest stays as written."""
+"""Split SQL into statements, and translate those that are StackQL. All others stay as written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COMMANDS = ("EXEC", "SHOW", "DESC", "DESCRIBE")
 
 
 def translate_statements(sql: str, providers: Mapping[str, Provider] | None, active: Collection[str] | None) -> str:
-    """Return ``sql`` translated; ``ftsql.stackql.translate`` documents the parameters and errors."""
+    """Return ``sql`` translated. ``ftsql.stackql.translate`` documents the parameters and errors."""
     parts = []
     in_transaction = False
     for text, tokens in split_statements(sql):
@@ -33,7 +33,7 @@ def translate_statements(sql: str, providers: Mapping[str, Provider] | None, act
 
 
 def _replace_statement(text: str, tokens: Sequence[Token], new: str) -> str:
-    """Return ``text`` with ``new`` for the statement; the comments and white space around the statement stay."""
+    """Return ``text`` with ``new`` in place of the statement. Comments and white space around the statement stay."""
     return text[: tokens[0].start] + new + text[tokens[-1].end :]
 
 

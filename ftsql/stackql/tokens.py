@@ -1,6 +1,6 @@
-"""SQLite's tokens with their positions, and the statements and dotted names that the tokens form.
+"""Split SQL into SQLite's tokens, with their positions, and find the statements and dotted names that they form.
 
-Comments and white space yield no tokens. Text that SQLite cannot tokenize has the kind "other".
+Comments and white space yield no tokens. Characters that SQLite cannot tokenize have the kind "other".
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CLOSING = {'"': '"', "`": "`", "[": "]"}
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token: ``text`` as written, which spans ``start`` to ``end`` in its statement."""
+    """One token: ``text``, as written, is the part of its statement from ``start`` to ``end``."""
 
     kind: Kind
     text: str
@@ -48,7 +48,7 @@ class Token:
         return self.text if self.kind == "word" else ""
 
     def matches(self, *words: str) -> bool:
-        """Whether the token is one of these keywords (in upper case) or signs."""
+        """Whether the token is one of ``words``: keywords in upper case, or signs."""
         return self.kind in ("word", "other") and self.text.upper() in words
 
 
@@ -63,7 +63,7 @@ def tokenize(sql: str) -> list[Token]:
 
 
 def split_statements(sql: str) -> Iterator[tuple[str, list[Token]]]:
-    """Yield each statement's text and its tokens, without the final semicolon. The texts joined are ``sql``."""
+    """Yield each statement as a string, and its tokens without the final semicolon. The strings joined are ``sql``."""
     start, tokens = 0, list[Token]()
     for token in tokenize(sql):
         # A trigger's body contains semicolons.
@@ -87,7 +87,7 @@ def _shifted(tokens: Sequence[Token], offset: int) -> list[Token]:
 
 @dataclass(frozen=True, slots=True)
 class DottedName:
-    """Names joined by dots, from the token with the index ``first`` to the one with the index ``last``."""
+    """Names joined by dots, from the token at index ``first`` to the token at index ``last``."""
 
     names: tuple[str, ...]
     first: int
@@ -113,7 +113,7 @@ def find_dotted_names(tokens: Sequence[Token]) -> list[DottedName]:
 
 
 def hyphenated(tokens: Sequence[Token], index: int) -> tuple[str, int]:
-    """Return the name at ``index`` and the index of its last token; StackQL writes some names with hyphens."""
+    """Return the name at ``index``, which StackQL may write with hyphens, and the index of its last token."""
     name, last = tokens[index].name, index
     while last + 2 < len(tokens) and tokens[last + 1].matches("-") and tokens[last + 2].name:
         name, last = f"{name}-{tokens[last + 2].name}", last + 2

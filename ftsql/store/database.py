@@ -186,8 +186,8 @@ class Store:
     def defer(self, work: Work, failed: Callable[[apsw.Error], None]) -> None:
         """Do ``work`` later, before the store is next read, because saving several pages together is faster.
 
-        ``failed`` is called with the error if the file cannot be written. No other thread does the work: while this
-        thread passes rows to SQLite, that would take longer than one after the other.
+        ``failed`` is called with the error if the file cannot be written. The work is done on the caller's thread,
+        because a second thread would slow the statement down more than it would save.
         """
         with self.lock:
             self._deferred.append((work, failed))

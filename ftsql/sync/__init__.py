@@ -1,4 +1,4 @@
-"""The snapshot file: plain SQLite tables that show what the live tables showed at the last sync.
+"""The snapshot file: plain SQLite tables with the rows that the live tables had at the last sync.
 
 The package owns the rounds of a sync, the snapshot's schema, the archive of file contents, and ``ftsql export``. It may
 import ``ftsql.connection`` and everything below it. Users call ``sync``; the command uses ``Sync`` and the helpers for
@@ -19,7 +19,10 @@ _MODULES = {"Round": "rounds", "Sync": "rounds", "sync": "rounds", "plain_path":
 
 
 def __getattr__(name: str) -> Any:
-    """Import an export on first use: the command imports ``ftsql.sync.tables`` at every start and nothing else."""
+    """Import an exported name when it is first used.
+
+    The command imports ``ftsql.sync.tables`` at every start, and that must not load the other modules.
+    """
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

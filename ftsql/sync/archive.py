@@ -1,7 +1,7 @@
-"""The file contents in a snapshot, which make it an archive that outlives the provider.
+"""The file contents in a snapshot, which turn the snapshot into an archive that outlives the provider.
 
-Each file is downloaded beside the snapshot, checked, and stored in a transaction of its own. A process that is killed
-loses only the downloads that were running.
+Each file is downloaded into the snapshot's folder, checked, and stored in a transaction of its own. If the process is
+killed, only the downloads under way are lost.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from ftsql.resources.definitions import FILES, JOBS
 from ftsql.sync.snapshot import RESULT_FILES, Snapshot
 from ftsql.sync.tables import is_archive
 
-MAX_CONTENT = 999_000_000  # bytes, the longest value that SQLite accepts
+MAX_CONTENT = 999_000_000  # bytes; SQLite accepts no value much longer than this
 PARALLEL_DOWNLOADS = 4
-MAX_FAILURES = 3  # consecutive failures after which downloads from a provider end
+MAX_FAILURES = 3  # after so many failures in a row, downloads from a provider end
 RETRY_AFTER = 86_400.0  # seconds after which a repeated sync retries a refused file
-MAX_NAMED = 20  # missing contents that are named one by one
-# The files of jobs, and files that were uploaded for jobs but are not used. Files that were never requested come first.
+MAX_NAMED = 20  # how many missing contents are listed one by one
+# A query for the files of jobs, and for files that were uploaded for jobs but not used. Files that were never requested
+# come first.
 WANTED_FILES = f"""
 WITH used (id) AS (
   SELECT training_file FROM main.{JOBS.table} WHERE provider = ?1
@@ -49,8 +50,8 @@ WHERE used.id <> '' AND iif(
 )
 ORDER BY missing.id IS NOT NULL, used.id
 """
-# Contents whose size differs from the one that the provider declares now. Base64 needs four bytes for three, and line
-# ends.
+# Record the contents whose size differs from the size that the provider declares now. A content in Base64 has four
+# bytes for every three, and line breaks, so that size is accepted too.
 WRONG_SIZES = f"""
 INSERT OR IGNORE INTO main.sync_missing
 SELECT kept.provider, 'file_contents', kept.id,
@@ -59,7 +60,7 @@ FROM main.file_contents AS kept JOIN main.{FILES.table} AS file ON file.key = ke
 WHERE kept.provider = ?1 AND kept.bytes <> file.bytes
   AND kept.bytes NOT BETWEEN (file.bytes + 2) / 3 * 4 AND (file.bytes + 2) / 3 * 4 * 1.04 + 2
 """
-# This text is stored in the archive and found again by its beginning, so it must not change.
+# This prefix is stored in archives, and rows are found by it, so it must not change.
 UNKNOWN_FORM = "the result files of this job are in a form that is not known: "
 UNKNOWN_FORMS = f"""
 INSERT OR REPLACE INTO main.sync_missing
@@ -77,7 +78,7 @@ WHERE provider = ?1 AND result_files IS NOT NULL AND (
 
 @dataclass(frozen=True)
 class Asker:
-    """The origin of the downloads in the log of requests."""
+    """The statement that the log of requests shows for downloads."""
 
     statement: str = "ftsql sync --contents"
 
@@ -86,9 +87,9 @@ class Asker:
 class ContentsReport:
     """The state of one provider's file contents in an archive.
 
-    files, bytes: All contents in the archive.
+    files, bytes: The number and the total size of all contents in the archive.
     new: The number of contents stored in this round.
-    missing: The reasons by file id.
+    missing: The reason why a content is missing, by file id.
     final: How many of the missing contents can never be downloaded.
     error: Why the downloads ended early.
     """
@@ -109,7 +110,7 @@ class ContentsReport:
         return text + (f", ended early: {self.error.rstrip('.')}" if self.error else "")
 
     def problems(self) -> Iterator[str]:
-        """Yield the missing contents, a line each, at most MAX_NAMED of them."""
+        """Yield a line for each missing content, for at most MAX_NAMED of them."""
         for number, (id, reason) in enumerate(self.missing.items()):
             if number == MAX_NAMED:
                 yield f"{self.provider}: and {len(self.missing) - MAX_NAMED:,} more: SELECT * FROM sync_missing"
@@ -121,8 +122,8 @@ class Archive:
     """The file contents in ``snapshot``, and their downloads.
 
     clients: The clients by provider name.
-    stop: Whether to end the current work; it is called often.
-    max_body: The largest content, in bytes, that ``find_content`` reads into memory.
+    stop: A function that returns whether to end the current work. It is called often.
+    max_body: The size in bytes of the largest content that ``find_content`` reads into memory.
     """
 
     def __init__(
@@ -136,7 +137,10 @@ class Archive:
         self._began = time.time()
 
     def find_content(self, provider: str, id: str) -> bytes | None:
-        """Return the content of a file; empty if this sync found it missing; None if the archive does not know it."""
+        """Return the content of a file.
+
+        Return an empty content if this sync found that it is missing, and None if the archive does not know the file.
+        """
         with self._snapshot.translate_errors("read"):
             db = self._snapshot.db
             if not is_archive(db):
@@ -155,8 +159,9 @@ class Archive:
             return content
 
     def update(self, provider: str, *, retry_refused: bool = True) -> ContentsReport:
-        """Download all wanted contents that the archive lacks. Without ``retry_refused`` retry refused ones once a day.
+        """Download all wanted contents that the archive lacks.
 
+        Files that the provider refused before are tried again, but only once a day if ``retry_refused`` is false.
         Raises OperationalError if the file cannot be written or the disk is full, and apsw.InterruptError.
         """
         with self._snapshot.writing() as db:
@@ -189,7 +194,7 @@ class Archive:
         )
 
     def download(self, provider: str, ids: Iterable[str]) -> str:
-        """Download these files into the archive. Return why it ended early, or an empty string.
+        """Download these files into the archive. Return why the downloads ended early, or an empty string.
 
         A file that cannot be downloaded is recorded as missing. Raises as ``update`` does.
         """
@@ -227,7 +232,10 @@ class Archive:
                 running.append(_FileDownload(client, id, self._snapshot.folder, size))
 
     def _finish(self, file: _FileDownload) -> APIError | None:
-        """Wait for a download and store it. Return its error, which is recorded as the reason why it is missing."""
+        """Wait for a download and store its content. Return the error if the request failed, otherwise None.
+
+        If no content with the declared size came, the reason is recorded.
+        """
         provider, id = file.client.account.name, file.id
         kept = [] if file.size is None else self._kept_hash(provider, id)
         rejected = set(kept)  # hashes of contents whose size differs from the declared one
@@ -261,7 +269,7 @@ class Archive:
             file.start()
 
     def _kept_hash(self, provider: str, id: str) -> list[str]:
-        """Return the hash of the stored content in a list, which is empty if there is none."""
+        """Return a list with the hash of the stored content, or an empty list if the archive has no content."""
         with self._snapshot.translate_errors("read"):
             found: Any = (
                 self._snapshot.db.execute(
@@ -273,7 +281,7 @@ class Archive:
             return [sha256 for (sha256,) in found]
 
     def _is_unlisted(self, provider: str, id: str) -> bool:
-        """Whether the provider lists its files but not this one; then it can never be downloaded."""
+        """Whether the provider's list of files lacks this file. If so, the file can never be downloaded."""
         with self._snapshot.translate_errors("read"):
             if any(name == "gathered" for _, name, _ in self._snapshot.db.execute("PRAGMA database_list").fetchall()):
                 return False  # the list may still be incomplete
@@ -288,7 +296,7 @@ class Archive:
             return bool(listed) and known is None
 
     def _store(self, file: _FileDownload, *, has_declared_size: bool) -> None:
-        """Store a content, and read it back to check it. Raises apsw.CorruptError if it differs."""
+        """Store a content, and read it back to check it. Raises apsw.CorruptError if the two differ."""
         provider, download = file.client.account.name, file.download
         with self._snapshot.writing() as db:
             damaged = "\"table\" = 'file_contents' AND NOT final"
@@ -335,7 +343,7 @@ class Archive:
 
 
 class _FileDownload:
-    """One file that is being downloaded. ``size``: The size in bytes that the provider declares; None if unknown."""
+    """One file that is being downloaded. ``size`` is the declared size in bytes, or None if it is unknown."""
 
     def __init__(self, client: Client, id: str, folder: str, size: int | None) -> None:
         self.client = client
@@ -347,11 +355,11 @@ class _FileDownload:
 
     @property
     def has_declared_size(self) -> bool:
-        """Whether the content has the declared size, as it is or once base64 is decoded."""
+        """Whether the content has the declared size, either as received or decoded from base64."""
         return self.size in (None, self.download.size) or _decoded_size(self.download) == self.size
 
     def start(self) -> None:
-        """Send the request, for the first time or again."""
+        """Send the request. A second call sends it again."""
         self.call: Call[bool] = self.client.download(f"{FILES.path}/{self.id}/content", self.download, Asker())
 
     def close(self) -> None:
@@ -361,22 +369,22 @@ class _FileDownload:
 
 
 def _ends_downloads(error: APIError | None) -> bool:
-    """Whether no other download can succeed either, because the key is invalid."""
+    """Whether the error means that no other download can succeed either, because the key is invalid."""
     return isinstance(error, AuthenticationError) and error.status == 401
 
 
 def _counts_as_failure(error: APIError) -> bool:
-    """Whether the provider failed, and not this file."""
+    """Whether the provider as a whole failed, and not just the request for this file."""
     return isinstance(error, (APIConnectionError, RateLimitError)) or (error.status or 0) >= 500
 
 
 def printable(text: str) -> str:
-    """Return text from a server with its control characters escaped, safe for a terminal."""
+    """Return a string from a server with control characters escaped, so that a terminal can show it safely."""
     return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
 
 
 def sha256_of(blob: apsw.Blob) -> str:
-    """Return the SHA-256 of a content in hexadecimal digits; read one PIECE at a time."""
+    """Return the SHA-256 of a content in hexadecimal digits. The content is read one PIECE at a time."""
     found = hashlib.sha256()
     while piece := blob.read(PIECE):
         found.update(piece)
@@ -384,7 +392,7 @@ def sha256_of(blob: apsw.Blob) -> str:
 
 
 def _decoded_size(download: Download) -> int | None:
-    """Return the size of a base64 content, as result files are, once decoded; None if it is not base64."""
+    """Return the size of the content decoded from base64, or None if it is not base64. Result files may be."""
     if download.size > 64 * PIECE:
         return None
     try:

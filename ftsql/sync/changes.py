@@ -1,6 +1,6 @@
-"""The changes that one fetch makes in a snapshot: new, changed and deleted rows, and ``sync_state``.
+"""Apply one fetch to a snapshot: insert, change and delete rows, and update ``sync_state``.
 
-They run inside the snapshot's transaction. If another sync has written a newer fetch, nothing is changed.
+The functions run inside the snapshot's transaction. If another sync has written a newer fetch, nothing is changed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Fetch:
 
     began: When the first request was sent, in Unix seconds.
     error: Why the fetch failed.
-    complete: Whether nothing is left to read. While the events of many jobs are read for the first time, it is False.
+    complete: Whether nothing is left to read. It is False while the events of many jobs are read for the first time.
     """
 
     provider: str
@@ -36,9 +36,9 @@ class Fetch:
 class Change:
     """The effect of a fetch on the file, in numbers of rows.
 
-    synced_at: How old the rows are, in Unix seconds; also after a failed fetch.
+    synced_at: The time of the last successful fetch, in Unix seconds: the rows are at least as new.
     error: Why the fetch failed.
-    superseded: Whether another sync wrote a newer fetch meanwhile; then this fetch changed nothing.
+    superseded: Whether another sync wrote a newer fetch meanwhile. If so, this fetch changed nothing.
     """
 
     provider: str
@@ -50,19 +50,19 @@ class Change:
     synced_at: int | None = None
     error: str | None = None
     superseded: bool = False
-    gone: int = 0  # rows of an archive that the provider no longer shows
+    gone: int = 0  # how many rows of an archive the provider no longer shows
     complete: bool = True
 
 
 def apply(db: apsw.Connection, fetch: Fetch) -> Change:
-    """Change one provider's rows of one table to the gathered ones, and return the change."""
+    """Replace one provider's rows in one table with the gathered rows, and return the change."""
     table, now = fetch.resource.table, time.time()
     known: Any = db.execute(
         'SELECT max(synced_at), max(rows), max(looked_at) FROM main.sync_state WHERE provider = ? AND "table" = ?',
         (fetch.provider, table),
     ).fetchone()
     synced_at, rows, looked_at = known
-    # A time in the future was written before the clock was set back.
+    # If looked_at lies in the future, it was written by a wrong clock and does not count.
     if looked_at is not None and fetch.began < looked_at <= now:
         return Change(fetch.provider, table, rows=rows or 0, synced_at=synced_at, superseded=True)
     new = changed = deleted = gone = 0
@@ -98,7 +98,8 @@ def apply(db: apsw.Connection, fetch: Fetch) -> Change:
     )
 
 
-# All keys of a provider, by their index: '0' follows '/', and no provider's name contains '/'.
+# A condition for all keys of a provider, which can use the index: '0' is the character after '/', and no provider's
+# name contains '/'.
 _KEYS = "key > ?1 || '/' AND key < ?1 || '0'"
 
 
@@ -149,7 +150,7 @@ def _record_gone(db: apsw.Connection, fetch: Fetch, now: int) -> int:
 
 
 def _delete_children(db: apsw.Connection, fetch: Fetch) -> int:
-    """Delete rows that the parents read no longer show, and rows of parents that are gone; return their number."""
+    """Delete rows that a parent's list no longer shows, and rows of parents that are gone. Return their number."""
     table, parent, before = fetch.resource.table, fetch.resource.parent, db.total_changes()
     known = 'main._sync_children WHERE "table" = ?1 AND provider = ?2'
     read = 'gathered.parents WHERE "table" = ?1 AND provider = ?2'
@@ -172,6 +173,6 @@ def _record_parents(db: apsw.Connection, fetch: Fetch) -> None:
     db.execute(
         'INSERT INTO main._sync_children SELECT * FROM gathered.parents WHERE "table" = ?1 AND provider = ?2 '
         "ON CONFLICT DO UPDATE SET finished = excluded.finished, read_at = excluded.read_at "
-        "WHERE NOT (finished AND excluded.finished)",  # a finished one is not read again
+        "WHERE NOT (finished AND excluded.finished)",  # a finished parent is not read again, so its row stays
         (fetch.resource.table, fetch.provider),
     )

@@ -1,4 +1,4 @@
-"""``ftsql export``: write file contents out of an archive, byte for byte, or check that the archive is complete."""
+"""``ftsql export``: write file contents from an archive into files, byte for byte, or check the archive."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ftsql.sync.archive import WANTED_FILES, printable, sha256_of
 from ftsql.sync.tables import is_archive, short_name
 
 Content = tuple[int, str, str, str]  # rowid, provider, id and sha256
-MAX_NAME = 150  # bytes of a file name
+MAX_NAME = 150  # the maximum length of a file name, in bytes
 DAMAGED = "its content is damaged"  # stored in the archive and compared there, so it must not change
 Say = Callable[[str], None]
 
@@ -32,8 +32,8 @@ Say = Callable[[str], None]
 def export(words: Sequence[str], say: Say) -> int:
     """Run ``ftsql export FILE ID [ID …] [-o PATH]``, ``--all -o DIRECTORY`` or ``--check``. Return the exit code.
 
-    Raises ProgrammingError if the file is not an archive, has no such content, or the target cannot be written, and
-    DataError if a content is damaged.
+    Raises ProgrammingError if the file is not an archive or has no such content, or if the target cannot be written.
+    Raises DataError if a content is damaged.
     """
     given = _arguments(words)
     with contextlib.closing(_open_archive(given.file, writes=given.check)) as db:
@@ -57,7 +57,7 @@ def export(words: Sequence[str], say: Say) -> int:
 
 
 def _arguments(words: Sequence[str]) -> argparse.Namespace:
-    """Parse the arguments of the command; exit with code 2 if they do not fit together."""
+    """Return the parsed arguments of the command. Exit with code 2 if they do not fit together."""
     parser = argparse.ArgumentParser(
         prog="ftsql export", description="Write the contents of files out of an archive (ftsql sync FILE --contents)."
     )
@@ -83,7 +83,7 @@ def _all(db: apsw.Connection) -> list[Content]:
 
 
 def _open_archive(path: str, *, writes: bool) -> apsw.Connection:
-    """Open the archive at ``path``. Raises ProgrammingError if it is not one."""
+    """Open the archive at ``path``. Raises ProgrammingError if the file is not an archive or cannot be read."""
     if not os.path.isfile(path):
         raise ProgrammingError(f"there is no file {path}")
     uri = "file:" + quote(os.path.abspath(path))
@@ -118,7 +118,7 @@ def _connect(uri: str, mode: str) -> apsw.Connection:
 
 
 def _find(db: apsw.Connection, path: str, id: str) -> Content:
-    """Return the content with this id, or PROVIDER/ID. Raises ProgrammingError, which says what to do."""
+    """Return the content whose id, or PROVIDER/ID, is ``id``. Raises ProgrammingError if there is not exactly one."""
     listed: Any = db.execute(
         "SELECT rowid, provider, id, sha256 FROM main.file_contents WHERE id = ?1 OR provider || '/' || id = ?1", (id,)
     ).fetchall()
@@ -189,7 +189,7 @@ def _file_name(db: apsw.Connection, found: Content, *, several: bool) -> str:
 
 
 def _write(db: apsw.Connection, found: Content, path: str, archive: str, *, force: bool) -> None:
-    """Write a content to a path: a regular file through a temporary one, a pipe or device directly."""
+    """Write a content to ``path``. A regular file is replaced with a finished temporary file; a pipe is written to."""
     target = os.path.realpath(path)
     if target in {os.path.realpath(archive) + ending for ending in ("", "-wal", "-shm", "-journal")}:
         raise ProgrammingError(f"{path} is the archive: choose another file")
@@ -239,7 +239,7 @@ class _CheckResult:
     damaged: list[tuple[str, str]] = field(default_factory=list)  # provider and id
     missing: int = 0
     waiting: int = 0  # contents that were never requested
-    unread: list[str] = field(default_factory=list)  # tables that were never read to their end
+    unread: list[str] = field(default_factory=list)  # tables that were never read to the end
     sound: bool = True  # whether SQLite finds no error in the database
 
     @property
@@ -291,7 +291,7 @@ def _check_contents(db: apsw.Connection, result: _CheckResult, say: Say) -> None
 
 
 def _check_tables(db: apsw.Connection, result: _CheckResult, say: Say) -> None:
-    """Look for contents that were never requested, and for tables that were never read to their end."""
+    """Look for contents that were never requested, and for tables that were never read to the end."""
     states: Any = []
     if db.table_exists("main", "sync_state"):
         states = db.execute('SELECT provider, "table", synced_at, error FROM main.sync_state ORDER BY 1').fetchall()

@@ -1,7 +1,7 @@
-"""The rounds of a sync: each reads the live tables and brings the snapshot up to date.
+"""The rounds of a sync. Each round reads the live tables and brings the snapshot up to date.
 
-A round first sends all requests, provider by provider, without a lock on the file. A provider that fails keeps its
-previous rows.
+A round first sends all requests, provider by provider, without locking the file. If a provider fails, its previous rows
+stay.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from ftsql.sync.changes import Change, Fetch
 from ftsql.sync.snapshot import Snapshot, plain_path
 from ftsql.sync.tables import DEFAULT_TABLES, SYNCABLE, column_names, is_archive, short_name
 
-NEW_PARENTS_PER_ROUND = 500  # jobs whose events one round reads for the first time, so that jobs show up soon
-PARENTS_PER_STATEMENT = 100  # jobs whose events one statement reads
+# For how many jobs one round reads the events for the first time. The limit lets the jobs themselves show up soon.
+NEW_PARENTS_PER_ROUND = 500
+PARENTS_PER_STATEMENT = 100  # for how many jobs one statement reads the events
 STOP_CHECK_SECONDS = 0.1  # how often a wait checks ``stop``
 
 
@@ -37,7 +38,7 @@ class _ProviderFailed(Exception):
 
 @dataclass(frozen=True)
 class Round:
-    """The result of one round. ``complete``: Whether nothing is left for another round to read.
+    """The result of one round. ``complete`` says that nothing is left for another round to read.
 
     >>> (done,) = sync("one.db", tables=["jobs"], sandbox=True)
     >>> done.complete, done.failed, [(change.new, change.changed) for change in done.changes]
@@ -58,7 +59,7 @@ class Round:
         )
 
     def problems(self) -> Iterator[str]:
-        """Yield what an archive lacks, a line each."""
+        """Yield a line for each thing that an archive lacks."""
         for contents in self.contents:
             yield from contents.problems()
         missing = sum(len(contents.missing) for contents in self.contents)
@@ -73,7 +74,7 @@ class Round:
         return f"{_local_time(self.began)} {'; '.join(self._summary(provider) for provider in providers)}"
 
     def _summary(self, provider: str) -> str:
-        """Return what the round did for one provider."""
+        """Return a line that says what the round did for one provider."""
         changes = [change for change in self.changes if change.provider == provider]
         # If more rounds follow, tables without a change are left out.
         parts = [
@@ -92,9 +93,9 @@ class Round:
 
 
 class Sync:
-    """A snapshot file and the connection whose live tables it shows. ``close`` closes the file.
+    """A snapshot file, and the connection whose live tables it copies. ``close`` closes the file.
 
-    stop: Whether to end the current work with an apsw.InterruptError; it is called often.
+    stop: A function that returns whether to end the current work with an apsw.InterruptError. It is called often.
 
     >>> connection = connect(sandbox=True)
     >>> syncing = Sync(connection, "jobs.db", ["jobs", "files"])
@@ -127,10 +128,10 @@ class Sync:
             connection.ftsql.read_contents_from(self._archive.find_content)
 
     def round(self) -> Round:
-        """Bring the file up to date, completely or not at all. The returned Round has the failures of providers.
+        """Run one round, which changes the file completely or not at all. The Round lists providers that failed.
 
-        Raises OperationalError if the file cannot be written now, ProgrammingError if sync may not write to it, and
-        apsw.InterruptError.
+        Raises OperationalError if the file cannot be written now, ProgrammingError if sync may not write to the file,
+        and apsw.InterruptError.
         """
         began = time.time()
         self._snapshot.open()
@@ -161,11 +162,10 @@ class Sync:
                 return
 
     def serve(self, every: float, say: Callable[[str], None]) -> None:
-        """Run one round immediately and further rounds every ``every`` seconds, measured from start to start, until
-        ``stop`` returns true.
+        """Run one round immediately, and then a round every ``every`` seconds until ``stop`` returns true.
 
-        A failed round is reported by ``say``, and the next round tries again. Raises ProgrammingError or ConfigError if
-        the first round fails with one, because no later round could succeed.
+        The seconds count from start to start. A failed round is reported with ``say``, and the next round tries again.
+        Raises ProgrammingError or ConfigError if the first round raises one, because no later round could succeed.
         """
         first = True
         while not self._stop():
@@ -189,15 +189,15 @@ class Sync:
         return is_archive(self._snapshot.db)
 
     def close(self) -> None:
-        """Close the file; the connection stays open."""
+        """Close the file. The connection stays open."""
         self._snapshot.close()
 
     def _providers(self) -> list[tuple[str, list[str]]]:
-        """Return each active provider with the names of what it does not support."""
+        """Return the name of each active provider, with the names of the operations that it lacks."""
         active = "SELECT provider, without FROM live.ftsql_providers WHERE active"
         found = [(str(provider), from_json(str(without))) for provider, without in self._connection.execute(active)]
         if not found:
-            self._connection.execute(f"SELECT id FROM live.{JOBS.table}").fetchall()  # its error says what to do
+            self._connection.execute(f"SELECT id FROM live.{JOBS.table}").fetchall()  # raises an error with advice
         return found
 
     def _fetches(self, provider: str, without: Sequence[str]) -> list[Fetch]:
@@ -224,10 +224,10 @@ class Sync:
         return fetches
 
     def _gather_children(self, resource: Resource, provider: str) -> bool:
-        """Gather the rows of the jobs (or checkpoints) that may have new ones. Return whether none is left."""
+        """Gather the rows of the jobs (or checkpoints) that may have new rows. Return whether none of them is left."""
         ids, complete = self._snapshot.parents(resource, provider, NEW_PARENTS_PER_ROUND)
         for start in range(0, len(ids), PARENTS_PER_STATEMENT):
-            if self._archive is not None and resource is RESULTS:  # so that no file is downloaded twice
+            if self._archive is not None and resource is RESULTS:  # stored first, so that no file is downloaded twice
                 files = self._snapshot.result_files(provider, ids[start : start + PARENTS_PER_STATEMENT])
                 if error := self._archive.download(provider, files):
                     raise _ProviderFailed(error)
@@ -262,17 +262,17 @@ def sync(
 ) -> list[Round]:
     """Create the snapshot file ``path`` or bring it up to date. Return the rounds that this took.
 
-    tables: The short names of the tables to keep ("events", "files", …), or "all". Jobs are always kept; the default is
+    tables: The short names of the tables to keep ("events", "files", …), or "all". Jobs are always kept. The default is
         jobs, events and checkpoints.
     contents: Keep training, validation and result files too, which makes the file an archive.
     store, options: As in ``ftsql.connect``. If the store is a file, a later call reads only what may have changed.
 
-    A provider that fails keeps its previous rows: see ``changes`` of each round. While ``sync`` runs, do not open the
-    file with Python's own sqlite3 in the same process: that is a second SQLite library, and when it closes the file,
-    the locks of the first are gone. Other processes may read the file at any time.
+    If a provider fails, its previous rows stay, and the error is in the ``changes`` of the round. While ``sync`` runs,
+    do not open the file with Python's own sqlite3 in the same process: that is a second SQLite library, and when it
+    closes the file, ftsql's locks on the file are lost. Other processes may read the file at any time.
 
-    Raises OperationalError if the file cannot be written, ProgrammingError if it has other tables of these names,
-    ConfigError for an unknown table or if the file is the store.
+    Raises OperationalError if the file cannot be written, ProgrammingError if the file has other tables with these
+    names, and ConfigError for an unknown table or if the file is the store.
 
     >>> import os, tempfile
     >>> folder = tempfile.TemporaryDirectory()
@@ -301,7 +301,7 @@ def refuse_store(path: str, store: str | Path) -> None:
 
 
 def resources_named(tables: Iterable[str], *, contents: bool = False) -> tuple[Resource, ...]:
-    """Return the resources with these short names, or the default ones, with the jobs and all that they depend on.
+    """Return the jobs, the resources with these short names (or the default ones), and those that they depend on.
 
     ``contents`` depend on the files. Raises ConfigError for an unknown name.
     """
@@ -318,7 +318,7 @@ def resources_named(tables: Iterable[str], *, contents: bool = False) -> tuple[R
 
 
 def _age_text(change: Change) -> str:
-    """Return how old the rows are that a failed fetch left unchanged."""
+    """Return words that say how old the rows are which a failed fetch left unchanged."""
     name = short_name(change.table)
     return f"its {name} are of {_local_time(change.synced_at)}" if change.synced_at else f"no {name} yet"
 

@@ -1,6 +1,6 @@
-"""The snapshot: the SQLite file whose plain tables show what the live tables showed at the last successful sync.
+"""The snapshot: a SQLite file whose plain tables have the rows of the live tables at the last successful sync.
 
-A round gathers rows in a temporary file, which locks nothing. Then the snapshot changes in one short transaction.
+A round gathers rows in a temporary file, which locks nothing. Then it changes the snapshot in one short transaction.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from ftsql.store.schema import APPLICATION_ID
 from ftsql.sync import tables
 from ftsql.sync.changes import Change, Fetch, apply
 
-# Seconds after which a checkpoint's permissions are read again: one request for each checkpoint, and they seldom
+# Seconds after which a checkpoint's permissions are read again. They cost one request for each checkpoint, and seldom
 # change.
 PERMISSIONS_MAX_AGE = 86_400
 LOCK_TIMEOUT = 30.0  # seconds to wait for a lock of another writer
-# SQL: the result files of a job as an array, which is empty if they have another form.
+# SQL for the result files of a job as an array. The array is empty if the column has another form.
 RESULT_FILES = "iif(json_valid(job.result_files) AND json_type(job.result_files) = 'array', job.result_files, '[]')"
 UNCHANGED = "Its previous content is unchanged"
-Parent = tuple[str, int, int]  # id, whether it had finished, when its rows are read
+Parent = tuple[str, int, int]  # the id, whether the job had finished, and when its rows are read
 
 
 def plain_path(path: str | Path) -> str:
@@ -53,11 +53,11 @@ def plain_path(path: str | Path) -> str:
 class Snapshot:
     """The snapshot file at ``path`` with the tables of ``resources``.
 
-    stop: Whether to end the current work; it is called often.
-    contents: Whether the file holds file contents too. That makes it an archive, which keeps what the provider deletes.
+    stop: A function that returns whether to end the current work. It is called often.
+    contents: Whether the file also holds file contents. If so, it is an archive, which keeps what the provider deletes.
 
-    Every method raises OperationalError if the file cannot be used now, ProgrammingError if sync may not write to it,
-    and apsw.InterruptError after ``stop``. What was committed before stays in the file.
+    Every method raises OperationalError if the file cannot be used now, ProgrammingError if sync may not write to the
+    file, and apsw.InterruptError if ``stop`` returns true. Changes that were committed before stay in the file.
     """
 
     def __init__(
@@ -85,11 +85,11 @@ class Snapshot:
 
     @property
     def folder(self) -> str:
-        """The folder of the file. Downloads are stored here first, on the disk that has to hold them."""
+        """The folder of the file. Downloads first go into this folder, because its disk has to hold them in the end."""
         return os.path.dirname(self.path)
 
     def open(self) -> None:
-        """Open or create the file and start a round, with nothing gathered."""
+        """Open or create the file, and start a round in which no rows have been gathered yet."""
         with self.translate_errors("open"):
             if self._db is not None and self._file != _identity(self.path):
                 self._close_file()
@@ -100,7 +100,7 @@ class Snapshot:
                     self._close_file()
                     raise
             assert self._db is not None
-            # A separate temporary file, which SQLite deletes when it is detached.
+            # SQLite makes a temporary file, and deletes it when the schema is detached.
             self._detach_gathered()
             self._db.execute("ATTACH '' AS gathered")
             for resource in self._resources:
@@ -108,12 +108,12 @@ class Snapshot:
             self._db.execute('CREATE TABLE gathered.parents ("table", provider, parent, finished, read_at)')
 
     def gather(self, resource: Resource, rows: Iterable[Sequence[SQLiteValue]]) -> None:
-        """Gather ``rows`` of ``resource``. If ``rows`` raises, none of them is kept, and the error passes through."""
+        """Gather ``rows`` of ``resource``. If reading ``rows`` raises an error, no row is kept, and it is raised."""
         with self.translate_errors("gather rows in a temporary file for"):
             db = self.db
             table = f"gathered.{resource.table}"
             placeholders = ", ".join("?" * len(tables.columns(resource)))
-            db.execute("BEGIN")  # it locks the snapshot only when a statement touches it
+            db.execute("BEGIN")  # does not lock the snapshot until a statement touches the snapshot
             try:
                 db.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({placeholders})", rows)
             except BaseException:
@@ -122,9 +122,10 @@ class Snapshot:
             db.execute("COMMIT")
 
     def parents(self, resource: Resource, provider: str, most: int) -> tuple[list[str], bool]:
-        """Return the ids of the parents (jobs or checkpoints) whose rows to read now, and whether no others are left.
+        """Return the ids of the parents (jobs or checkpoints) to read now, and whether no other parents are left.
 
-        These are all parents whose rows of ``resource`` may have changed, and the newest ``most`` of those never read.
+        Two groups are read now: all parents that were read before and whose rows of ``resource`` may have changed, and
+        the newest ``most`` of the parents that were never read.
         """
         with self.translate_errors("read"):
             db = self.db
@@ -135,7 +136,7 @@ class Snapshot:
         return [parent for _, _, parent, _, _ in values], len(never) <= most
 
     def size_of(self, provider: str, file: str) -> int | None:
-        """Return the size in bytes that the provider declares for a file; None if the files were not read."""
+        """Return the size in bytes that the provider declares for a file, or None if it is not known."""
         with self.translate_errors("read"):
             for schema in ("gathered", "main"):
                 if self.db.table_exists(schema, FILES.table):
@@ -147,9 +148,9 @@ class Snapshot:
         return None
 
     def check_account(self, provider: str) -> None:
-        """Raise ProgrammingError if the gathered jobs belong to another account than those of the archive.
+        """Raise ProgrammingError if the gathered jobs and the archive's jobs belong to different accounts.
 
-        An archive would keep both and could not tell them apart.
+        The archive would keep the jobs of both accounts and could not tell them apart.
         """
         with self.translate_errors("read"):
             if not (tables.is_archive(self.db) and self.db.table_exists("main", JOBS.table)):
@@ -184,7 +185,7 @@ class Snapshot:
         return [str(file) for (file,) in found]
 
     def reread_missing_results(self, provider: str) -> None:
-        """Let the next round read the results of jobs whose result files are missing for now."""
+        """Make the next round read the results of jobs whose result files are missing but may still come."""
         with self.translate_errors("gather rows in a temporary file for"):
             if not tables.is_archive(self.db):
                 return
@@ -198,7 +199,10 @@ class Snapshot:
             )
 
     def _stale_jobs(self, resource: Resource, provider: str) -> tuple[list[Parent], list[Parent]]:
-        """Return the gathered jobs whose rows may have changed, and those whose rows were never read, newest first."""
+        """Return the gathered jobs whose rows may have changed, and the jobs whose rows were never read, newest first.
+
+        A job whose rows were never read is in the first list if it may still get more rows.
+        """
         known = self._has_parents() and self.db.table_exists("main", JOBS.table)
         before = (
             '(SELECT finished FROM main._sync_children AS child WHERE child."table" = ?1 '
@@ -216,7 +220,7 @@ class Snapshot:
         return again, [(id, settled, now) for id, settled, finished in found if finished is None and settled]
 
     def _stale_checkpoints(self, resource: Resource, provider: str) -> tuple[list[Parent], list[Parent]]:
-        """Return the checkpoints whose permissions were read a day ago or longer, and those never read."""
+        """Return the checkpoints whose permissions were read more than a day ago, and those that were never read."""
         kept = f"UNION SELECT {resource.parent} FROM main.{CHECKPOINTS.table} WHERE provider = ?2"
         known = '(SELECT read_at FROM main._sync_children WHERE "table" = ?1 AND provider = ?2 AND parent = name)'
         found: Any = self.db.execute(
@@ -230,7 +234,10 @@ class Snapshot:
         return again, [(name, 0, now) for name, at in found if at is None]
 
     def _has_parents(self) -> bool:
-        """Whether the file knows which parents were read. If another version wrote that table, all are read again."""
+        """Whether the file records which parents were read.
+
+        If another version of ftsql made that table, the records do not count, and all parents are read again.
+        """
         found = self.db.execute("SELECT sql FROM main.sqlite_schema WHERE name = '_sync_children'").get
         return bool(found == tables.CHILDREN_SQL)
 
@@ -245,7 +252,7 @@ class Snapshot:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[apsw.Connection]:
-        """Run the block in a transaction on the file, with all tables created; roll back if the block raises."""
+        """Run the block in a transaction on the file, after creating all tables. Roll back if the block raises."""
         with self.translate_errors("write to"):
             db = self.db
             if self._file != _identity(self.path):
@@ -265,7 +272,7 @@ class Snapshot:
             self._schema = schema
 
     def close(self) -> None:
-        """Close the file. It then needs no log beside it, unless another process is reading it."""
+        """Close the file. Unless another process is reading it, no log file is left next to it."""
         if self._db is not None:
             with contextlib.suppress(apsw.Error):
                 self._checkpoint()
@@ -276,8 +283,8 @@ class Snapshot:
         db = self._db = apsw.Connection(self.path, flags=flags)
         self._file, self._schema = _identity(self.path), None
         db.set_busy_handler(self._wait)
-        db.set_progress_handler(self._stop, 50_000)  # it also lets Python handle signals
-        # Our triggers refuse other writers, and a user's own triggers on these tables could make a round fail.
+        db.set_progress_handler(self._stop, 50_000)  # also lets Python handle signals
+        # The snapshot's own triggers refuse writes, and a user's triggers on these tables could make a round fail.
         db.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
         db.config(apsw.SQLITE_DBCONFIG_ENABLE_FKEY, 0)
         db.create_scalar_function("is_settled", _is_settled, 3)
@@ -288,7 +295,7 @@ class Snapshot:
         db.execute("PRAGMA main.synchronous = NORMAL")
 
     def _enable_wal(self, db: apsw.Connection) -> None:
-        """Turn on the write-ahead log, with which readers and writers do not block each other."""
+        """Turn on the write-ahead log, so that readers and writers do not block each other."""
         while True:
             try:
                 mode = db.execute("PRAGMA main.journal_mode = WAL").get
@@ -308,22 +315,22 @@ class Snapshot:
             db.execute("DETACH gathered")
 
     def _wait(self, _: int) -> bool:
-        """Whether to wait longer for a lock of another process."""
+        """Return whether to wait longer for another process's lock."""
         if self._stop() or time.monotonic() > self._lock_deadline:
             return False
         time.sleep(0.02)
         return True
 
     def _checkpoint(self) -> None:
-        """Copy the log into the file itself, as far as readers allow it without waiting."""
+        """Copy the log into the file itself, as far as possible without waiting for readers."""
         self._lock_deadline = 0.0
         with contextlib.suppress(apsw.BusyError):
             self.db.execute("PRAGMA main.wal_checkpoint(TRUNCATE)").fetchall()
 
     def _close_file(self) -> None:
-        """Close the file; without a checkpoint if another file has taken its place."""
+        """Close the file. If another file has taken its place, make no checkpoint."""
         if self._db is not None:
-            # If another file took this file's place, the log of that name may belong to the other file.
+            # If another file took this file's place, the log with that name may belong to the other file.
             moved = self._file != _identity(self.path)
             self._db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(moved))
             self._db.close(True)
@@ -336,7 +343,7 @@ class Snapshot:
 
     @contextlib.contextmanager
     def translate_errors(self, what: str) -> Iterator[None]:
-        """Raise OperationalError for SQLite's errors; after one the file is closed and will be opened again."""
+        """Raise OperationalError for SQLite's errors. After such an error the file is closed; ``open`` reopens it."""
         self._lock_deadline = time.monotonic() + LOCK_TIMEOUT
         try:
             yield
@@ -350,7 +357,7 @@ class Snapshot:
 
 
 def synced_at(db: apsw.Connection) -> int | None:
-    """Return when the jobs in the main database were synced, in Unix seconds; None if it is not a snapshot.
+    """Return when the jobs in the main database were synced, in Unix seconds, or None if it is not a snapshot.
 
     >>> synced_at(apsw.Connection(":memory:")) is None
     True
@@ -363,9 +370,10 @@ def synced_at(db: apsw.Connection) -> int | None:
 
 
 def _is_settled(*job: Any) -> int:
-    """Whether a job (status, finished_at, since when its row is unchanged here) will produce no more rows.
+    """Whether a job will produce no more rows. The arguments are its status, its finished_at and its row's _synced_at.
 
-    A finished job counts only after some time: clocks may differ, and not every API says when a job finished.
+    A job counts as settled only some time after it finished, because clocks may differ, and not every API says when a
+    job finished.
     """
     status, finished_at, same_since = job
     now = time.time()
@@ -374,7 +382,10 @@ def _is_settled(*job: Any) -> int:
 
 
 def _identity(path: str) -> tuple[int, int] | None:
-    """Return device and inode of the file at ``path``. Opening it here would drop SQLite's locks when it is closed."""
+    """Return the device and inode of the file at ``path``, or None if there is no file.
+
+    The function does not open the file, because closing it would drop SQLite's locks in this process.
+    """
     try:
         found = os.stat(path)
     except OSError:

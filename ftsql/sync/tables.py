@@ -1,7 +1,7 @@
 """The schema of a snapshot file: plain tables with the names and columns of the live tables, and their views.
 
-``_sync_schema`` records every object that sync created. An object that differs from its record is not sync's, and sync
-never changes it.
+``_sync_schema`` records every object that sync created. If an object differs from its record, it is not sync's own, and
+sync never changes it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from ftsql.resources.definitions import CHECKPOINTS, EVENTS, FILES, JOBS, MODELS
 from ftsql.resources.fields import Column
 from ftsql.resources.resource import Resource
 
-# The tables that can be synced: the jobs first, then tables that are read job by job.
+# The tables that can be synced. The jobs come first, because other tables are read job by job.
 SYNCABLE = (JOBS, EVENTS, CHECKPOINTS, PERMISSIONS, FILES, MODELS, RESULTS)
 DEFAULT_TABLES = ("jobs", "events", "checkpoints")
-# Error messages of the triggers: for a table that has a live counterpart, and for sync's own tables.
+# The error messages of the triggers that refuse writes: for a table that also exists live, and for sync's own tables.
 LIVE_TABLE_REFUSAL = "this is a snapshot: write to live.{} in ftsql; ftsql sync keeps it up to date"
 OWN_TABLE_REFUSAL = "this is a snapshot: only ftsql sync writes to {}"
 # The comments inside these statements are part of the schema: changing one makes the next sync rebuild the table.
@@ -78,10 +78,10 @@ INDEXED = {"created_at", "status", "id"}
 
 
 def columns(resource: Resource) -> list[Column]:
-    """Return the columns of a snapshot's table: those that ``SELECT *`` shows, then the hidden ones."""
+    """Return the columns of a snapshot's table: first the columns that ``SELECT *`` shows, then the hidden ones."""
     shown = [column for column in resource.columns if not column.hidden]
     hidden = [column for column in resource.columns if column.hidden and column.name != "extra_body"]
-    if resource is not JOBS:  # its first one is the argument of the table-valued function
+    if resource is not JOBS:  # the first extra column is the argument of the table-valued function
         hidden.remove(resource.extra[0])
     return shown + hidden
 
@@ -92,7 +92,7 @@ def column_names(resource: Resource) -> str:
 
 
 def column_definitions(resource: Resource) -> str:
-    """Return the columns for CREATE TABLE. Their types are the live table's, so that comparisons behave alike."""
+    """Return the columns for CREATE TABLE. They have the live table's types, so that comparisons behave alike."""
     return ",\n  ".join(
         f"{column.name} {column.type}{' PRIMARY KEY NOT NULL' if column.name == 'key' else ''}"
         for column in columns(resource)
@@ -102,8 +102,8 @@ def column_definitions(resource: Resource) -> str:
 def create_schema(db: apsw.Connection, path: str, resources: Sequence[Resource], *, contents: bool = False) -> None:
     """Create missing objects, and rebuild objects that another version of ftsql created differently.
 
-    The caller has begun a transaction. Raises ProgrammingError, before any change, if another object has one of the
-    names.
+    The caller has begun a transaction. Raises ProgrammingError, before any change, if an object that sync did not make
+    has one of the names.
     """
     check_schema(db, path, resources, contents=contents)
     db.execute(RECORD_SQL.replace("TABLE", "TABLE IF NOT EXISTS", 1))
@@ -122,7 +122,7 @@ def create_schema(db: apsw.Connection, path: str, resources: Sequence[Resource],
 
 
 def check_schema(db: apsw.Connection, path: str, resources: Sequence[Resource], *, contents: bool = False) -> None:
-    """Raise ProgrammingError if an object that sync did not make has one of its names."""
+    """Raise ProgrammingError if an object that sync did not make has one of the names that sync uses."""
     listed: Any = db.execute("SELECT type, name, sql FROM main.sqlite_schema").fetchall()
     found = {name.lower(): (kind, sql) for kind, name, sql in listed}
     ours: dict[str, str] = {}
@@ -153,7 +153,7 @@ def is_archive(db: apsw.Connection) -> bool:
 
 
 def _expected_schema(resources: Sequence[Resource], *, contents: bool) -> dict[str, str]:
-    """Return the CREATE statement of every object by name, each after the objects that it depends on."""
+    """Return the CREATE statement of every object, by name. Each object comes after the objects that it depends on."""
     tables = {"_sync_children": CHILDREN_SQL, "sync_state": STATE_SQL}
     if contents:
         tables |= {"file_contents": CONTENTS_SQL, "sync_missing": MISSING_SQL, "sync_gone": GONE_SQL}
@@ -192,7 +192,7 @@ def _create_table(db: apsw.Connection, name: str, sql: str, *, rebuilt: bool) ->
     after = [column for (column,) in db.execute(listed, (name,)).fetchall()]
     both = ", ".join(f'"{column}"' for column in after if column in before)
     db.execute(f"INSERT OR IGNORE INTO main.{name} ({both}) SELECT {both} FROM temp.kept; DROP TABLE temp.kept")
-    # A round does not read rows of finished jobs again by itself, and those rows lack the new columns.
+    # The rows of finished jobs lack the new columns, and without this a round would not read them again.
     db.execute('DELETE FROM main._sync_children WHERE "table" = ?', (name,))
     for (statement,) in users_objects:
         with contextlib.suppress(apsw.SQLError):  # on a column that was removed
@@ -200,7 +200,7 @@ def _create_table(db: apsw.Connection, name: str, sql: str, *, rebuilt: bool) ->
 
 
 def _can_be_created(db: apsw.Connection, view: str) -> bool:
-    """Whether the file has all tables that the view reads; it may have only some of the tables."""
+    """Whether the file has all tables that the view reads. A snapshot may have only some of the tables."""
     query = re.sub(r"^CREATE VIEW \w+ AS\b", "", view)
     try:
         db.execute(f"SELECT * FROM ({query}) LIMIT 0")

@@ -135,13 +135,12 @@ def test_a_table_whose_rows_can_be_read_once_loses_none(
 ) -> None:
     left = list(IDS)
 
-    once: Any
-
-    def once(*_: Any, **__: Any) -> Iterator[tuple[str]]:
+    def rows(*_: Any, **__: Any) -> Iterator[tuple[str]]:
         while left:
             yield (left.pop(),)
 
-    once.columns, once.column_access = ("id",), apsw.ext.VTColumnAccess.By_Index  # type: ignore[attr-defined]
+    once: Any = rows
+    once.columns, once.column_access = ("id",), apsw.ext.VTColumnAccess.By_Index
     apsw.ext.make_virtual_module(db, "once", once)
     found = db.execute("SELECT job.id FROM once JOIN fine_tuning_jobs AS job ON job.id = once.id").fetchall()
     assert sorted(str(id) for (id,) in found) == IDS

@@ -1,6 +1,6 @@
 """The database of a sandbox: its schema, its transactions and its first jobs.
 
-Objects are stored as the JSON of OpenAI's API, which has the most fields. All access, from any thread, is inside
+Objects are stored as the JSON of OpenAI's API, which has the most fields. All access, from any thread, must be inside
 ``transaction()``.
 """
 
@@ -60,15 +60,15 @@ CREATE TABLE IF NOT EXISTS permissions(
 class Books:
     """The jobs, files, models and permissions of one sandbox.
 
-    ``state``: a SQLite file or ``:memory:``. ``jobs`` and ``seed``: how many jobs fill it if it is new, and the seed
-    that generates them. ``speed``: the simulated seconds of an unfinished job in a real second.
+    ``state``: a SQLite file or ``:memory:``. ``jobs`` and ``seed``: how many jobs are generated if it is new, and with
+    which seed. ``speed``: how many simulated seconds unfinished jobs progress in a real second.
     """
 
     def __init__(self, state: str, jobs: int, seed: int, speed: float) -> None:
         self._lock = threading.RLock()
         self._db = apsw.Connection(state)
         self._db.set_busy_timeout(5000)
-        self._db.execute("PRAGMA synchronous = OFF")  # a crash of the machine may only lose generated jobs
+        self._db.execute("PRAGMA synchronous = OFF")  # a crash of the machine can only lose made-up jobs
         with self.transaction():
             self._db.execute(SCHEMA)
             self.files = Files(self._db)
@@ -88,7 +88,7 @@ class Books:
 
     @contextmanager
     def transaction(self) -> Iterator[Books]:
-        """Lock the books for this thread, and yield them. An exception rolls back what the thread wrote."""
+        """Lock the books for this thread, and yield them. An exception rolls back the thread's changes."""
         with self._lock, self._db:
             yield self
 

@@ -1,4 +1,4 @@
-"""Training data: generates example files, and checks whether a job can train on a JSONL file."""
+"""Training data: generate files of examples, and check whether a job can train on a JSONL file."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ KEYS = {  # by method: the alternative sets of keys that an example may have
 
 
 def make_examples(examples: int, method: str, broken: int = 0) -> bytes:
-    """Return JSONL with that many examples (fewer than 100,000) for a method; equal arguments return equal files.
+    """Return a JSONL file with ``examples`` examples (fewer than 100,000) for a method.
 
-    All lines have the same length. In the line number ``broken``, counted from 1, a key is misspelt; 0: in none.
+    Equal arguments return equal files, and all lines have the same length. In the line with the number ``broken``,
+    counted from 1, a key is misspelled; 0 means in no line.
     """
     question = '{"role": "user", "content": "question %05d"}'
     answer = '{"role": "assistant", "content": "answer %05d"}'
@@ -34,7 +35,7 @@ def make_examples(examples: int, method: str, broken: int = 0) -> bytes:
 
 
 def inspect_examples(content: bytes, method: str, param: str) -> tuple[int, dict[str, Any] | None]:
-    """Return the number of examples, and the error with which a job on the file fails (None: it does not)."""
+    """Return the number of examples, and the error with which a job on this file fails, or None if it does not."""
     examples = 0
     for number, line in enumerate(content.splitlines(), 1):
         if not line.strip():

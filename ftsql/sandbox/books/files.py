@@ -1,6 +1,6 @@
-"""The files in the books: uploads, stored as received, and generated files, stored as a recipe.
+"""The files in the books. Uploads are stored as received, and generated files are stored as a recipe.
 
-A recipe is turned into content at each download.
+At each download, the content is generated from the recipe.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ COLUMNS = "id, bytes, created_at, filename, purpose, expires_at"
 
 
 class Files:
-    """All files of a sandbox. Times are Unix seconds. Use it inside a transaction of the books."""
+    """All files of a sandbox. Times are Unix seconds. Use this class inside a transaction of the books."""
 
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db
@@ -28,7 +28,7 @@ class Files:
     def upload(
         self, filename: str, content: bytes, purpose: str, expires_in: int | None = None, file_id: str | None = None
     ) -> dict[str, Any]:
-        """Store an uploaded file and return it. It expires after ``expires_in`` seconds; None: never."""
+        """Store an uploaded file and return it. The file expires after ``expires_in`` seconds (None: never)."""
         now = int(time.time())
         number = self._db.execute("SELECT coalesce(max(seq), 0) + 1 FROM files").get
         file_id = file_id or stable_id("file-", number, now, random.random())
@@ -70,14 +70,14 @@ class Files:
         )
 
     def get(self, file_id: str) -> dict[str, Any] | None:
-        """Return the file as the API shows it; None if there is no such file."""
+        """Return the file as the API shows it, or None if there is no such file."""
         row: Any = self._db.execute(f"SELECT {COLUMNS} FROM files WHERE id = ?", (file_id,)).fetchone()
         return None if row is None else _file_object(*row)
 
     def page(
         self, after: str | None = None, limit: int = 10_000, purpose: str | None = None, *, oldest_first: bool = False
     ) -> tuple[list[dict[str, Any]], bool] | None:
-        """Return the files after a cursor, and whether there are more; None if ``after`` is not the id of a file."""
+        """Return the files after a cursor, and whether there are more. Return None if ``after`` is no file's id."""
         where, bindings = "true", list[Any]()
         if after is not None:
             cursor = self._db.execute("SELECT created_at, seq FROM files WHERE id = ?", (after,)).fetchone()
@@ -95,14 +95,14 @@ class Files:
         return [_file_object(*row) for row in rows[:limit]], len(rows) > limit
 
     def content(self, file_id: str) -> bytes | None:
-        """Return the file's content; None if there is no such file."""
+        """Return the file's content, or None if there is no such file."""
         row = self._db.execute("SELECT content, recipe FROM files WHERE id = ?", (file_id,)).fetchone()
         if row is None:
             return None
         return _generated(json.loads(row[1])) if row[0] is None else bytes(row[0])
 
     def remove(self, file_id: str) -> bool:
-        """Delete a file and return True; False if there is no such file."""
+        """Delete a file. Return whether there was such a file."""
         self._db.execute("DELETE FROM files WHERE id = ?", (file_id,))
         return bool(self._db.changes())
 

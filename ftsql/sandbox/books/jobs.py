@@ -1,6 +1,7 @@
-"""The jobs in the books: create, list, read, and decide about them.
+"""The jobs in the books: create, list and read jobs, and decide about them.
 
-Each read first stores the final state of the jobs that have finished, so that only unfinished jobs are computed.
+A decision is a cancel, a pause or a resume. Each read first stores the final state of jobs that have finished, so that
+only unfinished jobs have to be computed.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ OLDEST = "created_at, seq"
 
 
 class NotAllowed(Exception):
-    """The job's status, which is the error's message, does not allow the decision."""
+    """The job's status does not allow the decision. The error's message is that status."""
 
 
 class UnknownCursor(Exception):
@@ -34,7 +35,7 @@ class UnknownCursor(Exception):
 
 
 class Jobs:
-    """All jobs of a sandbox. Times are Unix seconds. Use it inside a transaction of the books."""
+    """All jobs of a sandbox. Times are Unix seconds. Use this class inside a transaction of the books."""
 
     def __init__(self, db: apsw.Connection, files: Files, seed: int, speed: float) -> None:
         self._db = db
@@ -45,8 +46,8 @@ class Jobs:
     def create(self, fields: Mapping[str, Any]) -> Job:
         """Create a job from fields that a face has checked, and return it.
 
-        ``fields``: the fields that the job shows. A seed of None is replaced by a random one; ``...`` leaves a field
-        out.
+        ``fields``: the fields that the job shows. A seed of None is replaced with a random one. The value ``...``
+        leaves a field out.
         """
         now = time.time()
         rng = self._random("created")
@@ -63,12 +64,12 @@ class Jobs:
         return render(job, life, now)
 
     def _random(self, what: str) -> random.Random:
-        """Return the random generator of the next job."""
+        """Return the random number generator for the next job."""
         last = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'jobs'").get
         return random.Random(f"{self._seed}/{what}/{last or 0}")
 
     def _inspect_files(self, job: Job) -> tuple[int, dict[str, Any] | None]:
-        """Return the number of training examples, and the error if a file of the job is invalid."""
+        """Return the number of training examples, and the error if one of the job's files is invalid."""
         kind = (job.get("method") or {}).get("type", "supervised")
         content = self._files.content(job["training_file"]) or b""
         examples, error = inspect_examples(content, kind, "training_file")
@@ -78,7 +79,10 @@ class Jobs:
         return examples, error
 
     def put(self, job: Job, life: Life, *, accepted: float, active: bool = True) -> None:
-        """Store a job. ``active``: ``job`` is the job as created, and changes with its life; else it stays as given."""
+        """Store a job. If it is ``active``, ``job`` is its state right after its creation, and changes with its life.
+
+        Otherwise the job stays as given.
+        """
         ends = life.ends() if active else None
         self._db.execute(
             "INSERT INTO jobs(id, accepted, ends, active, life, job) VALUES (?, ?, ?, ?, ?, ?)",
@@ -86,7 +90,7 @@ class Jobs:
         )
 
     def add(self, fields: Mapping[str, Any]) -> Job:
-        """Add a job that does not change by itself; ``fields`` override those of a valid job.
+        """Add a job that does not change by itself. ``fields`` override the fields of a valid job.
 
         The value ``...`` leaves a field out. Raises ValueError if there is a job with that id.
         """
@@ -109,7 +113,7 @@ class Jobs:
         return shown
 
     def update(self, job_id: str, fields: Mapping[str, Any]) -> Job | None:
-        """Override fields of a job, which then no longer changes by itself; None if there is no such job."""
+        """Override fields of a job, which then no longer changes by itself. Return it, or None if there is none."""
         job = self.get(job_id)
         if job is None:
             return None
@@ -120,12 +124,12 @@ class Jobs:
         return job
 
     def remove(self, job_id: str) -> bool:
-        """Remove a job and return True; False if there is no such job."""
+        """Remove a job. Return whether there was such a job."""
         self._db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
         return bool(self._db.changes())
 
     def get(self, job_id: str) -> Job | None:
-        """Return the job as it is now; None if there is no such job."""
+        """Return the job in its present state, or None if there is no such job."""
         self.store_finished()
         row: Any = self._db.execute("SELECT job, active, life FROM jobs WHERE id = ?", (job_id,)).fetchone()
         if row is None:
@@ -134,7 +138,7 @@ class Jobs:
         return render(job, _load_life(row[2]), time.time()) if row[1] else job
 
     def with_life(self, job_id: str) -> tuple[Job, Life] | None:
-        """Return the job and its life, for its events and checkpoints; None if there is no such job."""
+        """Return the job and its life, which determines its events and checkpoints; None if there is no such job."""
         job = self.get(job_id)
         if job is None:
             return None
@@ -152,8 +156,8 @@ class Jobs:
     ) -> tuple[list[str], bool]:
         """Return the jobs after a cursor as JSON, newest first, and whether there are more.
 
-        Of jobs created in the same second, the one added last comes first. ``metadata``: only jobs with all these
-        pairs. ``without_metadata``: only jobs without any. ``accepted_by``: only jobs accepted by that Unix time.
+        Among jobs created in the same second, the one added last comes first. ``metadata``: only jobs with all these
+        pairs. ``without_metadata``: only jobs without metadata. ``accepted_by``: only jobs accepted by that Unix time.
         Raises UnknownCursor if ``after`` is not the id of a job.
         """
         self.store_finished()
@@ -192,7 +196,7 @@ class Jobs:
         return created_at, seq
 
     def decide(self, job_id: str, what: str) -> Job | None:
-        """Cancel, pause or resume a job and return it; None if there is no such job.
+        """Cancel, pause or resume a job, and return it, or None if there is no such job.
 
         Raises NotAllowed if the job's status forbids the decision.
         """
@@ -218,7 +222,7 @@ class Jobs:
         for text, written in over:
             life = _load_life(written)
             job = render(json.loads(text), life, now)
-            if job["status"] not in FINAL:  # a rounding error before its end
+            if job["status"] not in FINAL:  # because of a rounding error, the job has not quite ended
                 continue
             self._add_result_file(job, life)
             self._db.execute("UPDATE jobs SET job = ?, active = 0, ends = NULL WHERE id = ?", (dumps(job), job["id"]))
@@ -237,7 +241,7 @@ class Jobs:
 
 
 def new_job(job_id: str, created_at: int, seed: int) -> Job:
-    """Return a supervised job as it is right after its creation."""
+    """Return a supervised job in its state right after its creation."""
     auto = {"n_epochs": "auto", "batch_size": "auto", "learning_rate_multiplier": "auto"}
     return {
         "object": "fine_tuning.job",
@@ -270,7 +274,7 @@ def _number(value: object, default: int) -> int:
 
 
 def dumps(value: object) -> str:
-    """Return JSON without spaces, as the books store it and the faces send it."""
+    """Return JSON without spaces. The books store JSON in this form, and the faces send it."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 

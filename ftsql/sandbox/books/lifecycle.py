@@ -1,7 +1,7 @@
-"""A job's life: computes its status and fields from its plan, the decisions about it and its age.
+"""A job's life: compute the job's status and fields from its plan, the decisions about the job, and its age.
 
-All functions are pure. An age counts simulated seconds since the job was created. Work is the part of the age that
-the job did not spend paused.
+All functions are pure. An age is the number of simulated seconds since the job was created. Work is the part of the age
+in which the job was not paused.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DECIDED = {"cancel": "cancelled", "pause": "paused", "resume": "queued"}  # the 
 
 
 class Plan(TypedDict):
-    """What happens to a job without decisions. The first three values are in simulated seconds of work."""
+    """What happens to a job if nobody decides about it. The first three values are simulated seconds of work."""
 
     validated: float
     started: float
@@ -41,10 +41,10 @@ class Plan(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """A plan, the decisions since, and the clock for both.
+    """A plan, the decisions about the job, and the clock for both.
 
-    ``anchor``: the Unix time at which the job's age was ``age0``. ``speed``: the simulated seconds that it ages in
-    each real second from then on. ``decisions``: each decision and the age at which it was taken.
+    ``anchor``: the Unix time at which the job's age was ``age0``. ``speed``: how many simulated seconds the job ages in
+    each real second from then on. ``decisions``: each decision and the age at which it was made.
     """
 
     plan: Plan
@@ -59,16 +59,16 @@ class Life:
         return self.age0 + max(0.0, now - self.anchor) * self.speed
 
     def when(self, age: float) -> int:
-        """Return the Unix time at which the job had, or will have, that age; never a time before its creation."""
+        """Return the Unix time at which the job had or will have that age, but no time before its creation."""
         pace = self.speed if age > self.age0 and self.speed > 0 else 1.0
         return max(self.created_at, int(self.anchor + (age - self.age0) / pace + 1e-6))
 
     def work(self, age: float) -> float:
-        """Return the seconds of work done at that age."""
+        """Return how many seconds of work are done at that age."""
         return sum(max(0.0, end - start) for start, end in self._working_intervals(age))
 
     def age_at(self, work: float) -> float:
-        """Return the age at which that much work is done; infinite while paused or after a cancel."""
+        """Return the age at which that much work is done. It is infinite while the job is paused or after a cancel."""
         done = 0.0
         for start, end in self._working_intervals(math.inf):
             if done + end - start >= work:
@@ -90,7 +90,7 @@ class Life:
         return "queued" if work >= plan["validated"] else "validating_files"
 
     def ends(self) -> float | None:
-        """Return the Unix time at which the job ends without another decision; None for never."""
+        """Return the Unix time at which the job will end if nobody decides again, or None if it will never end."""
         if self.decisions and self.decisions[-1][0] == "cancel":
             return self.anchor
         age = self.age_at(self.plan["ended"])
@@ -101,11 +101,11 @@ class Life:
         return self.anchor + (age - self.age0) / self.speed
 
     def with_decision(self, what: str, now: float) -> Life:
-        """Return this life with one more decision, taken now."""
+        """Return this life with one more decision, made now."""
         return replace(self, decisions=[*self.decisions, (what, self.age(now))])
 
     def with_speed(self, speed: float, now: float) -> Life:
-        """Return this life with another speed from now on."""
+        """Return this life with another speed, which applies from now on."""
         return replace(self, anchor=now, age0=self.age(now), speed=speed)
 
     def _working_intervals(self, age: float) -> Iterator[tuple[float, float]]:
@@ -120,7 +120,7 @@ class Life:
 
 
 def render(job: Job, life: Life, now: float) -> Job:
-    """Return the job as it is at Unix time ``now``. ``job``: the job as it was created."""
+    """Return the job in its state at Unix time ``now``. ``job`` is the job as it was created."""
     age, plan = life.age(now), life.plan
     status = life.status(age)
     shown = {**job, "status": status}
@@ -144,7 +144,7 @@ def render(job: Job, life: Life, now: float) -> Job:
 
 
 def _resolve_auto(job: Job, chosen: dict[str, float]) -> None:
-    """Replace each "auto" in the hyperparameters by the chosen value."""
+    """Replace each "auto" in the hyperparameters with the chosen value."""
     if job.get("hyperparameters"):
         job["hyperparameters"] = _resolved(job["hyperparameters"], chosen)
     method = job.get("method")

@@ -8,29 +8,29 @@ import apsw
 
 from ftsql.sandbox.books.plans import BASE_MODELS, ORGANIZATION, SHUTDOWN_DATES
 
-RELEASED = 1721172741  # Unix time shown for the base models
+RELEASED = 1721172741  # the Unix time at which all base models were created
 
 
 class Models:
-    """All models of a sandbox. Use it inside a transaction of the books, after ``Jobs.store_finished``."""
+    """All models of a sandbox. Use this class inside a transaction of the books, after ``Jobs.store_finished``."""
 
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db
 
     def all(self) -> list[dict[str, Any]]:
-        """Return all models as the API shows them: base models, then fine-tuned ones, newest first."""
+        """Return all models as the API shows them: the base models, then the fine-tuned models, newest first."""
         names = [name for pair in BASE_MODELS.items() for name in pair if name]
         return [_model_object(name, RELEASED, "system") for name in names] + self._fine_tuned("true", ())
 
     def get(self, name: str) -> dict[str, Any] | None:
-        """Return the model with that name; None if there is none."""
+        """Return the model with that name, or None if there is none."""
         if name in BASE_MODELS or name in BASE_MODELS.values():
             return _model_object(name, RELEASED, "system") if name else None
         found = self._fine_tuned("fine_tuned_model = ?", (name,))
         return found[0] if found else None
 
     def trainable(self, name: str) -> str | None:
-        """Return the full name of a model that can be trained, fine-tuned ones included; None for any other name."""
+        """Return the full name of a model that can be trained, or None. A fine-tuned model can be trained again."""
         if name in BASE_MODELS:
             return name
         for full, short in BASE_MODELS.items():
@@ -39,7 +39,7 @@ class Models:
         return name if self.get(name) else None
 
     def remove(self, name: str) -> bool:
-        """Delete a fine-tuned model and return True; False if there is no fine-tuned model with that name."""
+        """Delete a fine-tuned model. Return whether there was a fine-tuned model with that name."""
         if not self._fine_tuned("fine_tuned_model = ?", (name,)):
             return False
         self._db.execute("INSERT INTO deleted_models VALUES (?)", (name,))
@@ -57,5 +57,5 @@ class Models:
 
 def _model_object(name: str, created: int, owner: str) -> dict[str, Any]:
     full = {short: full for full, short in BASE_MODELS.items()}.get(name, name)
-    ends = SHUTDOWN_DATES.get(full)  # a fine-tuned model has no date: in the API it ends with its base model
+    ends = SHUTDOWN_DATES.get(full)  # None for a fine-tuned model, which in the API ends with its base model
     return {"id": name, "object": "model", "created": created, "owned_by": owner, "shutdown_date": ends}

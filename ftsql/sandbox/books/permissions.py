@@ -13,13 +13,13 @@ from ftsql.sandbox.books.training import stable_id
 
 
 class Permissions:
-    """All checkpoint permissions of a sandbox. Use it inside a transaction of the books."""
+    """All checkpoint permissions of a sandbox. Use this class inside a transaction of the books."""
 
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db
 
     def grant(self, checkpoint: str, projects: Sequence[str]) -> list[dict[str, Any]]:
-        """Let projects use a checkpoint, and return the new permissions in the same order."""
+        """Let projects use a checkpoint. Return the new permissions, in the order of ``projects``."""
         now = int(time.time())
         granted = []
         for project in projects:
@@ -34,7 +34,10 @@ class Permissions:
     def page(
         self, checkpoint: str, project: str | None, after: str | None, limit: int, *, oldest_first: bool
     ) -> tuple[list[dict[str, Any]], bool] | None:
-        """Return the checkpoint's permissions after a cursor, and whether there are more; None: unknown cursor."""
+        """Return the checkpoint's permissions after a cursor, and whether there are more.
+
+        Return None if the cursor is unknown.
+        """
         rows: list[Any] = self._db.execute(
             "SELECT id, created_at, project_id FROM permissions WHERE checkpoint = ?1 "
             f"AND (?2 IS NULL OR project_id = ?2) ORDER BY seq {'' if oldest_first else 'DESC'}",
@@ -48,7 +51,7 @@ class Permissions:
         return [_permission_object(*row) for row in rows[:limit]], len(rows) > limit
 
     def revoke(self, checkpoint: str, name: str) -> bool:
-        """Remove a permission and return True; False if the checkpoint has no permission with that id."""
+        """Remove a permission. Return whether the checkpoint had a permission with that id."""
         self._db.execute("DELETE FROM permissions WHERE checkpoint = ? AND id = ?", (checkpoint, name))
         return bool(self._db.changes())
 

@@ -1,6 +1,6 @@
-"""Plans: draws how long a job takes and how it ends from a seeded random generator.
+"""Plans: use a seeded random number generator to draw how long a job takes and how it ends.
 
-The same generator and job yield the same plan; nothing here reads a clock.
+The same generator and the same job yield the same plan. Nothing in this module reads a clock.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BASE_MODELS = {  # the models that can be trained, each with its short name, or 
     "o4-mini-2025-04-16": "o4-mini",
 }
 
-# The shutdown dates on OpenAI's deprecations page. o4-mini is shut down already; the books have only past jobs on it.
+# The shutdown dates on OpenAI's deprecations page. o4-mini has been shut down; the books have only old jobs on it.
 SHUTDOWN_DATES = {
     "gpt-4.1-2025-04-14": "2027-01-14",
     "gpt-4.1-mini-2025-04-14": "2027-01-14",
@@ -34,12 +34,12 @@ SHUTDOWN_DATES = {
 
 
 def random_token(rng: random.Random, length: int = 24) -> str:
-    """Return random letters and digits, as in the API's ids."""
+    """Return random letters and digits, like those in the API's ids."""
     return "".join(rng.choices(ALPHABET, k=length))
 
 
 def hyperparameters(job: Job) -> dict[str, Any]:
-    """Return the hyperparameters of a job: those in its method, else those at its top level."""
+    """Return the hyperparameters of a job, from its method or else from its top level."""
     method = job.get("method") or {}
     inner = method.get(method.get("type", "")) or {}
     return inner.get("hyperparameters") or job.get("hyperparameters") or {}
@@ -52,7 +52,10 @@ def draw_plan(
     examples: int,
     error: dict[str, Any] | None = None,
 ) -> Plan:
-    """Return a plan. ``moments``: the seconds of work until the files are validated, the job starts, and it ends."""
+    """Return a plan for a job.
+
+    ``moments``: after how many seconds of work the files are validated, the job starts, and the job ends.
+    """
     validated, started, ended = moments
     given = hyperparameters(job)
     epochs, batch = given.get("n_epochs"), given.get("batch_size")
@@ -87,7 +90,7 @@ def draw_plan(
 def new_life(
     rng: random.Random, job: Job, examples: int, error: dict[str, Any] | None, now: float, speed: float
 ) -> Life:
-    """Return the life of a job that was created just now; at speed 1 the job ends within a minute."""
+    """Return the life of a job that was created just now. At speed 1, the job ends within a minute."""
     validated = rng.uniform(2.0, 4.0)
     started = validated + rng.uniform(2.0, 5.0)
     ended = started + rng.uniform(25.0, 45.0)
@@ -106,7 +109,7 @@ def past_life(
     examples: int,
     error: dict[str, Any] | None = None,
 ) -> Life:
-    """Return the life of a job that has ``status`` now and continues with ``speed``.
+    """Return the life of a job that has ``status`` now and continues at ``speed``.
 
     An unknown status counts as running.
     """

@@ -1,7 +1,7 @@
-"""Fills new books with generated jobs of the last ninety days.
+"""Fill new books with generated jobs from the last ninety days.
 
-The same seed and number yield the same jobs, apart from the time at which the sandbox starts. The jobs have every
-status and every shape that the real API is known to return.
+The same seed and number yield the same jobs, except that their times depend on when the sandbox starts. The jobs have
+every status and every shape that the real API is known to return.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ftsql.sandbox.books.plans import past_life, random_token
 
 DAYS = 90
 MAX_ACTIVE = 40
-# The statuses of the newest jobs; the first seven are one of each.
+# The statuses of the newest jobs. The first seven jobs have seven different statuses.
 NEWEST = (
     *("validating_files", "queued", "running", "succeeded", "paused", "failed", "cancelled"),
     *("running", "queued", "succeeded", "running", "succeeded", "running", "paused", "succeeded", "running"),
@@ -46,13 +46,13 @@ QUOTA = {
     "details. Cost of this job: USD 41.30. Quota remaining: USD 12.84",
     "param": None,
 }
-# Why a job fails. The first four are flaws of its files, which no other job uses.
+# The reasons why a job fails. The first four are flaws of the job's files, which no other job uses.
 FLAWS = ("broken", "few", "validation", "unsafe", "quota", "server")
 NO_ERROR: tuple[Any, ...] = (None, None, {}, {"code": None, "message": None, "param": None})
 
 
 def fill_books(jobs: Jobs, files: Files, rng: random.Random, count: int, now: float, speed: float) -> None:
-    """Add ``count`` jobs, oldest first, with their files. Unfinished jobs progress with ``speed``."""
+    """Add ``count`` jobs, oldest first, with their files. Unfinished jobs progress at ``speed``."""
     shared: list[tuple[str, str, int, str]] = []
     for newest, created_at in _creation_times(rng, count, int(now)):
         status = NEWEST[newest] if newest < len(NEWEST) else rng.choices(OLDER, OLDER_WEIGHTS)[0]
@@ -81,7 +81,10 @@ def fill_books(jobs: Jobs, files: Files, rng: random.Random, count: int, now: fl
 
 
 def _creation_times(rng: random.Random, count: int, now: int) -> list[tuple[int, int]]:
-    """Return each job's number, counted from the newest, and its time, oldest first. Jobs of a sweep share a second."""
+    """Return the creation times of the jobs, oldest first, each with the job's index, counted from the newest.
+
+    Some jobs are created in the same second, like the jobs of a sweep.
+    """
     ages = sorted(rng.uniform(3600.0, DAYS * 86400.0) for _ in range(max(0, count - len(NEWEST))))
     recent = min(count, len(NEWEST))
     ages = [90.0 + 1000.0 * place + rng.uniform(0, 300) for place in range(recent)] + [
@@ -102,7 +105,10 @@ def _pick_dataset(
     created_at: int,
     flaw: str,
 ) -> tuple[str, str, int, str]:
-    """Return a training file, a validation file or "", the number of examples and the task; about half are shared."""
+    """Return a training file, a validation file or "", the number of examples and the task.
+
+    About half the jobs use the files of an earlier job.
+    """
     fitting = [entry for entry in shared[-12:] if entry[3].startswith(method)]
     if fitting and flaw not in FLAWS[:4] and rng.random() < 0.5:
         training, validation, examples, name = rng.choice(fitting)
@@ -123,9 +129,9 @@ def _pick_dataset(
 
 
 def _flaw_error(flaw: str, method: str) -> dict[str, Any] | None:
-    """Return the error of a job with that flaw; None if it has none.
+    """Return the error of a job with that flaw, or None if there is no flaw.
 
-    For a flaw of a file's format it is the error that a new job on such a file has.
+    If the format of a file is flawed, this is the error that a new job on such a file gets.
     """
     found: dict[str, tuple[int, int, str]] = {
         "broken": (20, 14, "training_file"),
@@ -165,7 +171,7 @@ def _add_method(rng: random.Random, job: Job, method: str) -> None:
 
 
 def _add_labels(rng: random.Random, job: Job, task: str) -> None:
-    """Add a suffix, metadata and integrations to some jobs, as people do."""
+    """Add a suffix, metadata and integrations to the job, each with some probability, as people do."""
     team = rng.choice(TEAMS)
     if rng.random() < 0.7:
         job["user_provided_suffix"] = f"{team}-{task}"

@@ -1,6 +1,6 @@
 """The output of a training: metrics, events, checkpoints and the result file.
 
-Each is computed from the job's life when it is read, and never stored.
+All of these are computed from the job's life when they are read, and never stored.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from ftsql.sandbox.books.lifecycle import Job, Life
 
 Metrics = tuple[float, float, float, float]  # training loss and accuracy, validation loss and accuracy
 HEADER = "step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy\n"
-MAX_METRICS = 100  # the most metrics events of one job
+MAX_METRICS = 100  # the maximum number of events with metrics that one job has
 
 
 def metrics(key: int, step: int, steps: int) -> Metrics:
-    """Return the metrics of one step: falling losses with noise. ``key``: an integer that selects the curve."""
+    """Return the metrics of one step: falling losses with noise. ``key`` is an integer that selects the curve."""
     noise = ((key + step * 7919) * 2654435761 % 4096) / 4096 - 0.5
     fall = math.exp(-4.0 * step / steps)
     train = 0.25 + (1.2 + key % 97 / 97) * fall
@@ -39,7 +39,7 @@ def stable_id(prefix: str, *parts: object) -> str:
 
 
 def result_file(job_id: str, steps: int, validation: bool) -> bytes:
-    """Return the job's result file: CSV in base64, as the API serves it."""
+    """Return the job's result file: CSV in base64, like the real API's."""
     key, lines = curve_key(job_id), [HEADER]
     for step in range(1, steps + 1):
         loss, accuracy, valid_loss, valid_accuracy = metrics(key, step, steps)
@@ -49,7 +49,10 @@ def result_file(job_id: str, steps: int, validation: bool) -> bytes:
 
 
 def result_file_size(steps: int, validation: bool) -> int:
-    """Return the size of a result file without generating it: all its numbers but the step have the same length."""
+    """Return the size of a result file without generating it.
+
+    This is possible because all its numbers except the step have the same length.
+    """
     digits = sum(steps - int(10**place) + 1 for place in range(len(str(steps))))
     size = (
         len(HEADER)
@@ -103,7 +106,7 @@ def events(job: Job, life: Life, now: float) -> list[dict[str, Any]]:
 
 
 def checkpoints(job: Job, life: Life, now: float) -> list[dict[str, Any]]:
-    """Return one checkpoint for each epoch done by Unix time ``now``, newest first."""
+    """Return one checkpoint for each epoch that was done by Unix time ``now``, newest first."""
     plan, age, key = life.plan, life.age(now), curve_key(job["id"])
     if plan["ended"] <= plan["validated"]:
         return []
@@ -137,7 +140,7 @@ def checkpoints(job: Job, life: Life, now: float) -> list[dict[str, Any]]:
 
 
 def _work_at(life: Life, step: int) -> float:
-    """Return the seconds of work after which a step is done; the last step that is reached ends the job."""
+    """Return after how many seconds of work a step is done. The job ends with the last step that it reaches."""
     plan = life.plan
     return plan["started"] + (plan["ended"] - plan["started"]) * step / max(1, plan["reached"])
 

@@ -1,4 +1,4 @@
-"""The faces: the APIs of the providers that the sandbox imitates, over the same books.
+"""The faces: the APIs of the providers that the sandbox imitates. All faces use the same books.
 
-``face`` defines what a face is, ``table.FACES`` lists them all for the server. The package may import the books.
+``face`` has the class of a face, and ``table.FACES`` lists all faces for the server. The package may import the books.
 """

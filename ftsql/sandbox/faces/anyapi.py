@@ -1,4 +1,4 @@
-"""The AnyAPI face: list, create and cancel, jobs with seventeen fields, and errors with the status as their code."""
+"""The AnyAPI face. It can list, create and cancel. Jobs have seventeen fields, and an error's code is its status."""
 
 from __future__ import annotations
 

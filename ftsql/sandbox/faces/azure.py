@@ -54,7 +54,7 @@ CREATE: Rule = {
 }
 CODES = {
     400: "invalidPayload",
-    401: "401",  # not a code of the service: the gateway in front of it responds so
+    401: "401",  # not one of the service's codes: this response comes from the gateway in front of the service
     403: "forbidden",
     404: "notFound",
     409: "conflict",
@@ -68,7 +68,7 @@ DENIED = (
 
 
 def show(job: Job) -> Job:
-    """Return a job as the dated API shows it: null fields are absent, and -1 stands for "auto"."""
+    """Return a job in the form of the dated API: null fields are absent, and -1 stands for "auto"."""
     names = ("n_epochs", "batch_size", "learning_rate_multiplier")
     numbers = {"n_epochs": -1} | without_nulls({name: hyperparameter(job, name) for name in names})
     plain = rename(job, {"user_provided_suffix": "suffix"}) | {"hyperparameters": numbers}
@@ -79,7 +79,10 @@ def show(job: Job) -> Job:
 
 
 def _dated(handler: Handler) -> Handler:
-    """Return the handler with a check of api-version; a decision that the job's status forbids becomes a 409."""
+    """Return ``handler`` wrapped for the dated API.
+
+    The wrapper checks api-version first, and answers 409 if the job's status does not allow a cancel.
+    """
 
     def checked(books: Books, request: Request) -> Response:
         if not VERSION.fullmatch(request.query.get("api-version", "")):

@@ -1,6 +1,6 @@
-"""Checks request bodies and queries against rules, with the error messages of OpenAI's API.
+"""Check request bodies and queries against rules, with the error messages of OpenAI's API.
 
-A rule is a dict in the vocabulary of JSON Schema, reduced to what these bodies need. A check ends at the first error.
+A rule is a dict with a few of JSON Schema's keywords. A check ends at the first error.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ NOUNS = {
 
 
 def check(value: object, rule: Rule, path: str = "") -> None:
-    """Raise Refusal (400) if ``value`` violates ``rule``. ``path``: its position in the body, as in a.b[0].
+    """Raise Refusal (400) if ``value`` violates ``rule``. ``path`` is the value's position in the body, as in a.b[0].
 
     A rule may have keys that JSON Schema lacks: ``auto`` also allows "auto"; ``nullable`` allows null; ``extra``
     allows unknown keys; ``variants`` has a rule for each ``type`` of an object; ``above`` is an exclusive minimum;
-    ``values`` is the rule of each value of an object, and ``maxKey`` the maximum length of its keys.
+    ``values`` is the rule for each value of an object, and ``maxKey`` is the maximum length of the object's keys.
     """
     if value is None and rule.get("nullable"):
         return
@@ -117,7 +117,7 @@ def _check_range(value: float, rule: Rule, path: str) -> None:
 
 
 def query_integer(query: Mapping[str, str], name: str, default: int, most: int) -> int:
-    """Return the query's integer, which must be between 1 and ``most``. Raises Refusal."""
+    """Return an integer from the query. Raises Refusal if it is not between 1 and ``most``."""
     text = query.get(name)
     if text is None:
         return default
@@ -130,7 +130,7 @@ def query_integer(query: Mapping[str, str], name: str, default: int, most: int) 
 
 
 def query_choice(query: Mapping[str, str], name: str, values: Sequence[str]) -> str:
-    """Return the query's string, which must be one of ``values``; the first if it is absent. Raises Refusal."""
+    """Return a string from the query, or the first of ``values`` if it is absent. Raises Refusal for other values."""
     value = query.get(name, values[0])
     check(value, {"type": "string", "enum": values}, name)
     return value

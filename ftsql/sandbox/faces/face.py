@@ -1,6 +1,6 @@
-"""The types of a face: one provider's routes, authentication, headers and errors, as data.
+"""The classes that describe a face: one provider's routes, authentication, headers and errors, as data.
 
-A handler returns a response or raises Refusal; the face turns a refusal into the provider's error response.
+A handler returns a response or raises Refusal. The face turns a refusal into the provider's error response.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request, as a handler sees it. Faults set ``lie`` and ``accepted_by``, for job lists only."""
+    """One request, as a handler sees it. Faults set ``lie`` and ``accepted_by``, but only for lists of jobs."""
 
     method: str
     path: str
@@ -35,7 +35,7 @@ class Request:
     params: Mapping[str, str] = field(default_factory=dict)  # the parts of the path that matched {names}
     form: Mapping[str, str | Upload] | None = None
     lie: str | None = None
-    accepted_by: float | None = None  # Unix time; a list hides the jobs accepted later
+    accepted_by: float | None = None  # a Unix time; a list hides jobs that were accepted later
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Response:
 
 
 class Refusal(Exception):
-    """An error that a handler raises; the face turns it into a response."""
+    """An error that a handler raises. The face turns it into a response."""
 
     def __init__(
         self,
@@ -77,8 +77,8 @@ Handler = Callable[[Books, Request], Response]
 class Route:
     """A method and a path below the face's prefix, with its handler.
 
-    ``{name}`` in the path matches one segment, ``{name:path}`` one or more; the first matching route is taken.
-    ``lists_jobs``: whether lies and lags of faults apply.
+    In the path, ``{name}`` matches one segment, and ``{name:path}`` matches one or more. The first matching route is
+    taken. ``lists_jobs`` says whether the lies and lags of faults apply to the route.
     """
 
     method: str
@@ -88,7 +88,7 @@ class Route:
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
-        """The pattern that matches a path as sent, still percent-encoded."""
+        """The pattern for a path as it was sent, still percent-encoded."""
         whole = re.sub(r"\{(\w+):path\}", r"(?P<\1>.+)", self.path)
         return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", whole) + r"\Z")
 
@@ -101,14 +101,14 @@ class Face:
     prefix: str
     routes: tuple[Route, ...]
     authenticate: Callable[[Mapping[str, str]], None]
-    headers: Callable[[float], dict[str, str]]  # of each response, from the milliseconds that it took
-    error_body: Callable[[Refusal], object]  # the body of an error response
-    usual_error: Callable[[int], Refusal]  # the usual error of an HTTP status
-    no_route: Callable[[str, str], Refusal]  # from method and path
+    headers: Callable[[float], dict[str, str]]  # returns a response's headers, for the milliseconds that it took
+    error_body: Callable[[Refusal], object]  # returns the body of an error response
+    usual_error: Callable[[int], Refusal]  # returns the provider's usual error for an HTTP status
+    no_route: Callable[[str, str], Refusal]  # returns the refusal for a method and a path; so does wrong_method
     wrong_method: Callable[[str, str], Refusal]
 
     def route(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
-        """Return the route of a path as sent, and its decoded parameters. Raises Refusal if no route matches."""
+        """Return the route for a path as it was sent, and the decoded parameters. Raises Refusal if none matches."""
         known = False
         for route in self.routes if path.startswith(f"{self.prefix}/") else ():
             if match := route.pattern.match(path, len(self.prefix)):

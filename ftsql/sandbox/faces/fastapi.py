@@ -1,4 +1,4 @@
-"""Reads bodies and queries as FastAPI does: with pydantic models, and a 422 that lists all errors in ``detail``."""
+"""Read bodies and queries like FastAPI: with pydantic models, and with a 422 that lists all errors in ``detail``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class DetailRefusal(Refusal):
-    """A refusal of the framework, whose body has only ``detail``."""
+    """A refusal by the framework. The body of its response has only ``detail``."""
 
     def __init__(self, status: int, detail: object) -> None:
         super().__init__(status, str(detail))
@@ -21,7 +21,7 @@ class DetailRefusal(Refusal):
 
 
 def read_body(request: Request, model: type[Model]) -> Model:
-    """Return the request's body as a model. Raises DetailRefusal (422)."""
+    """Return the request's body as a model. Raises DetailRefusal (422) if the body is invalid."""
     if not request.body:
         raise DetailRefusal(422, [{"type": "missing", "loc": ["body"], "msg": "Field required", "input": None}])
     try:
@@ -41,7 +41,7 @@ def read_body(request: Request, model: type[Model]) -> Model:
 
 
 def read_query(request: Request, model: type[Model]) -> Model:
-    """Return the request's query as a model. Raises DetailRefusal (422)."""
+    """Return the request's query as a model. Raises DetailRefusal (422) if the query is invalid."""
     return _valid(dict(request.query), model, "query")
 
 

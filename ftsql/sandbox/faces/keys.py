@@ -8,6 +8,6 @@ WRONG_KEY = "wrong"
 
 
 def bearer_key(headers: Mapping[str, str]) -> str:
-    """Return the key after ``Bearer`` in the authorization header; "" if there is none."""
+    """Return the key after ``Bearer`` in the authorization header, or "" if there is none."""
     scheme, _, key = headers.get("authorization", "").partition(" ")
     return key.strip() if scheme.lower() == "bearer" else ""

@@ -1,7 +1,7 @@
 """The LiteLLM face: a proxy with OpenAI behind it.
 
-Requests select the provider by ``custom_llm_provider``, in the query or in the body. The proxy wraps OpenAI's errors
-and keeps their status.
+Requests select the provider with ``custom_llm_provider``, in the query or in the body. The proxy wraps OpenAI's errors
+and keeps their statuses.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class ProxyRefusal(Refusal):
 
 
 class CreateBody(BaseModel):
-    """The fields of a create that the proxy checks; OpenAI receives the fields in BODY."""
+    """The fields of a create that the proxy checks. OpenAI receives the fields in BODY."""
 
     model_config = ConfigDict(extra="allow")
     model: str

@@ -25,7 +25,7 @@ PERMISSIONS = "/fine_tuning/checkpoints/{checkpoint}/permissions"
 
 
 def _checkpoint(books: Books, request: Request) -> str:
-    """Return the path's checkpoint or fine-tuned model. Raises Refusal if no job has created it."""
+    """Return the name of the checkpoint or fine-tuned model in the path. Raises Refusal if no job has created it."""
     name = request.params["checkpoint"]
     books.jobs.store_finished()
     if books.models.get(name.partition(":ckpt-step-")[0]) is None:
@@ -71,7 +71,7 @@ def authenticate(headers: Mapping[str, str]) -> None:
 
 
 def headers(milliseconds: float) -> dict[str, str]:
-    """Return the headers of each response of OpenAI."""
+    """Return the headers that each response of OpenAI's API has."""
     return {
         "x-request-id": f"req_{uuid.uuid4().hex}",
         "openai-processing-ms": str(round(milliseconds)),
@@ -84,7 +84,7 @@ def headers(milliseconds: float) -> dict[str, str]:
 
 
 def usual_error(status: int) -> Refusal:
-    """Return OpenAI's usual error of a status."""
+    """Return OpenAI's usual error for a status."""
     known = {
         401: Refusal(401, "Incorrect API key provided: *****.", code="invalid_api_key"),
         429: Refusal(429, "Rate limit reached for requests.", code="rate_limit_exceeded", kind="requests"),
@@ -99,7 +99,7 @@ def usual_error(status: int) -> Refusal:
 
 
 def error_body(refusal: Refusal) -> dict[str, dict[str, object]]:
-    """Return an error body as OpenAI's API has it."""
+    """Return an error body in the form of OpenAI's API."""
     shown: dict[str, object] = {
         "message": refusal.message,
         "type": refusal.kind,
@@ -110,12 +110,12 @@ def error_body(refusal: Refusal) -> dict[str, dict[str, object]]:
 
 
 def no_route(method: str, path: str) -> Refusal:
-    """Return the refusal of a path that the API does not have."""
+    """Return the refusal for a path that the API does not have."""
     return Refusal(404, f"Invalid URL ({method} {path})")
 
 
 def wrong_method(method: str, path: str) -> Refusal:
-    """Return the refusal of a method on a path that has other methods."""
+    """Return the refusal for a path that the API has, but not with this method."""
     hint = "(HINT: Perhaps you meant to use a different HTTP method?)"
     return Refusal(405, f"Not allowed to {method} on {path} {hint}", code="method_not_supported")
 

@@ -1,6 +1,6 @@
 """The request bodies of OpenAI's API, as rules for ``checks``.
 
-Source: CreateFineTuningJobRequest and the schemas it refers to, in OpenAI's OpenAPI file of 2026-08-21.
+The source is CreateFineTuningJobRequest, with the schemas that it refers to, in OpenAI's OpenAPI file of 2026-08-21.
 """
 
 from __future__ import annotations

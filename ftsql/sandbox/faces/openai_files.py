@@ -1,4 +1,4 @@
-"""The OpenAI face's handlers of files and models."""
+"""The OpenAI face's handlers for files and models."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def list_files(books: Books, request: Request) -> Response:
     if found is None:
         raise Refusal(404, f"Could not find file for cursor: {query.get('after')}", param="after")
     files, more = found
-    # The schema requires strings, also for an empty list.
+    # The schema requires strings, even for an empty list.
     first, last = (files[0]["id"], files[-1]["id"]) if files else ("", "")
     return json_response({"object": "list", "data": files, "first_id": first, "last_id": last, "has_more": more})
 

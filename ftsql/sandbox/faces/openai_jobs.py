@@ -1,6 +1,6 @@
-"""The OpenAI face's handlers of fine-tuning jobs, and the functions that they share with other faces.
+"""The OpenAI face's handlers for fine-tuning jobs, and the functions that they share with other faces.
 
-The books store jobs in OpenAI's shape, so these handlers send them unchanged; refusals have OpenAI's messages.
+The books store jobs in OpenAI's shape, so these handlers send jobs unchanged. Refusals have OpenAI's messages.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MAX_LIMIT = 100
 
 
 class WrongState(Refusal):
-    """The refusal of a decision that the job's status does not allow."""
+    """The refusal of a cancel, pause or resume that the job's status does not allow."""
 
 
 def read_json(request: Request) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def read_json(request: Request) -> dict[str, Any]:
 
 
 def create_from_body(books: Books, body: Mapping[str, Any], rule: Rule = CREATE_JOB) -> Job:
-    """Create the job that a body asks for, on a known model and uploaded files. Raises Refusal."""
+    """Create the job that a body asks for. Raises Refusal if the body, the model or a file is not valid."""
     check(body, rule)
     model = books.models.trainable(body["model"])
     if model is None:
@@ -71,9 +71,9 @@ def create_from_body(books: Books, body: Mapping[str, Any], rule: Rule = CREATE_
 
 
 def create_on_storage(books: Books, body: Mapping[str, Any], **shown: Any) -> Job:
-    """Create a job on any model and on files with any name, which stand for valid examples in the user's own storage.
+    """Create a job with any model, and with files of any name.
 
-    ``shown``: further fields that the job keeps.
+    The files stand for valid examples in the user's own storage. ``shown`` has more fields that the job keeps.
     """
     kind = (body.get("method") or {}).get("type", "supervised")
     for name in ("training_file", "validation_file"):
@@ -85,7 +85,7 @@ def create_on_storage(books: Books, body: Mapping[str, Any], **shown: Any) -> Jo
 
 
 def _job_fields(body: Mapping[str, Any]) -> Job:
-    """Return the fields of the new job that the request determines; ``...`` stands for a field that is absent."""
+    """Return the fields of the new job that the request determines. ``...`` stands for a field that is absent."""
     method = body.get("method") or {"type": "supervised"}
     kind = method["type"]
     inner = method.get(kind) or {}
@@ -108,7 +108,7 @@ def job_page(
 ) -> tuple[list[str], bool]:
     """Return the jobs of one page as JSON, and whether there are more. The lies of faults apply.
 
-    ``filters``: further arguments of ``Jobs.page``. Raises Refusal for an unknown cursor.
+    ``filters`` has more arguments for ``Jobs.page``. Raises Refusal for an unknown cursor.
     """
     wanted = {**(filters or {}), "accepted_by": request.accepted_by}
     after = None if request.lie == "repeat_page" else after
@@ -136,7 +136,7 @@ def find_job(books: Books, job_id: str) -> Job:
 
 
 def decide_job(books: Books, job_id: str, what: str) -> Job:
-    """The job after that decision about it. Raises Refusal (404), WrongState."""
+    """Cancel, pause or resume a job, and return it. Raises Refusal (404) for an unknown job, and WrongState."""
     try:
         job = books.jobs.decide(job_id, what)
     except NotAllowed as error:
@@ -156,12 +156,12 @@ def _unknown_job(job_id: str) -> Refusal:
 
 
 def unknown_cursor(noun: str, after: str | None) -> Refusal:
-    """Return the refusal of an unknown ``after``."""
+    """Return the refusal for an unknown cursor, ``after``."""
     return Refusal(404, f"Could not find {noun} for cursor: {after}", param="after")
 
 
 def list_response(things: list[dict[str, Any]], more: bool, *, ids: bool) -> Response:
-    """Return a list as OpenAI's API has it; ``ids`` adds the first and the last id."""
+    """Return a list in the form of OpenAI's API. ``ids`` adds the first and the last id."""
     ends = {"first_id": things[0]["id"], "last_id": things[-1]["id"]} if things else {"first_id": None, "last_id": None}
     return json_response({"object": "list", "data": things, **(ends if ids else {}), "has_more": more})
 
@@ -185,14 +185,14 @@ def list_jobs(books: Books, request: Request) -> Response:
 
 
 def list_jobs_unfiltered(books: Books, request: Request) -> Response:
-    """Return OpenAI's job list for the APIs that take only ``after`` and ``limit``."""
+    """Return OpenAI's job list, for APIs that take only ``after`` and ``limit``."""
     return job_list_response(
         *job_page(books, request, query_integer(request.query, "limit", 20, MAX_LIMIT), request.query.get("after"))
     )
 
 
 def job_list_response(texts: list[str], more: bool) -> Response:
-    """Return a job list as OpenAI's API has it, from the JSON of each job."""
+    """Return a job list in the form of OpenAI's API, from the JSON of each job."""
     body = f'{{"object":"list","data":[{",".join(texts)}],"has_more":{"true" if more else "false"}}}'
     return Response(200, body.encode())
 
@@ -202,7 +202,7 @@ def retrieve_job(books: Books, request: Request) -> Response:
 
 
 def decision_handler(what: str) -> Handler:
-    """Return the handler of a decision."""
+    """Return the handler for cancel, pause or resume."""
     return lambda books, request: json_response(decide_job(books, request.params["job_id"], what))
 
 
@@ -230,7 +230,7 @@ def _list_of_job(books: Books, request: Request, things: Any, limit: int, *, ids
     return list_response(shown[:limit], len(shown) > limit, ids=ids)
 
 
-# The routes of one job, for all faces that have them as OpenAI does.
+# The routes for one job, for all faces that have the same routes as OpenAI.
 JOB_ROUTES = (
     Route("GET", JOB, retrieve_job),
     *(Route("POST", f"{JOB}/{what}", decision_handler(what)) for what in ("cancel", "pause", "resume")),

@@ -1,6 +1,6 @@
 """The Portkey face with OpenAI behind it, and the gateway's own credentials, headers and errors.
 
-The gateway passes requests on, but silently drops the fields of a create that it does not know.
+The gateway passes requests on, but silently drops fields of a create that it does not know.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def authenticate(headers: Mapping[str, str]) -> None:
 
 
 def headers(provider: str) -> Callable[[float], dict[str, str]]:
-    """Return the function for the headers that the gateway adds to each response."""
+    """Return a function that returns the headers which the gateway adds to each response."""
     return lambda _: {
         "x-portkey-last-used-option-index": "config",
         "x-portkey-trace-id": str(uuid.uuid4()),
@@ -50,7 +50,7 @@ def headers(provider: str) -> Callable[[float], dict[str, str]]:
 
 
 def with_gateway_errors(form: Callable[[Refusal], object]) -> Callable[[Refusal], object]:
-    """Return a function for error bodies: the gateway's own errors have its form, all others use ``form``."""
+    """Return a function that makes error bodies: the gateway's own errors have its form, all others use ``form``."""
 
     def formed(refusal: Refusal) -> object:
         if isinstance(refusal, GatewayRefusal):

@@ -1,6 +1,6 @@
 """The Portkey faces with Bedrock, Vertex AI and Fireworks behind them, as the open-source gateway presents them.
 
-The gateway rebuilds a job's path from its id, so that each POST below a job cancels it, whatever the path.
+The gateway rebuilds a job's path from its id, so any POST below a job's path cancels the job.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ADAPTERS = {1: "ONE", 2: "TWO", 4: "FOUR", 8: "EIGHT", 16: "SIXTEEN", 32: "THIRT
 
 
 def encoded(text: str) -> str:
-    """Return the string encoded as JavaScript's encodeURIComponent does."""
+    """Return the string with the percent-encoding of JavaScript's encodeURIComponent."""
     return quote(text, safe="-_.!~*'()")
 
 
@@ -49,7 +49,7 @@ def _uri(storage: str, name: object) -> str:
 
 
 def bedrock(job: Job) -> Job:
-    """Return a job of Bedrock as the gateway shows it; until there is a model, its name is the suffix."""
+    """Return a job of Bedrock as the gateway shows it. Until there is a model, the suffix is shown as its name."""
     succeeded = job.get("status") == "succeeded"
     suffix = job.get("user_provided_suffix")
     shown: Job = {
@@ -76,7 +76,7 @@ def bedrock(job: Job) -> Job:
 
 
 def bedrock_summary(job: Job) -> Job:
-    """Return a job in a list: Bedrock's summaries lack files, hyperparameters and failure messages."""
+    """Return a job as it is shown in a list. Bedrock's summaries lack files, hyperparameters and failure messages."""
     shown = bedrock(job)
     nothing = dict.fromkeys(shown["hyperparameters"])
     shown |= {"training_file": "", "validation_file": "", "hyperparameters": nothing, "error": {}}
@@ -86,7 +86,7 @@ def bedrock_summary(job: Job) -> Job:
 
 
 def vertex(job: Job) -> Job:
-    """Return a job of Vertex AI as the gateway shows it; Google writes 64-bit integers as strings."""
+    """Return a job of Vertex AI as the gateway shows it. Google writes 64-bit integers as strings."""
     epochs, tokens = hyperparameter(job, "n_epochs"), job.get("trained_tokens")
     given = {
         "batch_size": f"ADAPTER_SIZE_{ADAPTERS.get(hyperparameter(job, 'batch_size'), 'FOUR')}",
@@ -114,7 +114,7 @@ def vertex(job: Job) -> Job:
 def fireworks(job: Job) -> Job:
     """Return a job of Fireworks as the gateway shows it.
 
-    Its output model, which has a name before it exists, is both the suffix and the fine-tuned model.
+    The job's output model, which has a name before it exists, is shown both as the suffix and as the fine-tuned model.
     """
     output = f"accounts/sandbox/models/{job.get('user_provided_suffix') or job['id']}"
     given = {
@@ -154,25 +154,25 @@ GOOGLE = {
 class Backend:
     """One provider behind the gateway, as data.
 
-    ``storage``: the prefix of the provider's file names, which the books lack; "" if the provider has none either.
+    ``storage``: the prefix that file names have at the provider, but not in the books; "" if they have no prefix.
     """
 
-    name: str  # of the face
-    provider: str  # the name that the gateway has for it
+    name: str  # the name of the face
+    provider: str  # the gateway's name for the provider
     storage: str
-    fields: tuple[str, ...]  # of a create; the gateway drops all others
+    fields: tuple[str, ...]  # the fields of a create; the gateway drops all others
     required: tuple[str, ...]
     show: Callable[[Job], Job]
     created: Callable[[Job], Job]
     list: Callable[[Books, Request], Job]
     cancelled: Callable[[Job], Response]
     error_body: Callable[[Refusal], object]
-    book_id: Callable[[str], str] = str  # the id in the books, from the id in a path
-    cancel_failure: int | None = None  # the status of each cancel that fails
+    book_id: Callable[[str], str] = str  # returns the id in the books for an id in a path
+    cancel_failure: int | None = None  # the status of every cancel that fails, if it is always the same
 
 
 def _bedrock_list(books: Books, request: Request) -> Job:
-    """Return the first page, always: neither ``after`` nor ``limit`` reaches Bedrock."""
+    """Return the first page for every request, because neither ``after`` nor ``limit`` reaches Bedrock."""
     texts, more = openai_jobs.job_page(books, request, BEDROCK_PAGE, None)
     jobs = openai_jobs.show_jobs(texts, bedrock_summary)
     shown: Job = {"data": jobs, "object": "list", "total_count": len(jobs)}
@@ -201,9 +201,10 @@ def _fireworks_error_body(refusal: Refusal) -> object:
 
 
 def _first_page(show: Callable[[Job], Job]) -> Callable[[Books, Request], Job]:
-    """Return the handler of a list with page tokens.
+    """Return the handler for a list with page tokens.
 
-    The gateway sends ``after`` as a page token but never returns one, so only the first page can be read.
+    The gateway sends ``after`` to the provider as a page token. But the gateway never returns such a token, so only the
+    first page can be read.
     """
 
     def list_jobs(books: Books, request: Request) -> Job:

@@ -1,6 +1,6 @@
 """Functions that turn a job of the books into a provider's shape. All are pure.
 
-A field that the job in the books lacks stays absent in each shape.
+If the job in the books lacks a field, the field is absent in every shape.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ftsql.sandbox.books.plans import hyperparameters
 
 
 def pick(job: Job, fields: Iterable[str]) -> Job:
-    """Return those of the fields that the job has."""
+    """Return those of ``fields`` that the job has, with their values."""
     return {name: job[name] for name in fields if name in job}
 
 
@@ -23,24 +23,24 @@ def rename(job: Job, names: Mapping[str, str]) -> Job:
 
 
 def with_status(job: Job, statuses: Mapping[str, str]) -> Job:
-    """Return the job with its status translated; a status that is not in ``statuses`` stays."""
+    """Return the job with its status translated. A status that is not in ``statuses`` stays."""
     status = job.get("status")
     return {**job, "status": statuses[status]} if isinstance(status, str) and status in statuses else job
 
 
 def to_milliseconds(seconds: object) -> int | None:
-    """Return a Unix time in milliseconds; None if ``seconds`` is not a number."""
+    """Return a Unix time in milliseconds, or None if ``seconds`` is not a number."""
     return int(seconds * 1000) if isinstance(seconds, (int, float)) else None
 
 
 def hyperparameter(job: Job, name: str) -> Any:
-    """Return a hyperparameter; None if it is absent or "auto"."""
+    """Return a hyperparameter, or None if it is absent or "auto"."""
     value = _hyperparameters(job).get(name)
     return None if value == "auto" else value
 
 
 def _hyperparameters(job: Job) -> dict[str, Any]:
-    """Return the hyperparameters of a job. It may have none, or invalid ones, if a test added it."""
+    """Return the hyperparameters of a job. A job that a test added may have none, or invalid ones."""
     method = job.get("method")
     found = hyperparameters(job if isinstance(method, dict) else {**job, "method": None})
     return found if isinstance(found, dict) else {}
@@ -52,6 +52,6 @@ def without_nulls(values: Mapping[str, Any]) -> Job:
 
 
 def failure_message(job: Job) -> str | None:
-    """Return the message of the job's error; None if there is none."""
+    """Return the message of the job's error, or None if there is none."""
     error = job.get("error")
     return error.get("message") if isinstance(error, dict) else None

@@ -1,4 +1,4 @@
-"""The list of all faces. The first is the default; if two prefixes match a path, the longer one is taken."""
+"""The list of all faces. The first face is the default. If two prefixes match a path, the longer one is taken."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Telnyx face: jobs with nine fields, a list without pages, and two forms of errors."""
+"""The Telnyx face: jobs have nine fields, the list has no pages, and errors come in two forms."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FIELDS = (
 STATUSES = {"validating_files": "queued", "paused": "queued"}
 EPOCHS = 3
 MAX_EPOCHS = 10
-# Code, title and detail of the error of each status; without a detail here, the refusal's message is used.
+# The code, title and detail of the error for each status. If the detail is None, the refusal's message is used.
 ERRORS: dict[int, tuple[str, str, str | None]] = {
     401: ("10009", "Authentication failed", "Could not find any usable credentials in the request."),
     403: ("10010", "Authorization failed", "You do not have permission to perform the requested action."),
@@ -40,7 +40,7 @@ class Hyperparameters(BaseModel):
 
 
 class CreateFineTuningJobRequest(BaseModel):
-    """The body of a create; other fields are ignored."""
+    """The body of a create. Other fields are ignored."""
 
     model: str
     training_file: str
@@ -49,7 +49,7 @@ class CreateFineTuningJobRequest(BaseModel):
 
 
 def show(job: Job) -> Job:
-    """Return a job as Telnyx shows it. Its limits of epochs also apply to jobs that other faces created."""
+    """Return a job in Telnyx's form. Telnyx's limits on epochs also apply to jobs that other faces created."""
     epochs = hyperparameter(job, "n_epochs")
     epochs = min(MAX_EPOCHS, max(1, epochs)) if isinstance(epochs, int) else EPOCHS
     return pick(with_status({**job, "hyperparameters": {"n_epochs": epochs}}, STATUSES), FIELDS)

@@ -1,4 +1,4 @@
-"""pg_catalog and information_schema: the relations that clients see, and what PostgreSQL says about them.
+"""pg_catalog and information_schema: the relations that clients see, and PostgreSQL's descriptions of them.
 
-The package may import everything of ``ftsql.serve`` but ``command``, ``wire`` and ``backend``, which uses it.
+The package may import everything in ``ftsql.serve`` except ``command``, ``wire`` and ``backend``. ``backend`` uses it.
 """

@@ -1,6 +1,6 @@
 """The catalog: pg_catalog and information_schema as two SQLite databases with the rows that PostgreSQL would have.
 
-It describes the relations and nothing more. unknown.py handles requests for other objects.
+The catalog describes tables and views, and nothing else. unknown.py handles requests for other objects.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SETTINGS = {
     "session_authorization": DATABASE, "standard_conforming_strings": "on", "statement_timeout": "0",
     "TimeZone": "UTC", "transaction_isolation": "serializable", "transaction_read_only": "on",
 }  # fmt: skip
-# The types to declare in SQLite if the affinity of PostgreSQL's name would turn strings into numbers.
+# The types to declare in SQLite for PostgreSQL's types whose names would give a column a numeric affinity.
 DECLARED = {"char": '"char"', "name": "TEXT", "varchar": "TEXT", "anyarray": "TEXT", "xid": "TEXT", "regproc": "TEXT"}
 DECLARED |= {"timestamptz": "TIMESTAMPTZ_TEXT", "int2vector": "TEXT", "oidvector": "TEXT", "inet": "TEXT"}
 
@@ -38,7 +38,7 @@ Row = dict[str, Any]
 
 
 def defined() -> dict[str, list[tuple[str, str]]]:
-    """Return the columns and types of each table of the catalog, by its name with schema."""
+    """Return the columns and types of each table of the catalog, by the table's name with its schema."""
     found = {}
     for line in (packaged.files("ftsql.serve") / "catalog.txt").read_text("utf-8").splitlines():
         name, _, columns = line.partition(": ")
@@ -80,7 +80,7 @@ def _database(schema: str, rows: dict[str, list[Row]]) -> bytes:
 
 
 def oid(schema: str, name: str) -> int:
-    """Return the oid of a relation. It is the same in every session."""
+    """Return the oid of a relation, which is the same in every session."""
     return FIXED.get(name, 0) or 20_000 + zlib.crc32(f"{schema}.{name}".encode()) % 2**30
 
 

@@ -1,6 +1,6 @@
 """PostgreSQL's functions that describe one relation by its oid, such as col_description.
 
-They replace the functions of the same names in functions/introspection.py, which know no relations.
+They replace the functions with the same names in functions/introspection.py, which do not know the relations.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ftsql.resources.resource import SQLiteValue
 from ftsql.serve.catalog.build import DEFINED, oid
 from ftsql.serve.catalog.relations import LIVE, Relation
 
-PREFIX = "pgsql_"  # of the names that the translation uses
+PREFIX = "pgsql_"  # the prefix of the names that the translation uses
 
 
 class Descriptions:
@@ -30,7 +30,7 @@ class Descriptions:
         self._keys: dict[int, tuple[str, list[str]]] = {}
 
     def update(self, relations: Iterable[Relation]) -> None:
-        """Replace the descriptions by those of ``relations``."""
+        """Replace all descriptions with those of ``relations``."""
         self._clear()
         for relation in relations:
             number = oid(relation.schema, relation.name)
@@ -85,7 +85,7 @@ class Descriptions:
 
 
 def _expand_array(positions: SQLiteValue = None, *_: SQLiteValue) -> SQLiteValue:
-    """Return the row (x, n) of a key with one column, as JDBC asks for it, or NULL for a key with several columns."""
+    """Return the row (x, n) for a key with one column, which JDBC asks for, or NULL for a key with several columns."""
     text = str(positions or "").strip()
     return json.dumps({"x": int(text), "n": 1}) if text.isdecimal() else None
 

@@ -1,7 +1,7 @@
 """The tables and views that clients see, with their columns.
 
-Schema ``live`` holds the live tables. Schema ``public`` holds the file's, and the live tables whose names the file does
-not use.
+Schema ``live`` holds the live tables. Schema ``public`` holds the file's tables, and the live tables whose names the
+file does not use.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ VIEWS = ("jobs", "checkpoints")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: ``oid`` is its type, ``key`` its position in the primary key, or 0."""
+    """A column. ``oid`` is its type, and ``key`` is its position in the primary key, or 0."""
 
     name: str
     oid: int
@@ -54,7 +54,7 @@ def version(connection: apsw.Connection) -> object:
 
 
 def read(connection: apsw.Connection) -> list[Relation]:
-    """Return all tables and views, as clients see them."""
+    """Return all tables and views that clients see."""
     own = [_relation(connection, "main", PUBLIC, name, kind) for name, kind in _names(connection, "main")]
     live = [_relation(connection, "live", LIVE, name, kind) for name, kind in _names(connection, "live")]
     taken = {relation.name.lower() for relation in own}
@@ -65,7 +65,7 @@ def read(connection: apsw.Connection) -> list[Relation]:
 
 
 def by_name(relations: Sequence[Relation]) -> Mapping[str, Sequence[tuple[str, str]]]:
-    """Return the columns and their types by each name that SQL can use, with and without the schema."""
+    """Return each relation's columns and their types, by each name for it in SQL: with and without the schema."""
     found = {}
     for relation in relations:
         columns = [(column.name, types.short_name(column.oid)) for column in relation.columns]

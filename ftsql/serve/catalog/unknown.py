@@ -1,6 +1,6 @@
-"""Tables, columns and functions that the catalog lacks: added empty when a client asks for them, and logged.
+"""Tables, columns and functions that the catalog lacks. When a client asks for one, it is added, empty, and logged.
 
-That is only done for statements that read the catalog alone. In all others a name that does not exist is an error.
+This is done only for statements that read nothing but the catalog. In any other statement, an unknown name is an error.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from sqlglot.errors import SqlglotError
 
 from ftsql.serve.catalog.build import SCHEMAS
 
-MOST = 200  # objects that one session may add
+MOST = 200  # how many objects may be added in one session
 MISSING = re.compile(r"no such (table|column|function): \"?(?:(\w+)\.)?(\w+)\"?(?: - should this be .*)?", re.ASCII)
 CATALOG_FUNCTION = re.compile(r"(?:pgsql_)?(?:pg|has|format|col|obj|shobj|current|quote|to|array|row)_\w+", re.ASCII)
 
 
 def reads_catalog_only(tree: Any, tables: Collection[str]) -> bool:
-    """Whether a statement reads tables of the catalog and no others. ``tables`` holds the names of the user's."""
+    """Whether a statement reads tables of the catalog and no others. ``tables`` holds the names of all other tables."""
     inner = {cte.alias_or_name for cte in tree.find_all(exp.CTE)}
     read = [table for table in _tables(tree) if table.db or table.name not in inner]
     return bool(read) and all(
@@ -52,9 +52,9 @@ class UnknownObjects:
         self._added = 0
 
     def empty_columns(self, text: str, tables: Collection[str], error: BaseException) -> list[str] | None:
-        """Return the names of the columns of a statement that failed, so that it can be answered without rows.
+        """Return the column names of a statement that failed, so that it can be answered with no rows.
 
-        Return None unless the statement reads the catalog alone.
+        Return None if the statement reads anything but the catalog.
         """
         tree = _parse(text)
         if not isinstance(tree, exp.Query) or not reads_catalog_only(tree, tables):
@@ -63,7 +63,7 @@ class UnknownObjects:
         return [name or "?column?" for name in tree.named_selects if name != "*"] or ["?column?"]
 
     def add(self, error: apsw.SQLError, text: str, tables: Collection[str]) -> bool:
-        """Add the object that ``error`` says is missing. Return whether it belongs to the catalog and was added.
+        """Add the object that is missing according to ``error``, if it belongs to the catalog. Return whether it was.
 
         The authorizer must be suspended.
         """
@@ -107,7 +107,7 @@ class UnknownObjects:
             ):
                 try:
                     self._connection.execute(f'ALTER TABLE {schema}."{table.name}" ADD COLUMN "{name}"')
-                except apsw.SQLError:  # this table has the column: the statement means another one
+                except apsw.SQLError:  # this table has the column, so the statement means another table
                     continue
                 return True
         return False

@@ -1,6 +1,6 @@
-"""PostgreSQL's functions, written in Python, for SQLite's connections.
+"""PostgreSQL's functions, written in Python, for SQLite connections.
 
-The package may import ``types``, ``authorizer``, ``limits``, ``text`` and ``errors`` of ``ftsql.serve``. Others use
-``register.register``; the translation also computes constants with these functions. The set of functions is frozen: a
-new one needs a statement that a real tool sends.
+The package may import ``types``, ``authorizer``, ``limits``, ``text`` and ``errors`` from ``ftsql.serve``. Other
+packages use ``register.register``, and the translation computes constants with these functions. The set of functions is
+frozen: a function is added only if a real tool sends a statement that needs it.
 """

@@ -1,6 +1,6 @@
-"""Aggregates that SQLite lacks: percentiles of any type, the mode, deviations, correlation, and those of intervals.
+"""Aggregates that SQLite lacks: percentiles of any type, the mode, deviations, correlation, aggregates of intervals.
 
-Each keeps the values of its group until the end, as PostgreSQL's ordered-set aggregates do.
+Each aggregate keeps the values of its group until the end, like PostgreSQL's ordered-set aggregates.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ftsql.serve import errors
 from ftsql.serve.functions.intervals import Interval, interval
 from ftsql.serve.functions.timestamps import Value
 
-LARGEST = 256_000_000  # bytes that one group may hold, roughly
+LARGEST = 256_000_000  # how many bytes one group may hold, roughly
 Rows = list[tuple[Value, ...]]
 
 

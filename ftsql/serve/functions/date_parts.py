@@ -1,6 +1,6 @@
-"""date_trunc, date_part, extract and date_bin: the units of timestamps and intervals.
+"""date_trunc, date_part, extract and date_bin, which work with the units of timestamps and intervals.
 
-A unit is PostgreSQL's word, such as month. An unknown unit is an error, never NULL.
+A unit is one of PostgreSQL's words, such as month. An unknown unit is an error, never NULL.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from ftsql.serve.text import words
 MONTHS = words("January February March April May June July August September October November December")
 DAYS = words("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
 ROMAN = words("I II III IV V VI VII VIII IX X XI XII")
-LONGEST = 200  # characters of a pattern, and of the string that it parses
+LONGEST = 200  # the maximum length of a pattern, and of the string that is parsed with it
 PATTERN = re.compile(
     r"(FM)?(Y,YYY|IYYY|YYYY|YYY|YY|Y|IY|MONTH|Month|month|MON|Mon|mon|MM|MI|MS|DAY|Day|day|DY|Dy|dy|DDD|DD|D|IDDD|ID|"
     r'IW|WW|W|HH24|HH12|HH|SSSS|SS|US|AM|PM|am|pm|A\.M\.|P\.M\.|Q|CC|J|RM|TZH|TZM|TZ|OF|FF[1-6])(TH|th)?|"([^"]*)"|(.)',
@@ -104,7 +104,7 @@ def _ordinal(number: int, like: str) -> str:
 
 
 def _format_number(value: float, pattern: str) -> str:
-    """Format a number with a pattern of 9, 0, a point, commas and FM, with other text around them."""
+    """Format a number with a pattern of 9, 0, a point, commas and FM, with any other characters around them."""
     trim = pattern.upper().startswith("FM")
     body = pattern[2:] if trim else pattern
     found = re.search(r"[09,.DG]+", body)
@@ -133,7 +133,7 @@ def _format_number(value: float, pattern: str) -> str:
 
 
 def _integer_digits(integer: str, pattern: str, trim: bool, *, without_decimals: bool) -> str:
-    """Put the digits before the point into their places in the pattern."""
+    """Return the digits before the point in their places in the pattern."""
     digits = iter(integer.rjust(sum(mark in "09" for mark in pattern)))
     made, begun, zeros = [], False, False
     for mark in pattern:
@@ -152,7 +152,7 @@ def _integer_digits(integer: str, pattern: str, trim: bool, *, without_decimals:
 
 
 def _trimmed_decimals(decimals: str, pattern: str) -> str:
-    """Drop trailing zeros after the last 0 of the pattern, because FM omits the zeros of a 9."""
+    """Drop trailing zeros after the last 0 in the pattern, because with FM a 9 prints no trailing zero."""
     kept = len(pattern) if "0" not in pattern else pattern.rindex("0") + 1
     decimals = decimals[:kept] + decimals[kept:].rstrip("0")
     return decimals.ljust(pattern.rindex("0") + 1, "0") if "0" in pattern else decimals
@@ -197,13 +197,13 @@ def _reading_pattern(pattern: str) -> str:
                 f"the pattern {name} in to_timestamp", "write YYYY-MM-DD HH24:MI:SS, or ::timestamp"
             )
         part = READ[name] if name else r"\s*" if (found[5] or "").isspace() else re.escape(found[4] or found[5] or "")
-        if part != r"\s*" or made[-1] != part:  # several in a row would try every way to share the blanks
+        if part != r"\s*" or made[-1] != part:  # several in a row would try every way to divide the blanks among them
             made.append(part)
     return "".join(made)
 
 
 def _time_of_parts(parts: dict[str, str | None]) -> datetime:
-    """Return the time of the parts that were read. Raise ValueError if it does not exist."""
+    """Return the time for the parts that were read. Raise ValueError if there is no such time."""
     number = {name: int(text) for name, text in parts.items() if text and text.isdigit()}
     month = number.get("month", 1)
     if name := parts.get("name"):

@@ -1,6 +1,6 @@
-"""PostgreSQL's intervals: months, days and microseconds. SQLite holds them as the strings that PostgreSQL prints.
+"""PostgreSQL's intervals: months, days and microseconds. In SQLite an interval is the string that PostgreSQL prints.
 
-A month is a calendar month. Comparisons count it as 30 days.
+A month is a calendar month, but in comparisons it counts as 30 days.
 """
 
 from __future__ import annotations
@@ -56,7 +56,10 @@ class Interval:
         return Interval(self.months + other.months, self.days + other.days, self.micros + other.micros)
 
     def times(self, factor: float) -> Interval:
-        """Multiply by ``factor``. Fractions of months become days of a 30-day month, fractions of days become time."""
+        """Return the interval multiplied by ``factor``.
+
+        A fraction of a month becomes days, with 30 days to a month, and a fraction of a day becomes hours and less.
+        """
         months, days = self.months * factor, self.days * factor
         days += (months - int(months)) * 30
         whole = int(round(days, 9))
@@ -88,13 +91,13 @@ class Interval:
 
 
 def fraction(micros: int) -> str:
-    """Return the fraction of a second with its point, or an empty string."""
+    """Return the fraction of a second with its point, or an empty string if it is zero."""
     return f".{micros:06}".rstrip("0") if micros else ""
 
 
 @lru_cache(maxsize=1024)
 def interval(text: str) -> Interval:
-    """Parse an interval as PostgreSQL does. Raise DataError.
+    """Return the interval in ``text``, parsed as in PostgreSQL. Raise DataError if it is invalid.
 
     >>> interval("1 day 02:00"), interval("3 mons ago").months
     (Interval(months=0, days=1, micros=7200000000), -3)

@@ -1,6 +1,6 @@
 """PostgreSQL's functions about its catalog and its server, which clients call before they show a table.
 
-Those about one table return NULL or a constant here. catalog/descriptions.py replaces some of them.
+The functions about one table return NULL or a constant here. catalog/descriptions.py replaces some of them.
 """
 
 from __future__ import annotations

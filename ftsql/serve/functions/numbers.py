@@ -1,6 +1,6 @@
 """PostgreSQL's numbers and booleans: casts, rounding, division, powers.
 
-What PostgreSQL refuses is an error here too: a division by zero is not NULL.
+If PostgreSQL raises an error, so do these functions. For example, a division by zero is an error and not NULL.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def to_float(value: Value) -> float | None:
 
 
 def to_int(value: Value, even: bool = False) -> int | None:
-    """Return ``value::int8``, rounded as PostgreSQL does: ``even`` rounds halves to the even neighbour."""
+    """Return ``value::int8``, rounded as in PostgreSQL. With ``even``, halves go to the even neighbour."""
     if value is None or isinstance(value, int):
         return value
     if isinstance(value, float):
@@ -65,7 +65,7 @@ def to_bool(value: Value) -> int | None:
 
 
 def rounded(value: Value, places: Value = 0, rounding: str = ROUND_HALF_UP) -> Value:
-    """Return ``round(value, places)`` of a numeric: halves go away from zero."""
+    """Return ``round(value, places)`` of a numeric value. Halves are rounded away from zero."""
     number = numeric(value)
     if number is None or places is None:
         return None
@@ -78,12 +78,12 @@ def rounded(value: Value, places: Value = 0, rounding: str = ROUND_HALF_UP) -> V
 
 
 def round_even(value: Value) -> Value:
-    """Return ``round(value)`` of a float8: halves go to the even neighbour."""
+    """Return ``round(value)`` of a float8 value. Halves are rounded to the even neighbour."""
     return None if value is None else float(round(float(value)))
 
 
 def divide(left: Value, right: Value, as_integers: int) -> Value:
-    """Return ``left / right``. With ``as_integers`` the quotient of two integers is an integer, cut towards zero."""
+    """Return ``left / right``. With ``as_integers``, the quotient of two integers is truncated to an integer."""
     if left is None or right is None:
         return None
     one, two = numeric(left), numeric(right)
@@ -133,7 +133,7 @@ def least(*values: Value) -> Value:
 
 
 def width_bucket(value: Value, low: Value, high: Value, count: Value) -> Value:
-    """Return the number of the bucket that holds ``value``, of ``count`` equal buckets between ``low`` and ``high``."""
+    """Return which of ``count`` equal buckets between ``low`` and ``high`` holds ``value``, counted from 1."""
     if None in (value, low, high, count):
         return None
     operand, one, two, buckets = (float(part) for part in (value, low, high, count) if part is not None)
@@ -147,7 +147,7 @@ def width_bucket(value: Value, low: Value, high: Value, count: Value) -> Value:
 
 
 def div(left: Value, right: Value) -> Value:
-    """Return ``div(left, right)``, the quotient cut to an integer."""
+    """Return ``div(left, right)``, the quotient truncated to an integer."""
     found = divide(left, right, 0)
     return None if found is None else int(float(found))
 

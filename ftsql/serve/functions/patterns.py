@@ -1,6 +1,6 @@
 """PostgreSQL's patterns: LIKE, SIMILAR TO and regular expressions, with a time limit.
 
-Regular expressions are those of the package regex, with PostgreSQL's character classes and word boundaries.
+The package regex matches regular expressions. PostgreSQL's character classes and word boundaries are translated for it.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ BOUNDARIES = {r"\m": r"\b(?=\w)", r"\M": r"\b(?<=\w)", r"\y": r"\b", r"\Y": r"\B
 CLASSES = {"alpha": "a-zA-Z", "digit": "0-9", "alnum": "a-zA-Z0-9", "space": r"\s", "upper": "A-Z", "lower": "a-z",
            "punct": r"!-/:-@\[-`{-~", "xdigit": "0-9A-Fa-f", "word": r"\w", "blank": r" \t"}  # fmt: skip
 TIMEOUT = 1.0  # seconds that matching a pattern against one value may take
-LONGEST = 10_000_000  # characters of a value
+LONGEST = 10_000_000  # the maximum length of a value, in characters
 
 
 def check_length(length: int) -> None:
-    """Raise DataError if a string of this length would be too long. Call it before making the string."""
+    """Raise DataError if a string of this length would be too long. Call this before making the string."""
     if length > LONGEST:
         raise errors.data(f"a string may have at most {LONGEST:,} characters", errors.TOO_COMPLEX)
 
@@ -46,9 +46,9 @@ def _like_expression(pattern: str, escape: str, folded: bool) -> regex.Pattern[s
 
 
 def with_timeout(search: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a method of a regular expression with a time limit, because some patterns never end.
+    """Call a method of a regular expression with a time limit, because some patterns take practically forever.
 
-    Other threads run meanwhile.
+    Other threads can run meanwhile.
     """
     try:
         return search(*arguments, timeout=TIMEOUT, concurrent=True)
@@ -67,7 +67,7 @@ def like(value: Value, pattern: Value, escape: Value = "\\", folded: bool = Fals
 
 @lru_cache(maxsize=512)
 def compiled(pattern: str, flags: str = "") -> regex.Pattern[str]:
-    """Compile a regular expression of PostgreSQL's. Raise DataError."""
+    """Return the compiled form of a PostgreSQL regular expression. Raise DataError if it is invalid."""
     made = re.sub(r"\[:(\w+):\]", lambda found: CLASSES.get(found[1], found[0]), pattern)
     made = re.sub(r"\\[mMyY]", lambda found: BOUNDARIES[found[0]], made)
     wanted = regex.IGNORECASE if "i" in flags else 0
@@ -116,7 +116,7 @@ def regexp_replace(value: Value, pattern: Value, replacement: Value, flags: Valu
 
 
 def regexp_substr(value: Value, pattern: Value) -> Value:
-    """Return ``substring(value from pattern)``: the first group of the pattern if it has one, else the match."""
+    """Return ``substring(value from pattern)``: the pattern's first group if it has groups, otherwise the match."""
     if value is None or pattern is None:
         return None
     found = with_timeout(compiled(str(pattern)).search, str(value))

@@ -1,6 +1,6 @@
-"""Registers PostgreSQL's functions on a connection, under their names with the prefix pgsql_.
+"""Register PostgreSQL's functions on a connection, under their names with the prefix pgsql_.
 
-With the prefix SQLite's own functions stay as they are, for the file's views and for ftsql's tables.
+Because of the prefix, SQLite's own functions stay as they are, for the file's views and for ftsql's tables.
 """
 
 from __future__ import annotations
@@ -93,7 +93,10 @@ def timestamp_round(value: Value, places: Value) -> Value:
 
 
 def justify(days: bool, hours: bool, value: Value) -> Value:
-    """Turn each 24 hours into a day if ``hours``, and each 30 days into a month if ``days``."""
+    """Return ``value``, an interval, in another form: with ``hours``, every 24 hours in it are turned into a day.
+
+    With ``days``, every 30 days are turned into a month.
+    """
     if value is None:
         return None
     step = intervals.interval(str(value))
@@ -145,7 +148,7 @@ def _group(final: Callable[[aggregates.Rows], Value]) -> aggregates.Group:
 
 
 def _guarded(name: str, function: Callable[..., Value], *values: Any) -> Value:
-    """Call ``function``. Raise DataError in place of Python's errors about arguments."""
+    """Return ``function(*values)``. If the arguments cause a Python error, raise DataError instead."""
     try:
         return function(*values)
     except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError) as error:
@@ -155,14 +158,15 @@ def _guarded(name: str, function: Callable[..., Value], *values: Any) -> Value:
 def elements(_array: Value = None) -> Iterator[tuple[Value, int]]:
     """Yield the elements of an array and their positions.
 
-    The arguments of a table function are hidden columns in SQLite, so their names must not be those of a user's column.
+    In SQLite, the arguments of a table function are hidden columns. So their names must differ from the names of a
+    user's columns.
     """
     for position, value in enumerate([] if _array is None else json.loads(str(texts.array(_array))), 1):
         yield value, position
 
 
 def series(_start: Value = None, _stop: Value = None, _step: Value = None) -> Iterator[tuple[Value]]:
-    """Yield ``generate_series(start, stop[, step])``, of numbers or times."""
+    """Yield the rows of ``generate_series(start, stop[, step])``, for numbers or times."""
     if _start is None or _stop is None:
         return
     if isinstance(_start, str) or isinstance(_stop, str):

@@ -1,7 +1,7 @@
-"""SQLite's table-valued functions: virtual tables whose hidden columns are the arguments of a Python function.
+"""Table-valued functions for SQLite: virtual tables whose hidden columns are the arguments of a Python function.
 
-apsw.ext.make_virtual_module does almost the same. But it accepts plans in which SQLite reads a table only after the
-function that takes one of its columns as an argument; such a plan would return no rows.
+apsw.ext.make_virtual_module does almost the same. But it also accepts plans in which the function runs before the table
+whose column is its argument. Such a plan would return no rows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Function = Callable[..., Iterator[tuple[Any, ...]]]
 
 
 class Module:
-    """The module of one ``function`` that yields rows with these ``columns``."""
+    """The virtual table module for ``function``, which yields rows with the columns ``columns``."""
 
     def __init__(self, function: Function, columns: Sequence[str]) -> None:
         self.function = function
@@ -38,7 +38,7 @@ class Table:
         self._module = module
 
     def BestIndexObject(self, info: apsw.IndexInfo) -> bool:
-        """Take the value of each argument. Refuse a plan that lacks one; SQLite then tries another order of tables."""
+        """Use the constraints on the arguments. Refuse a plan in which one is unusable: SQLite then tries another."""
         taken: list[int] = []
         for slot in range(info.nConstraint):
             argument = info.get_aConstraint_iColumn(slot) - len(self._module.columns)

@@ -1,6 +1,6 @@
-"""PostgreSQL's functions of strings other than patterns, and of arrays and JSON. SQLite holds arrays as JSON.
+"""PostgreSQL's functions for strings (other than patterns), arrays and JSON. In SQLite an array is a JSON string.
 
-The length of a result is checked before it is computed.
+The length of a result is checked before the result is computed.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def right(value: Value, count: Value) -> Value:
 
 
 def pad(value: Value, size: Value, filler: Value = " ", before: bool = True) -> Value:
-    """Return ``lpad(value, size, filler)``, or ``rpad`` unless ``before``."""
+    """Return ``lpad(value, size, filler)`` if ``before``, otherwise ``rpad(value, size, filler)``."""
     if value is None or size is None or filler is None:
         return None
     text, wide = str(value)[: max(int(size), 0)], min(int(size), LONGEST)
@@ -96,14 +96,14 @@ def repeat(value: Value, count: Value) -> Value:
 
 
 def text(value: Value, _: Value = "") -> Value:
-    """Return a value as PostgreSQL prints it."""
+    """Return the string that PostgreSQL prints for a value."""
     if isinstance(value, float):
         return repr(value).removesuffix(".0")
     return None if value is None else str(value)
 
 
 def array(value: Value) -> Value:
-    """Return an array as JSON. It may be JSON, PostgreSQL's {a,b}, or an int2vector such as 1 2.
+    """Return an array as JSON. ``value`` may be JSON, PostgreSQL's {a,b}, or an int2vector such as 1 2.
 
     >>> array('{1,"a b",NULL}')
     '[1, "a b", null]'
@@ -140,7 +140,7 @@ def array_to_string(value: Value, separator: Value, null: Value = None) -> Value
 
 
 def joined(value: Value, separator: Value) -> Value:
-    """Return the result of ``string_agg`` from a JSON array, NULL if the array has no strings."""
+    """Return the result of ``string_agg`` for the values in a JSON array, or NULL if there are none."""
     items = [item for item in json.loads(str(value or "[]")) if item is not None]
     words, between = [str(text(item)) for item in items], str(separator) if separator is not None else ""
     check_length(sum(map(len, words)) + len(words) * len(between))
@@ -169,13 +169,13 @@ def cardinality(value: Value) -> Value:
 
 
 def json_text(value: Value) -> Value:
-    """Return the text of a JSON value, as ``->>`` does."""
+    """Return a JSON value as text, like the operator ``->>``."""
     words = None if value is None else str(value)
     return None if words in (None, "null") else json.loads(words) if words and words[0] == '"' else words
 
 
 def json_path(value: Value, path: Value, as_text: int) -> Value:
-    """Return ``value #> path``, or ``value #>> path`` if ``as_text``."""
+    """Return ``value #>> path`` if ``as_text``, otherwise ``value #> path``."""
     if value is None or path is None:
         return None
     found = json.loads(str(value))
@@ -198,7 +198,7 @@ def json_typeof(value: Value) -> Value:
 
 
 def translate(value: Value, old: Value, new: Value) -> Value:
-    """Return ``translate(value, old, new)``: characters of ``old`` without a counterpart in ``new`` are removed."""
+    """Return ``translate(value, old, new)``. A character of ``old`` that has no counterpart in ``new`` is removed."""
     replaced: dict[int, str | None] = {}
     for position, character in enumerate(str(old)):
         replaced.setdefault(ord(character), str(new)[position : position + 1] or None)
@@ -206,7 +206,7 @@ def translate(value: Value, old: Value, new: Value) -> Value:
 
 
 def null_safe(function: Callable[..., Value]) -> Callable[..., Value]:
-    """Return a function that returns NULL if one of its arguments is NULL."""
+    """Wrap ``function`` so that it returns NULL if one of its arguments is NULL."""
     return lambda *values: None if None in values else function(*values)
 
 

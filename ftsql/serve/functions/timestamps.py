@@ -1,6 +1,6 @@
-"""PostgreSQL's timestamps and dates, as strings in UTC: 2026-11-21 09:30:00.5 and 2026-11-21.
+"""PostgreSQL's timestamps and dates, as strings in UTC such as 2026-11-21 09:30:00.5 and 2026-11-21.
 
-A fraction never ends in zeros, so that strings compare as the times do.
+A fraction never ends in zeros, so that the strings sort in the order of the times.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LOOSE = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})(?:[ T]+(.*))?", re.DOTALL)
 ZONE = re.compile(r"\s*(?:([-+])(\d\d?)(?::?(\d\d))?|Z|UTC|GMT)$", re.IGNORECASE)
 COMPACT = re.compile(r"(\d{4})(\d\d)(\d\d)(?:[ T]*(.*))?")
 CLOCK = re.compile(r"(?:(\d\d?):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?)?")
-LONGEST = 200  # characters of a time, because some of these patterns take quadratic time
+LONGEST = 200  # the maximum length of a time, because some of these patterns take quadratic time
 
 
 def is_time(text: str) -> bool:
@@ -33,7 +33,9 @@ def is_time(text: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def parse(text: str, zoned: bool = True) -> datetime:
-    """Parse a timestamp as PostgreSQL does. An offset counts only if ``zoned``. Raise DataError.
+    """Return the timestamp in ``text``, parsed as in PostgreSQL. Without ``zoned``, an offset is ignored.
+
+    Raise DataError if the timestamp is invalid.
 
     >>> parse("2026-11-21 10:30+01")
     datetime.datetime(2026, 11, 21, 9, 30)
@@ -80,7 +82,7 @@ def text_of(time: datetime) -> str:
 
 
 def timestamp(value: Value, zoned: int = 1) -> Value:
-    """Return ``value::timestamptz``, or ``value::timestamp`` unless ``zoned``, which ignores an offset."""
+    """Return ``value::timestamptz`` if ``zoned``; otherwise ``value::timestamp``, which ignores an offset."""
     if value is None:
         return None
     lowered = str(value).strip().lower()
@@ -112,7 +114,7 @@ def to_timestamp(seconds: Value) -> Value:
 
 
 def epoch(value: Value) -> Value:
-    """Return the seconds since 1970. Without a fraction they are an integer, which compares exactly."""
+    """Return the seconds since 1970. If they have no fraction, they are an integer, which compares exactly."""
     if value is None:
         return None
     if value in ENDLESS:
@@ -123,9 +125,9 @@ def epoch(value: Value) -> Value:
 
 
 def plus(value: Value, step: Value, sign: int = 1) -> Value:
-    """Return a timestamp plus an interval, or minus if ``sign`` is -1.
+    """Return a timestamp plus an interval, or minus the interval if ``sign`` is -1.
 
-    If a month lacks the day, the result is the last day of the month, as in PostgreSQL.
+    If the resulting month does not have that day, the result is the month's last day, as in PostgreSQL.
     """
     if value is None or step is None:
         return None
@@ -135,7 +137,7 @@ def plus(value: Value, step: Value, sign: int = 1) -> Value:
 
 
 def later(time: datetime, step: Interval, sign: int = 1) -> datetime:
-    """Return ``time`` plus ``sign`` times an interval. Raise DataError."""
+    """Return ``time`` plus ``sign`` times an interval. Raise DataError if the result is out of range."""
     try:
         if step.months:
             year, month = divmod(time.year * 12 + time.month - 1 + sign * step.months, 12)
@@ -155,7 +157,7 @@ def minus(left: Value, right: Value) -> Value:
 
 
 def days_between(left: Value, right: Value) -> Value:
-    """Return ``date - date`` in days."""
+    """Return the number of days between two dates, as ``left - right``."""
     if left is None or right is None:
         return None
     return (parse(str(left)) - parse(str(right))).days

@@ -1,5 +1,6 @@
 """The translation of SELECT statements from PostgreSQL's SQL to SQLite's.
 
-The package may import ``functions``, ``types``, ``authorizer``, ``limits``, ``text`` and ``errors`` of ``ftsql.serve``.
-Others use ``statement.translate``. The set of features is frozen: a new one needs a statement that a real tool sends.
+The package may import ``functions``, ``types``, ``authorizer``, ``limits``, ``text`` and ``errors`` from
+``ftsql.serve``. Other packages use ``statement.translate``. The set of features is frozen: a feature is added only if a
+real tool sends a statement that needs it.
 """

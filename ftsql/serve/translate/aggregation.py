@@ -1,6 +1,7 @@
-"""PostgreSQL's aggregates as SQLite's, with their DISTINCT and ORDER BY.
+"""Rewrite PostgreSQL's aggregates as SQLite's, with their DISTINCT and ORDER BY.
 
-SQLite's DISTINCT takes one argument. So string_agg(DISTINCT …) aggregates an array, and joins it outside the aggregate.
+SQLite allows DISTINCT only with one argument. So string_agg(DISTINCT …) becomes an aggregate that makes an array, and a
+function around it that joins the array's elements.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ def is_aggregate(name: str) -> bool:
 
 
 def aggregate(node: Node) -> Node | None:
-    """Rewrite a call of an aggregate. Return None if it stays."""
+    """Rewrite a call of an aggregate. Return None if the call stays as it is."""
     name = node.name
     if name in INTERVALS:
         return call(f"pgsql_{name}_interval", *node.expressions) if type_of(node) == "interval" else None
@@ -50,7 +51,7 @@ def aggregate(node: Node) -> Node | None:
 def apply_inside(node: Node, around: Callable[[Node], Node]) -> Node | None:
     """Return ``node`` with ``around`` applied to the aggregate inside it.
 
-    Return None if ``node`` is not an expression that ``aggregate`` built around one.
+    Return None if ``node`` is not an expression that ``aggregate`` built around an aggregate.
     """
     if not node.meta.get("wraps"):
         return None

@@ -1,6 +1,6 @@
-"""Arrays and JSON values: = ANY, subscripts, members. SQLite holds arrays as JSON.
+"""Rewrite operations on arrays and JSON values: = ANY, subscripts, members. In SQLite an array is a JSON string.
 
-``= ANY`` becomes IN, because a virtual table can use IN as a constraint.
+``= ANY`` becomes IN, because IN can be a constraint for a virtual table.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ftsql.serve.translate.tree import Node, Parameters, call, exp
 
 
 def is_quantified(node: Node) -> bool:
-    """Whether it is ANY(…) or ALL(…)."""
+    """Whether ``node`` is ANY(…), SOME(…) or ALL(…)."""
     return isinstance(node, exp.Any) or (isinstance(node, exp.Anonymous) and node.name in ("all", "some", "any"))
 
 
@@ -37,7 +37,7 @@ def quantified(node: Node, parameters: Parameters) -> Node | None:
 
 
 def _over_rows(node: Node, every: bool, rows: exp.Query) -> Node:
-    """Compare with each row of a subquery, and aggregate the results."""
+    """Return a subquery that compares with each of ``rows`` and aggregates the results."""
     name = rows.selects[0].alias_or_name if rows.selects else "value"
     inner = exp.Subquery(this=rows, alias=exp.TableAlias(this=exp.to_identifier("_any")))
     column = exp.column(name, table="_any", quoted=True)
@@ -52,7 +52,10 @@ def _over_rows(node: Node, every: bool, rows: exp.Query) -> Node:
 
 
 def _comparisons(node: Node, every: bool, items: list[Node], parameters: Parameters) -> Node:
-    """Write ``a > ANY (ARRAY[1, 2])`` as comparisons, because ``a`` may be an aggregate, which no subquery can hold."""
+    """Write ``a > ANY (ARRAY[1, 2])`` as comparisons.
+
+    A subquery would not do, because ``a`` may be an aggregate of the outer query.
+    """
     found: Node = exp.Boolean(this=every)
     for item in items:
         left, right = casts.with_one_type(node.this.copy(), item, parameters)
@@ -74,7 +77,7 @@ def _in(left: Node, source: Node, parameters: Parameters) -> Node:
 
 
 def _items(source: Node) -> list[Node] | None:
-    """Return the elements of an array that is written out, else None."""
+    """Return the elements of an array that is written out in the statement, or None for any other array."""
     while isinstance(source, (exp.Cast, exp.Paren)):
         source = source.this
     if isinstance(source, exp.Anonymous) and source.name == "pgsql_array":
@@ -104,7 +107,7 @@ def array(node: Node, _: Parameters) -> Node | None:
 
 
 def element(node: Node, _: Parameters) -> Node | None:
-    """Rewrite ``a[1]``. sqlglot has subtracted 1 from the subscript. A slice is the whole array."""
+    """Rewrite ``a[1]``. sqlglot has subtracted 1 from the subscript. ``a[1:2]`` is replaced with the whole array."""
     index = node.expressions[0]
     value: Node = node.this
     return value if isinstance(index, exp.Slice) else call("pgsql_element", value, index)

@@ -1,6 +1,6 @@
-"""The rewrite of calls: PostgreSQL's functions become SQLite's, or those of functions/, whose names begin with pgsql_.
+"""Rewrite calls of PostgreSQL's functions as calls of SQLite's, or of those in functions/, with the prefix pgsql_.
 
-An unknown name stays as it is; SQLite then says that there is no such function.
+An unknown name stays as it is, and SQLite says that there is no such function.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ INTERVAL = ("years", "months", "weeks", "days", "hours", "mins", "secs")
 
 
 def substitute(node: Node, found: Node) -> None:
-    """Replace ``node`` by ``found``, in parentheses if precedence requires them."""
+    """Replace ``node`` with ``found``, in parentheses if precedence requires them."""
     if isinstance(found, (exp.Binary, exp.Not, exp.Neg)) and isinstance(
         node.parent, (exp.Binary, exp.Not, exp.Neg, exp.Between, exp.In, exp.Is, exp.Cast)
     ):
@@ -44,7 +44,7 @@ def substitute(node: Node, found: Node) -> None:
 
 
 def function(node: Node, parameters: Parameters) -> Node | None:
-    """Rewrite a call by its name."""
+    """Rewrite a call according to its name. Return None if the call stays as it is."""
     try:
         return _called(node, parameters)
     except (IndexError, ValueError):  # too few arguments, or too many
@@ -73,12 +73,12 @@ def _called(node: Node, parameters: Parameters) -> Node | None:
 
 
 def real(node: Node) -> Node:
-    """Return ``node`` as a float, because SQLite divides integers without a fraction."""
+    """Return ``node`` cast to a float, because SQLite drops the fraction when it divides integers."""
     return exp.Cast(this=node, to=exp.DataType.build("double"))
 
 
 def at_zone(value: Node, zone: Node, parameters: Parameters) -> Node:
-    """Return ``value AT TIME ZONE zone``. For UTC only the type changes, because all times are in UTC."""
+    """Return ``value AT TIME ZONE zone``. For UTC, only the type changes, because all times are in UTC anyway."""
     parameters.note(zone, "text")
     direction = 1 if type_of(value) == "timestamptz" else -1
     value = casts.coerced(value, "timestamp", parameters)
@@ -90,7 +90,7 @@ def at_zone(value: Node, zone: Node, parameters: Parameters) -> Node:
 
 
 def filtered(node: Node, _: Parameters) -> Node | None:
-    """Move FILTER to the aggregate itself if ``aggregate`` built an expression around it."""
+    """If ``aggregate`` built an expression around the aggregate, move FILTER to the aggregate itself."""
     return aggregation.apply_inside(node.this, lambda inner: exp.Filter(this=inner, expression=node.expression))
 
 
@@ -123,7 +123,7 @@ def within_group(node: Node, parameters: Parameters) -> Node | None:
 
 
 def _now(node: Node) -> Node:
-    # SQLite's clock does not advance while a statement runs. Zeros at the end are removed, as in all times.
+    # SQLite's clock does not advance while a statement runs. Trailing zeros are removed, as in all times.
     now = call("strftime", "%Y-%m-%d %H:%M:%f", "now")
     if node.expressions:
         return call("pgsql_timestamp_round", now, *node.expressions)
@@ -216,7 +216,7 @@ def _substring(node: Node, _: Parameters) -> Node | None:
 
 
 def _texts(node: Node, _: Parameters) -> Node | None:
-    """Rewrite concat, which prints every value as text."""
+    """Rewrite concat and concat_ws, which convert every argument to text."""
     return call(node.name, *[_printed(argument) for argument in node.expressions])
 
 
@@ -227,7 +227,7 @@ def _printed(node: Node) -> Node:
 
 
 def _first_letter(node: Node) -> Node:
-    """Return a boolean as concat prints it, t or f. ``::text`` returns the whole word."""
+    """Return a boolean as t or f, like concat. ``::text`` would return the whole word."""
     return call("substr", casts.as_text(node), 1, 1)
 
 

@@ -1,6 +1,7 @@
-"""Casts, and the common type of the two sides of a comparison.
+"""Rewrite casts, and give the two sides of a comparison a common type.
 
-A literal is converted here, so that SQLite sees a constant. Other expressions are converted by a function.
+A literal is converted during the translation, so that SQLite sees a constant. Other expressions get a function call
+that converts them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ CATALOGS = {"regclass": ("pg_class", "relname"), "regnamespace": ("pg_namespace"
 
 
 def common_type(nodes: Sequence[Node]) -> str | None:
-    """Return the type in which all of ``nodes`` are compared, or None if they are compared as they are."""
+    """Return the type in which ``nodes`` are compared with each other, or None if they are compared as they are."""
     found: str | None = UNKNOWN
     for node in nodes:
         found = wider(found, type_of(node)) if type_of(node) is not None else found
@@ -31,7 +32,7 @@ def common_type(nodes: Sequence[Node]) -> str | None:
 
 
 def with_one_type(left: Node, right: Node, parameters: Parameters) -> tuple[Node, Node]:
-    """Return both sides of a comparison in one type."""
+    """Return both sides of a comparison, converted to one type."""
     type = common_type([left, right])
     if type is None:
         return left, right
@@ -39,12 +40,12 @@ def with_one_type(left: Node, right: Node, parameters: Parameters) -> tuple[Node
 
 
 def comparable(node: Node) -> Node:
-    """Return an expression that SQLite compares as PostgreSQL compares ``node``."""
+    """Return an expression that sorts in SQLite like ``node`` in PostgreSQL."""
     return call("pgsql_interval_order", node) if type_of(node) == "interval" else node
 
 
 def coerced(node: Node, type: str, parameters: Parameters) -> Node:
-    """Return ``node`` as a value of ``type``, which its context expects."""
+    """Return ``node`` converted to ``type``, which its context expects."""
     parameters.note(node, type)
     bare = node.unnest()
     own = type_of(node)
@@ -171,7 +172,7 @@ def _number_literal(text: str, type: str) -> Node:
 
 
 def _object(inner: Node, to: str) -> Node:
-    """Turn the name of a catalog object into its oid, and an oid into the name."""
+    """Rewrite a cast such as ``x::regclass``: the name of a catalog object becomes its oid, and an oid its name."""
     if to not in CATALOGS:
         return inner
     table, name = CATALOGS[to]
@@ -190,7 +191,7 @@ def _object(inner: Node, to: str) -> Node:
 
 
 def _looked_up(table: str, column: str, by: str, value: Node) -> Node:
-    # The table has an alias, because ``value`` may be a column of the same table in the query outside.
+    # The table has an alias, because ``value`` may be a column of the same table in the outer query.
     source = exp.to_table(f"pg_catalog.{table}")
     source.set("alias", exp.TableAlias(this=exp.to_identifier("_named")))
     found = exp.select(exp.column(column, table="_named")).from_(source)
@@ -199,7 +200,7 @@ def _looked_up(table: str, column: str, by: str, value: Node) -> Node:
 
 
 def interval_literal(node: Node, parameters: Parameters) -> Node | None:
-    """Rewrite ``interval '7 days'``. sqlglot holds the unit apart from the number."""
+    """Rewrite ``interval '7 days'``. In sqlglot's tree, the unit is separate from the number."""
     if isinstance(node.parent, exp.Cast) and node.arg_key == "to":
         return None
     unit = node.args.get("unit")

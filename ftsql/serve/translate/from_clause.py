@@ -1,6 +1,6 @@
-"""FROM and the clauses around a SELECT: set-returning functions, DISTINCT ON, FETCH, UNION.
+"""Rewrite FROM and other clauses of a SELECT: set-returning functions, DISTINCT ON, FETCH, UNION.
 
-They become forms that SQLite has. The error for others says what to write.
+These become forms that SQLite has. For a form that is not supported, the error says what to write instead.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ EMPTY = {"pg_get_keywords": ("word", "catcode", "catdesc"), "pg_show_all_setting
 SETS = ("json_each_text", "jsonb_each", "jsonb_each_text", "json_object_keys", "jsonb_object_keys", "json_to_recordset",
         "jsonb_to_recordset", "json_populate_recordset", "regexp_matches", "regexp_split_to_table", "ts_stat", "dblink",
         "pg_read_file", "pg_ls_dir", "query_to_xml")  # fmt: skip
-FROM = "from_" if "from_" in exp.Select.arg_types else "from"  # sqlglot renamed it
+FROM = "from_" if "from_" in exp.Select.arg_types else "from"  # newer versions of sqlglot say from_
 
 
 def normalize(root: Node) -> None:
-    """Rewrite the clauses for which types do not matter."""
+    """Rewrite the clauses whose rewrite does not depend on types."""
     for select in list(root.find_all(exp.Select)):
         _join_listed_function(select)
     for node in list(root.walk()):
@@ -44,7 +44,7 @@ def _set_operation(node: exp.SetOperation) -> None:
 
 
 def _group(node: exp.Group) -> None:
-    """Remove brackets: GROUP BY (a, b) means GROUP BY a, b."""
+    """Remove brackets, because GROUP BY (a, b) means GROUP BY a, b."""
     rows = [one.expressions if isinstance(one, exp.Tuple) else [one.unnest()] for one in node.expressions]
     node.set("expressions", [one for row in rows for one in row])
 
@@ -71,7 +71,7 @@ def _star(node: exp.Star) -> None:
 
 
 def _join_listed_function(select: exp.Select) -> None:
-    """Turn a set-returning function in the list of columns into a table that is joined to those in FROM."""
+    """Turn a set-returning function in the list of columns into a table that is joined to the tables in FROM."""
     calls = [node for one in select.expressions for node in one.find_all(exp.Anonymous)
              if node.name in LISTED and node.find_ancestor(exp.Select) is select]  # fmt: skip
     if not calls:
@@ -128,7 +128,7 @@ def _rewrite_function(node: Node, function: Node, alias: Node | None) -> None:
         return
     source = _row_source(name, function.expressions)
     if source is None:
-        if not name.startswith("pgsql_") and name != "json_each":  # a function that returns one value, in one row
+        if not name.startswith("pgsql_") and name != "json_each":  # any other function returns one value, in one row
             node.replace(exp.Subquery(this=exp.select(exp.alias_(function, table, quoted=True)), alias=quoted))
         return
     columns = [column.name for column in alias.columns] if isinstance(alias, exp.TableAlias) else []
@@ -137,8 +137,8 @@ def _rewrite_function(node: Node, function: Node, alias: Node | None) -> None:
         query = exp.select(exp.alias_(exp.column("_value", quoted=True), column, quoted=True))
         node.replace(exp.Subquery(this=query.from_(exp.Table(this=source)), alias=quoted))
         return
-    # The arguments are columns of the tables before the function. SQLite allows that for the function itself, but not
-    # for a subquery.
+    # The arguments contain columns of tables that stand before the function in FROM. SQLite allows this for a table
+    # function, but not inside a subquery.
     around = node.find_ancestor(exp.Select)
     for found in list(around.find_all(exp.Column)) if around is not None else []:
         if found.name == column and found.table in ("", table):
@@ -147,7 +147,7 @@ def _rewrite_function(node: Node, function: Node, alias: Node | None) -> None:
 
 
 def _row_source(name: str, arguments: Sequence[Node]) -> Node | None:
-    """Return the table function of register.py for a set-returning function, or None for all other functions."""
+    """Return the table function in register.py that replaces a set-returning function; None for other functions."""
     if name == "generate_series":
         return call("pgsql_series", *arguments)
     if name in AS_ARRAYS and len(arguments) == (2 if name.endswith("_table") else 1):
@@ -159,7 +159,7 @@ def _row_source(name: str, arguments: Sequence[Node]) -> Node | None:
 
 
 def mark_order(root: Node, never_null: frozenset[tuple[str, str]]) -> None:
-    """Mark the terms of ORDER BY that are columns without NULLs, because they need no NULLS FIRST or NULLS LAST."""
+    """Mark the terms of ORDER BY that are columns without NULLs. They need no NULLS FIRST or NULLS LAST."""
     for ordered in root.find_all(exp.Ordered):
         column, select = ordered.this, ordered.find_ancestor(exp.Select)
         if not isinstance(column, exp.Column) or select is None:
@@ -202,7 +202,7 @@ def _is_not_null(node: Node) -> bool:
 
 
 def distinct_on(root: Node, inference: Inference) -> Node:
-    """Rewrite DISTINCT ON with row_number(): it keeps the first row of each group in the statement's order."""
+    """Rewrite DISTINCT ON, which keeps the first row of each group in the statement's order, with row_number()."""
     holder = exp.Paren(this=root)
     for select in reversed(list(holder.find_all(exp.Select))):
         distinct = select.args.get("distinct")
@@ -260,7 +260,7 @@ def _outputs(select: exp.Select, inference: Inference) -> Outputs:
 
 
 def _meant(node: Node, outputs: Outputs) -> Node:
-    """Return the expression for a term of ORDER BY, which may be the number or the name of a column."""
+    """Return the expression that a term of ORDER BY stands for. It may be the number or the name of a column."""
     if isinstance(node, exp.Literal) and not node.is_string and 0 < int(node.this) <= len(outputs):
         return outputs[int(node.this) - 1][1].copy()
     if isinstance(node, exp.Column) and not node.table:

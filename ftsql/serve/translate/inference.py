@@ -1,6 +1,6 @@
-"""Type inference: the type that PostgreSQL gives each expression of a statement.
+"""Type inference: find the type that PostgreSQL gives each expression of a statement.
 
-The type is in the node's ``meta``. It is None if it cannot be inferred; then no rewrite relies on it.
+The type is stored in the node's ``meta``. It is None if it cannot be inferred, and then no rewrite relies on it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ftsql.serve.translate.type_names import (
 Columns = list[tuple[str, str | None]]
 Tables = Mapping[str, Sequence[tuple[str, str]]]
 Origin = tuple[Node, Node]  # the query that computes a column of a derived table, and its expression there
-Rule = Callable[[Any], str | None]  # from a node, or from the types of a function's arguments
+Rule = Callable[[Any], str | None]  # returns a type for a node, or for the types of a function's arguments
 
 BOOLEAN = (exp.Predicate, exp.Not, exp.And, exp.Or, exp.Boolean, exp.Exists, exp.Between, exp.In, exp.Like, exp.ILike)
 TEXTUAL = frozenset(
@@ -76,7 +76,7 @@ def with_type(node: Node, type: str | None) -> Node:
 
 
 def widest(types: Sequence[str | None]) -> str | None:
-    """Return the type in which values of these types meet. A string without a type becomes text."""
+    """Return the common type of values with these types. A string whose type is unknown becomes text."""
     found: str | None = UNKNOWN
     for type in types:
         found = wider(found, type)
@@ -91,7 +91,7 @@ class Inference:
         self._outputs: dict[int, Columns | None] = {}
         self._sources: dict[int, dict[str, Columns | None]] = {}
         self._origins: dict[int, Origin] = {}
-        self._alive: list[Node] = []  # nodes known by id(); Python must not reuse their ids for other nodes
+        self._alive: list[Node] = []  # keeps nodes alive, because Python must not reuse their id() for other nodes
         for scope in traverse_scope(root):
             self._infer_scope(scope)
         self.columns = self._outputs.get(id(root.unnest() if isinstance(root, exp.Subquery) else root))
@@ -101,7 +101,7 @@ class Inference:
         return self._origins.get(id(column))
 
     def sources(self, select: Node) -> dict[str, Columns | None]:
-        """Return the tables that a query reads by their names, with their columns if they are known."""
+        """Return, by name, the tables that a query reads, with their columns if these are known."""
         return self._sources.get(id(select), {})
 
     def _infer_scope(self, scope: Scope) -> None:
@@ -164,7 +164,7 @@ class Inference:
         return self._declared(source) if isinstance(source, exp.Table) else None
 
     def _note_origin(self, column: exp.Column, source: object) -> None:
-        """Record the origin of a derived table's column. A * passes on the column of the same name below it."""
+        """Record the origin of a derived table's column. With ``*``, that is the column of the same name below."""
         if not isinstance(source, Scope) or not isinstance(source.expression, exp.Select):
             return
         query = source.expression
@@ -197,7 +197,7 @@ def _select_columns(query: exp.Select, sources: Mapping[str, Columns | None]) ->
 
 
 def _infer(node: Node) -> str | None:
-    """Return the type of an expression. Its parts must have their types."""
+    """Return the type of an expression whose parts already have their types."""
     rule = RULES.get(node)
     return rule(node) if rule is not None else None
 

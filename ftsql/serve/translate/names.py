@@ -1,7 +1,7 @@
-"""Name resolution as in PostgreSQL: names are folded, ``public.`` is dropped, and each column of a result has a name.
+"""Resolve names as in PostgreSQL: fold them, drop ``public.``, and give each column of a result a name.
 
-Functions with keywords among their arguments, such as EXTRACT, have classes of their own in sqlglot. They become calls
-by name here.
+In sqlglot's tree, functions with keywords among their arguments, such as EXTRACT, have classes of their own. This
+module turns their nodes into ordinary function calls.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ftsql.serve.text import fold
 from ftsql.serve.translate.tree import ByClass, Node, call, exp
 from ftsql.serve.translate.type_names import of_cast
 
-DROPPED = ("public", "pg_catalog", "information_schema", "pg_temp")  # schemas of functions
+DROPPED = ("public", "pg_catalog", "information_schema", "pg_temp")  # schemas that are dropped before a function
 OWN = re.compile(r"(sqlite|pragma|fts\d|dbstat|sqlite_dbpage)_", re.IGNORECASE)
 WORDS: dict[str, str] = {  # functions without brackets, by the key of sqlglot's class
     "currenttimestamp": "current_timestamp", "localtimestamp": "localtimestamp", "currentdate": "current_date",
@@ -65,9 +65,9 @@ def resolve(root: Node) -> Node:
     return root
 
 
-# --- the name of a column that has none
+# --- names for columns that have no alias
 
-Label = tuple[str | None, bool]  # the name, and whether a cast around the expression keeps it
+Label = tuple[str | None, bool]  # the name, and whether a cast around the expression keeps that name
 
 
 def _label(node: Node) -> Label:
@@ -164,7 +164,7 @@ def _resolve_table(table: exp.Table) -> None:
 
 
 def _move_column_aliases(node: exp.Subquery | exp.CTE) -> None:
-    """Turn ``AS v(a, b)`` into names of the query's columns."""
+    """Move the column names in ``AS v(a, b)`` to the columns of the query."""
     alias = node.args.get("alias")
     if not isinstance(alias, exp.TableAlias) or not alias.columns:
         return
@@ -203,7 +203,7 @@ def _name_values_columns(values: exp.Values) -> None:
 
 
 def _call_by_name(node: Node) -> Node | None:
-    """Return the call by name for a node, or None if the node stays."""
+    """Return an ordinary function call that replaces a node, or None if the node stays."""
     rule = CALLS.get(node)
     if rule is not None:
         return rule(node)

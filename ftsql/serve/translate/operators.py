@@ -1,4 +1,4 @@
-"""The rewrite of PostgreSQL's operators, casts and calls, bottom-up, into what SQLite computes alike.
+"""Rewrite PostgreSQL's operators, casts and calls, bottom-up, so that SQLite computes the same results.
 
 A rewrite depends on the types from inference.py. If a type is not known, the node usually stays as it is.
 """
@@ -31,7 +31,7 @@ def rewrite(root: Node, parameters: Parameters) -> Node:
             continue
         found = step(node, parameters)
         if found is not None and found is not node:
-            own = type_of(node)  # the new node takes this type, also if a cast is replaced by the node below it
+            own = type_of(node)  # the new node takes this type, even if it is the node inside a cast
             with_type(found, type_of(found) if own is None or own in OBJECTS else own)
             calls.substitute(node, found)
     for node in list(holder.find_all(exp.Parameter)):
@@ -44,7 +44,7 @@ def rewrite(root: Node, parameters: Parameters) -> Node:
 
 
 def _compared(node: Node, parameters: Parameters) -> Node | None:
-    """Give both sides one type, and compare intervals by their length."""
+    """Rewrite a comparison: give both sides one type, and compare intervals by their length."""
     if arrays.is_quantified(node.expression):
         return arrays.quantified(node, parameters)
     left, right = casts.with_one_type(node.this, node.expression, parameters)
@@ -110,7 +110,7 @@ def _similar(node: Node, _: Parameters) -> Node | None:
 
 
 def _operator(node: Node, parameters: Parameters) -> Node | None:
-    """Rewrite ``a OPERATOR(pg_catalog.~) b``, as psql writes operators."""
+    """Rewrite ``a OPERATOR(pg_catalog.~) b``, which is how psql writes operators."""
     sign = str(node.args["operator"]).rpartition("pg_catalog.")[2].strip()
     if sign in OPERATORS:
         parameters.note(node.expression, "text")
@@ -131,10 +131,10 @@ def _collate(node: Node, _: Parameters) -> Node | None:
 
 
 def _ordered(node: Node, _: Parameters) -> Node | None:
-    """Sort intervals by their length, and put NULLs where PostgreSQL does.
+    """Sort intervals by their length, and place NULLs as in PostgreSQL.
 
-    For a column without NULLs the default of SQLite is set. Then the SQL says nothing about NULLs, so that an index or
-    an API can sort.
+    For a column without NULLs, SQLite's default is set. The SQL then says nothing about NULLs, so an index or the order
+    of an API's list can be used.
     """
     select = node.find_ancestor(exp.Select, exp.SetOperation)
     term = node.this
@@ -161,7 +161,7 @@ def _meant_output(term: Node, select: Node | None) -> Node | None:
 
 
 def _sorts_rows(node: Node) -> bool:
-    """Whether a term of ORDER BY sorts rows, and is not the argument of WITHIN GROUP."""
+    """Whether a term of ORDER BY sorts rows, rather than being the argument of WITHIN GROUP."""
     return isinstance(node.parent, exp.Order) and not isinstance(node.parent.parent, exp.WithinGroup)
 
 
@@ -200,13 +200,13 @@ def _division(node: Node) -> Node | None:
         return None
     are_integers = type_of(left) in INTEGERS and type_of(right) in INTEGERS
     is_never_zero = (isinstance(right, exp.Literal) and str(right.this).strip("0.")) or _is_nullif_zero(right)
-    if is_never_zero:  # else pgsql_divide refuses a division by zero, for which SQLite returns NULL
+    if is_never_zero:  # otherwise pgsql_divide is needed, because SQLite returns NULL for a division by zero
         return exp.Div(this=left if are_integers else calls.real(left), expression=right, typed=True)
     return call("pgsql_divide", left, right, 1 if are_integers else 0)
 
 
 def _is_nullif_zero(node: Node) -> bool:
-    """Whether it is ``nullif(x, 0)``, by which a division returns NULL in PostgreSQL too."""
+    """Whether ``node`` is ``nullif(x, 0)``. A division by that returns NULL in PostgreSQL too."""
     node = node.unnest()
     return isinstance(node, exp.Anonymous) and node.name == "nullif" and str(node.expressions[1].this).strip("0.") == ""
 
@@ -229,7 +229,7 @@ def _time_arithmetic(node: Node, parameters: Parameters) -> Node | None:
 
 
 def _limit(node: Node, _: Parameters) -> Node | None:
-    """Give a parameter a default, because LIMIT NULL is allowed in PostgreSQL and an error in SQLite."""
+    """Give a parameter of LIMIT or OFFSET a default, because NULL is allowed in PostgreSQL but an error in SQLite."""
     if isinstance(node.expression, exp.Parameter):
         node.set("expression", call("coalesce", node.expression, 0 if isinstance(node, exp.Offset) else -1))
     return None

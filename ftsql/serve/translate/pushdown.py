@@ -1,7 +1,7 @@
-"""Pushdown of time filters as BI tools write them: comparisons of Unix seconds are added, which a live table can use.
+"""Push down time filters in the forms that BI tools write: add comparisons of Unix seconds, which a live table can use.
 
-An added comparison follows from the filter for every row, also for NULLs, so it never changes the result. The filter
-stays, unless the comparison means the same.
+An added comparison follows from the filter for every row, even for NULLs, so it never changes the result. The filter
+itself stays, unless the comparison means the same.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ftsql.serve.translate.tree import ByClass, Node, call, exp, parse
 from ftsql.serve.translate.type_names import INTEGERS, NUMBERS, TIMES, UNKNOWN, of_cast
 
 FLIPPED = {exp.GT: exp.LT, exp.GTE: exp.LTE, exp.LT: exp.GT, exp.LTE: exp.GTE, exp.EQ: exp.EQ}
-ZONE = 86_400  # seconds; more than the clock of any zone is ahead of UTC
+ZONE = 86_400  # seconds; no time zone is so far ahead of UTC
 VOLATILE = ("random", "clock_timestamp", "gen_random_uuid")
 AGGREGATES = frozenset(words("count sum avg min max array_agg string_agg bool_and bool_or every json_agg any_value"))
 # The view jobs of data/views.sql, in PostgreSQL's SQL.
@@ -43,14 +43,14 @@ COLUMNS = ("id", "provider", "model", "status", "fine_tuned_model", "created", "
 class TimeColumn:
     """A column of Unix seconds from which an expression computes a time.
 
-    The time is at most ``slack`` seconds later than the column.
+    That time is at most ``slack`` seconds later than the time in the column.
     """
 
     column: exp.Column
     select: Node | None = None  # the subquery or CTE that reads the column, if the filter is not in that query
     exact: bool = True  # the expression is the column's time itself, not truncated or shifted
     slack: int = 0
-    number: bool = False  # the expression is in seconds, and not a time
+    number: bool = False  # the expression is a number of seconds, and not a time
 
 
 def push_down(root: Node, inference: Inference) -> None:
@@ -64,7 +64,7 @@ def push_down(root: Node, inference: Inference) -> None:
 
 
 def _narrow(conjunct: Node, finder: _Finder) -> None:
-    """Add comparisons for one filter that every row of the result passes."""
+    """Add comparisons for ``conjunct``, a filter that every row of the result passes."""
     test = conjunct.unnest()
     if isinstance(test, exp.And):
         for part in list(test.flatten()):
@@ -77,7 +77,7 @@ def _narrow(conjunct: Node, finder: _Finder) -> None:
             seconds = exp.Sub(this=seconds, expression=exp.Literal.number(found.slack))
         is_same_time = found.exact and not found.slack
         if is_same_time and found.select is None and type(test) in FLIPPED:
-            # The comparison means the same as the filter, so it replaces it.
+            # The comparison means the same as the filter, so it takes the filter's place.
             conjunct.replace(exp.Paren(this=kind(this=column, expression=seconds)))
             return
         if kind in (exp.LT, exp.LTE):
@@ -103,7 +103,7 @@ def _seconds(bound: Node, found: TimeColumn) -> Node:
 
 
 class _Finder:
-    """Finds columns of Unix seconds inside expressions. ``shared`` names the tables that a statement reads twice."""
+    """Finds columns of Unix seconds in expressions. ``shared`` has the tables that a statement reads more than once."""
 
     def __init__(self, inference: Inference, shared: set[str]) -> None:
         self._inference = inference
@@ -118,7 +118,7 @@ class _Finder:
         )
 
     def comparisons(self, test: Node) -> list[tuple[TimeColumn, type[exp.Binary], Node]]:
-        """Return the comparisons of such columns in a filter: the column, the operator and the bound."""
+        """Return the comparisons of columns of Unix seconds in a filter: the column, the operator and the bound."""
         sides: list[tuple[Node, type[exp.Binary], Node]]
         if isinstance(test, exp.Between) and not test.args.get("symmetric"):
             sides = [(test.this, exp.GTE, test.args["low"])]
@@ -139,7 +139,7 @@ class _Finder:
         return rule(node) if rule is not None else None
 
     def _find_time(self, node: Node) -> TimeColumn | None:
-        """Like ``find``, but only if ``node`` is a time, and not a number of seconds."""
+        """Return the result of ``find`` if ``node`` is a time and not a number of seconds, otherwise None."""
         found = self.find(node)
         return found if found is not None and not found.number else None
 
@@ -197,7 +197,7 @@ class _Finder:
         return replace(found, select=select) if found is not None and found.select is None else found
 
     def _takes_filter(self, select: Node) -> bool:
-        """Whether a filter can move into a derived table, because nothing else depends on the rows that it drops."""
+        """Whether a filter can move into a derived table: nothing else may depend on the rows that the filter drops."""
         if select.args.get("limit") or select.args.get("offset") or select.find(exp.Window):
             return False
         if isinstance(select.args.get("distinct"), exp.Distinct) and select.args["distinct"].args.get("on"):
@@ -231,7 +231,10 @@ def _is_key(select: Node, made: Node) -> bool:
 
 
 def _of_type(bound: Node, type: str | None) -> Node:
-    """Cast a string or a parameter to the other side's type, because a date has no time of day."""
+    """Return ``bound``, cast to the other side's type if it is a string or a parameter.
+
+    The type matters, because a date has no time of day.
+    """
     if type_of(bound) not in (UNKNOWN, None) or type not in TIMES:
         return bound
     return with_type(exp.Cast(this=bound.copy(), to=exp.DataType.build(type, dialect="postgres")), type)
@@ -244,7 +247,7 @@ def _is_constant(node: Node) -> bool:
 
 
 def _is_epoch(node: Node) -> bool:
-    """Whether it is ``timestamp 'epoch'``, or the first day of 1970."""
+    """Whether ``node`` is ``timestamp 'epoch'`` or the first day of 1970."""
     node = node.unnest()
     return isinstance(node, exp.Cast) and isinstance(node.this, exp.Literal) and str(node.this.this).strip() in (
         "epoch", "1970-01-01", "1970-01-01 00:00:00",
@@ -268,7 +271,7 @@ def _micros(node: Node, sign: int = 1) -> int | None:
 
 
 def expand(root: Node, tables: Tables) -> None:
-    """Replace the view jobs by its SELECT if the statement has a filter, so that the filter can be pushed into it."""
+    """If the statement has a filter, replace the view jobs with its SELECT, so that the filter can be pushed down."""
     is_own_view = tuple(name for name, _ in tables.get("jobs", ())) == COLUMNS and "fine_tuning_jobs" in tables
     if not is_own_view or not root.find(exp.Where):
         return

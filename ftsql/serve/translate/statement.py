@@ -1,6 +1,6 @@
 """The translation of one SELECT from PostgreSQL's SQL to SQLite's, with the types of its parameters and columns.
 
-A statement that would write is refused before SQLite sees it, and so is one that SQLite cannot compute alike.
+A statement is refused before SQLite sees it if it would write, or if SQLite cannot compute the same result.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from ftsql.serve.translate.tree import Parameters, SqlglotError, exp, parse, to_
 class Translated:
     """A SELECT for SQLite.
 
-    ``parameters`` is the highest number of a parameter, ``types`` holds their types. ``columns`` holds the name and
-    type of each column of the result; it is None if they cannot be inferred. A type that is not known is None.
+    ``parameters`` is the highest number of a parameter, and ``types`` holds the parameters' types. ``columns`` holds
+    the name and type of each column of the result, or is None if the columns cannot be inferred. An unknown type is
+    None.
     """
 
     sql: str
@@ -32,7 +33,7 @@ class Translated:
 def translate(text: str, tables: Tables) -> Translated:
     """Translate one SELECT. ``tables`` maps the name of each table to its columns and their declared types.
 
-    Raise ProgrammingError, NotSupportedError or DataError, each with ``sqlstate``.
+    Raise ProgrammingError, NotSupportedError or DataError, each with an attribute ``sqlstate``.
 
     >>> translate("SELECT id FROM jobs WHERE id = ANY($1)", {"jobs": [("id", "TEXT")]}).types
     ('text[]',)
@@ -73,7 +74,7 @@ def _select(statement: Statement, tables: Tables) -> Translated:
     except DatabaseError:
         raise
     except (ValueError, AttributeError, LookupError, TypeError, AssertionError) as error:
-        # The tree has a form that no rewrite expects. Without a rewrite SQLite could compute something else.
+        # The tree has a form that no rewrite expects. Without the rewrite, SQLite might compute something else.
         raise errors.unsupported(f"a part of the statement ({error!s:.80})", "write it in a simpler way") from error
     known = None if columns is None else tuple((name, None if type == "unknown" else type) for name, type in columns)
     return Translated(sql, statement.parameters, parameters.types, known)

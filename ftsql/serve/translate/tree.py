@@ -1,6 +1,7 @@
-"""The syntax tree of a statement, as sqlglot's PostgreSQL parser builds it, with functions left as names.
+"""The syntax tree of a statement, as sqlglot's PostgreSQL parser builds it, except that functions stay plain names.
 
-sqlglot has classes for many functions. They are not used, because their names and arguments change with its versions.
+sqlglot has classes for many functions. These are not used, because their names and arguments change between versions
+of sqlglot.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ else:
 __all__ = ["ByClass", "Node", "Scope", "SqlglotError", "call", "exp", "parse", "to_sql", "traverse_scope"]
 
 T = TypeVar("T")
-WIDEST = 1664  # entries of a list, as in PostgreSQL; the cost of each entry grows with their number
-LONG = (exp.In, exp.Tuple, exp.Values)  # lists that may be longer, because they cost little
-DEEPEST = 950  # SQLite's limit is 1000, and its tree may be deeper
-SYNTAX = ("CAST", "EXTRACT", "SUBSTRING", "TRIM", "POSITION", "OVERLAY")  # functions with words among the arguments
+WIDEST = 1664  # the maximum length of a list, as in PostgreSQL; the cost of each entry grows with the length
+LONG = (exp.In, exp.Tuple, exp.Values)  # lists that may be longer, because their entries cost little
+DEEPEST = 950  # the maximum depth of the tree; SQLite's limit is 1000, and its tree may be deeper
+SYNTAX = ("CAST", "EXTRACT", "SUBSTRING", "TRIM", "POSITION", "OVERLAY")  # functions that take keywords as arguments
 PARSED = (exp.Select, exp.SetOperation, exp.Values, exp.Subquery)
 WRITES = (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Create, exp.Drop, exp.Into, exp.Lock, exp.Command,
           exp.Set, exp.Copy)  # fmt: skip
@@ -48,7 +49,7 @@ REFUSED: dict[type[Node], tuple[str, str]] = {
 
 
 class Reader(Postgres):
-    """sqlglot's dialect of PostgreSQL, with functions left as names."""
+    """sqlglot's dialect of PostgreSQL, but functions stay plain names."""
 
     class Parser(Postgres.Parser):  # type: ignore[valid-type, misc]
         FUNCTIONS: dict[str, Any] = {}  # noqa: RUF012
@@ -57,11 +58,11 @@ class Reader(Postgres):
         }
 
 
-logging.getLogger("sqlglot").setLevel(logging.CRITICAL)  # its warnings on stderr are about statements refused here
+logging.getLogger("sqlglot").setLevel(logging.CRITICAL)  # hides warnings about statements that are refused here
 
 
 class ByClass(Generic[T]):
-    """A table of values by the class of a node. The first entry counts whose class the node is an instance of."""
+    """A table that maps classes of nodes to values. A node gets the value of the first entry whose class it has."""
 
     def __init__(self, *entries: tuple[type | tuple[type, ...], T]) -> None:
         self._entries = entries
@@ -75,7 +76,7 @@ class ByClass(Generic[T]):
 
 
 def parse(text: str) -> Node:
-    """Return the tree of one statement that reads. Raise ProgrammingError or NotSupportedError for all others."""
+    """Return the tree of one statement that reads. Raise ProgrammingError or NotSupportedError for any other SQL."""
     try:
         found = sqlglot.parse(text, read=Reader)
     except SqlglotError as error:
@@ -150,7 +151,7 @@ class Parameters:
         self._types: list[str | None] = [None] * count
 
     def note(self, node: Node | None, type: str | None) -> None:
-        """If ``node`` is a parameter, note that it is used as a ``type``. The first type counts."""
+        """If ``node`` is a parameter, note that it is used as a ``type``. Only the first type noted counts."""
         node = node.unnest() if node is not None else None
         if isinstance(node, exp.Parameter) and type and type != "unknown":
             number = self.number(node)

@@ -1,6 +1,6 @@
-"""PostgreSQL's names of types, such as int8 and timestamptz, for the types of columns, casts and numbers.
+"""PostgreSQL's names for the types of columns, casts and numbers, such as int8 and timestamptz.
 
-None is a type that is not known.
+None stands for a type that is not known.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ALIASES = {
     "time without time zone": "time", "varbinary": "bytea", "blob": "bytea", "string": "text",
     "sql_identifier": "name", "character_data": "varchar", "cardinal_number": "int4", "yes_or_no": "varchar",
 }  # fmt: skip
-DECLARED = (  # by a part of the declared type, as in SQLite
+DECLARED = (  # types by a pattern that the declared type contains, as in SQLite
     ("TIMESTAMPTZ|WITH TIME ZONE", "timestamptz"), ("TIMESTAMP|DATETIME", "timestamp"), ("DATE", "date"),
     ("INTERVAL", "interval"), ("BOOL", "bool"), ("JSONB", "jsonb"), ("JSON", "json"), ("BYTEA|BLOB", "bytea"),
     ("SMALLINT|INT2", "int2"), ("INT4", "int4"), ("INT", "int8"), ("CHAR|CLOB|TEXT|STRING", "text"),
@@ -35,7 +35,7 @@ DECLARED = (  # by a part of the declared type, as in SQLite
 
 
 def of_declared(declared: str | None) -> str | None:
-    """Return the type of a column for the type that its table declares."""
+    """Return the type of a column whose table declares it as ``declared``."""
     words = (declared or "").upper()
     known = words.lower().removesuffix("[]")
     if words.endswith("[]") or known in (*NUMBERS, *TEXTS, *OBJECTS, "bool"):

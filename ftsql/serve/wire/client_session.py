@@ -1,7 +1,7 @@
-"""The session of one client: its backend in a thread, its settings, and the end of its statements.
+"""The session of one client: its backend in a thread, its settings, and the ways in which a statement is ended.
 
-A statement ends at a cancel request, at its timeout, or when its client has disconnected. SQLite is interrupted until
-the statement has ended.
+A statement is ended by a cancel request, by its timeout, or if its client has disconnected. SQLite is interrupted
+again and again until the statement has ended.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ftsql.serve.wire.portal import Field, Portal, parse_declare
 from ftsql.serve.wire.utility import Response, SessionSettings, refusal, run_utility
 
 T = TypeVar("T")
-TICK = 0.25  # seconds between two looks at whether the client is still connected
+TICK = 0.25  # seconds between two checks whether the client is still connected
 EXPLAIN = re.compile(r"EXPLAIN\s*(?:\([^)]*\)|(?:(?:ANALYZE|VERBOSE)\b\s*)*)\s*", re.IGNORECASE)
 ENDED = {
     "cancel": "canceling statement due to user request",
@@ -48,13 +48,13 @@ class Worker:
         self._thread.start()
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
-        """Run ``work`` after all that was submitted before."""
+        """Run ``work`` after all work that was submitted before."""
         future: Future[T] = Future()
         self._queue.put((future, work))
         return future
 
     def stop(self) -> None:
-        """End the thread after all that was submitted before."""
+        """End the thread after all work that was submitted before."""
         self._queue.put(None)
 
     def _run(self) -> None:
@@ -73,7 +73,8 @@ class Worker:
 class PreparedStatement:
     """A prepared statement.
 
-    ``plan`` is None for a utility statement. ``fields`` holds the columns once they were sent to the client.
+    ``plan`` is None for a utility statement, such as SET. ``fields`` holds the columns after they were sent to the
+    client.
     """
 
     text: str
@@ -85,7 +86,7 @@ class PreparedStatement:
 
 @dataclass
 class BoundStatement:
-    """A prepared statement with the values of its parameters. ``spent`` is the seconds that it ran so far."""
+    """A prepared statement with the values of its parameters. ``spent`` is how many seconds it has run so far."""
 
     prepared: PreparedStatement
     values: Sequence[SQLiteValue] = ()
@@ -97,7 +98,7 @@ class BoundStatement:
 
 
 class ClientSession:
-    """The session of a client that has logged in. Call ``open`` before use and ``close`` after it."""
+    """The session of a client that has logged in. Call ``open`` before using it, and ``close`` afterwards."""
 
     def __init__(self, shared: Shared, limits: Limits, is_gone: Callable[[], bool]) -> None:
         self._shared = shared
@@ -127,7 +128,7 @@ class ClientSession:
             self.backend.interrupt()
 
     async def close(self) -> None:
-        """Close the connection in its thread. Interrupt the running statement until the thread is free."""
+        """Close the connection in its thread. Until the thread is free, interrupt the running statement."""
         if self._backend is not None:
             future = asyncio.wrap_future(self._worker.submit(self._backend.close))
             end = time.monotonic() + 5
@@ -166,7 +167,7 @@ class ClientSession:
                 if future.done():
                     break
                 if self._ended:
-                    self.backend.interrupt()  # again, because the one before may have come between two statements
+                    self.backend.interrupt()  # again, because an earlier one may have come between two statements
                 elif left <= 0:
                     self.cancel("time")
                 elif self._is_gone():
@@ -182,10 +183,10 @@ class ClientSession:
                 bound.spent += time.monotonic() - started
 
     async def prepare(self, text: str, given: Sequence[int | None] = ()) -> PreparedStatement:
-        """Prepare a statement. ``given`` holds the type oids that the client specified for the parameters, in order;
-        None for a type that it left open.
+        """Prepare a statement.
 
-        Raise Failure, and the errors of SQLite and of the translation.
+        ``given`` holds the type oids that the client specified for the parameters, with None for a type that it left
+        open. Raise Failure, and the errors of SQLite and of the translation.
         """
         if len(text) > self._limits.text:
             raise Failure("54000", f"a statement may have at most {self._limits.text} characters")
@@ -207,7 +208,7 @@ class ClientSession:
         return prepared
 
     async def fields(self, prepared: PreparedStatement) -> list[Field] | None:
-        """Return the columns of a statement before its parameters have values, or None if it returns no rows."""
+        """Return the columns of a statement whose parameters have no values yet, or None if it returns no rows."""
         if prepared.word == "DECLARE":
             return None
         if prepared.fields is None and prepared.plan is not None:
@@ -228,7 +229,7 @@ class ClientSession:
     def bind(
         self, prepared: PreparedStatement, values: Sequence[SQLiteValue], formats: Sequence[int]
     ) -> BoundStatement:
-        """Bind values to the parameters of a statement. ``formats`` holds the formats of its columns."""
+        """Return a statement with ``values`` for its parameters. ``formats`` holds the formats of its columns."""
         bound = BoundStatement(prepared, values, formats)
         if prepared.plan is not None and prepared.word not in ("EXPLAIN", "DECLARE"):
             bound.portal = self.portal(bound)

@@ -1,6 +1,6 @@
 """The conversation with one client that has logged in: the simple and the extended query protocol.
 
-Each message gets a response, or ends the connection. No message reaches beyond the session of its client.
+Each message gets a response, or ends the connection. A message affects only its own client's session.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ftsql.serve.wire.utility import Response
 
 
 def split(text: str) -> list[str]:
-    """Return the statements of a text as they were written. Raise Failure if sqlglot cannot read its tokens."""
+    """Return the statements in ``text`` as they were written. Raise Failure if sqlglot cannot tokenize them."""
     if ";" not in text.rstrip("; \t\r\n"):
         return [text]
     try:
@@ -47,7 +47,7 @@ class Conversation:
         self._limits = limits
         self._prepared: dict[str, PreparedStatement] = {}
         self._portals: dict[str, BoundStatement] = {}
-        self._skipping = False  # after an error, until Sync
+        self._skipping = False  # whether messages are skipped, after an error and until Sync
         self._handlers = {
             messages.QUERY: self._query,
             messages.PARSE: self._parse,
@@ -69,7 +69,7 @@ class Conversation:
             if tag == messages.FLUSH:
                 await self.stream.drain()
             elif tag in (messages.COPY_DATA, messages.COPY_DONE, messages.COPY_FAIL):
-                continue  # as PostgreSQL does outside of COPY
+                continue  # like PostgreSQL, ignore these messages outside COPY
             elif tag != messages.SYNC:
                 if tag not in self._handlers:
                     raise Failure("08P01", f"invalid frontend message type {tag[0]}")
@@ -100,7 +100,7 @@ class Conversation:
 
     async def _query(self, body: bytes) -> None:
         text = _parsed(messages.parse_query, body)
-        if len(text) > 2 * self._limits.text:  # it is split in the event loop, while other clients wait
+        if len(text) > 2 * self._limits.text:  # splitting runs in the event loop, so other clients have to wait
             raise Failure("54000", f"a message may have at most {2 * self._limits.text:,} characters of SQL")
         statements = [statement for statement in split(text) if strip_blank(statement)]
         if not statements:
@@ -231,7 +231,7 @@ class Conversation:
             self._send_response(bound.response)
 
     async def _send_rows(self, bound: BoundStatement, most: int, formats: Sequence[int]) -> int:
-        """Send the next rows, at most ``most`` (0: all), as fast as the client reads. Return their number."""
+        """Send at most ``most`` rows (0: all), as fast as the client reads. Return how many were sent."""
         assert bound.portal is not None
         sent = 0
         while not bound.finished and (most == 0 or sent < most):
@@ -255,7 +255,7 @@ class Conversation:
         self.stream.write(messages.make_command_complete("DECLARE CURSOR"))
 
     async def _deallocate(self, prepared: PreparedStatement) -> None:
-        """Drop the prepared statements and portals that DISCARD, DEALLOCATE or CLOSE names."""
+        """Drop the prepared statements and portals that a DISCARD, DEALLOCATE or CLOSE names."""
         if prepared.word in ("DISCARD", "DEALLOCATE"):
             name = parse_close(prepared.text)
             self._prepared = {} if name is None else {key: one for key, one in self._prepared.items() if key != name}

@@ -1,4 +1,4 @@
-"""Portals: running statements whose rows are sent as the client reads them; and the syntax of cursors.
+"""Portals, which are running statements whose rows are sent as fast as the client reads; and the syntax of cursors.
 
 A portal holds one chunk of messages, and the first rows, from which it infers types that are not declared.
 """
@@ -18,8 +18,8 @@ from ftsql.serve import types
 from ftsql.serve.backend import Backend, StatementPlan
 from ftsql.serve.errors import Failure
 
-PEEKED = 100  # rows from which types are inferred
-CHUNK = 256 * 2**10  # bytes
+PEEKED = 100  # from how many rows types are inferred, at most
+CHUNK = 256 * 2**10  # the size of a chunk in bytes, roughly
 COUNT = struct.Struct("!h")
 INT = struct.Struct("!i")
 NULL = INT.pack(-1)
@@ -37,7 +37,7 @@ CLOSED = re.compile(rf"(?:CLOSE|DEALLOCATE)\s+(?:PREPARE\s+)?{NAME}", re.IGNOREC
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """DataRow messages. ``finished`` is true if these are the last."""
+    """Several DataRow messages. ``finished`` says that no more rows follow."""
 
     data: bytes
     rows: int
@@ -46,7 +46,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A column as RowDescription shows it; ``oid`` is its type."""
+    """A column as RowDescription shows it. ``oid`` is its type."""
 
     name: str
     oid: int
@@ -75,11 +75,11 @@ class Portal:
         self._head: list[tuple[SQLiteValue, ...]] = []
         self._fields = fields
         self._encoders: list[Callable[[SQLiteValue], bytes]] = []
-        self._formats: Sequence[int] | None = None  # of the encoders
+        self._formats: Sequence[int] | None = None  # the formats for which the encoders were made
         self._sent = 0
 
     def fields(self) -> list[Field]:
-        """Return the columns. Start the statement if they are not known, because its first rows may decide a type."""
+        """Return the columns. If they are not known, start the statement: its first rows may decide a type."""
         if self._fields is None:
             self._start()
             oids = []
@@ -155,9 +155,10 @@ class Portal:
 
 
 def format_of(formats: Sequence[int], number: int) -> int:
-    """Return the format of a column: 0 is text, 1 binary.
+    """Return the format of a column: 0 for text, 1 for binary.
 
-    Without ``formats`` all columns are text; one format is for all columns, several are for one column each.
+    If ``formats`` is empty, all columns are text. If it has one format, that is for all columns. Otherwise each column
+    has its own.
     """
     if len(formats) > 1:
         return formats[number] if number < len(formats) else 0
@@ -169,14 +170,14 @@ def _unquoted(name: str) -> str:
 
 
 def parse_declare(text: str) -> tuple[str, str]:
-    """Return the name and the SELECT of a DECLARE. Raise Failure."""
+    """Return the name and the SELECT of a DECLARE. Raise Failure if the syntax is wrong."""
     if (match := DECLARED.match(text)) is None:
         raise Failure("42601", "syntax error: write DECLARE name CURSOR FOR SELECT …")
     return _unquoted(match[1]), text[match.end() :]
 
 
 def parse_fetch(text: str) -> tuple[str, int]:
-    """Return the cursor's name and the number of rows of a FETCH; 0 is all. Raise Failure unless it goes forward."""
+    """Return the cursor's name in a FETCH, and how many rows it asks for (0: all). Raise Failure if it goes back."""
     if (match := FETCHED.fullmatch(text)) is None:
         raise Failure("0A000", "a cursor only goes forward: write FETCH [FORWARD] n FROM name")
     count = re.search(r"\d+", match[1] or "")
@@ -186,6 +187,6 @@ def parse_fetch(text: str) -> tuple[str, int]:
 
 
 def parse_close(text: str) -> str | None:
-    """Return the name in a CLOSE or DEALLOCATE; None is all."""
+    """Return the name in a CLOSE or DEALLOCATE, or None for ALL."""
     match = CLOSED.fullmatch(text)
     return None if match is None or match[1].upper() == "ALL" else _unquoted(match[1])

@@ -1,6 +1,6 @@
 """The server: it listens, authenticates clients, limits their number, and routes cancel requests.
 
-Until a client has logged in, it costs a socket for a few seconds, but no thread and no connection to SQLite.
+Until a client has logged in, it uses a socket for a few seconds, but no thread and no SQLite connection.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from ftsql.serve.wire.stream import Disconnected, Stream
 REPORTED = ("server_version", "server_encoding", "client_encoding", "DateStyle", "IntervalStyle", "integer_datetimes",
         "standard_conforming_strings", "TimeZone", "is_superuser", "session_authorization",
         "default_transaction_read_only")  # fmt: skip
-PENDING = 50  # more connections than sessions, for clients that log in or cancel
+PENDING = 50  # how many connections are allowed in addition to the sessions, for clients that log in or cancel
 WRONG_PASSWORD = 0.5  # seconds of delay after a wrong password
 
 
 class Password(IdentityProvider):  # type: ignore[misc]
-    """The same password for all users."""
+    """An identity provider with the same password for all users."""
 
     def __init__(self, password: str) -> None:
         self._password = password
@@ -62,7 +62,7 @@ class Server:
         self._clients: dict[int, tuple[bytes, ClientSession]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._listener: asyncio.Server | None = None
-        # It would log a traceback for each wrong password.
+        # This logger would log a traceback for each wrong password.
         logging.getLogger("pg_mimic.auth").disabled = True
 
     async def start(self, host: str, port: int) -> int:
@@ -165,7 +165,7 @@ class Server:
         await stream.drain()
         if self._tls is None:
             return False
-        if getattr(stream.reader, "_buffer", b""):  # an attacker's plain text would be read as encrypted
+        if getattr(stream.reader, "_buffer", b""):  # an attacker's plain text would count as encrypted
             raise Failure("08P01", "received unencrypted data after SSL request")
         try:
             await stream.writer.start_tls(self._tls)

@@ -13,7 +13,7 @@ from ftsql.serve.limits import Limits
 
 HEADER = struct.Struct("!ci")
 STARTUP = struct.Struct("!ii")
-UNREAD = 1 << 20  # bytes that may wait for the client before ``drain`` waits too
+UNREAD = 1 << 20  # how many bytes may wait for the client before ``drain`` waits too
 
 
 class Disconnected(Exception):
@@ -27,9 +27,9 @@ class Stream:
         self.reader = reader
         self.writer = writer
         self._limits = limits
-        self.longest = limits.startup  # until it has logged in
+        self.longest = limits.startup  # the maximum size of a message; larger after the login
         self._out: list[bytes] = []
-        self.waiting = 0  # bytes that wait for ``drain``
+        self.waiting = 0  # how many bytes wait for ``flush`` or ``drain``
         writer.transport.set_write_buffer_limits(high=UNREAD)
 
     @property
@@ -73,12 +73,15 @@ class Stream:
         self.waiting += len(data)
 
     def flush(self) -> None:
-        """Pass everything written to the transport."""
+        """Pass all data that was written to the transport."""
         self.writer.write(b"".join(self._out))
         self._out, self.waiting = [], 0
 
     async def drain(self) -> None:
-        """Send everything written, and wait until the client has read enough. Raise Disconnected if it does not."""
+        """Send all data that was written, and wait until the client has read enough of it.
+
+        Raise Disconnected if the client does not read.
+        """
         self.flush()
         try:
             async with asyncio.timeout(self._limits.stall):

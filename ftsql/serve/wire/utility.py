@@ -1,4 +1,4 @@
-"""Statements about the session, such as SET and BEGIN. SQLite does not see them."""
+"""Utility statements, which are about the session, such as SET and BEGIN. SQLite does not see them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ ZONE = re.compile(r"SET\s+(?:SESSION\s+|LOCAL\s+)?TIME\s+ZONE\s+(.*)", re.IGNORE
 TO_SAVEPOINT = re.compile(r"\w+\s+(?:\w+\s+)?TO\b", re.IGNORECASE)
 ENCODINGS = {"utf8", "utf-8", "unicode", "sql_ascii", "default", ""}
 ALIASES = {"time zone": "TimeZone", "transaction isolation level": "transaction_isolation"}
-MOST = 200  # settings of one session
+MOST = 200  # how many settings one session may have
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """The response to a utility statement: a command tag and rows of strings under ``names``.
+    """The response to a utility statement: a command tag, and rows of strings whose columns are ``names``.
 
-    ``status`` is the transaction status from then on; if it is empty, the status stays.
+    ``status`` is the new transaction status. If it is empty, the status stays.
     """
 
     tag: str
@@ -33,7 +33,7 @@ class Response:
 
 
 class SessionSettings:
-    """The settings of a session, as SET and SHOW see them. Only statement_timeout has an effect."""
+    """The settings of a session, for SET and SHOW. Only statement_timeout has an effect."""
 
     def __init__(self) -> None:
         self._values: dict[str, str] = {}
@@ -74,9 +74,9 @@ class SessionSettings:
 
 
 def run_utility(text: str, word: str, settings: SessionSettings, status: bytes) -> Response | None:
-    """Run a stripped statement that begins with ``word``. Return None if it is for SQLite.
+    """Run a stripped statement that begins with ``word``. Return None if it is a statement for SQLite.
 
-    Raise Failure, ProgrammingError or NotSupportedError if the statement is not served.
+    Raise Failure, ProgrammingError or NotSupportedError if the statement is refused.
     """
     if word in sql_text.READS:
         return None
