@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ftsql.api.account import Account
 from ftsql.api.calls import Call, wait_for_any
 from ftsql.errors import APIError, DataError, OperationalError
+from ftsql.resources.definitions import JOBS
 from ftsql.resources.resource import Row
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ class Gets:
         cache = self._cache
         if self._foreseen is None:
             self._foreseen = {other: deque() for other in cache.clients}
-            for provider, id in cache.foresee(cache):
+            for provider, id in cache.foreseen(JOBS.table):
                 for other, ids in self._foreseen.items():
                     if provider in (None, other.name):
                         ids.append(id)

@@ -65,8 +65,9 @@ class StatementCache:
         self._gets = Gets(self)
         self.nested: dict[str, Any] = {}  # the statement's OtherResources and Contents, by name
         self.kept_content: Callable[[str, str], bytes | None] = no_content  # a file's content, by provider and id
-        # Returns the jobs that the statement will ask for, as providers (None: any) and ids, as far as that is known.
-        self.foresee: Callable[[StatementCache], Sequence[tuple[str | None, str]]] = lambda _: ()
+        # Returns what the statement will ask for, as tables, providers (None: any) and ids, as far as that is known.
+        self.foresee: Callable[[StatementCache], Sequence[tuple[str, str | None, str]]] = lambda _: ()
+        self._foreseen: dict[str, list[tuple[str | None, str]]] | None = None
         self.feeds = Feeds()
         self._told = False  # whether tell() has warned
         self._calls: weakref.WeakSet[Call[Any]] = weakref.WeakSet()
@@ -177,6 +178,14 @@ class StatementCache:
                     Warning,
                     stacklevel=2,
                 )
+
+    def foreseen(self, table: str) -> list[tuple[str | None, str]]:
+        """Return the providers (None: any) and ids that the statement will ask ``table`` for, as far as is known."""
+        if self._foreseen is None:
+            self._foreseen = {}
+            for name, provider, id in self.foresee(self):
+                self._foreseen.setdefault(name, []).append((provider, id))
+        return self._foreseen.get(table, [])
 
     def get(self, account: Account, id: str) -> Row | None:
         """Return a job; None if it does not exist. ``gets.py`` says which requests that takes."""

@@ -1,4 +1,4 @@
-"""Foresight: which jobs a statement will ask for by their ids, so that several can be requested side by side.
+"""Foresight: which ids a statement will ask for, so that several can be requested side by side.
 
 SQLite announces no ids: it asks for one, waits, and asks for the next. So the statement is run ahead, inside its own
 scan, while ftsql's tables note what they are asked for and return no row. SQLite itself applies the joins, the WHERE
@@ -14,7 +14,8 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import apsw
 
@@ -26,7 +27,7 @@ from ftsql.sqlite.statements import Statement, Statements
 MOST_IDS = 1000
 SECONDS = 0.1
 STEPS = 1000  # SQLite's instructions between two looks at the clock
-Id = tuple[str | None, str]  # a provider (None: any) and an id
+Id = tuple[str, str | None, str]  # a table, a provider (None: any), and the id of a job or of a parent
 
 # SQLite's own functions that have no effect, and depend on nothing but their arguments and the time.
 FUNCTIONS = frozenset(
@@ -48,11 +49,11 @@ class Enough(Exception):
 
 
 def foresee(connection: apsw.Connection, statements: Statements, statement: Statement) -> Sequence[Id]:
-    """Return the ids of jobs that ``statement``, which is running, will ask for; none if it may not be run ahead."""
+    """Return the ids that ``statement``, which is running, will ask for; none if it may not be run ahead."""
     guard = connection.authorizer
     if not isinstance(guard, Guard) or not (statement.announced and statement.reads) or statement.cache.may_stop:
         return ()
-    with contextlib.suppress(apsw.Error):  # it only fails earlier than the statement itself
+    with contextlib.suppress(Exception):  # it only fails earlier than the statement itself
         # Not the user's kind of cursor, whose traces would show the statement. The connection is a weak proxy.
         cursor = apsw.Cursor(connection.cursor.__self__)  # type: ignore[attr-defined]
         cursor.exec_trace = lambda *_: True
@@ -68,11 +69,13 @@ def foresee(connection: apsw.Connection, statements: Statements, statement: Stat
     return ()
 
 
-def note(noted: list[Id], provider: str | None, id: str) -> None:
-    """Note that a table was asked for a job. Raises Enough beyond ``MOST_IDS``."""
-    if len(noted) >= MOST_IDS:
-        raise Enough
-    noted.append((provider, id))
+def note(noted: list[Id], table: str, values: Mapping[str, Any], ids: Iterable[str]) -> None:
+    """Note that a table was asked for ``ids``, by a plan with these values. Raises Enough beyond ``MOST_IDS``."""
+    provider = values.get("provider") or (str(values["key"]).partition("/")[0] if "key" in values else None)
+    for id in filter(None, ids):
+        if len(noted) >= MOST_IDS:
+            raise Enough
+        noted.append((table, None if provider is None else str(provider), id))
 
 
 @contextlib.contextmanager
@@ -115,7 +118,7 @@ def _is_harmless(cursor: apsw.Cursor, guard: Guard, program: Sequence[Step], sta
     own = {str(name) for (name,) in cursor.execute("SELECT lower(name) FROM pragma_function_list WHERE NOT builtin")}
     if not functions <= FUNCTIONS - own:
         return False
-    read = {(str(action.first), str(action.schema)) for action in actions if action.code == apsw.SQLITE_READ}
+    read = {(str(action.first), action.schema or LIVE) for action in actions if action.code == apsw.SQLITE_READ}
     return all(_is_ordinary(cursor, name, schema) for name, schema in read)
 
 
@@ -129,9 +132,11 @@ def _prepare(cursor: apsw.Cursor, statement: Statement) -> None:
 
 def _is_ordinary(cursor: apsw.Cursor, name: str, schema: str) -> bool:
     """Whether a name is that of a table whose rows can be read twice: an ordinary one, a view, or ftsql's."""
+    if schema == LIVE:  # or an eponymous table, which has no schema
+        return name in TABLES
     quoted = schema.replace('"', '""')
     sql = f"SELECT sql FROM \"{quoted}\".sqlite_schema WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')"
     found = cursor.execute(sql, (name,)).fetchone()
-    if found is None or schema == LIVE:
+    if found is None:
         return name in TABLES
     return VIRTUAL.match(str(found[0])) is None

@@ -131,7 +131,8 @@ class Cursor:
         plan = Plan.from_words(comparisons.split_checks(words)[0])
         self.Close()
         if (noted := self._session.statements.noted) is not None:
-            _note(noted, plan, arguments)
+            values = dict(zip(plan.arguments, arguments, strict=False))
+            foresight.note(noted, JOBS.table, values, [requested_id(values) or ""] if plan.access == "get" else [])
             return
         self._session.statement.check(words, arguments)
         arguments = arguments[: len(plan.arguments)]
@@ -185,12 +186,3 @@ class Cursor:
             self._feed.end()
         self._feed, self._row, self._rows = None, None, iter(())
         self.Column = self._values.__getitem__
-
-
-def _note(noted: list[foresight.Id], plan: Plan, arguments: Sequence[Any]) -> None:
-    """Note which job a scan asks for. The statement is run ahead, so the scan has no rows."""
-    values = dict(zip(plan.arguments, arguments, strict=False))
-    id = requested_id(values) if plan.access == "get" else None
-    if id:
-        provider = values.get("provider") or (str(values["key"]).partition("/")[0] if "key" in values else None)
-        foresight.note(noted, None if provider is None else str(provider), id)

@@ -6,7 +6,7 @@ a queued write. A write that the API does not offer is refused before it is queu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 import apsw
@@ -20,7 +20,7 @@ from ftsql.read.plan import SELECTORS, Plan, chosen_accounts, without_parent
 from ftsql.read.prefetch import Feed
 from ftsql.resources.definitions import RESULTS
 from ftsql.resources.resource import POSITION, Resource, Row, SQLiteValue, json_text
-from ftsql.sqlite import comparisons
+from ftsql.sqlite import comparisons, foresight
 from ftsql.sqlite.best_index import best_index
 from ftsql.sqlite.session import Session
 from ftsql.sqlite.write_callbacks import WriteCallbacks
@@ -141,14 +141,18 @@ class _Cursor:
         self._rows: Iterator[Row] = iter(())
         self._row: Row | None = None
         self._last: tuple[Feed, Any] | None = None  # the scan of jobs with the last parent, and its place in that scan
+        self._parents = 0  # how many parents were read, one at a time
         self._streak = 0  # how many parents came in the order of a scan of jobs
 
     def Filter(self, columns: int, words: str, arguments: Sequence[Any]) -> None:
         self.Close()
-        if self._session.statements.noted is not None:  # the statement is run ahead: foresight.py
+        plan = Plan.from_words(comparisons.split_checks(words)[0])
+        if (noted := self._session.statements.noted) is not None:
+            values = dict(zip(plan.arguments, arguments, strict=False))
+            is_for_parents = self._resource.parent and plan.access == "get"
+            foresight.note(noted, self._resource.table, values, self._ids(values) if is_for_parents else [])
             return
         self._session.statement.check(words, arguments)
-        plan = Plan.from_words(comparisons.split_checks(words)[0])
         self._with_positions = any(columns >> number & 1 for number in self._positions)
         self._rows = self._scan(plan, dict(zip(plan.arguments, arguments[: len(plan.arguments)], strict=True)))
         self.Next()
@@ -229,7 +233,30 @@ class _Cursor:
             else:
                 continue
             return [(served[provider], name) for name, provider in keys if provider in served]
-        return []
+        return self._foreseen(parent, served)
+
+    def _foreseen(self, parent: Parent, served: Mapping[str, Account]) -> list[Parent]:
+        """Return the parents that the statement will ask for after ``parent``, if it can be run ahead.
+
+        There are at most twice as many as were read so far.
+        """
+        self._parents += 1
+        if self._parents < 2 or self._session.settings.max_parallel == 1:
+            return []
+        foreseen = self._cache.foreseen(self._resource.table)
+        if (parent[0].name, parent[1]) in foreseen:
+            after = foreseen.index((parent[0].name, parent[1])) + 1
+        elif (None, parent[1]) in foreseen:
+            after = foreseen.index((None, parent[1])) + 1
+        else:
+            return []
+        count = min(2 * self._parents, PREFETCH_COUNT)
+        return [
+            (account, id)
+            for provider, id in foreseen[after : after + count]
+            for account in served.values()
+            if provider in (None, account.name)
+        ]
 
     def _next_rows(self, feed: Feed) -> list[tuple[str, str]]:
         """Return the keys after the current row of a scan: a join, or a subquery that ended at this row.

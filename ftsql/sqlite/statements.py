@@ -160,7 +160,9 @@ class Statements:
         # The statement that ended last: its id, SQL and parameters, and whether it only reads. See _begin_rerun.
         self._last: tuple[int, str, Any, bool] | None = None
         self.is_sure: Callable[[str], bool] = lambda _: False  # asks the user to confirm an undecided comparison
-        self.noted: list[tuple[str | None, str]] | None = None  # ids that ftsql's tables are asked for: foresight.py
+        self.noted: list[tuple[str, str | None, str]] | None = (
+            None  # ids that ftsql's tables are asked for: foresight.py
+        )
         self._paused = False  # traces are being ignored, because ftsql is running a statement of its own
         self.sent_by_functions = 0  # how many writes functions have sent in the current transaction
         self.idle = Statement("", new_cache())  # the current statement while none is running

@@ -66,7 +66,7 @@ def test_the_ids_are_known_from_the_third_on(
 ) -> None:
     db.execute("CREATE VIEW few AS SELECT id FROM mine WHERE n > 4")
     rows = db.execute(sql, bound).fetchall()
-    assert [sorted(id for _, id in found) for found in foreseen] == [sorted(ids)]
+    assert [sorted(id for _, _, id in found) for found in foreseen] == [sorted(ids)]
     db.ftsql.store.clear()
     db.ftsql._session.settings = ftsql.Settings(max_parallel=1)
     assert sorted(db.execute(sql, bound).fetchall()) == sorted(rows)
@@ -281,3 +281,26 @@ def test_ctrl_c_ends_gets_that_are_under_way_side_by_side(sandbox: Sandbox, db: 
         db.execute(f"SELECT status FROM fine_tuning_jobs WHERE id IN ('{IDS[0]}', '{IDS[1]}', '{IDS[2]}')").fetchall()
     assert time.monotonic() - began < 5
     timer.join()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT mine.id, e.id FROM mine JOIN fine_tuning_job_events e ON e.fine_tuning_job_id = mine.id",
+        "SELECT fine_tuning_job_id, id FROM fine_tuning_job_events WHERE fine_tuning_job_id IN (SELECT id FROM mine)",
+        "SELECT mine.id, e.id FROM mine, fine_tuning_job_events(mine.id) e",
+        "SELECT mine.id, e.id FROM mine LEFT JOIN fine_tuning_job_events e ON e.fine_tuning_job_id = mine.id",
+    ],
+)
+def test_the_events_of_jobs_are_requested_ahead_and_are_the_same(
+    sandbox: Sandbox, db: ftsql.Connection, connect: Connect, foreseen: list[Sequence[foresight.Id]], sql: str
+) -> None:
+    rows = sorted(db.execute(sql).fetchall())
+    assert [id for _, _, id in foreseen[0]] == IDS
+    asked = len(sandbox.requests)
+    one = connect(max_parallel=1)
+    one.execute("CREATE TABLE mine (id TEXT)")
+    one.executemany("INSERT INTO mine VALUES (?)", [(id,) for id in IDS])
+    assert sorted(one.execute(sql).fetchall()) == rows
+    assert len(foreseen) == 1
+    assert asked == len(sandbox.requests) - asked  # none too many
