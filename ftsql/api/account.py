@@ -148,11 +148,19 @@ class Account:
                 )
         return {header: value for header, value in built.items() if value}
 
-    def decode(self, body: bytes) -> Any:
+    def decode(self, body: bytes, *, of_jobs: bool = False) -> Any:
         """Return a decoded JSON body. Objects in which the server echoed a credential are ``Echoed``.
+
+        of_jobs: Whether the body is a list of jobs. Instead of decoded objects, the list may have their rows.
 
         Raises ValueError if the body is not JSON.
         """
+        secrets = [secret for secret in self.secrets() if _may_contain(body, secret)]
+        if of_jobs and not secrets:
+            from ftsql.resources.quick_reader import page  # imports msgspec, so only with the first list
+
+            if (read := page(self.name, body)) is not None:
+                return read
         body = body.removeprefix(b"\xef\xbb\xbf")
         try:
             value = from_json(body, allow_inf_nan=True, cache_strings="keys")  # values rarely repeat, keys always do
@@ -160,7 +168,6 @@ class Account:
             if (repaired := _without_half_characters(body)) == body:
                 raise
             value = from_json(repaired, allow_inf_nan=True, cache_strings="keys")
-        secrets = [secret for secret in self.secrets() if _may_contain(body, secret)]
         return _mark_echoes(value, frozenset(secrets)) if secrets else value
 
     def without_credentials(self, value: Any) -> Any:

@@ -24,7 +24,7 @@ from ftsql.api.retry import RetriedRequest
 from ftsql.api.upload import Upload
 from ftsql.errors import APIError, ConfigError, DataError, InterfaceError
 from ftsql.resources.definitions import FILES, JOBS
-from ftsql.resources.resource import Resource
+from ftsql.resources.resource import Resource, Row
 from ftsql.settings import Settings
 
 if TYPE_CHECKING:
@@ -213,7 +213,8 @@ class Client:
         if not objects:
             return True
         missed = request.path.rpartition("/")[2]
-        ids = [each["id"] for each in objects if isinstance(each, dict) and isinstance(each.get("id"), str)]
+        ids = [each.id for each in objects if isinstance(each, Row)]
+        ids += [each["id"] for each in objects if isinstance(each, dict) and isinstance(each.get("id"), str)]
         listed = next((id for id in ids if self.account.accepts_id(id) and id != missed), None)
         one = None
         if listed is not None:

@@ -52,7 +52,7 @@ class Page:
 
         For Bedrock, Portkey's gateway puts Amazon's page token into last_id.
         """
-        return bool(self.last_id) and (not rows or self.last_id != rows[-1].values.get("id"))
+        return bool(self.last_id) and (not rows or self.last_id != rows[-1].received_id)
 
 
 def decode_page(provider: str, noun: str, body: Any) -> Page:

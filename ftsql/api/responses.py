@@ -84,10 +84,13 @@ class Response:
     def ok(self) -> bool:
         return 200 <= self.status < 300
 
-    def json(self, account: Account) -> Any:
-        """Return the decoded body of a successful response. Raises DataError if it is not JSON."""
+    def json(self, account: Account, *, of_jobs: bool = False) -> Any:
+        """Return the decoded body of a successful response. Raises DataError if it is not JSON.
+
+        of_jobs: Whether the body is a list of jobs. Instead of decoded objects, the list may have their rows.
+        """
         try:
-            return account.decode(self.body)
+            return account.decode(self.body, of_jobs=of_jobs)
         except ValueError as error:
             reason = str(error)[:120]
         content_type = self.headers.get("content-type", "").partition(";")[0].strip()

@@ -17,6 +17,7 @@ from ftsql.api.request import Request
 from ftsql.api.request_log import Asker, RequestLog, RequestRecord
 from ftsql.api.responses import UNSUPPORTED, Response, error_from
 from ftsql.errors import APIConnectionError, APIError, DataError, Error, RateLimitError
+from ftsql.resources.definitions import JOBS
 
 if TYPE_CHECKING:
     from ftsql.api.transport import Transport
@@ -92,7 +93,7 @@ class RetriedRequest:
         """Return the decoded body of a successful response and count its rows. Raises DataError if it is not JSON."""
         assert self._record is not None
         try:
-            value = response.json(self._account)
+            value = response.json(self._account, of_jobs=self.request.kind == "list" and self.request.resource is JOBS)
         except DataError as error:
             self._record.error = str(error)
             raise

@@ -310,7 +310,8 @@ class Listing:
 
     def _read_ahead(self, page: Page) -> None:
         """Request the next page before this page is checked and stored, which takes a while too."""
-        last = page.objects[-1].get("id") if page.objects and isinstance(page.objects[-1], dict) else None
+        newest = page.objects[-1] if page.objects else None
+        last = newest.id if isinstance(newest, Row) else newest.get("id") if isinstance(newest, dict) else None
         if isinstance(last, str) and last and last not in self._seen:
             self.prefetch(after=last)
 
@@ -527,7 +528,7 @@ class Listing:
             raise self._contradiction(
                 f"goes on after {self._resource.noun}s without an id of their own, so the rest cannot be requested"
             )
-        self._cursor = str(rows[-1].values["id"])
+        self._cursor = rows[-1].received_id
 
     def _end(self) -> None:
         """Mark the listing as complete and let the store know."""
@@ -652,8 +653,8 @@ def _is_about_the_limit(error: APIError) -> bool:
 
 def _has_own_id(rows: Sequence[Row]) -> bool:
     """Whether the last row of a page has an id that no other row of the page has. Only then can ``after`` name it."""
-    last = rows[-1].values.get("id")
-    return bool(last) and all(row.values.get("id") != last for row in rows[:-1])
+    last = rows[-1].received_id
+    return bool(last) and all(row.received_id != last for row in rows[:-1])
 
 
 def _digest(row: Row) -> str:

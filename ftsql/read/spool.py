@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import marshal
 from collections.abc import Iterator, Sequence
-from typing import IO, Any, cast, overload
+from typing import IO, cast, overload
 
 from ftsql.errors import OperationalError
-from ftsql.resources.cells import ID, whole
+from ftsql.resources.cells import whole
 from ftsql.resources.definitions import JOBS
 from ftsql.resources.resource import Row
 
@@ -135,12 +135,5 @@ class RowSpool(Sequence[Row]):
     def _loaded(self, number: int, position: _Position) -> list[Row]:
         if self._read[0] != number:
             kept = marshal.loads(self._spill.read(position))  # noqa: S302 - our own data
-            self._read = (number, [_row(*each) for each in kept])
+            self._read = (number, [Row.of_cells(provider, cells, text, JOBS) for provider, cells, text in kept])
         return self._read[1]
-
-
-def _row(provider: str, made: tuple[Any, ...], text: str) -> Row:
-    row = Row(provider, {"id": made[ID]}, text, bare=JOBS)
-    row.cells = made
-    row.compact(text, JOBS)
-    return row

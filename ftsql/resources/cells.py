@@ -91,14 +91,14 @@ def whole(row: Row) -> Cells:
         values = {**_BLANK, **row.values}
         for name in NESTED:
             if values[name] is not None:
-                values[name] = _nested_text(name, values[name])
+                values[name] = nested_text(name, values[name])
         values["provider"] = row.provider
         values["fine_tuning_job_id"] = values["id"]
         row.cells = _in_order(values)
     return row.cells
 
 
-def _nested_text(name: str, value: Any) -> SQLiteValue:
+def nested_text(name: str, value: Any) -> SQLiteValue:
     """Return the SQL value of a JSON column, without ftsql's own key in metadata."""
     if name == "metadata" and isinstance(value, dict) and FTSQL_KEY in value:
         value = {key: member for key, member in value.items() if key != FTSQL_KEY} or None

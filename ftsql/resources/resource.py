@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Required, cast, get_type_hints
 
 from pydantic_core import ErrorDetails, ValidationError, from_json, to_json
@@ -39,6 +40,7 @@ class Row:
     """One object of a provider: its documented fields, validated, and the object as it was received.
 
     id: The object's id. For an object that belongs to a job, the id may be empty; the listing then makes one.
+    received_id: The id that the API gave the object, or "".
     position: For an object that belongs to a job, its position in the job's list, from 0 for the oldest.
     cells: The SQLite values of all columns (see cells.py), or None until they are needed.
 
@@ -46,18 +48,41 @@ class Row:
     decodes that text when a nested field is needed.
     """
 
-    __slots__ = ("_bare", "_raw", "_values", "cells", "id", "position", "provider")
+    __slots__ = (
+        "_bare",
+        "_raw",
+        "_values",
+        "cells",
+        "created_at",
+        "id",
+        "position",
+        "provider",
+        "received_id",
+        "status",
+    )
 
     def __init__(
         self, provider: str, values: JSONObject, raw: JSONObject | str, *, bare: Resource | None = None
     ) -> None:
         self.provider = provider
         self._values: JSONObject | None = values
-        self.id = str(values.get("id") or "")
+        self.id = self.received_id = str(values.get("id") or "")
+        self.created_at: int | None = values.get("created_at")
+        self.status: str | None = values.get("status")
         self.position: int | None = None
         self._raw = raw
         self._bare = bare
         self.cells: tuple[SQLiteValue, ...] | None = None
+
+    @classmethod
+    def of_cells(cls, provider: str, cells: tuple[SQLiteValue, ...], text: str, bare: Resource) -> Row:
+        """Return the row of an object with this JSON text and these values of all columns of the resource ``bare``."""
+        row = cls.__new__(cls)
+        row.provider, row.cells, row._raw, row._bare = provider, cells, text, bare
+        row._values = row.position = None
+        row.id, row.created_at, row.status = bare.identity(cells)
+        row.received_id = row.id
+        return row
 
     @property
     def values(self) -> JSONObject:
@@ -94,16 +119,6 @@ class Row:
     def compact(self, text: str, bare: Resource) -> None:
         """Free the decoded object to save memory, because ``text`` and the cells hold the same data."""
         self._raw, self._bare, self._values = text, bare, None
-
-    @property
-    def created_at(self) -> int | None:
-        value: int | None = self.values.get("created_at")
-        return value
-
-    @property
-    def status(self) -> str | None:
-        value: str | None = self.values.get("status")
-        return value
 
     @property
     def state(self) -> str:
@@ -190,6 +205,12 @@ class Resource:
         key = Column("TEXT", f"{words}: the key by which a row is addressed.", "key", True)
         return (*self.documented, *parent, PROVIDER, *self.extra, RAW, key)
 
+    @cached_property
+    def identity(self) -> Callable[[Sequence[SQLiteValue]], tuple[Any, Any, Any]]:
+        """A function that returns the id, created_at and status out of the values of all columns."""
+        names = [column.name for column in self.columns]
+        return itemgetter(*map(names.index, ("id", "created_at", "status")))
+
     def key(self, row: Row) -> str:
         """Return the value of the column ``key`` for ``row``."""
         return f"{row.provider}/{row.values[self.parent]}/{row.id}" if self.parent else row.key
@@ -222,12 +243,14 @@ class Resource:
         parent: str = "",
         tell: Callable[[str], None] | None = None,
     ) -> list[Row]:
-        """Return the rows of a decoded list of objects.
+        """Return the rows of a decoded list of objects, or of rows that the quick reader has read.
 
         An optional value that does not fit its column becomes NULL. ``tell`` is called with a sentence about each such
         value, and about a credential that the server echoed. Without ``tell`` the sentences become Warnings.
         Raises DataError for an element that is not an object or has no id.
         """
+        if objects and isinstance(objects[0], Row):  # the quick reader has read them
+            return cast("list[Row]", list(objects))
         tell = tell or _warn
         values, complaints = self._validate(objects)
         if values is None:
