@@ -107,6 +107,8 @@ class StatementCache:
     def finish(self, account: Account, call: Call[Any] | None) -> Any:
         """Wait for a GET and return its decoded body. Raises the errors of Client.get."""
         assert call is not None
+        if self.store is not None and not call.future.done():
+            self.store.use_idle_time()
         try:
             return call.wait(self.interrupted)
         except APIError as error:
@@ -123,6 +125,7 @@ class StatementCache:
         if self.store is None or account.missing():
             return None
         if account not in self._stored:
+            self.store.wait_for_others()
             self._stored[account] = Cache(self.store, account, self.settings)
         return self._stored[account]
 
@@ -161,9 +164,9 @@ class StatementCache:
             warnings.warn(text, Warning, stacklevel=2)
 
     def close(self) -> None:
-        """End the statement: write its deferred rows to the store, and abandon the requests that are under way."""
+        """End the statement: let the store keep its rows, and abandon the requests that are under way."""
         if self.store is not None:
-            self.store.flush()
+            self.store.keep()
         for call in self._calls:
             if not call.future.done():
                 call.abandoned.set()

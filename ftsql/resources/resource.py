@@ -87,11 +87,12 @@ class Row:
     @property
     def values(self) -> JSONObject:
         """The documented fields. If the row is from the store, its nested fields are not valid before ``decode``."""
-        if self._values is None:
-            assert self._bare is not None
-            assert self.cells is not None
-            self._values = {column.name: value for column, value in zip(self._bare.columns, self.cells, strict=True)}
-        return self._values
+        values = self._values  # another thread may free them meanwhile
+        if values is not None:
+            return values
+        assert self._bare is not None
+        assert self.cells is not None
+        return {column.name: value for column, value in zip(self._bare.columns, self.cells, strict=True)}
 
     @property
     def raw(self) -> JSONObject:
@@ -115,6 +116,11 @@ class Row:
         if self._bare is not None:
             self._values = self._bare.rows(self.provider, [self.raw])[0].values
             self._bare = None
+
+    @property
+    def is_compact(self) -> bool:
+        """Whether the row has its cells and its text, and nothing else that takes memory."""
+        return self._values is None
 
     def compact(self, text: str, bare: Resource) -> None:
         """Free the decoded object to save memory, because ``text`` and the cells hold the same data."""

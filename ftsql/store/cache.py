@@ -9,7 +9,6 @@ The module is longer than most because one class owns every SQL statement on the
 from __future__ import annotations
 
 import time
-import warnings
 from bisect import bisect_right
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from pydantic_core import from_json, to_json
 
 from ftsql.api.account import Account
 from ftsql.api.habits import Habits, is_recent
-from ftsql.errors import StoreError, Warning
+from ftsql.errors import StoreError
 from ftsql.resources.cells import NAMES, NESTED, Cells, layout, whole
 from ftsql.resources.definitions import JOBS, is_finished
 from ftsql.resources.resource import EQUAL, Resource, Row, SQLiteValue
@@ -42,6 +41,7 @@ FIELDS = ("place", *STORED, "finished", "terminal_at", "checked_at", "listing", 
 FINAL_AFTER = 300  # seconds after which a job in a terminal status is final even if fields are missing
 SUCCEEDED = frozenset({"succeeded", "completed", "success"})
 NOW = f"?{len(FIELDS) + 1}"
+TEXT = FIELDS.index("raw")
 # A late response must neither make a finished job run again nor replace a newer response. A checked_at in the future
 # was written by a clock that was wrong, so it does not count.
 KEEPS_OLD_ROW = f"(finished OR (checked_at > excluded.checked_at AND checked_at <= {NOW})) AND NOT excluded.finished"
@@ -63,6 +63,7 @@ UPSERT = (
     "listing = coalesce(excluded.listing, listing)"
 )
 _stored = itemgetter(*map(NAMES.index, STORED))
+_end: Callable[[Cells], tuple[Any, ...]] = itemgetter(*map(NAMES.index, ("status", "finished_at", "fine_tuned_model")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +79,12 @@ class Coverage:
     looked_at: float
 
 
-def is_final(row: Row) -> bool:
-    """Whether a job never changes again: it has ended, and the fields that the API sets at the end have values."""
-    status = (row.status or "").lower()
-    return (
-        is_finished(status)
-        and row.values.get("finished_at") is not None
-        and (status not in SUCCEEDED or row.values.get("fine_tuned_model") is not None)
-    )
+def is_final(cells: Cells) -> bool:
+    """Whether a job never changes again: it has ended, and the fields that are set at its end are set."""
+    status, finished_at, fine_tuned_model = _end(cells)
+    if finished_at is None or not is_finished(status):
+        return False
+    return fine_tuned_model is not None or status.lower() not in SUCCEEDED
 
 
 def sort_key(created_at: Any, id: Any) -> tuple[int, str]:
@@ -214,7 +213,7 @@ class Cache:
                 (horizon, full, began, cover, self._generation),
             )
 
-        self._safe(write, None, writes=True, claims_all=True)
+        self._defer(write, claims_all=True)
 
     def confirm_coverage(self, at: float) -> None:
         """Record that all covered rows were up to date at the time ``at``."""
@@ -226,7 +225,7 @@ class Cache:
                 (time.time(), at, self._coverage_id(db), self._generation),
             )
 
-        self._safe(write, None, writes=True, claims_all=True)
+        self._defer(write, claims_all=True)
 
     def mark_complete(self) -> None:
         """Record that the store has all rows and that the list will not grow any more."""
@@ -237,7 +236,7 @@ class Cache:
                 (FOREVER, self._coverage_id(db, make=True), self._generation),
             )
 
-        self._safe(write, None, writes=True, claims_all=True)
+        self._defer(write, claims_all=True)
 
     def is_complete(self) -> bool:
         """Whether the store has all rows and the list will not grow any more."""
@@ -265,7 +264,7 @@ class Cache:
             cover = self._store.coverage_id(db, self._account, self._resource.table, make=True)
             db.execute("UPDATE covers SET habits = ? WHERE cover = ?", (to_json(habits).decode(), cover))
 
-        self._safe(write, None, writes=True)
+        self._defer(write)
 
     def refresh(self) -> None:
         """Make the next listing read everything again. Until then no row counts as finished."""
@@ -310,9 +309,17 @@ class Cache:
         A row in the store stays as it is if it is finished or was requested later. ``rank`` is the rank of the first
         row; the rank of each row after that is one lower.
         """
-        values = list(self._values(rows, time.time() if at is None else at, listing, rank))
+        at = time.time() if at is None else at
+        # The rows of the quick reader do not change any more, so their values can be made later, with the write.
+        made = None if all(row.is_compact for row in rows) else list(self._values(rows, at, listing, rank))
+        for row, value in zip(rows, made or (), strict=False):
+            if self._resource is JOBS and not self._incomplete:
+                row.compact(value[TEXT], JOBS)
 
         def write(db: apsw.Connection) -> None:
+            values = list(self._values(rows, at, listing, rank)) if made is None else made
+            if not values:
+                return
             cover = self._coverage_id(db, make=True)
             insert_new, upsert = INSERT_NEW.format(cover=cover), UPSERT.format(cover=cover)
             before = db.total_changes()
@@ -330,7 +337,7 @@ class Cache:
                     except (UnicodeError, OverflowError):
                         self._incomplete = True
 
-        if values:
+        if rows:
             self._defer(write)
 
     def _values(
@@ -345,18 +352,17 @@ class Cache:
         now = time.time()
         for number, row in enumerate(rows):
             try:
-                stored = _stored(whole(row)) if of_jobs else self._plain(row)
+                cells = whole(row) if of_jobs else None
+                stored = self._plain(row) if cells is None else _stored(cells)
                 text = row.text
             except ValueError:
                 self._incomplete = True
                 continue
             ended = is_finished(row.status)
-            final = is_final(row) if of_jobs else ended
+            final = ended if cells is None else is_final(cells)
             row_rank = None if rank is None else rank - number
-            place = sort_key(row.created_at, row.id)[0]
+            place = NEVER if row.created_at is None else row.created_at
             yield (place, *stored, final, at if ended else None, at, listing, row_rank, text, now)
-            if of_jobs:
-                row.compact(text, JOBS)
 
     def mark_changed(self, row: Row) -> None:
         """Record that a write of ftsql changed the job, so that the job is requested again.
@@ -553,14 +559,22 @@ class Cache:
             raise StoreError(f"the store {self._store.path} was cleared while it was read: run the statement again")
         return found
 
-    def _defer(self, work: Callable[[apsw.Connection], None]) -> None:
-        """Defer a change until the store is next read. If the change fails, the next read or write reports it."""
+    def _defer(self, work: Callable[[apsw.Connection], None], *, claims_all: bool = False) -> None:
+        """Defer a change until the statement waits or has ended, or the store is read; a failure is reported then.
+
+        ``claims_all``: The change records that the store has all rows. It is left out if a row could not be saved.
+        """
+
+        def change(db: apsw.Connection) -> None:
+            if not (claims_all and self._incomplete):
+                work(db)
 
         def failed(error: apsw.Error) -> None:
-            self._failure = error
+            self._failure = self._store.failure = error
+            self._incomplete = True
 
         if not self._broken:
-            self._store.defer(work, failed)
+            self._store.defer(change, failed)
 
     def _safe(
         self,
@@ -568,31 +582,19 @@ class Cache:
         otherwise: T,
         *,
         writes: bool = False,
-        claims_all: bool = False,
     ) -> T:
-        """Return the result of ``work``, or ``otherwise`` if the store fails or has failed before.
-
-        ``claims_all`` says that ``work`` records that the store has all rows. Such work is skipped if a row could not
-        be saved.
-        """
+        """Return the result of ``work``, or ``otherwise`` if the store fails or has failed before."""
         if self._broken:
             return otherwise
         try:
             with self._store.rows(writes=writes) as db:
-                if self._failure is not None:
-                    raise self._failure
-                return otherwise if claims_all and self._incomplete else work(db)
+                if (failure := self._failure or self._store.failure) is not None:
+                    self._store.failure = None
+                    raise failure
+                return work(db)
         except (apsw.Error, StoreError) as error:
             self._broken = True
-            if self._store.has_warned:
-                return otherwise
-            self._store.has_warned = True
-            warnings.warn(
-                f"the store {self._store.path} cannot be used ({error}): everything is requested again. Mend it or "
-                "name another file: store=, --store, FTSQL_STORE",
-                Warning,
-                stacklevel=2,
-            )
+            self._store.warn(error)
             return otherwise
 
     def _page_from(self, key: tuple[int, str], size: int) -> tuple[str | None, tuple[int, str]]:

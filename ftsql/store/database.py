@@ -14,6 +14,7 @@ import os
 import stat
 import threading
 import time
+import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,13 +24,16 @@ import apsw
 from pydantic_core import to_json
 
 from ftsql.api.account import Account
-from ftsql.errors import StoreError
+from ftsql.errors import StoreError, Warning
 from ftsql.store.process_lock import ADVICE, BUSY_MILLISECONDS, MEMORY, ProcessLock, reason
 from ftsql.store.schema import APPLICATION_ID, MARK_AS_STORE, RECREATE_ROWS, ROWS_HASH, SCHEMA, UPGRADE, VERSION
 
 _write_locks: weakref.WeakValueDictionary[str, threading.RLock] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
-MAX_DEFERRED = 8  # how many changes may be deferred; each change is one page of rows
+MAX_DEFERRED = 40  # how many changes may be deferred; each change is one page of rows
+TOGETHER = 8  # changes in one transaction: few milliseconds, so that others need not wait
+AT_EXIT = 2.0  # seconds for deferred work at the end of the process
+CHECKPOINT_BYTES = 16_000_000  # of the write-ahead log, beyond which it is written back between two statements
 Work = Callable[[apsw.Connection], None]
 
 
@@ -39,15 +43,32 @@ def write_lock(path: str) -> threading.RLock:
         return _write_locks.setdefault(path, threading.RLock())
 
 
-def _forget_locks() -> None:
-    """Forget the locks after a fork, because threads that do not exist in the child may hold them."""
+_stores: weakref.WeakSet[Store] = weakref.WeakSet()
+
+
+def _hold_stores() -> None:
+    """Hold every store's lock while the process forks: in the child, no thread would release it."""
+    for store in list(_stores):
+        store.lock.acquire()
+
+
+def _release_stores() -> None:
+    for store in list(_stores):
+        store.lock.release()
+
+
+def _forget_parent() -> None:
+    """Forget, in the child of a fork, what belongs to threads that it does not have, and what the parent will do."""
     global _lock
     _lock = threading.Lock()
     _write_locks.clear()
+    for store in list(_stores):
+        store.drop_deferred()
+        store.lock.release()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_locks)
+    os.register_at_fork(before=_hold_stores, after_in_parent=_release_stores, after_in_child=_forget_parent)
 
 
 class Store:
@@ -56,10 +77,9 @@ class Store:
     path: The file's real path, or ":memory:".
     lock: Held while the connection is used.
     owner: The lock by which other processes know that this process is alive.
-    has_warned: Whether the user was warned that the store cannot be used.
+    failure: The error of deferred work that nobody was told of yet.
     rollbacks: How many transactions failed. Rows that they inserted may be gone.
     is_new: Whether the file did not exist before.
-    db: The connection.
 
     Raises StoreError, naming the file, if the file cannot be opened or is not a store.
 
@@ -79,14 +99,18 @@ class Store:
         self._write_lock = threading.RLock() if self.path == MEMORY else write_lock(self.path)
         self.owner = ProcessLock(self.path)
         self._process = os.getpid()
-        self.has_warned = False
+        _stores.add(self)
+        self._has_warned = False
+        self.failure: apsw.Error | None = None
         self.rollbacks = 0
+        self._closed = False
+        self._keeper: threading.Thread | None = None  # does the deferred work between two statements
         self._deferred: list[tuple[Work, Callable[[apsw.Error], None]]] = []  # changes, and what to call on failure
         self.is_new = self.path == MEMORY or not os.path.exists(self.path)
         try:
             # The thread that creates the file also closes it. That would drop SQLite's locks in another thread.
             with self._write_lock:
-                self.db = self._open()
+                self._db = self._open()
         except (apsw.Error, OSError) as error:
             raise StoreError(f"cannot use the store {self.path}: {reason(error)}. {ADVICE}") from None
 
@@ -140,12 +164,18 @@ class Store:
                     db.execute(RECREATE_ROWS)
                 db.execute("COMMIT")
 
+    @property
+    def db(self) -> apsw.Connection:
+        """The connection, with all deferred work done."""
+        self.flush()
+        return self._db
+
     @contextlib.contextmanager
     def transaction(self) -> Iterator[apsw.Connection]:
         """Open a write transaction that is durable at its end. Raises StoreError if the file cannot be written."""
         try:
             with self.lock, self._begin("FULL"):
-                yield self.db
+                yield self._db
         except apsw.Error as error:
             raise StoreError(f"cannot write to the store {self.path}: {reason(error)}. {ADVICE}") from None
 
@@ -156,13 +186,12 @@ class Store:
         Raises apsw.Error.
         """
         with self.lock:
-            if self._deferred:
-                self._flush()
+            self.flush()
             if not writes:
-                yield self.db
+                yield self._db
                 return
             with self._begin("NORMAL"):
-                yield self.db
+                yield self._db
 
     @contextlib.contextmanager
     def _begin(self, synchronous: str) -> Iterator[None]:
@@ -173,43 +202,106 @@ class Store:
         """
         with self._write_lock:
             try:  # around all three steps, because a Ctrl-C may arrive between any two lines
-                self.db.execute(f"PRAGMA synchronous = {synchronous}; BEGIN IMMEDIATE")
+                self._db.execute(f"PRAGMA synchronous = {synchronous}; BEGIN IMMEDIATE")
                 yield
-                self.db.execute("COMMIT")
+                self._db.execute("COMMIT")
             except BaseException:
                 self.rollbacks += 1
                 with contextlib.suppress(apsw.Error):
-                    if self.db.in_transaction:
-                        self.db.execute("ROLLBACK")
+                    if self._db.in_transaction:
+                        self._db.execute("ROLLBACK")
                 raise
 
     def defer(self, work: Work, failed: Callable[[apsw.Error], None]) -> None:
-        """Do ``work`` later, before the store is next read, because saving several pages together is faster.
+        """Do ``work`` later: while a statement waits for a response, after its last row, or before the store is read.
 
-        ``failed`` is called with the error if the file cannot be written. The work is done on the caller's thread,
-        because a second thread would slow the statement down more than it would save.
+        Deferred work is done in the order in which it came. ``failed`` is called with the error if the file cannot be
+        written. A process that is killed before loses the work, so it must be rows that can be requested again.
         """
         with self.lock:
             self._deferred.append((work, failed))
             if len(self._deferred) >= MAX_DEFERRED:
-                self.flush()
+                self._flush(TOGETHER)
+
+    def use_idle_time(self) -> None:
+        """Do some of the deferred work: the statement waits for a response."""
+        with self.lock:
+            if len(self._deferred) >= TOGETHER:
+                self._flush(TOGETHER)
 
     def flush(self) -> None:
         """Do the deferred work."""
         with self.lock:
-            if self._deferred:
-                self._flush()
+            while self._deferred:
+                self._flush(TOGETHER)
 
-    def _flush(self) -> None:
-        deferred = list(self._deferred)
+    def keep(self) -> None:
+        """Do the deferred work on another thread, because the statement has returned its last row.
+
+        It is not done beside the rows: both together would take longer than one after the other.
+        """
+        with self.lock:
+            if self._deferred and self._keeper is None:
+                # Not a daemon: at the end of the process, a daemon would stop while it holds the lock.
+                self._keeper = threading.Thread(target=self._keep, name="ftsql-store")
+                try:
+                    self._keeper.start()
+                except RuntimeError:  # at the end of the process, where closing the store does the work
+                    self._keeper = None
+
+    def _keep(self) -> None:
+        end = 0.0
+        while True:
+            if not threading.main_thread().is_alive():  # the process waits for this thread
+                end = end or time.monotonic() + AT_EXIT
+            with self.lock:
+                if not self._deferred or self._closed or (end and time.monotonic() > end):
+                    self._keeper = None
+                    break
+                self._flush(TOGETHER)
+        with self.lock:
+            if not self._closed and self._log_size() > CHECKPOINT_BYTES:
+                with contextlib.suppress(apsw.Error):
+                    self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def wait_for_others(self) -> None:
+        """Let the other connections of this process keep what their statements have read. Call it without a lock."""
+        for other in list(_stores):
+            if other is not self and other.path == self.path != MEMORY and other._deferred and not other._closed:
+                other.flush()
+
+    def drop_deferred(self) -> None:
+        """Forget the deferred work, which another process does."""
+        self._deferred.clear()
+        self._keeper = None
+
+    def _flush(self, count: int) -> None:
+        """Do the first ``count`` pieces of deferred work in one transaction."""
+        deferred = self._deferred[:count]
         try:
             with self._begin("NORMAL"):
                 for work, _ in deferred:
-                    work(self.db)
+                    work(self._db)
         except apsw.Error as error:  # after a Ctrl-C the work stays deferred for the next caller
             for _, failed in deferred:
                 failed(error)
         del self._deferred[: len(deferred)]
+
+    def warn(self, error: Exception) -> None:
+        """Warn that the store cannot be used, once."""
+        if not self._has_warned:
+            self._has_warned = True
+            warnings.warn(
+                f"the store {self.path} cannot be used ({error}): everything is requested again. Mend it or name "
+                "another file: store=, --store, FTSQL_STORE",
+                Warning,
+                stacklevel=2,
+            )
+
+    def _log_size(self) -> int:
+        with contextlib.suppress(OSError):
+            return 0 if self.path == MEMORY else os.path.getsize(self.path + "-wal")
+        return 0
 
     def coverage_id(
         self,
@@ -238,7 +330,7 @@ class Store:
         """
         self.flush()
         with self.lock:
-            return self.db.execute(
+            return self._db.execute(
                 "SELECT provider, count(id), ifnull(sum(finished), 0), horizon, full_at FROM covers "
                 "LEFT JOIN kept USING (cover) WHERE instr(resource, '/') = 0 "
                 "GROUP BY cover HAVING count(id) OR full_at ORDER BY cover"
@@ -247,7 +339,7 @@ class Store:
     def writes(self) -> list[Any]:
         """Return the number of writes in each state, as tuples (state, count)."""
         with self.lock:
-            return self.db.execute("SELECT state, count(*) FROM writes GROUP BY state").fetchall()
+            return self._db.execute("SELECT state, count(*) FROM writes GROUP BY state").fetchall()
 
     def size(self) -> int:
         """Return the size of the file and its log in bytes; 0 for a store in memory."""
@@ -272,12 +364,12 @@ class Store:
                 "DELETE FROM writes WHERE state IN ('committed', 'refused', 'cancelled') AND at < unixepoch() - 86400"
             )
         with self.lock:
-            self.db.execute("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._db.execute("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def account_id(self, account: Account) -> str:
         """Return the id of ``account`` in this store: a keyed hash of provider, address, routing and credentials."""
         with self.lock:
-            salt = self.db.execute("SELECT value FROM meta WHERE name = 'salt'").get
+            salt = self._db.execute("SELECT value FROM meta WHERE name = 'salt'").get
         parts = [account.name, account.url(), account.query(), account.body(), account.headers()]
         return hmac.new(salt, to_json(parts), hashlib.sha256).hexdigest()[:32]
 
@@ -286,9 +378,12 @@ class Store:
         if os.getpid() != self._process:
             return  # in the child of a fork: the file and the lock belong to the parent
         self.flush()
+        if self.failure is not None:
+            self.warn(self.failure)
         with self.lock:
+            self._closed = True
             self.owner.release()
-            self.db.close()
+            self._db.close()
 
 
 def _turn_on_wal(db: apsw.Connection) -> None:

@@ -122,11 +122,12 @@ SINCE = NEWEST - 60 * 250
 
 CASES = [
     Case("`WHERE id = 'x'`", f"{JOBS} WHERE id = 'ftjob-00000'", lambda n: ["/ftjob-00000"],
-         lambda k, n: ["/ftjob-00000"] if 0 in k or not n else [], "1", "0 if it is finished, else 1"),
-    Case("`WHERE id IN (…)` of m, `JOIN mine ON id = …`", f"{JOBS} WHERE id IN ('ftjob-00000', 'ftjob-00001')",
+         lambda k, n: ["/ftjob-00000"] if 0 in k or not n else [], "1", "0 if the job has finished, else 1"),
+    Case("`WHERE id IN (…)` with m ids, `JOIN mine ON id = …`", f"{JOBS} WHERE id IN ('ftjob-00000', 'ftjob-00001')",
          lambda n: ["/ftjob-00000", "/ftjob-00001"],
          lambda k, n: [f"/ftjob-{number:05}" for number in (0, 1) if number in k or number >= n],
-         "at most twice the cheaper of m and one listing, plus one", "only the unfinished ones"),
+         "at most 4c + 32, where c is the smaller of m and one listing; with `max_parallel = 1` at most 2c + 1",
+         "one for each unfinished job"),
     Case("no WHERE, `count(*)`, `GROUP BY`", "SELECT status, count(*) FROM fine_tuning_jobs GROUP BY 1", _everything,
          again, "⌈N/100⌉", "1 page, and at most one request for each of the k active jobs that the page does not "
          "have: by id, or one page for several within 100 places"),
@@ -138,13 +139,13 @@ CASES = [
     Case("`max(created_at)`", "SELECT max(created_at) FROM fine_tuning_jobs", lambda n: ["?limit=100"],
          lambda k, n: ["?limit=100"], "1", "1"),
     Case("`created_at >= t`", f"{JOBS} WHERE created_at >= {SINCE}", lambda n: pages(3, n),
-         lambda k, n: again([number for number in k if number <= 250], n), "pages until one is older than t",
-         "1 page, and the active jobs since t as above"),
+         lambda k, n: again([number for number in k if number <= 250], n), "pages until a job is older than t",
+         "1 page, and the active jobs created since t as above"),
     Case("""`metadata_has(metadata, '{"team": "ads"}')`""", f"""{JOBS} WHERE metadata_has(metadata, '{{"team": "ads"}}')""",
          lambda n: ["?metadata[team]=ads&limit=100"], lambda k, n: ["?metadata[team]=ads&limit=100"],
-         "the pages of those jobs, if the API has that filter", "the same"),
+         "only the pages of these jobs, if the API has this filter", "the same"),
     Case("`provider = …`, `IN`, `<>`", f"{JOBS} WHERE provider <> 'openai'", lambda n: [], lambda k, n: [],
-         "only those providers get requests", "the same"),
+         "only the providers that the condition selects get requests", "the same"),
     Case("`id IS NULL`, `id = NULL`, `LIMIT 0`", f"{JOBS} WHERE id IS NULL", lambda n: [], lambda k, n: [], "0", "0"),
 ]  # fmt: skip
 
@@ -424,7 +425,7 @@ def test_the_knowledge_is_shared_through_the_file_by_connections_of_one_account_
 
 def table() -> str:
     """Return the table on the guide's page `costs`."""
-    lines = ["| SQL | first | again, k jobs still active |", "|---|---|---|"]
+    lines = ["| SQL | the first time | again, with k jobs still active |", "|---|---|---|"]
     lines += [f"| {case.title} | {case.first} | {case.then} |" for case in CASES]
     return "\n".join(lines)
 
