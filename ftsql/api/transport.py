@@ -68,7 +68,8 @@ class DeadlineTransport(httpx.HTTPTransport):
     tests/api/test_transport.py fails if a release of httpx moves the attribute.
     """
 
-    def __init__(self, verify: ssl.SSLContext | bool, proxy: httpx.Proxy | None) -> None:
+    def __init__(self, verify: ssl.SSLContext | None, proxy: httpx.Proxy | None) -> None:
+        # Without a context none is made, which would take a millisecond: http:// needs none.
         super().__init__(verify=verify, proxy=proxy)
         self._pool._network_backend = deadline.Backend()
 
@@ -131,7 +132,7 @@ class Transport:
         self._proxy = proxy = None if self.account.loopback else network.proxy(self.account.name, url)
         self._handshakes = secure + (secure and proxy is not None and proxy.url.startswith("https://"))
         try:
-            return DeadlineTransport(self._tls if secure else False, None if proxy is None else httpx.Proxy(proxy.url))
+            return DeadlineTransport(self._tls if secure else None, None if proxy is None else httpx.Proxy(proxy.url))
         except (ValueError, ImportError, httpx.InvalidURL) as error:
             assert proxy is not None
             raise proxy.unusable(self.account.name, str(error)) from None
