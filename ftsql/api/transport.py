@@ -70,7 +70,7 @@ class DeadlineTransport(httpx.HTTPTransport):
 
     def __init__(self, verify: ssl.SSLContext | None, proxy: httpx.Proxy | None) -> None:
         # Without a context none is made, which would take a millisecond: http:// needs none.
-        super().__init__(verify=verify, proxy=proxy)
+        super().__init__(verify=verify, proxy=proxy)  # type: ignore[arg-type]
         self._pool._network_backend = deadline.Backend()
 
 

@@ -21,7 +21,7 @@ def test_httpx_opens_connections_with_the_network_backend_of_its_pool(proxy: str
     plain = httpx.HTTPTransport(proxy=proxy)
     assert isinstance(plain._pool, httpcore.ConnectionPool)
     assert isinstance(plain._pool._network_backend, httpcore.NetworkBackend)
-    http = DeadlineTransport(verify=False, proxy=None if proxy is None else httpx.Proxy(proxy))
+    http = DeadlineTransport(verify=None, proxy=None if proxy is None else httpx.Proxy(proxy))
     connection: Any = http._pool.create_connection(httpcore.Origin(b"http", b"127.0.0.1", 1))
     opener = connection if hasattr(connection, "_network_backend") else connection._connection
     assert isinstance(opener._network_backend, deadline.Backend)
