@@ -10,7 +10,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -148,19 +148,16 @@ class Account:
                 )
         return {header: value for header, value in built.items() if value}
 
-    def decode(self, body: bytes, *, of_jobs: bool = False) -> Any:
+    def decode(self, body: bytes, reader: Callable[[str, bytes], Any] | None = None) -> Any:
         """Return a decoded JSON body. Objects in which the server echoed a credential are ``Echoed``.
 
-        of_jobs: Whether the body is a list of jobs. Instead of decoded objects, the list may have their rows.
+        reader: One of quick_reader.py. If it can read the body, the result is what it returns.
 
         Raises ValueError if the body is not JSON.
         """
         secrets = [secret for secret in self.secrets() if _may_contain(body, secret)]
-        if of_jobs and not secrets:
-            from ftsql.resources.quick_reader import page  # imports msgspec, so only with the first list
-
-            if (read := page(self.name, body)) is not None:
-                return read
+        if reader is not None and not secrets and (read := reader(self.name, body)) is not None:
+            return read
         body = body.removeprefix(b"\xef\xbb\xbf")
         try:
             value = from_json(body, allow_inf_nan=True, cache_strings="keys")  # values rarely repeat, keys always do

@@ -219,7 +219,8 @@ class Client:
         one = None
         if listed is not None:
             one = self._probe(call, attempts, Request("GET", f"{path}/{listed}", "get", resource))
-        found = isinstance(one, dict) and one.get("id") == listed
+        shown = one.id if isinstance(one, Row) else one.get("id") if isinstance(one, dict) else None
+        found = listed is not None and shown == listed
         if listed is not None or missed not in ids:
             self.account.serves_single[resource.table] = found
         return found

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ftsql.errors import redacted
+from ftsql.resources.resource import Row
 
 KEPT = 10_000  # the maximum number of records
 MAX_STATEMENT = 2_000  # how many characters of a statement are kept with each of its requests
@@ -126,8 +127,8 @@ class RequestLog:
 
     def count_rows(self, record: RequestRecord, body: Any, counts: Counts) -> None:
         """Note in ``record`` how many objects a decoded body holds. If the request is a GET, add them to ``counts``."""
-        if isinstance(body, dict):
-            data = body.get("data")
+        if isinstance(body, (dict, Row)):
+            data = body.get("data") if isinstance(body, dict) else None
             record.rows = len(data) if isinstance(data, list) else 1
             if record.method == "GET":
                 with self._lock:

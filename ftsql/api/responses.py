@@ -6,7 +6,7 @@ An error body may have the shape that OpenAI, Telnyx, FastAPI or a gateway uses,
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
@@ -84,13 +84,13 @@ class Response:
     def ok(self) -> bool:
         return 200 <= self.status < 300
 
-    def json(self, account: Account, *, of_jobs: bool = False) -> Any:
+    def json(self, account: Account, reader: Callable[[str, bytes], Any] | None = None) -> Any:
         """Return the decoded body of a successful response. Raises DataError if it is not JSON.
 
-        of_jobs: Whether the body is a list of jobs. Instead of decoded objects, the list may have their rows.
+        reader: See ``Account.decode``.
         """
         try:
-            return account.decode(self.body, of_jobs=of_jobs)
+            return account.decode(self.body, reader)
         except ValueError as error:
             reason = str(error)[:120]
         content_type = self.headers.get("content-type", "").partition(";")[0].strip()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -93,12 +94,21 @@ class RetriedRequest:
         """Return the decoded body of a successful response and count its rows. Raises DataError if it is not JSON."""
         assert self._record is not None
         try:
-            value = response.json(self._account, of_jobs=self.request.kind == "list" and self.request.resource is JOBS)
+            value = response.json(self._account, self._reader())
         except DataError as error:
             self._record.error = str(error)
             raise
         self._log.count_rows(self._record, value, self._counts)
         return value
+
+    def _reader(self) -> Callable[[str, bytes], Any] | None:
+        """Return the quick reader of what a GET of jobs returns; None for another request."""
+        request = self.request
+        if request.resource is not JOBS or request.method != "GET":
+            return None
+        from ftsql.resources import quick_reader  # imports msgspec, so only with the first response
+
+        return {"list": quick_reader.page, "get": quick_reader.one}.get(request.kind)
 
     def _error_to_retry(self, response: Response) -> tuple[APIError | None, float | None]:
         """Return the error that a retry may avoid, and how many seconds the response asks to wait.

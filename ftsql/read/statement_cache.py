@@ -101,7 +101,7 @@ class StatementCache:
         self.requests += 1
         call = self.clients[account].get(path, query, self, **how)
         self._calls.add(call)
-        JOBS.prepare()  # slow the first time, so it runs while the request is on its way
+        _prepare()
         return call
 
     def finish(self, account: Account, call: Call[Any] | None) -> Any:
@@ -264,3 +264,8 @@ class StatementCache:
             else:
                 stored.save([row], at=call.began)
         return row
+
+
+def _prepare() -> None:
+    """Import the reader of jobs while the request is on its way: that is slow the first time."""
+    from ftsql.resources import quick_reader  # noqa: F401

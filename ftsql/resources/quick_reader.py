@@ -85,20 +85,37 @@ def page(provider: str, body: bytes) -> dict[str, Any] | None:
     >>> page("openai", b'{"data": [{"id": "ftjob-1", "status": 5}], "has_more": false}') is None
     True
     """
-    body = body.removeprefix(b"\xef\xbb\xbf")
-    if b"\\" in body:  # an escaped character may hide a credential, or be half of one
-        return None
     try:
-        if not body.isascii():
-            body.decode()  # msgspec does not check what it skips
-        if b"\n" in body or b'": ' in body or b", " in body:
-            body = msgspec.json.format(body, indent=-1)
-        envelope = _envelope.decode(body)
+        envelope = _envelope.decode(_compact(body))
         rows = [_row(provider, str(raw, "utf-8")) for raw in map(bytes, envelope.data)]
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
     shown = {"data": rows, "object": envelope.object, "has_more": envelope.has_more, "last_id": envelope.last_id}
     return {name: value for name, value in shown.items() if value is not None}
+
+
+def one(provider: str, body: bytes) -> Row | None:
+    """Return the row of a single job; None if the other reader must read it.
+
+    >>> one("openai", b'{"id": "ftjob-1", "status": "running"}').status
+    'running'
+    """
+    try:
+        return _row(provider, str(_compact(body), "utf-8"))
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+
+
+def _compact(body: bytes) -> bytes:
+    """Return a body without white space between its tokens. Raises ValueError if the other reader must read it."""
+    body = body.removeprefix(b"\xef\xbb\xbf")
+    if b"\\" in body:  # an escaped character may hide a credential, or be half of one
+        raise ValueError
+    if not body.isascii():
+        body.decode()  # msgspec does not check what it skips
+    if b"\n" in body or b'": ' in body or b", " in body:
+        return msgspec.json.format(body, indent=-1)
+    return body
 
 
 def _row(provider: str, text: str) -> Row:

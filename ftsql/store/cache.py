@@ -135,7 +135,8 @@ class Cache:
         self._broken = False
         self._failure: Exception | None = None  # the error of a deferred save
         self._incomplete = False  # a row could not be saved, so no listing may be recorded as complete
-        self._account = account
+        # Now, because the credentials may be others when deferred rows are written.
+        self._account_id = store.account_id(account)
         self._resource = resource
         self._parent = parent
 
@@ -251,7 +252,7 @@ class Cache:
         """Return the habits that the account's lists of this resource have shown so far."""
 
         def read(db: apsw.Connection) -> Habits:
-            cover = self._store.coverage_id(db, self._account, self._resource.table, make=False)
+            cover = self._store.coverage_id(db, self.name, self._account_id, self._resource.table, make=False)
             text: Any = db.execute("SELECT habits FROM covers WHERE cover = ?", (cover,)).get
             return Habits(**from_json(text)) if text else Habits()
 
@@ -261,7 +262,7 @@ class Cache:
         """Save the habits of the account's lists of this resource."""
 
         def write(db: apsw.Connection) -> None:
-            cover = self._store.coverage_id(db, self._account, self._resource.table, make=True)
+            cover = self._store.coverage_id(db, self.name, self._account_id, self._resource.table, make=True)
             db.execute("UPDATE covers SET habits = ? WHERE cover = ?", (to_json(habits).decode(), cover))
 
         self._defer(write)
@@ -537,7 +538,7 @@ class Cache:
         if not self._known_coverage_id or self._rollbacks != self._store.rollbacks:
             self._rollbacks = self._store.rollbacks
             self._known_coverage_id = self._store.coverage_id(
-                db, self._account, self._resource.table, self._parent, make=make
+                db, self.name, self._account_id, self._resource.table, self._parent, make=make
             )
         return self._known_coverage_id
 

@@ -111,6 +111,7 @@ class Store:
             # The thread that creates the file also closes it. That would drop SQLite's locks in another thread.
             with self._write_lock:
                 self._db = self._open()
+                self._salt = bytes(self._db.execute("SELECT value FROM meta WHERE name = 'salt'").get or b"")
         except (apsw.Error, OSError) as error:
             raise StoreError(f"cannot use the store {self.path}: {reason(error)}. {ADVICE}") from None
 
@@ -306,20 +307,21 @@ class Store:
     def coverage_id(
         self,
         db: apsw.Connection,
-        account: Account,
+        provider: str,
+        account_id: str,
         resource: str,
         parent: str = "",
         *,
         make: bool,
     ) -> int:
-        """Return the ``cover`` id of an account's objects of one resource (and of one parent, if given).
+        """Return the id of an account's objects of one resource (and parent) in the tables ``covers`` and ``kept``.
 
-        If there is none, make one if ``make`` is set, and return 0 otherwise. Raises apsw.Error.
+        Return 0 if there is none, unless ``make`` is set. Raises apsw.Error.
         """
-        key = (self.account_id(account), f"{resource}/{parent}" if parent else resource)
+        key = (account_id, f"{resource}/{parent}" if parent else resource)
         if make:
             sql = "INSERT INTO covers (provider, account, resource) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
-            db.execute(sql, (account.name, *key))
+            db.execute(sql, (provider, *key))
         found: Any = db.execute("SELECT cover FROM covers WHERE account = ? AND resource = ?", key).fetchone()
         return 0 if found is None else int(found[0])
 
@@ -368,10 +370,8 @@ class Store:
 
     def account_id(self, account: Account) -> str:
         """Return the id of ``account`` in this store: a keyed hash of provider, address, routing and credentials."""
-        with self.lock:
-            salt = self._db.execute("SELECT value FROM meta WHERE name = 'salt'").get
         parts = [account.name, account.url(), account.query(), account.body(), account.headers()]
-        return hmac.new(salt, to_json(parts), hashlib.sha256).hexdigest()[:32]
+        return hmac.new(self._salt, to_json(parts), hashlib.sha256).hexdigest()[:32]
 
     def close(self) -> None:
         """Do the deferred work, release the process lock and close the file."""

@@ -101,6 +101,7 @@ def differences(account: Account, request: Mapping[str, Any], row: Row) -> list[
     """
     if row.status is None:
         return []
+    row.decode()
     shown = {**row.values, **{name: row.nested(name) for name in JSON_COLUMNS if name in row.values}}
     return [*_dropped(account, request, shown), *_changed(request, shown)]
 

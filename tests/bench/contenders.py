@@ -34,6 +34,7 @@ class Entry:
 FLOOR, HTTPX, OPENAI = "http.client + json.loads", "httpx + json.loads", "openai-python"
 MODULE, TABLE, SNAPSHOT = "apsw.ext.make_virtual_module", "a plain table", "the snapshot"
 COLD, WARM, YOUNG = "**ftsql, cold**", "**ftsql, warm**", "**ftsql, warm, max_age**"
+KEPT = "**ftsql, cold**, until all is kept"
 SHILLELAGH = "Shillelagh"
 
 ENTRIES = [
@@ -43,6 +44,7 @@ ENTRIES = [
     Entry(f"{OPENAI}, 8 threads", "openai_jobs", "8 threads", only="ids", slow=True),
     Entry(SHILLELAGH, "shillelagh_jobs", slow=True),
     Entry(COLD, "ftsql_jobs"),
+    Entry(KEPT, "ftsql_jobs", "kept", only="list"),
     Entry(WARM, "ftsql_jobs", "warm"),
     Entry(YOUNG, "ftsql_jobs", "max_age"),
     Entry(SNAPSHOT, "local_jobs", "snapshot"),

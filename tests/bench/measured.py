@@ -14,7 +14,7 @@ from statistics import median
 
 from tests.bench.asked import Asked
 from tests.bench.contenders import ENTRIES, FLOOR, SHILLELAGH, Answered, Contender, Entry
-from tests.bench.questions import SINCE, Question, asked_ids, local_table, questions
+from tests.bench.questions import SINCE, Question, local_table, questions
 from tests.bench.server import serving
 
 RUNNING = 12
@@ -56,7 +56,7 @@ def measure(
     """Ask all questions, or those whose titles begin so; ``python``: the one that has Shillelagh, if any."""
     results = Results(jobs, latency)
     with serving(jobs - RUNNING, RUNNING, latency) as server:
-        setup, ids = local_table(server), asked_ids(server)
+        setup = local_table(server)
         chosen = [one for one in questions(server) if not titles or one.title.startswith(tuple(titles))]
         for question in chosen:
             rows = results.rows.setdefault(question.title, {})
@@ -74,12 +74,8 @@ def measure(
                     print(f"{latency * 1000:g} ms, run {number}: {question.title}, load {_load()}", file=sys.stderr)
                     for entry in present:
                         asked = Asked(
-                            server.base_url, "any", setup, question.sql, ids, question.shape, SINCE, entry.way
+                            server.base_url, "any", setup, question.sql, question.ids, question.shape, SINCE, entry.way
                         )
-                        if question.shape == "one":
-                            asked = Asked(
-                                server.base_url, "any", setup, question.sql, question.right, "ids", SINCE, entry.way
-                            )
                         answered = contenders[entry.name].ask(asked, server)
                         if answered.found != question.right:
                             raise SystemExit(f"{question.title}: {entry.name} answered wrong")

@@ -6,7 +6,7 @@ The columns are named one by one, so that all of them read the same.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tests.bench.server import MODELS, NEWEST, SPAN, Server, places
 
@@ -15,17 +15,19 @@ COLUMNS = (
     "method, model, object, organization_id, result_files, seed, status, trained_tokens, training_file, validation_file"
 )
 ASKED = 200  # ids
+FEW = 20  # of them
 SINCE = NEWEST - SPAN // 2  # a year
 
 
 @dataclass(frozen=True)
 class Question:
-    """``sql`` has {jobs} for the table, ``shape`` is the same by hand. ``right``: the first column, sorted."""
+    """A question in SQL, with {jobs} for the table; its ``shape`` by hand; and the right first column, sorted."""
 
     title: str
     sql: str
     shape: str
     right: list[str]
+    ids: list[str] = field(default_factory=list)  # those that are asked for by id
 
 
 def asked_ids(server: Server) -> list[str]:
@@ -34,14 +36,16 @@ def asked_ids(server: Server) -> list[str]:
 
 
 def local_table(server: Server) -> str:
-    """The SQL of the table that one question joins."""
+    """The SQL of the tables that questions join."""
     rows = ", ".join(f"('{id}', 'note {number}')" for number, id in enumerate(asked_ids(server)))
-    return f"CREATE TABLE mine (id TEXT PRIMARY KEY, note TEXT); INSERT INTO mine VALUES {rows}"
+    few = f"CREATE TABLE few AS SELECT * FROM mine WHERE rowid % {ASKED // FEW} = 1"
+    return f"CREATE TABLE mine (id TEXT PRIMARY KEY, note TEXT); INSERT INTO mine VALUES {rows}; {few}"
 
 
 def questions(server: Server) -> list[Question]:
     """All of them, for what this server has."""
     ids = asked_ids(server)
+    few = ids[:: ASKED // FEW]
     size = len(server.ids)
     one = server.ids[1]
     of_a_year = Counter(MODELS[n % len(MODELS)] for n in range(size) if NEWEST - n * SPAN // size >= SINCE)
@@ -51,15 +55,27 @@ def questions(server: Server) -> list[Question]:
         Question(f"all {size:,} jobs, all columns", f"SELECT {COLUMNS} FROM {{jobs}}", "list", sorted(server.ids)),
         Question(f"all {size:,} jobs, two columns", "SELECT id, status FROM {jobs}", "list", sorted(server.ids)),
         Question("`count(*)`", "SELECT count(*) FROM {jobs}", "count", [str(size)]),
-        Question("one id", f"SELECT {COLUMNS} FROM {{jobs}} WHERE id = '{one}'", "one", [one]),
+        Question("one id", f"SELECT {COLUMNS} FROM {{jobs}} WHERE id = '{one}'", "ids", [one], [one]),
         Question(
-            f"`id IN (…)`, {ASKED} ids", f"SELECT {COLUMNS} FROM {{jobs}} WHERE id IN ({listed})", "ids", sorted(ids)
+            f"`id IN (…)`, {ASKED} ids",
+            f"SELECT {COLUMNS} FROM {{jobs}} WHERE id IN ({listed})",
+            "ids",
+            sorted(ids),
+            ids,
         ),
         Question(
             f"`JOIN` with {ASKED} local ids",
             "SELECT job.id, note, status, trained_tokens FROM mine JOIN {jobs} AS job ON job.id = mine.id",
             "ids",
             sorted(ids),
+            ids,
+        ),
+        Question(
+            f"`JOIN` with {FEW} local ids",
+            "SELECT job.id, note, status, trained_tokens FROM few JOIN {jobs} AS job ON job.id = few.id",
+            "ids",
+            sorted(few),
+            few,
         ),
         Question(f"`status = 'running'`, {len(server.running)} jobs", status, "running", sorted(server.running)),
         Question(

@@ -217,5 +217,5 @@ def test_a_credential_in_a_page_is_never_read_quickly() -> None:
         Provider("example", "http://localhost", headers={"Authorization": "Bearer ${KEY}"}), {"KEY": "k" * 20}
     )
     body: dict[str, Any] = {"data": [{"id": "ftjob-1", "metadata": {"echo": "k" * 20}}], "has_more": False}
-    value = account.decode(json.dumps(body).encode(), of_jobs=True)
+    value = account.decode(json.dumps(body).encode(), quick_reader.page)
     assert "k" * 20 not in JOBS.rows("example", value["data"], tell=lambda _: None)[0].text

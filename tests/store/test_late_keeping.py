@@ -154,6 +154,24 @@ def test_another_connection_of_the_process_knows_what_the_first_has_read(
     assert len(gets(sandbox)) == 1
 
 
+def test_rows_are_kept_for_the_account_that_was_asked_even_if_its_key_is_another_by_then(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Store, "_keep", lambda store: None)
+    fill(sandbox, 30)
+    path = tmp_path / "store.db"
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-first-" + "a" * 20)
+    first = connect(store=path)
+    assert first.execute(COUNT).get == 30
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-second-" + "b" * 20)
+    first.ftsql.store.flush()
+    sandbox.requests.clear()
+    assert connect(store=path, max_age=3600).execute(COUNT).get == 30
+    assert len(gets(sandbox)) == 1  # another account, of which nothing is known
+    monkeypatch.delenv("OPENAI_API_KEY")
+    first.ftsql.store.flush()
+
+
 def test_the_command_keeps_its_rows_before_it_ends(sandbox: Sandbox, tmp_path: Path) -> None:
     fill(sandbox, 250)
     command = [sys.executable, "-m", "ftsql", "--store", str(tmp_path / "store.db"), COUNT]
