@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -27,6 +28,7 @@ from ftsql.settings import Environment, Settings
 from ftsql.sqlite import explain
 from ftsql.sqlite.install import install, uninstall
 from ftsql.sqlite.session import Session
+from ftsql.store.cache import Cache
 from ftsql.store.database import Store
 from ftsql.store.process_lock import MEMORY
 from ftsql.write import recovery
@@ -94,6 +96,24 @@ class Registration:
         >>> db.close()
         """
         return self._session.take_created()
+
+    def current_cache(self, provider: str) -> Cache | None:
+        """Bring the cache of a provider's jobs up to date, and return it; None if it cannot have all jobs.
+
+        The cache is in a file then. Raises the errors of a SELECT.
+        """
+        session, began = self._session, time.time()
+        store = session.journal.store
+        if store.path == MEMORY:
+            return None
+        # The list and the active jobs are read, and hardly any row.
+        session.connection.execute(
+            "SELECT id FROM live.fine_tuning_jobs WHERE provider = ? AND status = ''", (provider,)
+        ).fetchall()
+        account = next(account for account in session.accounts if account.name == provider)
+        cache = Cache(store, account, session.settings)
+        cover = cache.coverage()
+        return cache if cover is not None and cover.looked_at >= began else None
 
     def announce(self, sql: str) -> None:
         """Announce that the user is about to run ``sql``.

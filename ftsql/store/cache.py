@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, TypeVar
@@ -126,6 +126,7 @@ class Cache:
         parent: str = "",
     ) -> None:
         self.name = account.name
+        self.path = store.path
         self._store = store
         self._max_age = settings.max_age
         self._refresh_seconds = settings.refresh_seconds
@@ -467,7 +468,7 @@ class Cache:
         if after is not None:
             conditions += " AND (place < :before OR (place = :before AND id > :id))"
             values |= {"before": after[0], "id": after[1]}
-        names = ", ".join(_selected(columns))
+        names = ", ".join(_selected(NAMES[number] for number in layout(columns).numbers))
         sql = f"SELECT {names} FROM kept WHERE {conditions} ORDER BY place DESC, id LIMIT {count}"
 
         def read(db: apsw.Connection) -> list[Cells]:
@@ -495,6 +496,15 @@ class Cache:
             return found
 
         return self._read(read)
+
+    def select(self, schema: str, names: Sequence[str]) -> tuple[str, dict[str, SQLiteValue]]:
+        """Return the SQL that selects columns of all jobs, and its parameters, for a store attached as ``schema``."""
+
+        def read(db: apsw.Connection) -> int:
+            return self._coverage_id(db)
+
+        sql = f"SELECT {', '.join(_selected(names))} FROM {schema}.kept WHERE cover = :cover"
+        return sql, {"cover": self._read(read), "provider": self.name}
 
     def count(self) -> int:
         """Return the number of rows."""
@@ -650,7 +660,7 @@ class Cache:
         return [row.id, *(None if name in NESTED else row.values.get(name) for name in STORED[1:])]
 
 
-def _selected(columns: int) -> list[str]:
+def _selected(names: Iterable[str]) -> list[str]:
     """Return the SQL expression for each column. If an index contains the value, the expression uses the index."""
     made = {
         "created_at": f"nullif(place, {NEVER})",
@@ -659,5 +669,4 @@ def _selected(columns: int) -> list[str]:
         "extra_body": "NULL",
         "key": ":provider || '/' || id",
     }
-    names = [NAMES[number] for number in layout(columns).numbers]
     return [made.get(name, name) for name in names]

@@ -214,10 +214,11 @@ class Sync:
                 try:
                     if resource.parent:
                         complete = self._gather_children(resource, provider)
+                    elif resource is JOBS:
+                        self._gather_jobs(provider)
+                        self._snapshot.check_account(provider)
                     else:
                         self._gather(resource, "", (provider,))
-                        if resource is JOBS:
-                            self._snapshot.check_account(provider)
                 except _ProviderFailed as failure:
                     error = str(failure)
             fetches.append(Fetch(provider, resource, began, error, complete))
@@ -235,6 +236,21 @@ class Sync:
         if self._archive is not None and resource is RESULTS and ids:
             self._snapshot.reread_missing_results(provider)
         return complete
+
+    def _gather_jobs(self, provider: str) -> None:
+        """Gather a provider's jobs: from the store's file if it has them all, as they are now, else from the API."""
+        try:
+            if self._stop():
+                raise apsw.InterruptError("interrupted")
+            cache = self._connection.ftsql.current_cache(provider)
+        except apsw.InterruptError:
+            raise
+        except (Error, apsw.Error) as error:
+            raise _ProviderFailed(str(error)) from None
+        if cache is None:
+            self._gather(JOBS, "", (provider,))
+        else:
+            self._snapshot.gather_jobs(cache)
 
     def _gather(self, resource: Resource, parents: str, values: Sequence[str]) -> None:
         sql = f"SELECT {column_names(resource)} FROM live.{resource.table}{parents} WHERE provider = ?"
