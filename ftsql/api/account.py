@@ -318,10 +318,11 @@ def is_host(host: str) -> bool:
 
 def missing_key(provider: str, names: Iterable[str]) -> str:
     """Return the message for a provider whose variables ``names`` are not set."""
-    listed = " and ".join(names)
+    first, *others = names
+    listed = " and ".join([first, *others])
     return (
-        f"{provider}: {listed} is not set. Set it (export {listed.split(' and ')[0]}=…), or try ftsql "
-        "without any key: ftsql --sandbox, in Python connect(sandbox=True)"
+        f"{provider}: {listed} {'are' if others else 'is'} not set. Set {'them' if others else 'it'} "
+        f"(export {first}=…), or try ftsql without any key: ftsql --sandbox, in Python connect(sandbox=True)"
     )
 
 

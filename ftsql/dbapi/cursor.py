@@ -16,7 +16,7 @@ from ftsql.dbapi.apsw_errors import translate_errors
 from ftsql.dbapi.types import bindings
 from ftsql.errors import DataError, NotSupportedError, ProgrammingError
 from ftsql.resources.definitions import JOBS
-from ftsql.sqlite.functions import EFFECTS
+from ftsql.sqlite.statements import EFFECTS
 from ftsql.sqlite.text import first_word, is_blank
 
 if TYPE_CHECKING:

@@ -10,9 +10,8 @@ from ftsql.read.cost import Cost, costs_of_scan
 from ftsql.read.plan import Plan, resource_of
 from ftsql.sqlite import comparisons
 from ftsql.sqlite.bytecode import calls
-from ftsql.sqlite.functions import EFFECTS
 from ftsql.sqlite.session import Session
-from ftsql.sqlite.statements import Statement
+from ftsql.sqlite.statements import EFFECTS, Statement
 from ftsql.sqlite.text import is_blank
 
 SCAN = re.compile(r"(?P<how>SCAN|SEARCH) (?P<table>.+?) VIRTUAL TABLE INDEX \d+:(?P<words>[a-z][^\n]*)")

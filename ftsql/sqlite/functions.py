@@ -27,12 +27,11 @@ from ftsql.resources.definitions import FILES, JOBS, is_finished
 from ftsql.resources.resource import SQLiteValue, json_text
 from ftsql.sqlite.bytecode import misplaced
 from ftsql.sqlite.session import Session
-from ftsql.sqlite.statements import Statement
+from ftsql.sqlite.statements import EFFECTS, Statement
 from ftsql.write.queue import too_many
 from ftsql.write.write import Write
 
 DROPS = re.compile(r"\bON\s+CONFLICT\b|\bOR\s+(IGNORE|REPLACE)\b", re.IGNORECASE)  # an INSERT that may drop a row
-EFFECTS = ("create_job", "cancel_job", "pause_job", "resume_job", "upload_file")
 NO_EFFECT = ("file_content",)  # functions that views may call
 WAIT_SECONDS = 24 * 3600.0  # how long wait_job waits, at most, if it has no second argument
 Function = Callable[..., SQLiteValue]

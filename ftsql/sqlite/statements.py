@@ -32,7 +32,9 @@ FLAGS = re.IGNORECASE | re.DOTALL
 SAVEPOINT = re.compile(rf"{START}SAVEPOINT{NAME}", FLAGS)
 RELEASE = re.compile(rf"{START}RELEASE{OPTIONAL_WORD}{NAME}", FLAGS)
 ROLLBACK_TO = re.compile(rf"{START}ROLLBACK(?:{SPACE}++TRANSACTION)?{SPACE}++TO{OPTIONAL_WORD}{NAME}", FLAGS)
-EFFECT = re.compile(r"\b(create_job|cancel_job|pause_job|resume_job|upload_file)\b", re.IGNORECASE)
+# The SQL functions that change something at a provider.
+EFFECTS = ("create_job", "cancel_job", "pause_job", "resume_job", "upload_file")
+EFFECT = re.compile(rf"\b({'|'.join(EFFECTS)})\b", re.IGNORECASE)
 MAY_STOP = re.compile(r"\b(LIMIT|EXISTS)\b", re.IGNORECASE)  # the statement may end before its scans reach their ends
 READS = re.compile(r"\s*(SELECT|VALUES|EXPLAIN)\b", re.IGNORECASE)  # the statement has no savepoint of its own
 

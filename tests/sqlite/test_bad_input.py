@@ -38,7 +38,9 @@ def test_a_missing_key_names_the_variable_and_the_sandbox() -> None:
 )
 def test_all_missing_variables_are_named_for_every_table(table: str) -> None:
     db = ftsql.connect(providers="portkey")
-    with pytest.raises(ftsql.ConfigError, match="^portkey: PORTKEY_API_KEY and PORTKEY_VIRTUAL_KEY is not set. Set"):
+    with pytest.raises(
+        ftsql.ConfigError, match="^portkey: PORTKEY_API_KEY and PORTKEY_VIRTUAL_KEY are not set. Set them"
+    ):
         db.execute(f"SELECT count(*) FROM {table}").fetchall()
     db.close()
 
