@@ -41,7 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.only:
             return
         goals = list(reached.at_once(results))
-        waited = ["all", "`id IN", "`JOIN", "the newest"]  # of the others the first table tells the requests
+        waited = [
+            "all",
+            "`id IN",
+            "`JOIN",
+            "the newest",
+            "the events",
+        ]  # of the others the first table tells the requests
         far = measure(options.jobs, options.latency, 1, python=python, titles=waited, slow=slow)
         print(
             f"{options.jobs:,} jobs, {options.latency * 1000:g} ms before every answer:\n\n{table(far)}\n\n{overview(far)}\n"

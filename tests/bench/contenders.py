@@ -29,6 +29,7 @@ class Entry:
     module: str
     way: str = ""
     only: str = ""  # the one shape that it answers
+    events: bool = False  # whether it answers questions about events too
     slow: bool = False
 
 
@@ -39,12 +40,12 @@ KEPT = "**ftsql, cold**, until all is kept"
 SHILLELAGH = "Shillelagh"
 
 ENTRIES = [
-    Entry(FLOOR, "floor_jobs"),
-    Entry(HTTPX, "httpx_jobs"),
-    Entry(OPENAI, "openai_jobs", slow=True),
+    Entry(FLOOR, "floor_jobs", events=True),
+    Entry(HTTPX, "httpx_jobs", events=True),
+    Entry(OPENAI, "openai_jobs", slow=True, events=True),
     Entry(f"{OPENAI}, 8 threads", "openai_jobs", "8 threads", only="ids", slow=True),
     Entry(SHILLELAGH, "shillelagh_jobs", slow=True),
-    Entry(COLD, "ftsql_jobs"),
+    Entry(COLD, "ftsql_jobs", events=True),
     Entry(KEPT, "ftsql_jobs", "kept", only="list"),
     Entry(WARM, "ftsql_jobs", "warm"),
     Entry(YOUNG, "ftsql_jobs", "max_age"),
