@@ -244,9 +244,12 @@ class Statements:
             names = apsw.ext.query_info(self._connection, statement.sql).bindings_names
         return {number: bound.get(name) for number, name in enumerate(names, 1) if name in bound}
 
-    def announce(self, sql: str) -> None:
-        """Announce that the user is about to run ``sql``, so that the statement counts as the user's."""
-        self._announced = sql
+    def announce(self, sql: str, bound: Any = None) -> None:
+        """Announce that the user is about to run ``sql`` with the parameters ``bound``.
+
+        The statement then counts as the user's.
+        """
+        self._announced, self._bound = sql, bound
 
     def after_first(self, sql: str) -> str:
         """Return the part of ``sql`` after its first statement. Nothing is run."""
