@@ -117,9 +117,16 @@ class Gets:
         """Return the page that is under way; request the next one if there is none. None if none may be sent."""
         if account in self._without_list or listing.done or listing.pages >= self._sent[account]:
             return None
+        if not self._has_budget:
+            return None
         if self._foreseen and not self._foreseen[account] and self._sent[account] <= FREE:
             return None  # all the ids are known, and they are few
         return listing.begin_page()
+
+    @property
+    def _has_budget(self) -> bool:
+        """Whether a request that may not be needed leaves enough of ``max_requests`` for those that are."""
+        return 2 * self._cache.requests < self._cache.settings.max_requests
 
     def _read_page(self, account: Account, listing: Listing) -> None:
         """Read the next page. If that fails, the statement goes on with gets alone."""
@@ -140,7 +147,7 @@ class Gets:
         ids, stored = self._foreseen[account], cache.stored(account)
         # One worker is left for the list, unless it is not read. What nobody has asked for yet counts as under way.
         room = cache.settings.max_parallel - (account not in self._without_list)
-        while ids and sum(1 for other, _ in self._calls if other is account) < room:
+        while ids and self._has_budget and sum(1 for other, _ in self._calls if other is account) < room:
             id = ids[0]
             known = id in cache.fetched[account] or id in listing.by_id or (account, id) in self._calls
             if known or not cache.can_get(account, id) or (stored is not None and stored.row(id) is not None):

@@ -273,6 +273,16 @@ def test_an_id_that_was_only_foreseen_never_fails_the_statement(sandbox: Sandbox
     assert len(sandbox.requests) <= 20
 
 
+def test_pages_beside_gets_leave_enough_requests_for_the_gets(sandbox: Sandbox, connect: Connect) -> None:
+    fill(sandbox, 3000)
+    db = connect(max_requests=20)
+    db.execute("CREATE TABLE mine (id TEXT)")
+    db.executemany("INSERT INTO mine VALUES (?)", [(f"ftjob-{250 * n:05}",) for n in range(12)])
+    scalar = "SELECT id, (SELECT status FROM fine_tuning_jobs job WHERE job.id = mine.id) FROM mine"  # not run ahead
+    assert [status for _, status in db.execute(scalar).fetchall()] == ["succeeded"] * 12
+    assert 12 < len(sandbox.requests) <= 20
+
+
 def test_ctrl_c_ends_gets_that_are_under_way_side_by_side(sandbox: Sandbox, db: ftsql.Connection) -> None:
     sandbox.fault(Fault(method="GET", times=None, latency=30.0))
     began = time.monotonic()
