@@ -275,6 +275,7 @@ def test_an_id_that_was_only_foreseen_never_fails_the_statement(sandbox: Sandbox
 
 def test_pages_beside_gets_leave_enough_requests_for_the_gets(sandbox: Sandbox, connect: Connect) -> None:
     fill(sandbox, 3000)
+    sandbox.fault(Fault(method="GET", times=None, latency=0.03))
     db = connect(max_requests=20)
     db.execute("CREATE TABLE mine (id TEXT)")
     db.executemany("INSERT INTO mine VALUES (?)", [(f"ftjob-{250 * n:05}",) for n in range(12)])
