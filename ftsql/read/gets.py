@@ -39,6 +39,7 @@ class Gets:
         self._sent: Counter[Account] = Counter()
         self._calls: dict[tuple[Account, str], Call[Any]] = {}  # gets under way, or whose response no one has read yet
         self._foreseen: dict[Account, deque[str]] | None = None  # ids that the statement will probably ask for
+        self._ids_known = False  # whether the statement's ids were foreseen
         self._without_list: set[Account] = set()  # accounts whose list could not be read beside the gets
 
     def row(self, account: Account, id: str) -> Row | None:
@@ -119,8 +120,8 @@ class Gets:
             return None
         if not self._has_budget:
             return None
-        if self._foreseen and not self._foreseen[account] and self._sent[account] <= FREE:
-            return None  # all the ids are known, and they are few
+        if self._ids_known and not (self._foreseen or {}).get(account) and self._sent[account] <= FREE:
+            return None  # all ids are known, and there are few
         return listing.begin_page()
 
     @property
@@ -140,7 +141,9 @@ class Gets:
         cache = self._cache
         if self._foreseen is None:
             self._foreseen = {other: deque() for other in cache.clients}
-            for provider, id in cache.foreseen(JOBS.table):
+            foreseen = cache.foreseen(JOBS.table)
+            self._ids_known = bool(foreseen)
+            for provider, id in foreseen:
                 for other, ids in self._foreseen.items():
                     if provider in (None, other.name):
                         ids.append(id)
