@@ -373,8 +373,7 @@ class Statements:
             assert isinstance(id, int)
             if event["code"] == apsw.SQLITE_TRACE_STMT:
                 self._on_begin(id, sql, event)
-            elif id in self._running and _is_same(self._running[id].sql, sql):
-                ended = self._running.pop(id)
+            elif (ended := self._running.pop(id, None)) is not None:
                 self._on_end(ended)
                 self._last = id, ended.sql, ended.parameters, ended.reads
 

@@ -644,6 +644,21 @@ def test_a_mapping_other_than_a_dict_is_read_for_parameters(db: ftsql.Connection
         db.execute(sql, MappingProxyType({"t": "2020-01-01"}))
 
 
+@pytest.mark.parametrize("condition", ["NOT (created_at > 5)", "status <> 'running'"])
+def test_the_program_of_a_select_is_read_only_if_it_may_compare_a_time_with_a_string(
+    db: ftsql.Connection, monkeypatch: pytest.MonkeyPatch, condition: str
+) -> None:
+    read: list[str] = []
+
+    def programs_of(_: object, sql: str) -> list[list[Step]]:
+        read.append(sql)
+        return []
+
+    monkeypatch.setattr(type(db.ftsql._session.statements), "programs_of", programs_of)
+    db.execute(f"SELECT count(*) FROM fine_tuning_jobs WHERE {condition}").fetchall()
+    assert read == []
+
+
 def test_a_number_put_together_of_strings_of_digits_is_no_mistake(db: ftsql.Connection) -> None:
     assert db.execute("SELECT count(*) FROM fine_tuning_jobs WHERE NOT (created_at < '15' || '00000000')").get == 12
 
