@@ -293,10 +293,11 @@ class Statements:
         explained with zeros in its BLOBs.
         """
         try:
-            return apsw.ext.query_info(self._connection, sql, explain=True).explain or []
+            shown = apsw.ext.query_info(self._connection, sql, explain=True)
         except UnicodeDecodeError:
             without = BLOB.sub(lambda match: match[1] or f"x'{'0' * len(match[2])}'", sql)
-            return apsw.ext.query_info(self._connection, without, explain=True).explain or []
+            shown = apsw.ext.query_info(self._connection, without, explain=True)
+        return shown.explain or []
 
     def open_savepoint(self, table: int, level: int) -> None:
         """Note that SQLite opened savepoint ``level`` of ``table`` in the current statement."""

@@ -539,7 +539,7 @@ ATTACKS = [
     "{d} CASE WHEN id = 'x' THEN created_at ELSE 'y' END < '2020-01-01'",
     "INSERT INTO trg VALUES (1)",
     "INSERT INTO trg VALUES (2)",
-    "INSERT INTO trg VALUES (3)",
+    "INSERT INTO equal VALUES (3)",
 ]
 
 
@@ -547,7 +547,7 @@ ATTACKS = [
 def attacked(db: ftsql.Connection) -> Iterator[ftsql.Connection]:
     """A connection with a table of dates that has an index, and with triggers that write."""
     db.execute("CREATE TEMP TABLE dates (d DATE PRIMARY KEY); INSERT INTO dates VALUES ('2020-01-01')")
-    db.execute("CREATE TEMP TABLE trg (x)")
+    db.execute("CREATE TEMP TABLE trg (x); CREATE TEMP TABLE equal (x)")
     late = "NOT (created_at > '2020-01-01')"
     db.execute(f"CREATE TEMP TRIGGER a AFTER INSERT ON trg WHEN new.x = 1 BEGIN DELETE FROM files WHERE {late}; END")
     db.execute(
@@ -555,11 +555,11 @@ def attacked(db: ftsql.Connection) -> Iterator[ftsql.Connection]:
         f"BEGIN UPDATE fine_tuning_jobs SET status = 'cancelled' WHERE {late}; END"
     )
     db.execute(
-        "CREATE TEMP TRIGGER c AFTER INSERT ON trg WHEN new.x = 3 "
+        "CREATE TEMP TRIGGER c AFTER INSERT ON equal "
         "BEGIN UPDATE fine_tuning_jobs SET status = 'cancelled' WHERE created_at = x'00'; END"
     )
     yield db
-    db.execute("DROP TABLE dates; DROP TABLE trg")
+    db.execute("DROP TABLE dates; DROP TABLE trg; DROP TABLE equal")
 
 
 @pytest.mark.parametrize("sql", ATTACKS)
@@ -688,12 +688,18 @@ def test_a_write_through_a_view_with_a_blob_that_is_no_text_is_refused(db: ftsql
     db.execute("DROP VIEW odd")
 
 
-def test_a_blob_of_another_table_equals_no_time_and_is_accepted(db: ftsql.Connection) -> None:
-    db.execute("CREATE TEMP TABLE blobs (b); INSERT INTO blobs VALUES (x'0102')")
+@pytest.mark.parametrize(
+    ("value", "condition"),
+    [("x'0102'", "b <> x'01'"), ("'BINARY-8'", "b <> 'x'"), ("x'01'", "b <> 1")],
+)
+def test_what_another_table_holds_equals_no_time_and_is_accepted(
+    db: ftsql.Connection, value: str, condition: str
+) -> None:
+    db.execute(f"CREATE TEMP TABLE held (b); INSERT INTO held VALUES ({value})")
     for column in ("created_at", "finished_at"):
-        sql = f"SELECT j.id FROM blobs JOIN fine_tuning_jobs j ON j.{column} = blobs.b AND x'01' <> blobs.b"
+        sql = f"SELECT j.id FROM held CROSS JOIN fine_tuning_jobs j WHERE j.{column} = b AND {condition}"
         assert db.execute(sql).fetchall() == []
-    db.execute("DROP TABLE blobs")
+    db.execute("DROP TABLE held")
 
 
 def test_a_select_warns_of_each_comparison_by_itself(db: ftsql.Connection) -> None:
