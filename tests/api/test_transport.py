@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import socket
 from typing import Any
 
 import httpcore
@@ -27,3 +28,23 @@ def test_httpx_opens_connections_with_the_network_backend_of_its_pool(proxy: str
     assert isinstance(opener._network_backend, deadline.Backend)
     http.close()
     plain.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "reached"),
+    [("127.0.0.1", "127.0.0.1"), ("localhost", "localhost"), ("LOCALHOST.", "localhost"), ("a.localhost", "localhost")],
+)
+def test_only_names_that_end_with_localhost_are_looked_up_as_localhost(
+    monkeypatch: pytest.MonkeyPatch, host: str, reached: str
+) -> None:
+    asked: list[str] = []
+    honest = socket.getaddrinfo
+
+    def asking(name: str, *arguments: Any, **named: Any) -> Any:
+        asked.append(name)
+        return honest(name, *arguments, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", asking)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        deadline.Backend().connect_tcp(host, listener.getsockname()[1]).close()
+    assert asked == [reached]

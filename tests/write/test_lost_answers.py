@@ -274,6 +274,27 @@ def test_a_lost_create_is_found_at_the_very_end_of_that_hour(at: At) -> None:
     assert server.requests == ["?limit=100", "?limit=100&after=ftjob-00099"]
 
 
+def test_an_alike_job_without_a_time_or_of_the_very_end_of_that_hour_may_be_the_lost_one(at: At) -> None:
+    found: list[dict[str, object]] = []
+    _, db = at(lambda asked: api(found)(asked) if found else Response(b"<html>"), settle_seconds=0.1)
+    with pytest.raises(ftsql.OutcomeUnknown, match="The list could not be read either"):
+        db.execute(ONE)
+    ((sent_at, body),) = db.execute("SELECT at, body FROM ftsql_writes").fetchall()
+    sent = {name: json.loads(str(body))[name] for name in ("model", "training_file")}
+    for created_at, is_candidate in ((..., True), (int(str(sent_at)) - 3600, True), (int(str(sent_at)) - 3601, False)):
+        found[:] = [job(1, **{**sent, "created_at": created_at, "status": "running", "finished_at": None})]
+        (said,) = db.ftsql.settle()
+        assert ("these may be it: ftjob-00001" in said) == is_candidate
+
+
+def test_what_a_first_look_said_stays_if_the_second_fails(at: At) -> None:
+    answers = iter([Response(b"<html>"), {"data": [], "has_more": False}])
+    server, db = at(lambda asked: next(answers, Response({"error": {"message": "not now"}}, 403)), settle_seconds=0.7)
+    with pytest.raises(ftsql.OutcomeUnknown, match=r"No job like it is in the list so far\. Nothing was sent again"):
+        db.execute(ONE)
+    assert server.requests == ["POST ", "?limit=100", "?limit=100"]
+
+
 @pytest.mark.parametrize(
     ("count", "ending"), [(1, "id-0"), (10, "id-9"), (11, "id-9 and 1 more"), (25, "id-9 and 15 more")]
 )
