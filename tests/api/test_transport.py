@@ -10,8 +10,12 @@ import httpcore
 import httpx
 import pytest
 
+import ftsql
 from ftsql.api import deadline
 from ftsql.api.transport import DeadlineTransport
+from ftsql.sandbox import Sandbox
+from tests.conftest import fill
+from tests.write.fixtures import ONE
 
 PROXIES = [None, "http://127.0.0.1:1", *(["socks5://127.0.0.1:1"] if importlib.util.find_spec("socksio") else [])]
 
@@ -48,3 +52,25 @@ def test_only_names_that_end_with_localhost_are_looked_up_as_localhost(
     with socket.create_server(("127.0.0.1", 0)) as listener:
         deadline.Backend().connect_tcp(host, listener.getsockname()[1]).close()
     assert asked == [reached]
+
+
+@pytest.mark.usefixtures("files")
+def test_reads_and_cancels_share_a_connection_and_each_create_has_one_of_its_own(
+    sandbox: Sandbox, db: ftsql.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(sandbox, 3, status="running")
+    made: list[Any] = []
+    honest = socket.socket.connect
+
+    def counting(self: socket.socket, address: Any) -> None:
+        made.append(address)
+        honest(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", counting)
+    for id in ("ftjob-00000", "ftjob-00001"):
+        db.execute("SELECT status FROM fine_tuning_jobs WHERE id = ?", (id,)).fetchall()
+        db.execute("SELECT cancel_job(?)", (id,)).fetchall()
+    assert len(made) == 1
+    for number in (2, 3):
+        db.execute(ONE)
+        assert len(made) == number

@@ -8,13 +8,16 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
 
 import ftsql
 from ftsql.sandbox import Fault, Sandbox
+from ftsql.store.journal import Journal, State
 from ftsql.write.lookup import listed_ids
 from tests.answering import Asked, Response, api, job
 from tests.conftest import At, Connect, fill
@@ -186,6 +189,42 @@ def test_ctrl_c_while_a_delete_is_looked_at_is_what_the_record_says(at: At) -> N
     with pytest.raises((KeyboardInterrupt, ftsql.Error)):
         db.execute("DELETE FROM files WHERE id = 'file-1'")
     assert db.execute("SELECT state, error FROM ftsql_writes").fetchall() == [("unknown", "KeyboardInterrupt")]
+
+
+def test_a_cancel_that_was_interrupted_and_then_lost_is_never_said_not_to_be_sent(
+    sandbox: Sandbox, db: ftsql.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ftsql.api.retry.RETRY_SECONDS", 0.0)
+    sandbox.add_job(id="ftjob-runs", status="running")
+    sandbox.fault(Fault(method="POST", path="/cancel$", latency=0.4, drop=True, times=None))
+    sandbox.fault(Fault(method="GET", status=403, times=None))
+    timer = threading.Timer(0.1, _sigint)
+    timer.start()
+    with pytest.raises(ftsql.APIConnectionError) as caught:
+        db.execute("SELECT cancel_job('ftjob-runs')").fetchall()
+    timer.join()
+    assert caught.value.ambiguous
+    assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("unknown",)]
+
+
+def test_ctrl_c_while_a_response_is_recorded_stops_further_sends(
+    sandbox: Sandbox, db: ftsql.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = Journal.record
+    interrupted: list[State] = []
+
+    def recording(journal: Journal, write_ids: Iterable[int], state: State, **named: Any) -> int:
+        if state == "created" and not interrupted:
+            interrupted.append(state)
+            _sigint()
+        return honest(journal, write_ids, state, **named)
+
+    monkeypatch.setattr(Journal, "record", recording)
+    with pytest.raises((KeyboardInterrupt, apsw.InterruptError)):
+        db.execute(INSERT + "('gpt-4o-mini', 'file-a'), ('gpt-4o-mini', 'file-b')")
+    assert interrupted
+    assert [path for path, _ in posts(sandbox)] == ["", f"/{sandbox.jobs()[0]['id']}/cancel"]
+    assert alive(sandbox) == []
 
 
 def test_a_job_is_taken_back_though_nobody_interrupted_for_long(
