@@ -47,13 +47,6 @@ def test_each_request_is_a_row_with_its_path_and_its_response(sandbox: Sandbox, 
     assert "ftjob-none" in errors[3]
 
 
-def test_a_request_takes_as_many_milliseconds_as_its_response(sandbox: Sandbox, db: ftsql.Connection) -> None:
-    sandbox.fault(Fault(latency=0.1))
-    db.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall()
-    ((milliseconds,),) = log(db, "milliseconds")
-    assert 100 <= milliseconds < 10_000
-
-
 @pytest.mark.long
 def test_a_retry_is_a_row_of_its_own_with_its_pause(sandbox: Sandbox, db: ftsql.Connection) -> None:
     fill(sandbox, 1)
