@@ -189,7 +189,11 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 
 def _home(template: str) -> str:
-    """Return ``template``, a base_url, with its variables' defaults, or "" if a variable has no default."""
+    """Return ``template``, a base_url, with its variables' defaults, or "" if a variable has no default.
+
+    >>> _home("${A:-https://a.example}/v1/"), _home("https://${A:-a}.example/${B}")
+    ('https://a.example/v1', '')
+    """
     if any(not default for _, default in VARIABLE.findall(template)):
         return ""
     return VARIABLE.sub(lambda match: match[2], template).rstrip("/")

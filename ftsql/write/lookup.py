@@ -187,10 +187,8 @@ def target_of(path: str) -> tuple[Resource, str]:
     """Return the resource and the parent id in the path of a write."""
     for resource in WRITTEN:
         before, _, after = resource.path.partition("{}")
-        if not resource.parent and (path == before or path.startswith(before + "/")):
-            return resource, ""
-        if resource.parent and path.startswith(before) and after in path[len(before) :]:
-            return resource, path[len(before) :].partition(after)[0]
+        if f"{path}/".startswith(before.rstrip("/") + "/"):
+            return resource, path[len(before) :].partition(after)[0] if resource.parent else ""
     return JOBS, ""
 
 
@@ -221,6 +219,6 @@ def _is_like(request: Mapping[str, Any], row: Row) -> bool:
 def _likeness(resource: Resource, request: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values, by column, that an object made by ``request`` must have."""
     if resource is PERMISSIONS:
-        projects = request.get("project_ids") or [None]
-        return {"project_id": projects[0]}
+        (project,) = request["project_ids"]
+        return {"project_id": project}
     return {name: request.get(name) for name in ("filename", "bytes", "purpose")}

@@ -123,3 +123,21 @@ def test_a_response_without_a_message_is_described(
     with pytest.raises(ftsql.Error, match=words) as caught:
         db.execute(SQL).fetchall()
     assert ("login page" in str(caught.value)) == (answer.body == b"<html>login")
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [
+        (307, "It redirects, and a key is never sent after a redirect: set base_url to the right address"),
+        (400, ""),
+        (402, "The account is out of credits"),
+        (422, ""),
+        (501, "The trouble is at the provider: try again later"),
+    ],
+)
+def test_a_hint_fits_the_status_and_what_no_retry_can_mend_is_sent_once(at: At, status: int, hint: str) -> None:
+    server, db = at(lambda asked: Response({"error": {"message": WORDS}}, status))
+    with pytest.raises(ftsql.APIError) as caught:
+        db.execute(SQL).fetchall()
+    assert caught.value.hint == hint
+    assert len(server.requests) == 1

@@ -159,6 +159,15 @@ def test_a_limit_that_is_used_up_is_waited_for_in_the_middle_of_a_listing(
     assert second > 300
 
 
+def test_a_limit_that_resets_within_a_second_is_waited_for_too(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    sandbox.fault(Fault(status=200, headers={REMAINING: "0", RESET: "200ms"}, body=EMPTY))
+    for _ in range(2):
+        db.execute(COUNT).fetchall()
+    first, second = waited(db)
+    assert first == 0
+    assert second > 50
+
+
 def test_a_days_quota_is_not_retried_and_delays_no_other_request(sandbox: Sandbox, db: ftsql.Connection) -> None:
     sandbox.add_file(id="file-a")
     body = {"error": {"message": "quota", "type": "invalid_request_error", "code": "daily_rate_limit_exceeded"}}

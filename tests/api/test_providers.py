@@ -318,3 +318,19 @@ def test_two_accounts_at_one_provider_are_two_entries(
 def test_a_variable_that_is_needed_once_is_needed(templates: tuple[str, str]) -> None:
     provider = Provider("lab", "http://127.0.0.1/v1", headers=dict(zip(("A", "B"), templates, strict=True)))
     assert provider.variables["X"] is True
+
+
+def test_false_removes_a_field_with_its_members_though_they_are_copied_or_inherited(tmp_path: Path) -> None:
+    config = tmp_path / "providers.toml"
+    config.write_text(
+        '[heir]\nextends = "openai"\ncreate_fields = { hyperparameters = false }\n'
+        '[copier]\nbase_url = "http://127.0.0.1/v1"\n'
+        'create_fields = { model = {}, method = "openai", "method.type" = false }\n'
+    )
+    providers, _ = load(config, {})
+    every = set(providers["openai"].create_fields)
+    gone = {name for name in every if name.startswith("hyperparameters")}
+    assert "hyperparameters.n_epochs" in gone
+    assert set(providers["heir"].create_fields) == every - gone
+    copied = {name for name in every if name.startswith("method.")} - {"method.type"}
+    assert set(providers["copier"].create_fields) == {"model", "method", *copied}

@@ -48,6 +48,24 @@ def test_a_finished_job_is_served_as_it_was_received(sandbox: Sandbox, connect: 
         assert connect(store=store).execute(one).fetchall() == by_get, name
 
 
+@pytest.mark.parametrize(
+    ("status", "finished_at", "model", "requests"),
+    [
+        ("succeeded", 1_790_000_100, "ft:x", 1), ("failed", 1_790_000_100, None, 1), ("cancelled", 1_790_000_100, None, 1),
+        ("succeeded", 1_790_000_100, None, 2), ("failed", None, None, 2), ("running", 1_790_000_100, "ft:x", 2),
+    ],
+)  # fmt: skip
+def test_a_job_is_asked_for_again_until_all_that_its_end_sets_is_there(
+    at: At, status: str, finished_at: int | None, model: str | None, requests: int
+) -> None:
+    ended = job(0, status=status, finished_at=finished_at, fine_tuned_model=model)
+    server, db = at(api([ended]))
+    for _ in range(2):
+        sql = "SELECT status, finished_at, fine_tuned_model FROM fine_tuning_jobs WHERE id = 'ftjob-00000'"
+        assert db.execute(sql).fetchall() == [(status, finished_at, model)]
+    assert server.requests == ["/ftjob-00000"] * requests
+
+
 def test_a_state_is_never_older_than_the_statement(sandbox: Sandbox, db: ftsql.Connection) -> None:
     fill(sandbox, 250)
     for place in (3, 150, 249):

@@ -66,6 +66,34 @@ def test_its_size_is_that_of_the_files_that_exist(tmp_path: Path, monkeypatch: p
     assert Store().size() == 0
 
 
+def test_a_cancel_counts_for_no_limit_of_creates(connect: Connect, tmp_path: Path) -> None:
+    connect(store=tmp_path / "store.db").execute(f"{ONE}; {ONE}")
+    db = connect(store=tmp_path / "store.db", max_creates_per_day=1)
+    with pytest.raises(ProgrammingError, match="max_creates_per_day = 1: 2 were sent"):
+        db.execute(ONE)
+    db.execute("UPDATE fine_tuning_jobs SET status = 'cancelled'")
+    assert db.execute("SELECT action, state FROM ftsql_writes").fetchall()[-1] == ("cancel", "committed")
+
+
+def test_what_a_store_knows_is_read_while_another_process_writes_to_it(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path
+) -> None:
+    fill(sandbox, 3)
+    sql = "SELECT count(*), max(id) FROM fine_tuning_jobs"
+    first = connect(store=tmp_path / "store.db")
+    first.execute(sql).fetchall()
+    first.close()
+    db = connect(store=tmp_path / "store.db", max_age=3600)
+    db.ftsql.store.db.set_busy_timeout(0)
+    other = apsw.Connection(str(tmp_path / "store.db"))
+    other.set_busy_timeout(10_000)
+    other.execute("BEGIN IMMEDIATE")
+    before = len(sandbox.requests)
+    assert db.execute(sql).fetchall() == [(3, "ftjob-00002")]
+    assert len(sandbox.requests) == before
+    other.close()
+
+
 def test_no_credential_is_in_the_file(connect: Connect, tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     db = connect(store=path)

@@ -8,13 +8,16 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
 
 import ftsql
 from ftsql.sandbox import Fault, Sandbox
+from ftsql.store.journal import Journal, State
 from ftsql.write.lookup import listed_ids
 from tests.answering import Asked, Response, api, job
 from tests.conftest import At, Connect, fill
@@ -188,6 +191,42 @@ def test_ctrl_c_while_a_delete_is_looked_at_is_what_the_record_says(at: At) -> N
     assert db.execute("SELECT state, error FROM ftsql_writes").fetchall() == [("unknown", "KeyboardInterrupt")]
 
 
+def test_a_cancel_that_was_interrupted_and_then_lost_is_never_said_not_to_be_sent(
+    sandbox: Sandbox, db: ftsql.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ftsql.api.retry.RETRY_SECONDS", 0.0)
+    sandbox.add_job(id="ftjob-runs", status="running")
+    sandbox.fault(Fault(method="POST", path="/cancel$", latency=0.4, drop=True, times=None))
+    sandbox.fault(Fault(method="GET", status=403, times=None))
+    timer = threading.Timer(0.1, _sigint)
+    timer.start()
+    with pytest.raises(ftsql.APIConnectionError) as caught:
+        db.execute("SELECT cancel_job('ftjob-runs')").fetchall()
+    timer.join()
+    assert caught.value.ambiguous
+    assert db.execute("SELECT state FROM ftsql_writes").fetchall() == [("unknown",)]
+
+
+def test_ctrl_c_while_a_response_is_recorded_stops_further_sends(
+    sandbox: Sandbox, db: ftsql.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = Journal.record
+    interrupted: list[State] = []
+
+    def recording(journal: Journal, write_ids: Iterable[int], state: State, **named: Any) -> int:
+        if state == "created" and not interrupted:
+            interrupted.append(state)
+            _sigint()
+        return honest(journal, write_ids, state, **named)
+
+    monkeypatch.setattr(Journal, "record", recording)
+    with pytest.raises((KeyboardInterrupt, apsw.InterruptError)):
+        db.execute(INSERT + "('gpt-4o-mini', 'file-a'), ('gpt-4o-mini', 'file-b')")
+    assert interrupted
+    assert [path for path, _ in posts(sandbox)] == ["", f"/{sandbox.jobs()[0]['id']}/cancel"]
+    assert alive(sandbox) == []
+
+
 def test_a_job_is_taken_back_though_nobody_interrupted_for_long(
     sandbox: Sandbox, db: ftsql.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,6 +311,27 @@ def test_a_lost_create_is_found_at_the_very_end_of_that_hour(at: At) -> None:
     (said,) = db.ftsql.settle()
     assert "created ftjob-00100, which is running" in said
     assert server.requests == ["?limit=100", "?limit=100&after=ftjob-00099"]
+
+
+def test_an_alike_job_without_a_time_or_of_the_very_end_of_that_hour_may_be_the_lost_one(at: At) -> None:
+    found: list[dict[str, object]] = []
+    _, db = at(lambda asked: api(found)(asked) if found else Response(b"<html>"), settle_seconds=0.1)
+    with pytest.raises(ftsql.OutcomeUnknown, match="The list could not be read either"):
+        db.execute(ONE)
+    ((sent_at, body),) = db.execute("SELECT at, body FROM ftsql_writes").fetchall()
+    sent = {name: json.loads(str(body))[name] for name in ("model", "training_file")}
+    for created_at, is_candidate in ((..., True), (int(str(sent_at)) - 3600, True), (int(str(sent_at)) - 3601, False)):
+        found[:] = [job(1, **{**sent, "created_at": created_at, "status": "running", "finished_at": None})]
+        (said,) = db.ftsql.settle()
+        assert ("these may be it: ftjob-00001" in said) == is_candidate
+
+
+def test_what_a_first_look_said_stays_if_the_second_fails(at: At) -> None:
+    answers = iter([Response(b"<html>"), {"data": [], "has_more": False}])
+    server, db = at(lambda asked: next(answers, Response({"error": {"message": "not now"}}, 403)), settle_seconds=0.7)
+    with pytest.raises(ftsql.OutcomeUnknown, match=r"No job like it is in the list so far\. Nothing was sent again"):
+        db.execute(ONE)
+    assert server.requests == ["POST ", "?limit=100", "?limit=100"]
 
 
 @pytest.mark.parametrize(

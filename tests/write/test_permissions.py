@@ -160,6 +160,32 @@ def test_a_permission_that_is_older_than_its_grant_survives_the_rollback(
     assert sent(sandbox, "DELETE") == ([] if age else taken_back)
 
 
+@pytest.mark.parametrize("newest", [0, 1])
+def test_of_two_permissions_in_the_response_to_a_grant_the_newer_one_is_its_own(
+    sandbox: Sandbox, db: ftsql.Connection, newest: int
+) -> None:
+    now = int(time.time())
+    shown = [{"id": f"cp-{n}", "created_at": now - (0 if n == newest else 7200), "project_id": "a"} for n in (0, 1)]
+    sandbox.fault(Fault(method="POST", path=PATH, body={"object": "list", "has_more": False, "data": shown}))
+    with pytest.raises(ftsql.APIError, match="file-none"):
+        db.execute("BEGIN; " + GRANT + "'a'); " + INSERT + "('gpt-4o-mini', 'file-none'); COMMIT")
+    assert sent(sandbox, "DELETE") == [f"DELETE /fine_tuning/checkpoints/{CKPT}/permissions/cp-{newest}"]
+
+
+def test_a_permission_that_could_not_be_taken_back_and_is_gone_later_is_closed(
+    sandbox: Sandbox, connect: Connect
+) -> None:
+    db, elsewhere = connect(), connect()
+    sandbox.fault(Fault(method="DELETE", status=400, body={"error": {"message": "not now"}}))
+    with pytest.raises(ftsql.APIError, match="exists and could not be deleted"):
+        db.execute("BEGIN; " + GRANT + "'a'); " + INSERT + "('gpt-4o-mini', 'file-none'); COMMIT")
+    ((id,),) = db.execute(f"SELECT id FROM fine_tuning_checkpoint_permissions('{CKPT}')").fetchall()
+    sql = "DELETE FROM fine_tuning_checkpoint_permissions WHERE fine_tuned_model_checkpoint = ? AND id = ?"
+    elsewhere.execute(sql, (CKPT, id))
+    assert db.ftsql.settle() == [f"write 1 (grant {id} at openai) is closed: {id} is gone"]
+    assert db.execute("SELECT state, open FROM ftsql_writes").fetchall()[0] == ("cancelled", 0)
+
+
 def test_a_fine_tuned_model_is_deleted_and_another_is_not(sandbox: Sandbox, db: ftsql.Connection) -> None:
     fill(sandbox, 3)
     made = [id for (id,) in db.execute("SELECT id FROM models WHERE id LIKE 'ft:%' ORDER BY id")]

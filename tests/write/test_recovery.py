@@ -484,6 +484,20 @@ def test_a_job_that_is_only_alike_is_ruled_out_where_the_list_shows_what_was_sen
     assert [state for _, state, *_ in states(db)] == ["committed", "refused" if shows else "unknown"]
 
 
+def test_a_lost_write_is_looked_for_at_its_own_provider_only(at: At, tmp_path: Path) -> None:
+    config, store = tmp_path / "providers.toml", tmp_path / "store.db"
+    config.write_text('[other]\nextends = "openai"\n')
+    server, db = at(lambda asked: Response(b"<html>"), store=store, settle_seconds=0.1)
+    with pytest.raises(ftsql.OutcomeUnknown):
+        db.execute(ONE)
+    server.asked.clear()
+    with told(), ftsql.connect(config=config, store=store, providers=["other"]) as other:
+        (said,) = other.ftsql.settle()
+    other.close()
+    assert "the account that sent it is not active here" in said
+    assert server.requests == []
+
+
 def test_what_another_providers_create_made_may_still_be_the_one_that_was_lost(
     at: At, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

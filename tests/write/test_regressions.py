@@ -255,6 +255,24 @@ def test_a_rollback_says_what_it_could_not_cancel(sandbox: Sandbox, connect: Con
     assert any("exists and could not be cancelled" in note for note in [*lines, *db.ftsql.take_notes()])
 
 
+def test_a_rollback_after_sending_says_which_change_stays_and_nothing_of_that_kind_about_a_create(
+    sandbox: Sandbox, db: ftsql.Connection
+) -> None:
+    sandbox.add_job(id="ftjob-runs", status="running")
+    db.execute("CREATE TABLE mine (x)")
+    db.set_commit_hook(lambda: True)
+    cancel = "UPDATE fine_tuning_jobs SET status = 'cancelled' WHERE id = 'ftjob-runs'"
+    with told() as lines, pytest.raises(apsw.ConstraintError):
+        db.execute(f"BEGIN; INSERT INTO mine VALUES (1); {cancel}; {ONE}; COMMIT")
+    db.set_commit_hook(None)
+    made = next(job["id"] for job in sandbox.jobs() if job["training_file"] == "file-a")
+    notes = [*lines, *db.ftsql.take_notes()]
+    assert [note for note in notes if "all the same" in note] == [
+        "ftjob-runs is cancelled all the same (provider openai)"
+    ]
+    assert [note for note in notes if made in note] == [f"{made} was created and is cancelled now"]
+
+
 def test_busy_commits_do_not_lift_max_writes(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
     db = connect(tmp_path / "own.db", max_writes=2)
     db.set_busy_timeout(0)

@@ -9,7 +9,8 @@ import pytest
 import ftsql
 from ftsql.errors import IntegrityError, ProgrammingError
 from ftsql.sandbox import Sandbox
-from tests.conftest import fill
+from tests.answering import PATH, job
+from tests.conftest import At, fill
 from tests.write.fixtures import posts
 
 pytestmark = pytest.mark.usefixtures("files")
@@ -60,6 +61,12 @@ def test_of_an_update_that_fails_only_or_fail_keeps_the_rows_before(
     if in_transaction:
         db.execute("COMMIT")
     assert [path for path, _ in posts(sandbox)] == [f"/{id}/cancel" for id in ids[:cancelled]]
+
+
+def test_a_cancelled_job_that_shows_no_status_is_said_to_be_of_unknown_status(at: At) -> None:
+    _, db = at(lambda asked: {"data": [job(1, status=...)]} if asked.path == PATH else job(1, status=...))
+    with pytest.warns(ftsql.Warning, match="ftjob-00001 was accepted, and the job is of unknown status all the same"):
+        db.execute("SELECT cancel_job('ftjob-00001')").fetchall()
 
 
 def test_an_update_that_changes_nothing_sends_nothing(sandbox: Sandbox, db: ftsql.Connection) -> None:
