@@ -115,13 +115,13 @@ class Registration:
         cover = cache.coverage()
         return cache if cover is not None and cover.looked_at >= began else None
 
-    def announce(self, sql: str) -> None:
-        """Announce that the user is about to run ``sql``.
+    def announce(self, sql: str, bound: Any = None) -> None:
+        """Announce that the user is about to run ``sql`` with the parameters ``bound``.
 
         This is needed if the cursor has an execution trace of its own, because that hides the statement from ftsql's
         trace.
         """
-        self._session.statements.announce(sql)
+        self._session.statements.announce(sql, bound)
 
     @property
     def counts(self) -> Counts:

@@ -7,15 +7,16 @@ time.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import re
 import ssl
+import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from urllib.parse import urlencode
 
-import httpx
 from pydantic_core import to_json
 
 from ftsql.api import deadline, network
@@ -26,6 +27,16 @@ from ftsql.api.responses import Response
 from ftsql.api.upload import IncompleteUpload, Upload
 from ftsql.errors import APIConnectionError, APIError, ConfigError, Error, redacted
 from ftsql.settings import Settings
+
+# httpx imports its own command line, and with it rich, click and pygments: two thirds of its time, for nothing here.
+# That import may fail, so it is made to.
+if "httpx" not in sys.modules:
+    sys.modules["httpx._main"] = None  # type: ignore[assignment]
+    try:
+        importlib.import_module("httpx")
+    finally:
+        del sys.modules["httpx._main"]
+import httpx
 
 # The response headers that ftsql reads. All others are dropped, because a server may echo a credential in them.
 READ_HEADERS = re.compile(

@@ -254,7 +254,7 @@ class _Statement:
         self.writes = False
         self.description: Description | None = None
 
-    def start(self, cursor: apsw.Cursor, text: str, _: Any) -> bool:
+    def start(self, cursor: apsw.Cursor, text: str, bound: Any) -> bool:
         """Begin the transaction that the statement needs. Raises ProgrammingError if another statement follows it."""
         if self.word is not None:
             return True  # only blanks follow
@@ -267,7 +267,7 @@ class _Statement:
             self._connection.begin_before_write()
         elif self.word in ("COMMIT", "END"):
             self._connection.refuse_after_failure()
-        self._connection.ftsql.announce(text)  # the cursor's trace hides the statement from ftsql's own trace
+        self._connection.ftsql.announce(text, bound)  # the cursor's trace hides the statement from ftsql's own trace
         return True
 
 

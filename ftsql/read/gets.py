@@ -40,6 +40,7 @@ class Gets:
         # The gets that are under way, or whose response no one has read yet.
         self._calls: dict[tuple[Account, str], Call[Any]] = {}
         self._foreseen: dict[Account, deque[str]] | None = None  # ids that the statement will probably ask for
+        self._ids_known = False  # whether the statement's ids were foreseen
         self._without_list: set[Account] = set()  # accounts whose list could not be read beside the gets
 
     def row(self, account: Account, id: str) -> Row | None:
@@ -121,9 +122,16 @@ class Gets:
         """Return the page that is under way, or request the next one. Return None if no page may be requested."""
         if account in self._without_list or listing.done or listing.pages >= self._sent[account]:
             return None
-        if self._foreseen and not self._foreseen[account] and self._sent[account] <= FREE:
-            return None  # all the ids are known, and they are few
+        if not self._has_budget:
+            return None
+        if self._ids_known and not (self._foreseen or {}).get(account) and self._sent[account] <= FREE:
+            return None  # all ids are known, and there are few
         return listing.begin_page()
+
+    @property
+    def _has_budget(self) -> bool:
+        """Whether a request that may not be needed leaves enough of ``max_requests`` for those that are."""
+        return 2 * self._cache.requests < self._cache.settings.max_requests
 
     def _read_page(self, account: Account, listing: Listing) -> None:
         """Read the next page. If that fails, the statement goes on with gets alone."""
@@ -137,14 +145,16 @@ class Gets:
         cache = self._cache
         if self._foreseen is None:
             self._foreseen = {other: deque() for other in cache.clients}
-            for provider, id in cache.foreseen(JOBS.table):
+            foreseen = cache.foreseen(JOBS.table)
+            self._ids_known = bool(foreseen)
+            for provider, id in foreseen:
                 for other, ids in self._foreseen.items():
                     if provider in (None, other.name):
                         ids.append(id)
         ids, stored = self._foreseen[account], cache.stored(account)
         # If the list is read, one worker is left for it. A get whose response no one has read counts as under way.
         room = cache.settings.max_parallel - (account not in self._without_list)
-        while ids and sum(1 for other, _ in self._calls if other is account) < room:
+        while ids and self._has_budget and sum(1 for other, _ in self._calls if other is account) < room:
             id = ids[0]
             known = id in cache.fetched[account] or id in listing.by_id or (account, id) in self._calls
             if known or not cache.can_get(account, id) or (stored is not None and stored.row(id) is not None):

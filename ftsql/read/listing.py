@@ -116,7 +116,6 @@ class Listing:
         if stored is not None and self.ordered and not stored.trusts_order():
             self._order_broke()
         self._shown_before = account.at_home or is_recent(self._habits.ordered_at, REMEMBERED)
-        self._falls = 0  # how often a row on the pages so far was older than the row before it
         self.pages = 0
         self.began = time.time()
         cover = None if stored is None or filter else stored.coverage()
@@ -192,7 +191,7 @@ class Listing:
         self._seen = self.by_id if self._passes == 1 else {}  # the ids of this pass
         self._cursor: str | None = None
         self._tail: int | None = None  # created_at of the last row of this pass
-        self._falls = 0
+        self._falls = 0  # how often a row of this pass was older than the row before it
         self._last: tuple[int, int] = (0, 0)  # rows of the last page, and how many were requested
         self._pages = 0  # pages of this pass
         self._sizes: set[int] = set()  # the sizes that this pass requested

@@ -133,7 +133,7 @@ class Plan:
     def cost(self) -> float:
         """The cost in requests that BestIndex states."""
         cost = {"get": GET, "list": LISTING, "nothing": 0.0, "dead-end": DEAD_END}[self.access]
-        if self.access == "list" and self._has_time:
+        if self._has_time:  # only a list has one
             cost /= 4
         return cost / 2 if "provider" in self.arguments else cost
 

@@ -62,7 +62,7 @@ def writes(session: Session) -> MakeRows:
         session.statements.drop_failed_writes()
         yield from session.journal.entries()
         for write in session.queue.writes:
-            if write.state != "queued" or write.journal_id:
+            if write.journal_id:  # the journal has it
                 continue
             values: dict[str, SQLiteValue] = {
                 "state": write.state,

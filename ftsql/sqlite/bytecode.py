@@ -109,7 +109,7 @@ def calls(program: Sequence[Step], functions: Collection[str]) -> dict[str, bool
     """Return each of ``functions`` that ``program`` calls, and whether the program may call it more than once."""
     found: dict[str, bool] = {}
     for address, name in _call_addresses(program, functions):
-        found[name] = found.get(name, False) or _over_rows(program, address) or name in found
+        found[name] = name in found or _over_rows(program, address)
     return found
 
 

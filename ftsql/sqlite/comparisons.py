@@ -107,8 +107,8 @@ def _date_in_digits(number: float) -> str:
 def time_constraints(info: apsw.IndexInfo, names: Sequence[str], table: str) -> tuple[list[tuple[int, str]], bool]:
     """Return the usable constraints on times, and whether an ordering constraint has to wait for another table.
 
-    Each constraint is a pair: the constraint's index in ``info``, and its words in a plan. The words are the column,
-    the operator, and "constant" for an equality with a literal string or BLOB. ``names`` are the columns of ``table``.
+    Each constraint is a pair: the constraint's index in ``info``, and its words in a plan, which are the column and the
+    operator. ``names`` are the columns of ``table``.
     """
     found, waiting = [], False
     for slot in range(info.nConstraint):
@@ -118,8 +118,7 @@ def time_constraints(info: apsw.IndexInfo, names: Sequence[str], table: str) -> 
         if not info.get_aConstraint_usable(slot):
             waiting = waiting or code in ORDERING
             continue
-        constant = code in EQUALITY and isinstance(info.get_aConstraint_rhs(slot), (str, bytes))
-        found.append((slot, f"{names[column]} {OPERATORS[code]}{' constant' if constant else ''}"))
+        found.append((slot, f"{names[column]} {OPERATORS[code]}"))
     return found, waiting
 
 
@@ -146,18 +145,18 @@ def comparisons_of(words: str) -> list[tuple[int, str]]:
 def check_arguments(words: str, values: Sequence[SQLiteValue], is_given: Callable[[SQLiteValue], bool]) -> None:
     """Raise ProgrammingError for the first argument of a plan that makes no sense in a comparison with a time.
 
-    is_given: Whether a string is a literal or a parameter of the statement.
+    is_given: Whether a string or a BLOB is a literal or a parameter of the statement.
 
-    A string that comes from another table is an error only if the operator is one of ``ORDERING``. An equality with
-    such a string is simply false, as it would be in any table.
+    A string or a BLOB that comes from another table is an error only if the operator is one of ``ORDERING``. An
+    equality with such a value is simply false, as it would be in any table.
     """
     for number, comparison in comparisons_of(words):
         value = values[number]
-        column, operator, *constant = comparison.split(" ")
+        column, operator = comparison.split(" ")
         error = find_mistake(column, value, operator)
         if error is None:
             continue
-        if operator in EQUALITY.values() and isinstance(value, (str, bytes)) and not (constant or is_given(value)):
+        if operator in EQUALITY.values() and isinstance(value, (str, bytes)) and not is_given(value):
             continue
         raise error
 

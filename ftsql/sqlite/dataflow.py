@@ -130,9 +130,14 @@ def read(programs: Iterable[Sequence[Step]], parameters: Mapping[int, SQLiteValu
     return found
 
 
-def literals(program: Iterable[Step]) -> Iterator[str]:
-    """Return the string literals of a statement's program."""
-    return (step.p4 for step in program if step.opcode == "String8")
+def has_literal(program: Iterable[Step], value: object) -> bool:
+    """Whether the string or BLOB ``value`` is a literal in a statement's program.
+
+    Of a BLOB only the length is compared, because EXPLAIN does not show all of its bytes.
+    """
+    if isinstance(value, bytes):
+        return any(step.opcode == "Blob" and step.p1 == len(value) for step in program)
+    return any(step.opcode == "String8" and step.p4 == value for step in program)
 
 
 class _Reader:
@@ -156,7 +161,7 @@ class _Reader:
         self._judging = False  # whether the paths are known, so that comparisons are checked now
         self._next = [next_addresses(program, step.address) for step in program]
         # The addresses at which a block begins: each is the target of a jump, or follows a branch.
-        self._leaders = {0} | {
+        self._leaders = {
             target for step in program if not self._runs_on(step.address) for target in self._next[step.address]
         }
         for step in program:
@@ -391,7 +396,7 @@ class _Reader:
         if step.p1 not in self._tables:
             return
         for number, comparison in comparisons_of(step.p4):
-            column, operator, *_ = comparison.split(" ")
+            column, operator = comparison.split(" ")
             for source in self._get(state, step.p3 + 2 + number):
                 # If the operator is <> or IS NOT, the table accepts a string that comes from another table.
                 if operator not in ("<>", "is-not") or source.kind == "value":
@@ -438,8 +443,7 @@ class _Reader:
         A year that is calculated from a date string does not count, because the table would take the year for a plain
         number.
         """
-        noted = (made.origin, made.name, value) in self._checked
-        return made.kind == "time" and noted and value.origin != "year"
+        return (made.origin, made.name, value) in self._checked and value.origin != "year"
 
 
 _Run = Callable[[_Reader, Step, State], None]

@@ -121,9 +121,7 @@ class Cursor:
         self._feed: Feed | None = None
         self._rows: Iterator[Cells] = iter(())
         self._row: Cells | None = None
-        self._columns = 0
         self._runs: tuple[tuple[Any, Any], ...] = ()
-        self._news = 0  # the cache's counter of news when the scan began
         self._values: list[SQLiteValue] = [None] * len(NAMES)
         self.Column: Callable[[int], SQLiteValue] = self._values.__getitem__
 
@@ -139,7 +137,7 @@ class Cursor:
         arguments = arguments[: len(plan.arguments)]
         self._runs = runs(columns)
         self._columns = columns = columns | ALWAYS
-        self._version = cache.version
+        self._version = cache.version  # when the scan began
         self._rows = scan(cache, plan, arguments, columns)
         if cache.nested and plan.access == "list":  # scans of other tables may ask for the ids of these rows
             self._feed_others(dict(zip(plan.arguments, arguments, strict=True)))

@@ -173,7 +173,7 @@ class Session:
 
     def note_outcome(self, write: Write) -> None:
         """Add the note for a write that ROLLBACK can no longer undo."""
-        if write.row is None or write.state == "refused":
+        if write.row is None:  # INSERT OR IGNORE skipped it
             self.notes.append(f"skipped a row: {write.error}")
         elif write.makes and write.resource is not JOBS:
             done = "uploaded" if write.action == "upload" else "granted"

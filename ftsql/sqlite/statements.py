@@ -26,6 +26,7 @@ from ftsql.write.queue import Queue
 SPACE = r"(?>\s+|--[^\n]*\n|/\*.*?\*/)"
 START = rf"\ufeff?(?:{SPACE}|;)*+"
 QUOTED = r"\"(?:[^\"]|\"\")*\"|'(?:[^']|'')*'|`[^`]*`|\[[^\]]*\]"
+BLOB = re.compile(rf"({SPACE}|{QUOTED})|\bx'([0-9a-f]*)'", re.IGNORECASE | re.DOTALL)
 NAME = rf"(?:{SPACE}*+({QUOTED})|{SPACE}++([\w$]+))"
 OPTIONAL_WORD = rf"(?:{SPACE}++SAVEPOINT(?=[\s\"'`\[/-]))?"
 FLAGS = re.IGNORECASE | re.DOTALL
@@ -144,8 +145,8 @@ class Statement:
         bound = self.parameters.values() if isinstance(self.parameters, dict) else self.parameters or ()
         if value in list(bound):
             return True
-        program = self.statements.program_of(self.sql) if self.statements is not None else []
-        return value in list(dataflow.literals(program))
+        programs = self.statements.programs_of(self.sql) if self.statements is not None else []
+        return any(dataflow.has_literal(program, value) for program in programs)
 
 
 class Statements:
@@ -245,9 +246,12 @@ class Statements:
             names = apsw.ext.query_info(self._connection, statement.sql).bindings_names
         return {number: bound.get(name) for number, name in enumerate(names, 1) if name in bound}
 
-    def announce(self, sql: str) -> None:
-        """Announce that the user is about to run ``sql``, so that the statement counts as the user's."""
-        self._announced = sql
+    def announce(self, sql: str, bound: Any = None) -> None:
+        """Announce that the user is about to run ``sql`` with the parameters ``bound``.
+
+        The statement then counts as the user's.
+        """
+        self._announced, self._bound = sql, bound
 
     def after_first(self, sql: str) -> str:
         """Return the part of ``sql`` after its first statement. Nothing is run."""
@@ -276,8 +280,8 @@ class Statements:
         """
         with self.traces_paused():
             try:
-                steps = apsw.ext.query_info(self._connection, sql, explain=True).explain or []
-            except apsw.Error:
+                steps = self._explain(sql)
+            except (apsw.Error, UnicodeDecodeError):
                 return []
         programs: list[list[Step]] = []
         for step in steps:
@@ -287,6 +291,19 @@ class Statements:
             one = Step(step.addr, step.opcode, step.p1 or 0, step.p2 or 0, step.p3 or 0, text, step.p5 or 0)
             programs[-1].append(one)
         return programs
+
+    def _explain(self, sql: str) -> list[apsw.ext.VDBEInstruction]:
+        """Return what EXPLAIN says of a statement.
+
+        EXPLAIN shows a BLOB as text, which APSW cannot decode if its bytes are not UTF-8. Then the statement is
+        explained with zeros in its BLOBs.
+        """
+        try:
+            shown = apsw.ext.query_info(self._connection, sql, explain=True)
+        except UnicodeDecodeError:
+            without = BLOB.sub(lambda match: match[1] or f"x'{'0' * len(match[2])}'", sql)
+            shown = apsw.ext.query_info(self._connection, without, explain=True)
+        return shown.explain or []
 
     def open_savepoint(self, table: int, level: int) -> None:
         """Note that SQLite opened savepoint ``level`` of ``table`` in the current statement."""
@@ -367,8 +384,7 @@ class Statements:
             assert isinstance(id, int)
             if event["code"] == apsw.SQLITE_TRACE_STMT:
                 self._on_begin(id, sql, event)
-            elif id in self._running and _is_same(self._running[id].sql, sql):
-                ended = self._running.pop(id)
+            elif (ended := self._running.pop(id, None)) is not None:
                 self._on_end(ended)
                 self._last = id, ended.sql, ended.parameters, ended.reads
 

@@ -23,8 +23,8 @@ from typing import Any
 import apsw
 from pydantic_core import to_json
 
-from ftsql.api.account import Account
-from ftsql.errors import StoreError, Warning
+from ftsql.api.account import Account, missing_key
+from ftsql.errors import ConfigError, StoreError, Warning
 from ftsql.store.process_lock import ADVICE, BUSY_MILLISECONDS, MEMORY, ProcessLock, reason
 from ftsql.store.schema import APPLICATION_ID, MARK_AS_STORE, RECREATE_ROWS, ROWS_HASH, SCHEMA, UPGRADE, VERSION
 
@@ -374,6 +374,8 @@ class Store:
 
     def account_id(self, account: Account) -> str:
         """Return the id of ``account`` in this store: a keyed hash of provider, address, routing and credentials."""
+        if missing := account.missing():
+            raise ConfigError(missing_key(account.name, missing))
         parts = [account.name, account.url(), account.query(), account.body(), account.headers()]
         return hmac.new(self._salt, to_json(parts), hashlib.sha256).hexdigest()[:32]
 

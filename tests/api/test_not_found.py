@@ -98,6 +98,19 @@ def test_the_list_is_read_of_a_server_that_returns_no_job_by_its_id(at: At, id: 
     assert db.execute("SELECT count(*) FROM fine_tuning_jobs").get == 129
 
 
+def test_a_list_that_is_read_for_a_job_is_read_no_further_than_to_that_job(at: At) -> None:
+    serving = api(jobs(130, status="running", finished_at=None, fine_tuned_model=None))
+    server, db = at(lambda asked: serving(asked) if asked.path == PATH else Response({"detail": "Not Found"}, 404))
+    with pytest.warns(ftsql.Warning, match="The list of jobs is read instead"):
+        assert db.execute("SELECT id FROM fine_tuning_jobs WHERE id = 'none'").fetchall() == []
+    pages = ["?limit=100", "?limit=100&after=ftjob-00099"]
+    for ids, requests in (("'ftjob-00003', 'ftjob-00099'", pages[:1]), ("'ftjob-00003', 'ftjob-00100'", pages)):
+        server.asked.clear()
+        db.ftsql.store.clear()
+        assert len(db.execute(f"SELECT id FROM fine_tuning_jobs WHERE id IN ({ids})").fetchall()) == 2
+        assert server.requests == requests
+
+
 def test_a_server_that_gives_no_job_by_its_id_shows_how_known_ones_are(at: At) -> None:
     """The store has them, and their state was to be asked for one by one."""
     found = jobs(250)

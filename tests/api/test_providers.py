@@ -227,6 +227,18 @@ def test_an_inactive_provider_names_the_variable_that_it_waits_for(monkeypatch: 
     assert found["azure"] == (0, "AZURE_OPENAI_ENDPOINT, AZURE_OPENAI_API_KEY")
 
 
+def test_ftsql_providers_shows_the_address_that_is_asked_or_the_variables_that_make_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", CANARY)
+    monkeypatch.delenv("AZURE_OPENAI_ENDPOINT", raising=False)
+    db = ftsql.connect()
+    found = {row[0]: row[1] for row in db.execute("SELECT provider, base_url FROM ftsql_providers")}
+    db.close()
+    assert (found["openai"], found["azure"]) == ("http://127.0.0.1:1/v1", "${AZURE_OPENAI_ENDPOINT}/openai")
+
+
 def test_an_entry_by_name_is_used_only_if_it_is_named() -> None:
     db = ftsql.connect()
     active = {name for (name,) in db.execute("SELECT provider FROM ftsql_providers WHERE active")}

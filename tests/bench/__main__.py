@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 from tests.bench import alone, reached
 from tests.bench.asked import clean_environment
-from tests.bench.contenders import YOUNG, python_with_shillelagh
+from tests.bench.contenders import YOUNG, python_with_shillelagh, versions
 from tests.bench.measured import measure, overview, say_where_runs_differ, table
 from tests.bench.questions import ASKED
 
@@ -25,12 +25,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--lengths", default="1000,10000,100000,1000000", help="of the lists read row by row")
     parser.add_argument("--only", action="append", default=[], metavar="TITLE", help="questions that begin so, no more")
     parser.add_argument("--quick", action="store_true", help="without the slow contenders")
+    parser.add_argument("--peers", action="store_true", help="print the versions of the contenders")
     options = parser.parse_args(arguments)
     if options.jobs < ASKED or options.repeat < 1 or options.latency <= 0:
         parser.error(f"--jobs {ASKED} or more, --repeat 1 or more, --latency above 0")
     clean_environment()
     with ExitStack() as stack:
         python, missing = ("", "Shillelagh was left out") if options.quick else _with_shillelagh(stack)
+        if options.peers:
+            print(f"{versions(python)}\n")
         slow = not options.quick
         results = measure(options.jobs, 0.0, options.repeat, python=python, titles=options.only, slow=slow)
         print(f"{options.jobs:,} jobs, no latency:\n\n{table(results)}\n\n{overview(results)}\n")
@@ -38,7 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.only:
             return
         goals = list(reached.at_once(results))
-        waited = ["all", "`id IN", "`JOIN", "the newest"]  # of the others the first table tells the requests
+        waited = [
+            "all",
+            "`id IN",
+            "`JOIN",
+            "the newest",
+            "the events",
+        ]  # of the others the first table tells the requests
         far = measure(options.jobs, options.latency, 1, python=python, titles=waited, slow=slow)
         print(
             f"{options.jobs:,} jobs, {options.latency * 1000:g} ms before every answer:\n\n{table(far)}\n\n{overview(far)}\n"

@@ -5,6 +5,7 @@ Shillelagh's runs in this Python where it is installed, else in a venv made for 
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import json
 import subprocess
@@ -28,6 +29,7 @@ class Entry:
     module: str
     way: str = ""
     only: str = ""  # the one shape that it answers
+    events: bool = False  # whether it answers questions about events too
     slow: bool = False
 
 
@@ -38,12 +40,12 @@ KEPT = "**ftsql, cold**, until all is kept"
 SHILLELAGH = "Shillelagh"
 
 ENTRIES = [
-    Entry(FLOOR, "floor_jobs"),
-    Entry(HTTPX, "httpx_jobs"),
-    Entry(OPENAI, "openai_jobs", slow=True),
+    Entry(FLOOR, "floor_jobs", events=True),
+    Entry(HTTPX, "httpx_jobs", events=True),
+    Entry(OPENAI, "openai_jobs", slow=True, events=True),
     Entry(f"{OPENAI}, 8 threads", "openai_jobs", "8 threads", only="ids", slow=True),
     Entry(SHILLELAGH, "shillelagh_jobs", slow=True),
-    Entry(COLD, "ftsql_jobs"),
+    Entry(COLD, "ftsql_jobs", events=True),
     Entry(KEPT, "ftsql_jobs", "kept", only="list"),
     Entry(WARM, "ftsql_jobs", "warm"),
     Entry(YOUNG, "ftsql_jobs", "max_age"),
@@ -111,3 +113,14 @@ def python_with_shillelagh(folder: str) -> tuple[str, str]:
     python = str(Path(folder) / ("Scripts" if sys.platform == "win32" else "bin") / "python")
     done = subprocess.run([python, "-m", "pip", "install", "-q", "shillelagh"], capture_output=True, text=True)
     return python, (done.stderr.strip().splitlines() or ["pip failed"])[-1] if done.returncode else ""
+
+
+def versions(python: str) -> str:
+    """The versions of ftsql's peers, of SQLite's binding and of Python; ``python`` has Shillelagh, if it is given."""
+    names = ["httpx", "openai", "apsw", "msgspec", "pydantic"]
+    found = [f"{name} {importlib.metadata.version(name)}" for name in names if importlib.util.find_spec(name)]
+    if python:
+        show = "import importlib.metadata as m; print(m.version('shillelagh'))"
+        told = subprocess.run([python, "-c", show], capture_output=True, text=True, check=False).stdout.strip()
+        found.append(f"shillelagh {told}")
+    return ", ".join([f"Python {sys.version.split()[0]}", *found])

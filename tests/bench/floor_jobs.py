@@ -23,6 +23,10 @@ def asked_by_hand(get: Get, asked: Asked) -> Iterator[tuple[object, ...]]:
     if asked.shape == "ids":
         for id in asked.ids:
             yield (get(f"/{id}")["id"],)
+    elif asked.shape == "events":
+        for id in asked.ids:
+            for event in get(f"/{id}/events?limit=100")["data"]:
+                yield (event["id"],)
     elif asked.shape == "newest":
         for job in get(f"?limit={NEWEST}")["data"]:
             yield (job["id"],)

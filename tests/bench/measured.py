@@ -86,6 +86,8 @@ def measure(
 def _asked(entry: Entry, question: Question, slow: bool, has_shillelagh: bool) -> bool:
     if (entry.slow and not slow) or (entry.name == SHILLELAGH and not has_shillelagh):
         return False
+    if question.shape == "events" and not entry.events:
+        return False
     return not entry.only or entry.only == question.shape
 
 

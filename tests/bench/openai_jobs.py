@@ -19,6 +19,8 @@ def _answer(jobs: Jobs, asked: Asked) -> Iterable[tuple[object, ...]]:
             return [(job.id,) for job in pool.map(jobs.retrieve, asked.ids)]
     if asked.shape == "ids":
         return [(jobs.retrieve(id).id,) for id in asked.ids]
+    if asked.shape == "events":
+        return [(event.id,) for id in asked.ids for event in jobs.list_events(id, limit=100).data]
     if asked.shape == "newest":
         return [(job.id,) for job in jobs.list(limit=5).data]
     if asked.shape == "count":

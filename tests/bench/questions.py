@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tests.bench.server import MODELS, NEWEST, SPAN, Server, places
+from tests.bench.server import EVENTS, MODELS, NEWEST, SPAN, Server, event_id, places
 
 COLUMNS = (
     "id, created_at, error, estimated_finish, fine_tuned_model, finished_at, hyperparameters, integrations, metadata, "
@@ -76,6 +76,13 @@ def questions(server: Server) -> list[Question]:
             "ids",
             sorted(few),
             few,
+        ),
+        Question(
+            f"the events of {ASKED} jobs",
+            "SELECT event.id FROM mine JOIN fine_tuning_job_events AS event ON event.fine_tuning_job_id = mine.id",
+            "events",
+            sorted(event_id(id, number) for id in ids for number in range(EVENTS)),
+            ids,
         ),
         Question(f"`status = 'running'`, {len(server.running)} jobs", status, "running", sorted(server.running)),
         Question(

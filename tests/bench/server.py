@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl
 NEWEST = 1_790_000_000
 SPAN = 2 * 365 * 86400  # seconds from the first job to the last
 JOBS = "/v1/fine_tuning/jobs"
+EVENTS = 5  # of each job
 MODELS = ("gpt-4.1-2025-04-14", "gpt-4.1-mini-2025-04-14", "gpt-4o-mini-2024-07-18")
 HEAD = "HTTP/1.1 {}\r\nContent-Type: application/json\r\nx-request-id: req_0\r\nContent-Length: {}\r\n\r\n"
 
@@ -84,6 +85,8 @@ class Books:
             status, body = "200 OK", self._page(dict(parse_qsl(query)))
         elif path.startswith(JOBS) and path[len(JOBS) + 1 :] in self._place:
             status, body = "200 OK", self._jobs[self._place[path[len(JOBS) + 1 :]]]
+        elif path.endswith("/events") and path[len(JOBS) + 1 : -len("/events")] in self._place:
+            status, body = "200 OK", _events(path[len(JOBS) + 1 : -len("/events")])
         self.counted[0] += 1
         self.counted[1] += len(body)
         return HEAD.format(status, len(body)).encode() + body
@@ -93,6 +96,21 @@ class Books:
         end = begin + min(int(query.get("limit", 20)), 100)
         more = b"true" if end < len(self._jobs) else b"false"
         return b'{"object":"list","data":[' + b",".join(self._jobs[begin:end]) + b'],"has_more":' + more + b"}"
+
+
+def _events(id: str) -> bytes:
+    """The events of a job, newest first."""
+    events = [
+        {"object": "fine_tuning.job.event", "id": event_id(id, number), "created_at": NEWEST - 60 * number}
+        | {"level": "info", "message": f"Step {EVENTS - number}", "type": "message", "data": {}}
+        for number in range(EVENTS)
+    ]
+    return json.dumps({"object": "list", "data": events, "has_more": False}, separators=(",", ":")).encode()
+
+
+def event_id(job: str, number: int) -> str:
+    """The id of an event, the newest of its job having the number 0."""
+    return f"ftevent-{job[-24:]}-{number}"
 
 
 class _Exchange(asyncio.Protocol):

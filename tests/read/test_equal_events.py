@@ -48,6 +48,12 @@ def serving(events: Things, *, status: str = "succeeded", kind: str = "events", 
     return answering
 
 
+def test_the_key_of_an_event_without_an_id_is_the_same_in_every_version(at: At) -> None:
+    """The store and snapshots keep these keys: an event with another key would be shown twice."""
+    _, db = at(serving([event(id=None)]))
+    assert [key for *_, key in db.execute(EVENTS)] == [f"openai/{JOB}/=79b369e20b4726557980bdc38b1c9323-0"]
+
+
 @pytest.mark.parametrize("id", [..., None, "", "event-1"])
 @pytest.mark.parametrize("status", ["running", "succeeded"])
 def test_three_equal_events_are_three_rows_and_two_more_are_five(at: At, tmp_path: Path, id: Any, status: str) -> None:

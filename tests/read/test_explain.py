@@ -136,6 +136,28 @@ def test_what_cannot_be_asked_for_is_the_error_that_it_will_be(sandbox: Sandbox,
     assert [cost.number for cost in db.ftsql.explain("SELECT * FROM models WHERE id = 'x'")] == ["1 request"] * 2
 
 
+def test_the_reason_counts_the_jobs_that_had_not_finished(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    fill(sandbox, 250)
+    ids = ("ftjob-00150", "ftjob-00151")
+    for id in ids:
+        sandbox.update_job(id, status="running", finished_at=None)
+    db.execute(LIST).fetchall()
+    assert db.ftsql.explain(LIST)[0].why == (
+        "1 page for new jobs, 1 for 2 jobs that had not finished; 1 more for each 100 new jobs"
+    )
+    for id in ids:
+        sandbox.update_job(id, status="failed", finished_at=1_790_000_000)
+    db.execute(LIST).fetchall()
+    assert db.ftsql.explain(LIST)[0].why == "1 page for new jobs; 1 more for each 100 new jobs"
+
+
+def test_a_scan_inside_another_costs_nothing_if_that_has_no_rows_and_nobody_knows_how_much_otherwise(
+    db: ftsql.Connection,
+) -> None:
+    costs = db.ftsql.explain("SELECT count(*) FROM files CROSS JOIN models ON models.id = files.id")
+    assert [(cost.low, cost.high) for cost in costs] == [(1, None), (0, None), (1, None)]
+
+
 @pytest.mark.parametrize("table", ["fine_tuning_jobs", "jobs", "fine_tuning_job_events", "files"])
 def test_without_a_key_it_says_what_the_statement_would_say(
     connect: Connect, monkeypatch: pytest.MonkeyPatch, table: str

@@ -481,6 +481,34 @@ def test_what_was_read_of_one_list_says_nothing_of_another(sandbox: Sandbox, con
     assert gets(sandbox) == ["/ftjob-00000/events?limit=100"]  # there may be new events
 
 
+def test_max_age_begins_anew_with_a_look_at_all_jobs_and_not_with_one_at_the_newer(
+    sandbox: Sandbox, connect: Connect
+) -> None:
+    fill(sandbox, 250)
+    db = connect(max_age=3600)
+    assert db.execute(COUNT).get == 250
+    db.ftsql.store.db.execute("UPDATE covers SET looked_at = looked_at - 4000")
+    newer = f"{COUNT} WHERE created_at > 1790000000 - 60 * 150"
+    for sql, count, requests in ((newer, 150, ["?limit=100"]), (COUNT, 250, ["?limit=100"]), (COUNT, 250, [])):
+        sandbox.requests.clear()
+        assert db.execute(sql).get == count
+        assert gets(sandbox) == requests
+
+
+def test_a_look_at_the_newest_page_makes_its_newest_job_the_end_of_the_next_look(
+    sandbox: Sandbox, db: ftsql.Connection
+) -> None:
+    fill(sandbox, 250)
+    db.execute(COUNT).fetchall()
+    sandbox.add_job(id="ftjob-newer", created_at=1_790_000_060)
+    assert db.execute(COUNT).get == 251
+    for number in range(98):
+        sandbox.add_job(id=f"ftjob-newest-{number}", created_at=1_790_000_100 + number)
+    sandbox.requests.clear()
+    assert db.execute(COUNT).get == 349
+    assert gets(sandbox) == ["?limit=100"]  # its last job is older than the newest of the look before
+
+
 @pytest.mark.usefixtures("files")
 def test_our_own_writes_are_shown_whatever_max_age_says(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
     fill(sandbox, 3, status="running", finished_at=None)

@@ -361,6 +361,12 @@ def test_has_more_that_never_ends_is_an_error(at: At) -> None:
         count(db)
 
 
+def test_an_empty_page_that_announces_more_is_an_error(at: At) -> None:
+    _, db = at(lambda asked: {"data": [], "has_more": True})
+    with pytest.raises(ftsql.Error, match="says that there is more, but shows nothing new"):
+        count(db)
+
+
 @pytest.mark.parametrize(
     "link",
     [{"next": "/x?page=2"}, {"next_cursor": "abc"}, {"links": {"next": "/x"}}, {"paging": {"has_next": True}},

@@ -50,6 +50,21 @@ def test_the_rows_are_those_that_a_plain_client_pages_cold_warm_and_through_a_fi
                 assert Counter(db.execute(one, (job,)).fetchall()) == Counter(pages[job]), job
 
 
+@pytest.mark.parametrize(
+    ("table", "hidden", "column"),
+    [
+        ("fine_tuning_job_events", "job_id", "fine_tuning_job_id"),
+        ("fine_tuning_job_checkpoints", "job_id", "fine_tuning_job_id"),
+        ("files", "file_id", "id"),
+    ],
+)
+def test_the_hidden_column_has_the_id_by_which_the_table_is_read(
+    sandbox: Sandbox, db: ftsql.Connection, table: str, hidden: str, column: str
+) -> None:
+    id = str(sandbox.add_job(status="succeeded")["id"] if table != "files" else sandbox.add_file()["id"])
+    assert db.execute(f"SELECT DISTINCT {hidden} FROM {table} WHERE {column} = ?", (id,)).fetchall() == [(id,)]
+
+
 @contextmanager
 def bench(folder: Path, providers: Sequence[str]) -> Iterator[tuple[ftsql.Connection, World]]:
     """Yield a connection to ``providers`` with jobs of equal ids, plain tables and a local table."""

@@ -15,7 +15,7 @@ import pytest
 import ftsql
 from ftsql.errors import Error, NotSupportedError, OperationalError, ProgrammingError, StoreError
 from ftsql.sandbox import Fault, Sandbox
-from tests.conftest import Connect, fill
+from tests.conftest import Connect, fill, gets
 from tests.read.nested import paged, wait_for_workers
 
 JOIN = "SELECT {} FROM fine_tuning_jobs j JOIN fine_tuning_job_events e ON e.fine_tuning_job_id = j.id"
@@ -91,6 +91,16 @@ FAULTS: dict[str, tuple[Callable[[], Fault], bool | None]] = {
     "no such cursor": (lambda: _second(status=400, body={"error": {"message": "bad cursor"}}), True),
     "forbidden in the middle": (lambda: _second(status=403), True),
 }  # fmt: skip
+
+
+def test_a_job_that_the_statement_has_got_is_not_asked_for_again_to_see_whether_it_exists(
+    sandbox: Sandbox, db: ftsql.Connection
+) -> None:
+    fill(sandbox, 1)
+    sandbox.fault(_always(status=404, body=GONE))
+    with pytest.raises(OperationalError, match='says "not found", but ftjob-00000 exists'):
+        db.execute(JOIN.format("count(*)") + " WHERE j.id = 'ftjob-00000'").fetchall()
+    assert gets(sandbox) == ["/ftjob-00000", "/ftjob-00000/events?limit=100"]
 
 
 @pytest.mark.parametrize("what", FAULTS)

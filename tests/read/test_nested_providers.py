@@ -55,6 +55,13 @@ def test_a_provider_without_them_is_left_out_by_its_name() -> None:
             assert not any("telnyx" in request.path and "events" in request.path for request in sandbox.requests)
 
 
+def test_a_provider_without_permissions_has_none_of_a_checkpoint_that_is_called_like_its_job() -> None:
+    with account(providers="openai telnyx", jobs=1, running=[]) as (_, db):
+        assert db.execute("SELECT count(*) FROM fine_tuning_jobs").get == 2
+        sql = "SELECT count(*) FROM fine_tuning_checkpoint_permissions WHERE fine_tuned_model_checkpoint = ?"
+        assert db.execute(sql, (name(0),)).get == 0
+
+
 @pytest.mark.parametrize("providers", ["'openai', 'nobody'", "SELECT name FROM chosen"])
 def test_of_several_providers_those_that_are_named_are_asked_alone(providers: str) -> None:
     with account(providers="openai portkey", jobs=1, running=[]) as (sandbox, db):

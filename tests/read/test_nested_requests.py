@@ -167,6 +167,7 @@ CHEAP = {
     "no parent beside jobs": ("SELECT count(*) FROM fine_tuning_jobs, fine_tuning_job_events", "write WHERE"),
     "a parent in another collation": (f"{EVENTS} WHERE fine_tuning_job_id = 'x' COLLATE NOCASE", "write WHERE"),
     "no array": (f"{EVENTS}('[1')", "JSON array"),
+    "an id that looks like an array": (f"{EVENTS} WHERE fine_tuning_job_id = '[1'", 0),
     "NULL": (f"{EVENTS} WHERE fine_tuning_job_id = NULL", 0),
     "IS NULL": (f"{EVENTS} WHERE fine_tuning_job_id IS (SELECT NULL)", 0),
     "an empty array": (f"{EVENTS}('[]')", 0),

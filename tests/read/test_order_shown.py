@@ -62,6 +62,12 @@ def test_the_newest_is_the_newest_in_any_order_of_the_list(at: At, change: Any, 
         assert db.execute(sql).fetchall() == rows, sql
 
 
+def test_a_job_without_a_time_comes_last(at: At) -> None:
+    _, db = at(api([job(0), job(1, created_at=None), job(2)]))
+    found = db.execute("SELECT id FROM fine_tuning_jobs ORDER BY created_at DESC").fetchall()
+    assert found == [("ftjob-00000",), ("ftjob-00002",), ("ftjob-00001",)]
+
+
 @pytest.mark.parametrize("change", ORDERS)
 def test_a_cancel_of_the_newest_reaches_the_newest(at: At, change: Any) -> None:
     found = change([job(number, status="running", finished_at=None, fine_tuned_model=None) for number in range(45)])

@@ -211,6 +211,14 @@ def test_a_limit_makes_the_first_page_small_only_where_its_rows_are_those(rest: 
         assert asked(sandbox, db, f"{JOBS} {rest}") == (_everything(250) if page is None else [f"?limit={page}"])
 
 
+@pytest.mark.parametrize(("operator", "count"), [(">", 1), (">=", 2), ("=", 2)])
+def test_a_page_that_ends_at_the_time_of_the_condition_is_the_last_if_that_time_is_excluded(
+    operator: str, count: int
+) -> None:
+    with account(250) as (sandbox, db):
+        assert asked(sandbox, db, f"{JOBS} WHERE created_at {operator} {NEWEST - 60 * 99}") == pages(count, 250)
+
+
 def test_a_job_that_a_scan_has_read_is_not_asked_for_again() -> None:
     one = "(SELECT k.status FROM fine_tuning_jobs AS k WHERE k.id = j.id)"
     with account(250, range(60)) as (sandbox, db):

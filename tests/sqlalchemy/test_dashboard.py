@@ -76,7 +76,7 @@ def figures() -> dict[str, tuple[int, int]]:
 
 def table() -> str:
     """The table of the guide's page `snapshot`."""
-    lines = ["| six charts on | first | again |", "|---|--:|--:|"]
+    lines = ["| six charts on | the first time | again |", "|---|--:|--:|"]
     return "\n".join([*lines, *(f"| {name} | {first} | {again} |" for name, (first, again) in figures().items())])
 
 

@@ -100,6 +100,7 @@ def test_ftsql_columns_names_every_operator_that_the_plan_takes(db: ftsql.Connec
     pushed = {name: (operators or "").split(", ") for name, operators in rows}
     for column, operator in words(JOBS):
         assert operator.upper() in pushed[column]
+    assert pushed["created_at"][-2:] == ["BETWEEN", "ORDER BY DESC"]
     assert pushed["fine_tuning_job_id"] == pushed["id"]
     assert pushed["seed"] == [""]
 

@@ -95,6 +95,7 @@ FORMS = [
     "{c} < 'inf'",
     "{c} < '1_000'",
     "{c} < x'00'",
+    "{c} = x'00'",
     "{c} > 1790000000000",
     "{c} > 1.79e12",
     "{c} > '1790000000000'",
@@ -295,6 +296,8 @@ HIDDEN = [
     "id IN (SELECT id FROM (SELECT id, {c} AS c FROM {t} LIMIT 100) WHERE c < '2020-01-01')",
     "id IN (WITH m AS MATERIALIZED (SELECT id, {c} AS c FROM {t}) SELECT id FROM m WHERE c < '2020-01-01')",
     "EXISTS (SELECT 1 FROM loc WHERE NOT ({c} > '2020-01-01'))",
+    "NOT ({c} > '2020' || '-01-01')",
+    "id IN (SELECT id FROM (SELECT id, max({c}) OVER (ORDER BY id) AS m FROM {t}) WHERE m < '2020-01-01')",
 ]
 
 
@@ -425,6 +428,8 @@ def test_a_write_joined_with_a_local_string_is_refused_or_undecided(
 DOUBTFUL = [
     "DELETE FROM files WHERE NOT (created_at > (SELECT d FROM numbers))",
     "DELETE FROM files WHERE id IN (SELECT f.id FROM files f, numbers n WHERE f.created_at < n.d OR f.id = 'x')",
+    "DELETE FROM files WHERE (SELECT d FROM (SELECT t d, 0 FROM loc)) IN "
+    "(SELECT strftime('%s', created_at, 'unixepoch') FROM files)",
 ]
 
 
@@ -534,6 +539,7 @@ ATTACKS = [
     "{d} CASE WHEN id = 'x' THEN created_at ELSE 'y' END < '2020-01-01'",
     "INSERT INTO trg VALUES (1)",
     "INSERT INTO trg VALUES (2)",
+    "INSERT INTO equal VALUES (3)",
 ]
 
 
@@ -541,15 +547,19 @@ ATTACKS = [
 def attacked(db: ftsql.Connection) -> Iterator[ftsql.Connection]:
     """A connection with a table of dates that has an index, and with triggers that write."""
     db.execute("CREATE TEMP TABLE dates (d DATE PRIMARY KEY); INSERT INTO dates VALUES ('2020-01-01')")
-    db.execute("CREATE TEMP TABLE trg (x)")
+    db.execute("CREATE TEMP TABLE trg (x); CREATE TEMP TABLE equal (x)")
     late = "NOT (created_at > '2020-01-01')"
     db.execute(f"CREATE TEMP TRIGGER a AFTER INSERT ON trg WHEN new.x = 1 BEGIN DELETE FROM files WHERE {late}; END")
     db.execute(
         "CREATE TEMP TRIGGER b AFTER INSERT ON trg WHEN new.x = 2 "
         f"BEGIN UPDATE fine_tuning_jobs SET status = 'cancelled' WHERE {late}; END"
     )
+    db.execute(
+        "CREATE TEMP TRIGGER c AFTER INSERT ON equal "
+        "BEGIN UPDATE fine_tuning_jobs SET status = 'cancelled' WHERE created_at = x'00'; END"
+    )
     yield db
-    db.execute("DROP TABLE dates; DROP TABLE trg")
+    db.execute("DROP TABLE dates; DROP TABLE trg; DROP TABLE equal")
 
 
 @pytest.mark.parametrize("sql", ATTACKS)
@@ -568,7 +578,14 @@ MEANT_BY_WRITES = [
     "id IN (SELECT id FROM (SELECT id, row_number() OVER (ORDER BY created_at) AS n FROM files) WHERE n > 1)",
     "created_at < (SELECT avg(created_at) FROM files)",
     "created_at < (SELECT max(t) FROM loc) AND NOT (created_at > 5)",
+    "NOT (created_at > CAST('1500000000' AS TEXT))",
+    "CAST(created_at AS NUMERIC) < 100",
+    "CAST(created_at AS TEXT) = 5",
+    "strftime('%s', created_at, 'unixepoch') < CAST(5 AS INTEGER)",
+    "length(created_at) < (SELECT t FROM loc)",
+    "id IN (SELECT id FROM (SELECT id, dense_rank() OVER (ORDER BY created_at) AS n FROM files) WHERE n < (SELECT t FROM loc))",
     "max(created_at, 5) < 100",
+    "min(5, 6) > created_at",
     "nullif(created_at, 0) < 100",
     "substr(created_at, 1, 3) = '179'",
     "created_at LIKE '17%'",
@@ -627,6 +644,64 @@ def test_a_mapping_other_than_a_dict_is_read_for_parameters(db: ftsql.Connection
         db.execute(sql, MappingProxyType({"t": "2020-01-01"}))
 
 
+@pytest.mark.parametrize("condition", ["NOT (created_at > 5)", "status <> 'running'"])
+def test_the_program_of_a_select_is_read_only_if_it_may_compare_a_time_with_a_string(
+    db: ftsql.Connection, monkeypatch: pytest.MonkeyPatch, condition: str
+) -> None:
+    read: list[str] = []
+
+    def programs_of(_: object, sql: str) -> list[list[Step]]:
+        read.append(sql)
+        return []
+
+    monkeypatch.setattr(type(db.ftsql._session.statements), "programs_of", programs_of)
+    db.execute(f"SELECT count(*) FROM fine_tuning_jobs WHERE {condition}").fetchall()
+    assert read == []
+
+
+def test_a_number_put_together_of_strings_of_digits_is_no_mistake(db: ftsql.Connection) -> None:
+    assert db.execute("SELECT count(*) FROM fine_tuning_jobs WHERE NOT (created_at < '15' || '00000000')").get == 12
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT count(*) FROM files WHERE created_at > 1500 AND id <> x'ff' AND filename <> 'x''ff'",
+        "SELECT count(*) FROM files WHERE [id] <> X'ff' /* x'ff' */ AND created_at > 1500 -- x'ff'",
+    ],
+)
+def test_a_blob_that_is_no_text_may_stand_in_a_statement(db: ftsql.Connection, sql: str) -> None:
+    assert db.execute(sql).get == db.execute("SELECT count(*) FROM files").get
+    assert db.ftsql.explain(sql)
+    assert db.execute("SELECT count(cancel_job(NULL)), hex(x'ff')").fetchall() == [(0, "FF")]
+    db.execute("DELETE FROM files WHERE id = x'ff'; UPDATE fine_tuning_jobs SET status = 'cancelled' WHERE id = x'ff'")
+    with pytest.raises(ftsql.Error, match=MATCH):
+        db.execute("DELETE FROM files WHERE id <> x'ff' AND NOT (created_at > x'ff')")
+
+
+def test_a_write_through_a_view_with_a_blob_that_is_no_text_is_refused(db: ftsql.Connection) -> None:
+    db.execute("CREATE TEMP VIEW odd AS SELECT x'ff' AS blob, id FROM files")
+    with pytest.raises(ftsql.Error, match="refused: SQLite did not show what the statement does"):
+        db.execute("DELETE FROM files WHERE id IN (SELECT id FROM odd WHERE blob <> 'x')")
+    odd = db.execute("SELECT count(*) FROM odd WHERE blob <> 'x' AND id <> '2020'").get
+    assert odd == db.execute("SELECT count(*) FROM files").get
+    db.execute("DROP VIEW odd")
+
+
+@pytest.mark.parametrize(
+    ("value", "condition"),
+    [("x'0102'", "b <> x'01'"), ("'BINARY-8'", "b <> 'x'"), ("x'01'", "b <> 1")],
+)
+def test_what_another_table_holds_equals_no_time_and_is_accepted(
+    db: ftsql.Connection, value: str, condition: str
+) -> None:
+    db.execute(f"CREATE TEMP TABLE held (b); INSERT INTO held VALUES ({value})")
+    for column in ("created_at", "finished_at"):
+        sql = f"SELECT j.id FROM held CROSS JOIN fine_tuning_jobs j WHERE j.{column} = b AND {condition}"
+        assert db.execute(sql).fetchall() == []
+    db.execute("DROP TABLE held")
+
+
 def test_a_select_warns_of_each_comparison_by_itself(db: ftsql.Connection) -> None:
     with pytest.warns(ftsql.Warning, match=MATCH):
         db.execute("SELECT count(*) FROM files WHERE created_at > 5 AND NOT (created_at > '2020-01-01')").fetchall()
@@ -643,6 +718,34 @@ def test_a_program_with_an_unknown_opcode_is_undecided(
     monkeypatch.setattr(type(db.ftsql._session.statements), "programs_of", lambda *_: [])
     with pytest.raises(ftsql.Error, match="refused: SQLite did not show what the statement does"):
         db.execute("DELETE FROM files WHERE created_at < 5")
+
+
+def test_numbers_are_read_from_the_text_that_older_releases_of_sqlite_show(db: ftsql.Connection) -> None:
+    sql = "SELECT id FROM files WHERE NOT (created_at < 1790000000000) AND NOT (created_at < 1.79e12)"
+    (program,) = db.ftsql._session.statements.programs_of(sql)
+    texts = {"Int64": "1790000000000", "Real": "1790000000001.5"}
+    shown = [step._replace(p1=0, p3=0, p4=texts.get(step.opcode, step.p4)) if step.opcode in texts else step
+             for step in program]  # fmt: skip
+    mistakes = dataflow.read([shown], None).mistakes
+    assert {str(mistake).partition(", and ")[2].partition(" is ")[0] for mistake in mistakes} == {
+        "1790000000000.0",
+        "1790000000001.5",
+    }
+
+
+def test_a_value_that_a_loop_passes_on_from_register_to_register_is_followed() -> None:
+    program = [
+        Step(0, "String8", 0, 9, 0, "2020-01-01"),
+        Step(1, "VFilter", 0, 7, 5, "files list"),
+        Step(2, "SCopy", 3, 2, 0, ""),
+        Step(3, "Lt", 9, 6, 2, "BINARY-8", 84),
+        Step(4, "SCopy", 4, 3, 0, ""),
+        Step(5, "VColumn", 0, 1, 4, ""),
+        Step(6, "VNext", 0, 2, 0, ""),
+        Step(7, "Halt", 0, 0, 0, ""),
+    ]
+    (mistake,) = dataflow.read([program], None).mistakes
+    assert "created_at is a Unix time in seconds, and '2020-01-01' is a string" in str(mistake)
 
 
 def test_a_local_table_with_the_same_columns_is_not_checked(db: ftsql.Connection) -> None:

@@ -30,6 +30,8 @@ def test_register_adds_the_tables_to_a_connection_and_close_removes_only_ftsql(
         assert connection.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall() == [(2,)]
     with pytest.raises(apsw.SQLError, match="no such table"):
         connection.execute("SELECT * FROM fine_tuning_jobs")
+    with pytest.raises(apsw.SQLError, match="no such function: metadata_has"):
+        connection.execute("SELECT metadata_has('{}', '{}')")
     registration.close()
     with ftsql.register(connection):
         assert connection.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall() == [(2,)]
@@ -44,13 +46,19 @@ def test_the_connections_own_authorizer_and_traces_stay_in_force(sandbox: Sandbo
     def authorizer(code: int, first: str | None, *_: str | None) -> int:
         return apsw.SQLITE_DENY if code == apsw.SQLITE_READ and first == "secret" else apsw.SQLITE_OK
 
+    def own_trace(cursor: apsw.Cursor, sql: str, bindings: object) -> bool:
+        seen.append(sql)
+        return True
+
     connection.authorizer = authorizer
+    connection.exec_trace = own_trace
     connection.trace_v2(apsw.SQLITE_TRACE_STMT, lambda event: seen.append(event["sql"]), id="own")
     with ftsql.register(connection):
         with pytest.raises(apsw.AuthError):
             connection.execute("SELECT x FROM secret")
         connection.execute("SELECT count(*) FROM fine_tuning_jobs").fetchall()
-    assert "SELECT count(*) FROM fine_tuning_jobs" in seen
+    assert seen.count("SELECT count(*) FROM fine_tuning_jobs") == 2
+    assert connection.exec_trace is own_trace
     connection.close()
 
 

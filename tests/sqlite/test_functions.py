@@ -189,6 +189,17 @@ def test_create_job_creates_once_however_often_sqlite_calls_it(sandbox: Sandbox,
     assert acts(sandbox) == [""]
 
 
+def test_calls_of_one_function_with_the_same_model_and_other_files_act_once_each(
+    sandbox: Sandbox, db: ftsql.Connection
+) -> None:
+    for name in ("file-a", "file-b"):
+        sandbox.add_file(id=name)
+    creates = "create_job('gpt-4o-mini', 'file-a'), create_job('gpt-4o-mini', 'file-b')"
+    first, second = db.execute(f"SELECT {creates} FROM (VALUES (1), (2))").fetchall()
+    assert first == second
+    assert sorted(str(job["training_file"]) for job in sandbox.jobs()) == ["file-a", "file-b"]
+
+
 def test_a_transaction_counts_all_that_its_functions_and_its_inserts_send(sandbox: Sandbox, connect: Connect) -> None:
     sandbox.add_file(id="file-a")
     db = connect(max_writes=3)

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+import ftsql
+from ftsql.resources.definitions import TABLES
 from ftsql.sync.rounds import sync
 from tests.answering import api, job
 from tests.conftest import At
@@ -58,3 +60,13 @@ def test_method_is_null_if_the_job_does_not_name_one(at: At, tmp_path: Any, meth
     with sqlite3.connect(tmp_path / "jobs.db") as plain:
         assert plain.execute("SELECT method FROM jobs").fetchall() == [(word,)]
     plain.close()
+
+
+@pytest.mark.parametrize("table", [*TABLES, "ftsql_columns"])
+def test_a_view_in_the_users_file_may_read_every_table(db: ftsql.Connection, table: str) -> None:
+    columns = [name for (name,) in db.execute("SELECT name FROM pragma_table_info(?)", (table,))]
+    parent = TABLES[table].parent if table in TABLES else ""
+    where = f"WHERE {parent} = 'none'" if parent else ""
+    db.execute(f"CREATE VIEW main.mine AS SELECT * FROM {table} {where}")
+    assert [name for (name,) in db.execute("SELECT name FROM pragma_table_info('mine')")] == columns
+    db.execute("SELECT * FROM mine").fetchall()

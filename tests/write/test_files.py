@@ -201,6 +201,13 @@ def test_contents_can_say_what_is_deleted(sandbox: Sandbox, db: ftsql.Connection
     assert kept(db) == ["file-b"]
 
 
+def test_the_content_of_a_file_can_be_asked_of_a_provider_by_name(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    sandbox.add_file(id="file-a", content=b"of a")
+    assert db.execute("SELECT file_content('file-a', 'openai')").get == "of a"
+    with pytest.raises(ftsql.ConfigError, match="provider 'other' is not active"):
+        db.execute("SELECT file_content('file-a', 'other')").fetchall()
+
+
 def test_max_writes_counts_deletes(sandbox: Sandbox, connect: Connect) -> None:
     for name in "abc":
         sandbox.add_file(id=f"file-{name}")

@@ -74,16 +74,20 @@ def test_however_many_comments_are_read_once(db: ftsql.Connection, blank: str) -
         assert time.monotonic() - began < 20  # it took hours
 
 
-def test_a_release_that_failed_forgets_no_savepoint(sandbox: Sandbox, connect: Connect, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sql", [ONE, "CREATE TABLE made AS SELECT nested(?)"])
+def test_a_release_that_failed_forgets_no_savepoint(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path, sql: str
+) -> None:
     db = connect(tmp_path / "own.db")
     db.set_busy_timeout(0)
+    db.create_scalar_function("nested", lambda *sql: len(db.execute(str(sql[0])).fetchall()))
     db.execute("CREATE TABLE mine (x)")
     reader = apsw.Connection(str(tmp_path / "own.db"))
     reader.execute("BEGIN; SELECT * FROM mine").fetchall()
     db.execute("SAVEPOINT t; SAVEPOINT u; INSERT INTO mine VALUES (1)")
     with pytest.raises(apsw.BusyError):
         db.execute("RELEASE t")
-    db.execute(ONE)
+    db.execute(sql, (ONE,) if "?" in sql else ())
     reader.close()
     db.execute("COMMIT")
     assert alive(sandbox) == ["file-a"]

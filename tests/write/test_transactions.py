@@ -88,6 +88,8 @@ SCRIPTS: list[tuple[list[str], list[str]]] = [
       "INSERT INTO fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', new.x); END",
       "BEGIN", ONE, "!INSERT INTO l VALUES ('file-b'), (1)", "INSERT INTO l VALUES ('file-c')", "COMMIT"],
      ["file-a", "file-c"]),
+    (["BEGIN", "SAVEPOINT s", "COMMIT", "BEGIN", ONE, "!INSERT INTO fine_tuning_jobs (model, training_file) SELECT "
+      "'gpt-4o-mini', iif(column1 = 2, failing(), 'file-b') FROM (VALUES (1), (2))", "COMMIT"], ["file-a"]),
     (["BEGIN", "CREATE TABLE l (x)", "CREATE TABLE k (x)", "INSERT INTO l SELECT caught('" + WITH_ONE_INSIDE.replace("'", "''")
       + "')", ONE, "COMMIT"], ["file-a"]),
 ]  # fmt: skip
