@@ -1,8 +1,10 @@
-"""Ctrl-C where it must not be lost, and where it must not stop what has happened already.
+"""Handles Ctrl-C where it must not be lost, and where work on something that has happened already must be finished.
 
-A KeyboardInterrupt can come at any line. Three things need care: the handling of a response, because the write behind
-it has happened; the callbacks of SQLite, which would print the exception instead of raising it; and code of other
-libraries that turns it into another error.
+A KeyboardInterrupt can come at any line. Three places need care:
+
+- The handling of the response to a write must be finished, because the write has happened.
+- A callback of SQLite would print the exception instead of raising it.
+- Some code of other libraries turns the exception into another error.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ LONGEST_WAIT = 1.0  # seconds that a held Ctrl-C waits for SQLite's statements t
 
 
 def finish(work: Callable[[], T], note: Callable[[KeyboardInterrupt], object]) -> T:
-    """Call ``work``, which handles something that has happened. If a Ctrl-C ends it, call ``note`` and ``work`` again.
+    """Call ``work``, which handles something that has happened.
+
+    If a Ctrl-C ends ``work``, call ``note`` and then ``work`` again.
 
     >>> finish(lambda: 1, print)
     1
@@ -32,7 +36,7 @@ def finish(work: Callable[[], T], note: Callable[[KeyboardInterrupt], object]) -
 
 
 class HeldInterrupt:
-    """A Ctrl-C that came inside a callback of SQLite, or while a write was on its way, and is raised later."""
+    """A Ctrl-C that is raised later, because it came inside a callback of SQLite or while a write was on its way."""
 
     def __init__(self) -> None:
         self._held = threading.Event()
@@ -62,10 +66,10 @@ class HeldInterrupt:
 
 @contextmanager
 def keep_keyboard_interrupt() -> Iterator[None]:
-    """Raise KeyboardInterrupt if the block raises another error because of one.
+    """Raise KeyboardInterrupt if a Ctrl-C makes the block raise another error.
 
-    Python 3.11 raises RuntimeError if Ctrl-C arrives while a class is created, as in an import; argparse raises
-    AttributeError while it cleans up.
+    If Ctrl-C arrives while a class is created, as in an import, Python 3.11 raises RuntimeError. If it arrives while
+    argparse cleans up, argparse raises AttributeError.
     """
     try:
         yield
@@ -76,9 +80,9 @@ def keep_keyboard_interrupt() -> Iterator[None]:
 
 
 def clear_pending_interrupt() -> None:
-    """Let the process end with its own exit code after a Ctrl-C that was handled.
+    """Make sure that the process ends with its own exit code after a Ctrl-C that was handled.
 
-    If a KeyboardInterrupt leaves an exec(), which dataclasses use, Python 3.11 remembers it and kills the process at
-    exit. The next exec() clears that state.
+    If a KeyboardInterrupt leaves an exec(), which dataclasses use, Python 3.11 remembers the interrupt and kills the
+    process at exit. The next exec() makes Python forget the interrupt.
     """
     exec("")  # noqa: S102

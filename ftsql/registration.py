@@ -1,4 +1,4 @@
-"""``register`` adds ftsql's tables to a connection and returns a Registration, through which the caller controls them.
+"""The function ``register``, which adds ftsql's tables to a connection. It returns a Registration, which controls them.
 
 The registration must be closed before the connection, or together with it.
 """
@@ -71,7 +71,7 @@ class Registration:
         return self._session.settings
 
     def read_contents_from(self, kept: Callable[[str, str], bytes | None]) -> None:
-        """Let statements take file contents from ``kept(provider, id)``, which returns None for a file it lacks."""
+        """Let statements take file contents from ``kept(provider, id)``, which returns None if it lacks the file."""
         self._session.kept_content = kept
 
     @property
@@ -98,15 +98,15 @@ class Registration:
         return self._session.take_created()
 
     def current_cache(self, provider: str) -> Cache | None:
-        """Bring the cache of a provider's jobs up to date, and return it; None if it cannot have all jobs.
+        """Bring the cache of a provider's jobs up to date and return it, or return None if it cannot have all jobs.
 
-        The cache is in a file then. Raises the errors of a SELECT.
+        A cache that is returned is in a file. Raises the errors of a SELECT.
         """
         session, began = self._session, time.time()
         store = session.journal.store
         if store.path == MEMORY:
             return None
-        # The list and the active jobs are read, and hardly any row.
+        # This statement reads the list and requests the active jobs, but returns hardly any row.
         session.connection.execute(
             "SELECT id FROM live.fine_tuning_jobs WHERE provider = ? AND status = ''", (provider,)
         ).fetchall()
@@ -118,7 +118,8 @@ class Registration:
     def announce(self, sql: str, bound: Any = None) -> None:
         """Announce that the user is about to run ``sql`` with the parameters ``bound``.
 
-        This is needed for a cursor with an execution trace of its own, which hides the statement from ftsql's trace.
+        This is needed if the cursor has an execution trace of its own, because that hides the statement from ftsql's
+        trace.
         """
         self._session.statements.announce(sql, bound)
 
@@ -140,7 +141,7 @@ class Registration:
         return self._session.requests.take_counts()
 
     def take_notes(self) -> list[str]:
-        """Return a line for the outcome of each write since the last call. The shell prints these lines.
+        """Return the outcomes of the writes since the last call, one line for each. The shell prints these lines.
 
         >>> import ftsql
         >>> db = ftsql.connect(sandbox=True)
@@ -162,7 +163,7 @@ class Registration:
         return self._session.journal.store
 
     def settle(self) -> list[str]:
-        """Look up every open write in the store. Return a line for the outcome of each.
+        """Look up every open write in the store. Return the outcomes, one line for each write.
 
         ``SELECT * FROM ftsql_writes WHERE open`` shows the writes that stay open.
 
@@ -198,7 +199,7 @@ class Registration:
         self._session.refresh()
 
     def explain(self, sql: str) -> list[Cost]:
-        """Return how many requests ``sql`` would send: first each part, then the total. Sends nothing.
+        """Return how many requests ``sql`` would send, first for each part, and then in total. Nothing is sent.
 
         >>> import ftsql
         >>> db = ftsql.connect(sandbox=True)
@@ -211,16 +212,16 @@ class Registration:
         return explain.explain(self._session, sql)
 
     def confirm_comparisons(self, is_sure: Callable[[str], bool] | None) -> None:
-        """Call ``is_sure`` before a write that compares a time with a value which may not be a number.
+        """Call ``is_sure`` before a write that compares a time with a value that may not be a number.
 
         If ``is_sure`` is None, such a write is refused.
         """
         self._session.statements.is_sure = is_sure or (lambda _: False)
 
     def confirm_writes(self, confirm: Callable[[str], bool] | None) -> None:
-        """Ask ``confirm`` before a statement or transaction sends more than one write. If it is None, nobody is asked.
+        """Call ``confirm`` before a statement or transaction sends more than one write.
 
-        If ``confirm`` returns False, no more is sent.
+        If ``confirm`` returns False, nothing more is sent. If ``confirm`` is None, nobody is asked.
 
         >>> import ftsql
         >>> db = ftsql.connect(sandbox=True)
@@ -239,7 +240,7 @@ class Registration:
         """Remove the tables, and close ftsql's sockets and the embedded sandbox. The connection stays open."""
         if not self._closed:
             self._closed = True
-            with contextlib.suppress(apsw.Error, ReferenceError):  # the connection is closed, or runs a statement
+            with contextlib.suppress(apsw.Error, ReferenceError):  # the connection is closed or runs a statement
                 uninstall(self._session)
             self._session.close()
             if self._sandbox is not None:
@@ -273,8 +274,8 @@ def register(
     The arguments are those of ``connect``. ``environment`` replaces os.environ. Close the registration before the
     connection.
 
-    Raises InterfaceError if ``connection`` is not APSW's, ProgrammingError if it is in a transaction or has a schema
-    called live, and the errors of ``connect``.
+    Raises InterfaceError if ``connection`` is not APSW's. Raises ProgrammingError if the connection is in a transaction
+    or has a schema called ``live``. Also raises the errors of ``connect``.
 
     >>> connection = apsw.Connection(":memory:")
     >>> with register(connection, sandbox=True):
@@ -321,7 +322,7 @@ def _check_connection(connection: object) -> None:
 
 
 def _open_store(path: str | Path, filename: str, *, read_only: bool) -> Store:
-    """Open the store at ``path``. A read-only connection creates no file, so it uses memory if there is none.
+    """Open the store at ``path``. If there is no file, a read-only connection creates none and uses memory.
 
     Raises ConfigError if ``path`` is ``filename``, the user's own file.
     """

@@ -43,7 +43,10 @@ class Habits:
 
 
 def is_recent(at: float, seconds: float) -> bool:
-    """Whether ``at`` lies within the last ``seconds``. Return False for a time in the future, from a wrong clock."""
+    """Whether ``at`` lies within the last ``seconds``.
+
+    Return False for a time in the future, which only a wrong clock can produce.
+    """
     now = time.time()
     return now - seconds < at <= now
 

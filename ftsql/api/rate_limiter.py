@@ -40,7 +40,7 @@ class Limiter:
         return max(0.0, self._not_before - time.monotonic())
 
     def update(self, status: int, headers: Mapping[str, str]) -> float | None:
-        """Update the limit from a response. Return how many seconds its Retry-After asks to wait, or None.
+        """Update the limit from a response. Return how many seconds its Retry-After asks the client to wait, or None.
 
         A wait longer than MAX_RETRY_AFTER delays no request: the next request is sent, and its response decides.
         """
@@ -88,7 +88,10 @@ def _number(text: str | None) -> float | None:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return how many seconds a response asks to wait: retry-after-ms, or Retry-After in seconds or as a date."""
+    """Return how many seconds a response asks the client to wait.
+
+    The header is retry-after-ms, or Retry-After with seconds or a date.
+    """
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000

@@ -111,7 +111,7 @@ class RetriedRequest:
         return {"list": quick_reader.page, "get": quick_reader.one}.get(request.kind)
 
     def _error_to_retry(self, response: Response) -> tuple[APIError | None, float | None]:
-        """Return the error that a retry may avoid, and how many seconds the response asks to wait.
+        """Return the error that a retry may avoid, and how many seconds the response asks the client to wait.
 
         The error is None if the response is final. If the response calls for a retry that would not help, its error is
         raised.

@@ -134,6 +134,6 @@ def _open(path: str) -> BinaryIO:
 
 
 def _header_name(path: str) -> str:
-    """Return the file name of ``path``, with percent-encoding for characters that could end the quotes or the line."""
+    """Return the file name of ``path``. Characters that could close the quotes or end the line are percent-encoded."""
     name = os.path.basename(os.path.expanduser(path)).encode("utf-8", "replace").decode()
     return re.sub(r'["\\\x00-\x1f\x7f]', lambda match: f"%{ord(match[0]):02X}", name)

@@ -1,4 +1,4 @@
-"""The documents that ship with ftsql: queries, which are SQL files, and the pages of the guide."""
+"""The documents that ship with ftsql: the queries, which are SQL files, and the pages of the guide."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ class Query:
 
 def all_queries() -> list[Query]:
     """Return all queries, sorted by name."""
-    # In an installed package the files are inside it; in a checkout they are beside it.
+    # The files are inside an installed package, but beside the package in a checkout.
     inside = PACKAGE / "queries"
     folder = inside if inside.is_dir() else PACKAGE.parent / "queries"
     return [Query(name, _first_line(text, "--"), text) for name, text in _read(folder, ".sql")]
 
 
 def find_query(name: str) -> Query:
-    """Return the query called ``name``. If there is none, raise ProgrammingError, which lists all names."""
+    """Return the query called ``name``. If there is none, raise ProgrammingError with a list of all names."""
     queries = {query.name: query for query in all_queries()}
     if name not in queries:
         raise ProgrammingError(f"no query {name!r}; there are: {', '.join(queries)}")
@@ -82,7 +82,10 @@ def all_topics() -> list[Topic]:
 
 
 def find_topic(name: str) -> Topic:
-    """Return the page called ``name``, in any case. If there is none, raise ProgrammingError, which lists all names."""
+    """Return the page called ``name``, in upper or lower case.
+
+    If there is none, raise ProgrammingError with a list of all names.
+    """
     topics = {topic.name: topic for topic in all_topics()}
     if name.lower() not in topics:
         raise ProgrammingError(f"no guide to {name!r}; there are: {', '.join(topics)}")
@@ -90,7 +93,7 @@ def find_topic(name: str) -> Topic:
 
 
 def _read(folder: Path, ending: str) -> Iterator[tuple[str, str]]:
-    """Yield the name without ``ending`` and the text of each file with that ending, sorted by file name."""
+    """Yield the name and the text of each file with ``ending``, sorted by file name. The name is without the ending."""
     for file in sorted(folder.iterdir(), key=lambda file: file.name):
         if file.name.endswith(ending):
             yield file.name.removesuffix(ending), file.read_text("utf-8")

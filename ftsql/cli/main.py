@@ -1,6 +1,6 @@
 """The entry point of the command ``ftsql``: its options, and SQL from arguments, a file, a pipe or the prompt.
 
-An error ends the process with code 1, except at the prompt. It is printed as a message, never as a traceback.
+An error is printed as a message, never as a traceback. It ends the process with code 1, except at the prompt.
 """
 
 from __future__ import annotations
@@ -102,12 +102,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _warn(message: Warning | str, *_: object, **__: object) -> None:
-    """Print a warning as one line on stderr, without the path and line of the code that issued it."""
+    """Print a warning as one line on stderr, without the path and line of the code that issued the warning."""
     print_message(str(message))
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command and end the process: with code 1 after an error, 2 for wrong usage, 130 for Ctrl-C, else 0."""
+    """Run the command and end the process.
+
+    The exit code is 1 after an error, 2 after wrong usage, 130 after Ctrl-C, and otherwise 0.
+    """
     _open_streams()
     warnings.showwarning = _warn
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -115,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         subcommand = WITH_OPTIONS.get(words[0] if words else "")
         code = _run(words) if subcommand is None else subcommand(words[1:])
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader of the pipe closed it
+    except BrokenPipeError:  # the program that reads the pipe has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except (KeyboardInterrupt, apsw.InterruptError) as error:
@@ -135,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _open_streams() -> None:
-    """Open stdout and stderr if the caller closed them, and escape characters that their encoding lacks."""
+    """Open stdout and stderr if the caller closed them. Make them escape characters that their encoding lacks."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
@@ -185,7 +188,7 @@ def _check_words(parser: argparse.ArgumentParser, first: str, rest: list[str]) -
 
 
 def _check_options(parser: argparse.ArgumentParser, given: argparse.Namespace, first: str) -> None:
-    """End the process with a usage error if an option belongs to another subcommand than ``first``."""
+    """End the process with a usage error if an option belongs to a subcommand other than ``first``."""
     if first != "writes" and (given.decision or given.job):
         parser.error("--keep, --cancel, --none and --job belong to: ftsql writes settle N")
     if first != "sync" and (given.tables or given.every is not None or given.contents):
@@ -226,7 +229,7 @@ def _run_on_connection(parser: argparse.ArgumentParser, given: argparse.Namespac
 
 
 def _set_mode(parser: argparse.ArgumentParser, shell: Shell, mode: str | None) -> None:
-    """Set the output mode of the shell. If it has no such mode, end the process with a usage error."""
+    """Set the output mode of the shell. If the shell has no such mode, end the process with a usage error."""
     if mode:
         try:
             shell.command_mode([mode])
@@ -262,7 +265,7 @@ def _options(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _connect(path: str, options: dict[str, Any]) -> Connection:
-    """Open the connection. By default the store is in the platform's data folder, if it can be used there."""
+    """Open the connection. By default, the store is in the platform's data folder, if that folder can be used."""
 
     def say(text: str) -> None:
         print_message(f"{text}. Until then the journal of writes ends with this command")
@@ -272,7 +275,7 @@ def _connect(path: str, options: dict[str, Any]) -> Connection:
     except (apsw.CantOpenError, apsw.NotADBError) as error:
         raise ProgrammingError(f"cannot open {path}: {error}") from None
     store = connection.ftsql.store
-    options["store"] = store.path  # for a database that .open opens
+    options["store"] = store.path  # a database that .open opens then uses the same store
     if store.is_new and store.path != MEMORY:
         print_message(f"created {store.path}: the cache, and the journal of creates, cancels and deletes")
     return connection
@@ -290,9 +293,9 @@ def _run_query(shell: Shell, chosen: Query) -> None:
 
 
 def _run_sql(shell: Shell, sql: str | None, file: str | None) -> None:
-    """Run the SQL in ``file`` and then ``sql``.
+    """Run the SQL in ``file``, and then ``sql``.
 
-    If neither is given, run the prompt if the input is a terminal, otherwise the SQL from standard input.
+    If neither is given, run the prompt if standard input is a terminal, or otherwise the SQL from standard input.
     """
     if sql is None and file is None:
         if shell._using_a_terminal():
@@ -324,7 +327,7 @@ def _has_table(shell: Shell, name: str) -> bool:
 
 
 def _run_text(shell: Shell, text: str) -> None:
-    """Run a dot command or SQL. An error is printed by the shell and raised again."""
+    """Run a dot command or SQL. If an error is raised, the shell prints it and raises it again."""
     try:
         if text.lstrip().startswith("."):
             shell.process_command(text.strip())

@@ -1,6 +1,6 @@
 """The progress line on the terminal, which shows the requests and rows of a slow statement until the statement ends.
 
-A separate thread reads counts that are kept in any case, so the line costs the statement nothing.
+A separate thread reads counts that are kept anyway, so the line costs the statement nothing.
 """
 
 from __future__ import annotations
@@ -17,14 +17,17 @@ REFRESH_SECONDS = 0.125
 
 
 class Progress:
-    """The progress line on ``stream``, if that is a terminal. One thread may start and stop it any number of times."""
+    """The progress line on ``stream``, if ``stream`` is a terminal.
+
+    The line can be started and stopped any number of times, but only from one thread.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._shown: tuple[threading.Thread, threading.Event] | None = None
 
     def start(self, counts: Counts) -> None:
-        """Show ``counts`` after DELAY seconds, and not before a request was sent."""
+        """Show ``counts`` after DELAY seconds, but not before a request was sent or a rate limit holds one back."""
         if self._stream.isatty():
             done = threading.Event()
             # The thread is a daemon, so it never keeps the process alive.
@@ -33,7 +36,7 @@ class Progress:
             thread.start()
 
     def stop(self) -> bool:
-        """Remove the line, so that other output can follow. Return whether it had been started."""
+        """Remove the line, so that other output can follow. Return whether the line had been started."""
         shown, self._shown = self._shown, None
         if shown is not None:
             thread, done = shown

@@ -24,7 +24,7 @@ from ftsql.stackql import translate
 
 
 class Script:
-    """SQL from a file or pipe, as the shell's input. The last statement needs no semicolon."""
+    """The shell's input if the SQL comes from a file or pipe. The last statement needs no semicolon."""
 
     def __init__(self, lines: TextIO) -> None:
         self._lines = lines
@@ -68,7 +68,7 @@ class Shell(apsw.shell.Shell):
         if self._using_a_terminal():
             self.output = self.output_fit
         else:
-            self.command_mode(["box"])  # the mode fit uses its options too
+            self.command_mode(["box"])  # this also sets options that the mode fit uses
             self.command_mode(["csv"])
 
     def output_fit(self, column_names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -86,11 +86,11 @@ class Shell(apsw.shell.Shell):
     output_fit.all_at_once = True  # type: ignore[attr-defined]  # tells APSW's shell to pass all rows together
 
     def _confirm_writes(self, question: str) -> bool:
-        """Ask the user at the prompt. Without a prompt, the answer is yes."""
+        """Ask the user at the prompt. If there is no prompt, the answer is yes."""
         return self._ask_user(question) if self._can_ask() else True
 
     def _confirm_comparison(self, question: str) -> bool:
-        """Ask the user at the prompt. Without a prompt, the answer is yes only if --yes was given."""
+        """Ask the user at the prompt. If there is no prompt, the answer is yes only if --yes was given."""
         return self._ask_user(f"{question}. Continue?") if self._can_ask() else not self._ask
 
     def _can_ask(self) -> bool:
@@ -125,7 +125,7 @@ class Shell(apsw.shell.Shell):
                 self._report(statement, time.monotonic() - began)
 
     def _report(self, statement: str, seconds: float) -> None:
-        """Print the outcomes of the statement's writes and, if the user asked for them, its requests."""
+        """Print the outcomes of the statement's writes. If the user asked for the requests, print them too."""
         self.stdout.flush()  # so that the rows appear before the lines about writes
         for note in self._registration.take_notes():
             self.write_error(note + "\n")
@@ -133,7 +133,7 @@ class Shell(apsw.shell.Shell):
             self.write_error(f"{self._registration.take_counts()}, {seconds * 1000:.0f} ms\n")
 
     def _run_statement(self, statement: str, bindings: Any, summary: Any) -> bool:
-        """Run one statement. Return whether it returned any row."""
+        """Run one statement. Return whether the statement returned any row."""
         output = self.output
         has_rows = False
 
@@ -156,7 +156,7 @@ class Shell(apsw.shell.Shell):
         return has_rows
 
     def _write_empty(self, statement: str) -> None:
-        """Write the CSV header or the empty JSON array of a result without rows, which APSW leaves out."""
+        """Write the CSV header or the empty JSON array for a result without rows, because APSW writes nothing."""
         if self.output not in (self.output_csv, self.output_json):
             return
         with contextlib.suppress(apsw.Error):  # a statement that created a table cannot be prepared again

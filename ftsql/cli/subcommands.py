@@ -33,7 +33,7 @@ FROM live.ftsql_writes WHERE open ORDER BY write_id
 def writes(
     shell: Shell, registration: Registration, words: Sequence[str], decision: Decision | None, job_id: str | None
 ) -> int:
-    """Run ``ftsql writes [settle [N]]``: list the open writes, look them up again, or close one by the user's decision.
+    """Run ``ftsql writes [settle [N]]``: list the open writes, look them up again, or close one as the user decides.
 
     Return the exit code, which is 1 if writes stay open after ``settle``. Raises ProgrammingError for other words.
     """
@@ -65,7 +65,7 @@ def _write_number(words: Sequence[str]) -> int | None:
 
 
 def store(registration: Registration, words: Sequence[str]) -> int:
-    """Run ``ftsql store [clear | refresh]``: show the store, clear its cache or expire its lists."""
+    """Run ``ftsql store [clear | refresh]``: show the store, clear its cache, or have every list read in full."""
     opened = registration.store
     if words not in ([], ["clear"], ["refresh"]):
         raise ProgrammingError("use: ftsql store, ftsql store clear, or ftsql store refresh")
@@ -91,7 +91,7 @@ def _local_time(seconds: float) -> str:
 
 
 def explain(registration: Registration, words: Sequence[str]) -> int:
-    """Run ``ftsql explain SQL``: print how many requests the statement would send. Sends none."""
+    """Run ``ftsql explain SQL``: print how many requests the statement would send. Nothing is sent."""
     if len(words) != 1:
         raise ProgrammingError('use: ftsql explain "SQL", in quotes, as one argument')
     sql = translate(words[0], registration.providers, registration.accounts)
@@ -126,10 +126,10 @@ def _port(text: str) -> int:
 
 
 def sync_file(connection: Connection, path: str, tables: str, every: float | None, *, contents: bool = False) -> int:
-    """Run ``ftsql sync FILE``: once, or every ``every`` seconds until Ctrl-C or SIGTERM.
+    """Run ``ftsql sync FILE`` once, or every ``every`` seconds until Ctrl-C or SIGTERM.
 
-    Return the exit code, which is 1 if a provider failed or a content is missing. Raises KeyboardInterrupt if a single
-    run was interrupted.
+    Return the exit code, which is 1 if a provider failed or if the content of a file is missing. Raises
+    KeyboardInterrupt if a single run was interrupted.
     """
     from ftsql.sync.rounds import Sync
 
@@ -144,7 +144,7 @@ def sync_file(connection: Connection, path: str, tables: str, every: float | Non
         interrupting.start()
 
     def interrupt() -> None:
-        # Interrupt repeatedly, because an interrupt ends only the running statement, and the next may be starting.
+        # Interrupt repeatedly, because an interrupt ends only the running statement, and the next one may be starting.
         while not over.wait(0.05):
             connection.interrupt()
 
@@ -177,7 +177,7 @@ def sync_file(connection: Connection, path: str, tables: str, every: float | Non
         progress.stop()
         over.set()
         if stopped:
-            interrupting.join()  # the caller closes the connection next
+            interrupting.join()  # wait for the thread, because the caller closes the connection next
         syncing.close()
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -226,7 +226,10 @@ def export(words: Sequence[str]) -> int:
 
 
 def serve(words: Sequence[str]) -> int:
-    """Run ``ftsql serve``, PostgreSQL's protocol, until Ctrl-C. Raises ConfigError if the extra is not installed."""
+    """Run ``ftsql serve``, a server for PostgreSQL clients, until Ctrl-C.
+
+    Raises ConfigError if the extra ``serve`` is not installed.
+    """
     try:
         import pg_mimic  # noqa: F401
         import regex  # noqa: F401

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 Row = tuple[Any, ...]
 Description = tuple[tuple[str, str | None, None, None, None, None, bool | None], ...]
 
-# Possessive quantifiers, so that a long run of comments is matched without backtracking.
 COUNTED = frozenset({"INSERT", "REPLACE", "UPDATE", "DELETE", "WITH"})
 # SQLite says that these statements write, but they must not run in a transaction, or they begin one themselves.
 NO_BEGIN = frozenset({"BEGIN", "PRAGMA", "VACUUM", "ATTACH", "DETACH"})

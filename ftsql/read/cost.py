@@ -1,7 +1,8 @@
-"""Costs: how many requests a plan will take, from the statement cache that would run it. Nothing is sent.
+"""Costs: an estimate of how many requests a plan will take. Nothing is sent.
 
-A number holds as long as nothing changes at the provider. The reason beside it says what would change it. What the scan
-decides from is read from the same objects here: the plan's arguments, the listing before its first page, the store.
+A number holds as long as nothing changes at the provider. The reason beside the number says what would change it. The
+estimate reads the same objects from which a scan decides what to request: the plan's arguments, the listing before its
+first page, and the store.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from ftsql.store.cache import Cache
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """The cost of one part of a statement: ``low`` to ``high`` requests (None: no limit is known), and the reason.
+    """The cost of one part of a statement: ``low`` to ``high`` requests, and the reason.
+
+    ``high`` is None if no limit is known.
 
     >>> Cost("fine_tuning_jobs, list", 1, 3, "all pages").number
     '1 to 3 requests'
@@ -44,10 +47,10 @@ class Cost:
 def costs_of_scan(
     cache: StatementCache, plan: Plan, values: Mapping[str, Any], what: str, *, inner: bool
 ) -> Iterator[Cost]:
-    """Yield the cost of one scan: for each account if it reads jobs, otherwise in all.
+    """Yield the cost of one scan: one cost for each account if the scan reads jobs, otherwise one for all accounts.
 
-    cache: That of a new statement. It remembers which listings an earlier scan of the statement has read.
-    values: The arguments of the plan by their words, as far as they are constants.
+    cache: The cache of a new statement. It remembers which listings an earlier scan of the statement has read.
+    values: The value of each argument of the plan that is a constant, by the argument's word.
     what: The name of the scan.
     inner: Whether the scan runs once for each row of another table.
 
@@ -112,7 +115,7 @@ def _list(cache: StatementCache, account: Account, plan: Plan, values: Mapping[s
     rows = row_count(values)
     if rows is not None:
         return Cost(what, 1, math.ceil(rows / size), f"pages of {size} for {rows} rows")
-    # A list without has_more needs one page more to show its end, and perhaps a request for one job.
+    # A list without has_more needs one more page to show its end, and perhaps a request for one job.
     more_to_end = 2 * (stored is not None and stored.habits().largest > 0)
     if stored is None or not listing.may_meet_store:
         return _full_list(account, stored, plan, what, more_to_end)
@@ -120,7 +123,7 @@ def _list(cache: StatementCache, account: Account, plan: Plan, values: Mapping[s
 
 
 def _full_list(account: Account, stored: Cache | None, plan: Plan, what: str, more_to_end: int) -> Cost:
-    """Return the cost of a listing that reads all pages, because the stored rows do not replace any."""
+    """Return the cost of a listing that reads all pages, because stored rows cannot replace a page."""
     size = account.provider.page_size
     if plan.newest_first:
         return Cost(what, 1, None, f"pages of {size}, newest first, until the statement has enough rows")
@@ -135,7 +138,7 @@ def _full_list(account: Account, stored: Cache | None, plan: Plan, what: str, mo
 
 
 def _news(listing: Listing, stored: Cache, plan: Plan, values: Mapping[str, Any], what: str, more_to_end: int) -> Cost:
-    """Return the cost of a listing that reads only new jobs, and those that had not finished."""
+    """Return the cost of a listing that reads only new jobs, and jobs that had not finished."""
     size = listing.account.provider.page_size
     since, _ = oldest(values)
     last_shown = stored.end_of_first_page(size)
@@ -144,7 +147,8 @@ def _news(listing: Listing, stored: Cache, plan: Plan, values: Mapping[str, Any]
     why = "1 page for new jobs"
     if more:
         why += f", {more} for {len(unfinished)} jobs that had not finished"
-    # The cost may be lower if a limit in time is not known before the statement runs, or if it has enough rows earlier.
+    # The cost may be lower if a bound on created_at becomes known only when the statement runs, or if the statement
+    # has enough rows earlier.
     may_end_early = plan.newest_first or (since is None and set(TIMES) & set(plan.arguments))
     low = 1 if may_end_early else 1 + more
     return Cost(what, low, 1 + more + more_to_end, f"{why}; 1 more for each {size} new jobs")

@@ -1,11 +1,11 @@
-"""Gets of jobs: which requests answer a statement that asks for jobs by their ids.
+"""Gets of jobs: which requests are sent for a statement that asks for jobs by their ids.
 
-The ids come one after the other, and how many will come is not known. The rule keeps the cost near that of the cheaper
-way, all jobs by gets or one listing:
+A get is a request for one job by its id. The ids come one after the other, and how many will come is not known. There
+are two plain ways: one get for each job, or one listing. These rules keep the cost near that of the cheaper way:
 
-- The first two unknown ids are got.
-- If the store covers the list, a listing costs a page or so. It is read next.
-- Otherwise gets and the listing race: a page is under way beside each get, and the first response with the job counts.
+- The first two unknown jobs are requested by gets.
+- If the store covers the list, a listing costs about one page, so the list is read next.
+- Otherwise gets and the listing race. A page is under way beside each get, and the first response with the job counts.
   There are at most ``FREE`` gets and ``GETS_PER_PAGE`` more for each page, and at most one page for each get. So the
   cost is at most four times that of the cheaper way, plus ``FREE``.
 - If ``max_parallel`` is 1, gets and pages take turns, and the cost is at most twice that of the cheaper way, plus 1.
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 FREE = 32
 GETS_PER_PAGE = 3
-ALONE = 2  # gets before anything else is tried
+ALONE = 2  # how many gets are sent before anything else is tried
 
 
 class Gets:
@@ -37,7 +37,8 @@ class Gets:
     def __init__(self, cache: StatementCache) -> None:
         self._cache = cache
         self._sent: Counter[Account] = Counter()
-        self._calls: dict[tuple[Account, str], Call[Any]] = {}  # gets under way, or whose response no one has read yet
+        # The gets that are under way, or whose response no one has read yet.
+        self._calls: dict[tuple[Account, str], Call[Any]] = {}
         self._foreseen: dict[Account, deque[str]] | None = None  # ids that the statement will probably ask for
         self._ids_known = False  # whether the statement's ids were foreseen
         self._without_list: set[Account] = set()  # accounts whose list could not be read beside the gets
@@ -69,13 +70,13 @@ class Gets:
         """Read the list until it shows the job."""
         stored = self._cache.stored(account)
         while id not in listing.by_id and not listing.done:
-            if listing.store_has_rest:  # the store has every other job, but knows the state of the finished ones only
+            if listing.store_has_rest:  # the store has every other job, but the present state of finished jobs only
                 return self._get(account, id) if stored is not None and stored.holds_any([id]) else None
             listing.read()
         return listing.row(id)
 
     def _in_turns(self, account: Account, id: str, listing: Listing) -> Row | None:
-        """Read a page for each get before it."""
+        """Read one page before each get."""
         if id in listing.by_id or listing.done:
             return listing.row(id)
         if listing.pages < self._sent[account]:
@@ -87,7 +88,10 @@ class Gets:
         return self._get(account, id)
 
     def _raced(self, account: Account, id: str, listing: Listing) -> Row | None:
-        """Get the job while others are got and pages of the list are read; return it from whichever shows it first."""
+        """Let the get of the job race with pages of the list, beside other gets.
+
+        Return the job from the first response that shows it.
+        """
         while id not in listing.by_id and not listing.done and not self._may_get(account, id, listing):
             self._read_page(account, listing)
         if id in listing.by_id or listing.done:
@@ -109,13 +113,13 @@ class Gets:
         return self._finish(account, id)
 
     def _may_get(self, account: Account, id: str, listing: Listing) -> bool:
-        """Whether the get of a job is under way, or so few were sent that another one is within the promise."""
+        """Whether the get of a job is under way, or another get would keep the cost within its limit."""
         if (account, id) in self._calls or account in self._without_list:
             return True
         return self._sent[account] < FREE + GETS_PER_PAGE * listing.pages
 
     def _begin_page(self, account: Account, listing: Listing) -> Call[Any] | None:
-        """Return the page that is under way; request the next one if there is none. None if none may be sent."""
+        """Return the page that is under way, or request the next one. Return None if no page may be requested."""
         if account in self._without_list or listing.done or listing.pages >= self._sent[account]:
             return None
         if not self._has_budget:
@@ -137,7 +141,7 @@ class Gets:
             self._without_list.add(account)
 
     def _start_ahead(self, account: Account, listing: Listing) -> None:
-        """Send the gets of jobs that the statement will probably ask for, as many as may be under way at once."""
+        """Send gets of jobs that the statement will probably ask for, as many as may be under way at once."""
         cache = self._cache
         if self._foreseen is None:
             self._foreseen = {other: deque() for other in cache.clients}
@@ -148,7 +152,7 @@ class Gets:
                     if provider in (None, other.name):
                         ids.append(id)
         ids, stored = self._foreseen[account], cache.stored(account)
-        # One worker is left for the list, unless it is not read. What nobody has asked for yet counts as under way.
+        # If the list is read, one worker is left for it. A get whose response no one has read counts as under way.
         room = cache.settings.max_parallel - (account not in self._without_list)
         while ids and self._has_budget and sum(1 for other, _ in self._calls if other is account) < room:
             id = ids[0]
@@ -161,9 +165,9 @@ class Gets:
                 ids.popleft()
 
     def _start(self, account: Account, id: str, *, required: bool = True) -> Call[Any] | None:
-        """Send the get of a job, unless it is under way. Return it.
+        """Send the get of a job, unless that get is under way. Return the get.
 
-        Return None if the statement may send no more requests, and the get is not ``required``.
+        Return None if the statement may send no more requests and the get is not ``required``.
         """
         call = self._calls.get((account, id))
         if call is None:
@@ -174,7 +178,7 @@ class Gets:
         return call
 
     def _finish(self, account: Account, id: str) -> Row | None:
-        """Wait for the get of a job and return the job. Read the list instead if the server serves no job by its id."""
+        """Wait for a job's get and return the job. If the server serves no job by its id, read the list instead."""
         cache = self._cache
         cache.version += 1
         try:

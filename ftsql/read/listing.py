@@ -1,4 +1,4 @@
-"""Listings: one statement reads one list of an account, page by page, each page once.
+"""Listings: a listing is one statement's reading of one list of an account, page by page. Each page is read once.
 
 A listing ends when the list ends, when it reaches rows that the store covers, or with an error. A page that repeats
 rows, contradicts itself or is cut off is never taken for the last one. The module is long because every rule for the
@@ -29,10 +29,10 @@ from ftsql.store.cache import Cache
 
 # The maximum number of passes. Each pass reads from the newest row. A new pass begins if the cursor's job is deleted.
 MAX_PASSES = 4
-# If the list no longer shows some jobs that the store covers, so many are requested by id. If more are missing, the
-# whole list is read.
+# If the list lacks at most this many jobs that the store covers, each is requested by its id. If the list lacks more,
+# the whole list is read.
 MAX_MISSING = 3
-SLOW_PAGE = 0.01  # seconds; for faster pages, prefetching on a second thread costs more than it gains
+SLOW_PAGE = 0.01  # seconds; if pages come faster, prefetching on a second thread costs more than it gains
 HAND_OVER = 0.001  # seconds that this thread sleeps so that the worker's request is sent without delay
 EVERYTHING = float(2**62)
 LIMITS = (1000, 100, 20)  # tried one after the other if a server refuses a larger limit
@@ -42,16 +42,16 @@ LIMIT_WORDS = re.compile(
     r"|unprocessable|invalid (query|request|param|input|value)|empty body|HTML page",
     re.IGNORECASE,
 )
-AT_LEAST = 20  # how many rows can prove an order; a first page that must prove one requests at least so many
+AT_LEAST = 20  # how many rows can prove an order; a first page that must prove an order requests at least this many
 REMEMBERED = 86_400.0  # seconds for which the observed habits of a server are trusted
-RANKS = 2**24  # larger than the number of objects that any job has, so that new objects rank above the stored ones
+RANKS = 2**24  # larger than the number of any job's objects, so that new objects rank above the stored ones
 
 Query = dict[str, str]
 
 
 @dataclass(frozen=True)
 class ListingRequests:
-    """The requests that a listing may send, as functions of its statement.
+    """The requests that a listing may send, as functions that its statement provides.
 
     ``start`` sends the query for one page. If the statement's request budget is spent, it raises an error for a
     required page and returns None for any other. ``finish`` waits and returns the decoded body, or None for "not
@@ -69,7 +69,7 @@ class ListingRequests:
 class Received:
     """One page as it was received, and how it was requested.
 
-    ``fresh`` are the rows that no earlier page of the pass showed. ``size`` rows were requested at the time ``began``.
+    ``fresh`` has the rows that no earlier page of the pass showed. ``size`` rows were requested at the time ``began``.
     ``paged`` says whether the list has pages.
     """
 
@@ -154,12 +154,15 @@ class Listing:
 
     @property
     def trusted(self) -> bool:
-        """Whether newest first may be relied on: the package declares it for this address, or pages have proved it."""
+        """Whether the list is newest first for certain.
+
+        This is so if ftsql declares this order for this address, pages have proved it, or the whole list was read.
+        """
         shown = self._falls >= SHOWS_AN_ORDER and len(self._seen) >= AT_LEAST
         return self.ordered and (self._shown_before or shown or self.done)
 
     def first_page_size(self, size: int | None) -> int | None:
-        """Return how many rows a first page has to request to yield ``size`` rows in order; None for the largest page.
+        """Return how many rows a first page has to request to yield ``size`` rows in order, or None for a full page.
 
         A list without an order is read in full, in pages of the largest size. At a base URL that the user gave, each
         first page must prove the order again, because a list may be sorted by a field that changes.
@@ -196,14 +199,14 @@ class Listing:
         self._rank = 0
 
     def older_than(self, time: float, *, inclusive: bool) -> bool:
-        """Whether every unread row is older than ``time`` or, with ``inclusive``, at most as new as ``time``."""
+        """Whether every unread row is older than ``time``, or if ``inclusive``, not newer than ``time``."""
         if not self.trusted or self._tail is None:
             return False
         return self._tail <= time if inclusive else self._tail < time
 
     @property
     def tail(self) -> float:
-        """The created_at down to which the list was read; above every time if no row was read."""
+        """The created_at of the last row that was read, or a number above every time if no row was read."""
         return EVERYTHING if self._tail is None else self._tail
 
     def row(self, id: str) -> Row | None:
@@ -214,7 +217,7 @@ class Listing:
     def prefetch(self, size: int | None = None, after: str | None = None) -> None:
         """Request the next page without waiting, if it is the first page or pages are slow. ``read`` uses the request.
 
-        ``after`` is the cursor of that page, if the listing has not moved its own cursor there yet.
+        ``after`` is the cursor of that page. It is given if the listing has not moved its own cursor there yet.
         """
         if self._prefetched is None and not (self.done or self.store_has_rest) and (self._slow or not self.pages):
             query, _, _ = self._query(size)
@@ -226,7 +229,7 @@ class Listing:
                 time.sleep(HAND_OVER)
 
     def begin_page(self) -> Call[Any] | None:
-        """Return the request of the next page, which is sent now unless it is under way.
+        """Return the request for the next page. Send the request now unless it is under way.
 
         Return None if the list has ended, or if the statement may send no more requests.
         """
@@ -254,7 +257,7 @@ class Listing:
     def read(self, size: int | None = None) -> None:
         """Read the next page, of ``size`` rows. The provider's page size is the default and the maximum.
 
-        Raises APIError, DataError, and OperationalError if the list contradicts itself.
+        Raises APIError and DataError. Raises OperationalError if the list contradicts itself.
         """
         received = self._receive(size)
         if received is None:
@@ -308,20 +311,20 @@ class Listing:
         return Received(page, rows, fresh, size, paged, began)
 
     def _read_ahead(self, page: Page) -> None:
-        """Request the next page before this page is checked and stored, which takes a while too."""
+        """Request the page after ``page`` before ``page`` is checked and stored, because both take a while."""
         newest = page.objects[-1] if page.objects else None
         last = newest.id if isinstance(newest, Row) else newest.get("id") if isinstance(newest, dict) else None
         if isinstance(last, str) and last and last not in self._seen:
             self.prefetch(after=last)
 
     def _continues(self, received: Received) -> bool | None:
-        """Return whether there is a next page, or None if the list changed meanwhile and must be read again."""
+        """Return whether there is a next page, or None if the list has changed and must be read again."""
         if received.page.has_more is not None or not self._cannot_continue(received):
             return self._has_next_page(received)
         return False if self._is_whole_list(received) else None
 
     def _save(self, received: Received) -> bool:
-        """Save a page in the store. Return whether the store had one of its rows before, so that reading may stop."""
+        """Save a page in the store. Return whether the store already had one of the rows, so that reading may stop."""
         stored, rows = self._stored, received.rows
         if stored is None:
             return False
@@ -366,7 +369,7 @@ class Listing:
         return size > self._accepted and "limit" in query and _is_about_the_limit(error)
 
     def _not_found(self) -> None:
-        """Handle a page that was "not found": begin a new pass, or end an empty list.
+        """Handle the response "not found" to a page: begin a new pass, or end an empty list.
 
         Raises APIError or OperationalError if neither can be right.
         """
@@ -385,12 +388,12 @@ class Listing:
             self.done = True
 
     def _has_changed(self, received: Received) -> bool:
-        """Whether the list changed between two pages, so that rows between them may be lost."""
+        """Whether the list changed between two pages, so that the pages may lack rows."""
         page, rows, fresh = received.page, received.rows, received.fresh
         ids = {row.id for row in rows}
         if self._cursor is not None and len(fresh) < max(len(rows), 1):
-            # The page is empty, or has rows that were shown before. Both also happen if the cursor's job was deleted.
-            # An empty page without has_more is certainly the end if the page before it was not cut.
+            # The page is empty, or has rows that were shown before. This also happens if the cursor's job was deleted.
+            # But an empty page without has_more is certainly the end, if the server did not cut the page before.
             plain_end = page.has_more is None and not rows and not may_be_cut(*self._last)
             if not plain_end and self._cursor not in ids and self._cursor_is_gone():
                 return True
@@ -417,7 +420,7 @@ class Listing:
         return self._is_hinted(page) or not self._is_known_to_end(page, len(rows), size)
 
     def _check_page(self, received: Received) -> None:
-        """Raise OperationalError if a page announces more rows than can be requested, or than it shows."""
+        """Raise OperationalError if a page announces more rows than it shows or than can be requested."""
         page, has_more, hinted = received.page, received.page.has_more, self._is_hinted(received.page)
         if not received.paged and (has_more or hinted or page.is_token(received.rows)):
             raise self._contradiction("has more rows than one response holds, and the rest cannot be requested")
@@ -427,7 +430,7 @@ class Listing:
             raise self._shows_too_few()
 
     def _is_hinted(self, page: Page) -> bool:
-        """Whether the envelope indicates more rows than the pages have shown."""
+        """Whether the response, outside its rows, indicates more rows than the pages have shown."""
         counted = page.total > len(self._seen) if page.total is not None else (page.pages or 0) > self._pages
         return counted or page.hints
 
@@ -448,7 +451,8 @@ class Listing:
     def _cannot_continue(self, received: Received) -> bool:
         """Whether no next page can be requested, although the server did not say that this page is the last.
 
-        The server ignores ``after`` and shows its first page again, or the last row has no id to start after.
+        Either the server ignores ``after`` and shows its first page again, or the last row has no id that ``after``
+        could name.
         """
         rows = received.rows
         if not received.fresh:
@@ -457,9 +461,9 @@ class Listing:
         return first and not self._is_known_to_end(received.page, len(rows), received.size)
 
     def _is_whole_list(self, received: Received) -> bool:
-        """Whether a first page is the whole list, if no other page can be requested. Return False if the list changed.
+        """Whether the first page is the whole list, given that no other page can be requested.
 
-        Raises OperationalError if the page may be only a part of the list.
+        Return False if the list changed. Raises OperationalError if the page may be only a part of the list.
         """
         page, rows, size = received.page, received.rows, received.size
         if self._is_hinted(page):
@@ -496,10 +500,10 @@ class Listing:
         )
 
     def _counts_all(self, page: Page, rows: Sequence[Row], size: int) -> bool:
-        """Whether the envelope counts all objects, and not only those of the page.
+        """Whether the count in a page's response is the number of all objects, and not only of those on the page.
 
-        If it counts all objects, the count is the same when fewer rows are requested. If the server returns as many
-        rows as before, its count is believed.
+        Such a count stays the same when fewer rows are requested. If the server then returns as many rows as before,
+        its count is believed.
         """
         if not page.is_counted or len(rows) < 2:  # fewer than one row cannot be requested
             return False
@@ -509,7 +513,7 @@ class Listing:
         return again.total == page.total if page.total is not None else (again.pages or 0) > 1
 
     def _check_single_page(self, rows: Sequence[Row], size: int) -> None:
-        """Raise OperationalError if the server cut a response that, by the user's settings, holds the whole list."""
+        """Raise OperationalError if the server cut a response that holds the whole list according to the settings."""
         if self.account.lists_at_once and len(rows) == size and len(self._first_page(size - 1).objects) < size:
             raise self._contradiction(
                 f'shows {size} rows, as many as were requested: paging = "none" (FTSQL_PAGING) cannot be right'
@@ -537,16 +541,16 @@ class Listing:
             self._stored.extend_coverage(self._token, self._newest, self._pass_began, full=True, shown=self._seen)
 
     def remember(self, **habits: Any) -> None:
-        """Record habits of the server's lists, for later listings and in the store."""
+        """Record habits of the server's lists for later listings, in memory and in the store."""
         for name, value in habits.items():
             setattr(self._habits, name, value)
         if self._stored is not None:
             self._stored.save_habits(self._habits)
 
     def _add_missing_ids(self, rows: Sequence[Row]) -> None:
-        """Make an id for each object of a page that has no id of its own, or shares its id with another object.
+        """Make an id for each object of a page that has no id of its own or shares its id with another object.
 
-        The made id is a hash of the object, and the object's index among equal objects, counted from the oldest.
+        Such an id is made of a hash of the object, and of the object's index among equal objects, from the oldest.
         """
         counts = Counter(row.id for row in rows)
         equal: Counter[str] = Counter()
@@ -568,7 +572,7 @@ class Listing:
                     raise self._contradiction(f"has two different {self._resource.noun}s with the id {row.id[:60]!r}")
 
     def _meet_store(self) -> None:
-        """Stop reading if the pages reach back to the time before which the store has every row."""
+        """Stop reading if the pages reach back beyond the horizon, so that the store has every older row."""
         stored, cover = self._stored, self._cover
         if stored is None or cover is None or not self.trusted or self._passes > 1 or self.tail >= cover.horizon:
             return
@@ -584,9 +588,9 @@ class Listing:
             stored.confirm_coverage(self._pass_began)
 
     def _check_end(self) -> None:
-        """Raise OperationalError if this pass lacks a row of an earlier pass that still exists.
+        """Raise OperationalError if this pass lacks a row that an earlier pass showed and that still exists.
 
-        At most three of the rows that it lacks are checked.
+        At most three of the missing rows are checked.
         """
         unseen = [id for id in self.by_id if id not in self._seen]
         for id in {unseen[0], unseen[len(unseen) // 2], unseen[-1]} if unseen else ():
@@ -644,7 +648,10 @@ class Listing:
 
 
 def _is_about_the_limit(error: APIError) -> bool:
-    """Whether the limit may have caused an error. Many servers do not name the parameter, so the message counts too."""
+    """Whether the limit may have caused ``error``.
+
+    Many servers do not name the parameter, so the words of the message count too.
+    """
     return error.status in (400, 422) and (
         error.param in LIMIT_PARAMETERS or LIMIT_WORDS.search(error.message) is not None
     )

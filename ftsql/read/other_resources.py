@@ -23,12 +23,12 @@ from ftsql.resources.resource import Resource, Row
 from ftsql.store.cache import CHUNK, SKEW, SLACK, Cache
 
 Parent = tuple[Account, str]
-PREFETCH_COUNT = 32  # for how many parents the objects are requested at once, before they are read
-RECENT = 64  # for how many parents a statement keeps the rows in memory
+PREFETCH_COUNT = 32  # the number of parents whose objects are requested at once, before they are read
+RECENT = 64  # the number of parents whose rows a statement keeps in memory
 
 
 def job_row(cache: StatementCache, parent: Parent) -> Row | None:
-    """Return a job's row from this statement or from the store; None if neither knows the job's present state."""
+    """Return a job's row from this statement or the store, or None if neither knows the job's present state."""
     account, id = parent
     stored, listing = cache.stored(account), cache.listings.get(account)
     row = cache.fetched[account].get(id) or (None if listing is None else listing.row(id))
@@ -49,7 +49,7 @@ def known_job(cache: StatementCache, parent: Parent) -> Row | bool:
 
 
 def is_absent(cache: StatementCache, parent: Parent) -> bool:
-    """Whether the job is known not to exist: the API said so, or the whole list does not have it.
+    """Whether the job is known not to exist, because the API said so or the whole list lacks the job.
 
     If the statement will read the whole list anyway, this function reads pages until one has the job.
     """
@@ -80,7 +80,10 @@ def job_exists(cache: StatementCache, parent: Parent) -> bool:
 
 
 class ParentObjects:
-    """The objects of one parent, or of an account if the resource has no parent, from a listing and from the store."""
+    """The objects of one parent, or of one account if the resource has no parent.
+
+    The objects come from a listing and from the store.
+    """
 
     def __init__(self, cache: StatementCache, resource: Resource, parent: Parent) -> None:
         account, id = parent
@@ -107,7 +110,7 @@ class ParentObjects:
         self._shown: set[str] = set()  # the ids of the spilled rows, if the store has the rest
 
     def rows(self, *, placed: bool = False) -> Iterator[Row]:
-        """Return all objects. With ``placed`` each row has its position, so all rows are read before the first one."""
+        """Return all objects. If ``placed``, each row has its position, so all rows are read before one is returned."""
         if placed:
             rows = list(self._all())
             for number, row in enumerate(rows):
@@ -166,7 +169,10 @@ class ParentObjects:
         return iter(rows)
 
     def _keep_end(self) -> None:
-        """Record that the list is complete, if the job had finished so long ago that its lists no longer lag behind."""
+        """Record that the list is complete, if the job's lists no longer lagged behind when the listing began.
+
+        A job's lists may lag behind for a while after the job has finished.
+        """
         listing, job = self.listing, self.job
         if job is None or self.stored is None or not (listing.done or listing.store_has_rest):
             return
@@ -190,9 +196,9 @@ class OtherResources:
         self._got: dict[Parent, Row | None] = {}
 
     def rows(self, parents: Sequence[Parent], *, placed: bool = False) -> Iterator[Row]:
-        """Yield the objects of each parent in turn. Several parents are requested in parallel.
+        """Yield the objects of each parent in turn. The lists of several parents are requested in parallel.
 
-        With ``placed`` the rows have their positions: see ParentObjects.rows.
+        If ``placed``, the rows have their positions: see ParentObjects.rows.
         """
         parents = [parent for parent in parents if self._in_url(parent)]
         for number, parent in enumerate(parents):
@@ -211,7 +217,7 @@ class OtherResources:
     def get(self, account: Account, id: str) -> Row | None:
         """Return the object with ``id``, or None if it does not exist.
 
-        From the third object on, gets alternate with pages of the list.
+        From the third object on, requests for single objects alternate with pages of the list.
         """
         key = (account, id)
         if key not in self._got:
@@ -235,14 +241,14 @@ class OtherResources:
         return not self._resource.parent or parent[0].accepts_id(parent[1])
 
     def prepare(self, parents: Sequence[Parent], *, send: bool = True) -> None:
-        """Prepare to read the objects of these parents. With ``send``, request their first pages without waiting.
+        """Prepare to read the objects of ``parents``. If ``send``, request the first page of each without waiting.
 
         Nothing is done for a parent that was prepared before.
         """
         parents = [parent for parent in dict.fromkeys(parents) if parent not in self._parts and self._in_url(parent)]
         parts = {parent: ParentObjects(self._cache, self._resource, parent) for parent in parents}
-        # An earlier statement read all objects, but no statement saw the job. The job may have finished since then, or
-        # long before.
+        # Request each job whose objects an earlier statement read, if the job itself is unknown. The job may have
+        # finished since then, or long before.
         self._cache.get_many(
             [
                 parent
@@ -262,7 +268,7 @@ class OtherResources:
         """Take all objects from the store if no object can be new.
 
         An earlier complete reading counts only if it came after the job was seen to have finished, or long after the
-        job's finished_at. The margin is needed because two clocks may differ; and a job need not have a finished_at.
+        job's finished_at. The margin is needed because two clocks may differ. A job may lack a finished_at.
         """
         job = known_job(self._cache, parent)
         if part.stored is None or not isinstance(job, Row):

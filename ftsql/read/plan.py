@@ -1,4 +1,4 @@
-"""Plans: which of a statement's constraints are pushed down to the APIs.
+"""Plans: a plan says how a table is read, and which of a statement's constraints are pushed down to the APIs.
 
 A plan only narrows what is read. SQLite checks every constraint itself, so a plan may leave out any of them.
 BestIndex hands a plan to Filter as a string of words, which EXPLAIN QUERY PLAN prints.
@@ -27,7 +27,7 @@ ACCESSES = get_args(Access)
 
 ID_COLUMNS = ("id", "fine_tuning_job_id")  # of the jobs
 
-# The word for a Filter argument in a plan, by column and operator. The columns of ids come on top: see ``words``.
+# The word that stands in a plan for an argument of Filter, by column and operator. ``words`` adds the columns with ids.
 ANYWHERE = {
     ("key", "="): "key",
     ("provider", "="): "provider",
@@ -42,10 +42,10 @@ OF_JOBS = {
     ("metadata", "has"): "metadata",
 }
 BY_PLAN_NAME = {resource.plan_name: resource for resource in OTHERS}
-SELECTORS = ("parents", "parent", "key", "id")  # they select objects by their parent or id; the first of them is taken
-TIMES = ("at", "since", "newer")  # a plan has at most one of them: the first of this order
-LOCAL = ("status", "model", "metadata")  # constraints that not every API can answer, or that no API can
-NEVER_NULL = (*SELECTORS, "provider")  # the words of columns for which IS means the same as =
+SELECTORS = ("parents", "parent", "key", "id")  # words that select objects by parent or id; a plan takes only the first
+TIMES = ("at", "since", "newer")  # a plan takes only the first of them, in this order
+LOCAL = ("status", "model", "metadata")  # constraints that not every API can apply, or that no API can apply
+NEVER_NULL = (*SELECTORS, "provider")  # the words of columns that are never NULL, so that IS means the same as =
 WITH_ID = ("provider", "not-provider")  # constraints that narrow a get by id or key
 
 
@@ -66,7 +66,7 @@ def words(resource: Resource) -> Mapping[tuple[str, str], str]:
 
 
 def pushed_down(resource: Resource, column: str) -> str | None:
-    """Return the SQL operators on ``column`` that narrow the requests, or None: ``"=, IN, <>"`` for provider."""
+    """Return the SQL operators on ``column`` that narrow the requests, such as ``"=, IN, <>"``; None if none does."""
     operators = [operator.upper() for name, operator in words(resource) if name == column]
     if "=" in operators:
         operators.insert(1, "IN")
@@ -79,15 +79,15 @@ def pushed_down(resource: Resource, column: str) -> str | None:
 class Constraint:
     """A constraint that SQLite offers to BestIndex: ``column operator value``.
 
-    ``slot`` is its index in SQLite's list. ``operator`` is one of = is <> > >= has null limit offset; others are never
-    pushed down.
+    ``slot`` is the constraint's index in SQLite's list. ``operator`` is one of ``= is <> > >= has null limit offset``;
+    constraints with other operators are never pushed down.
     """
 
     slot: int
     column: str
     operator: str
     usable: bool = True
-    binary: bool = True  # whether its collation is BINARY, which is how APIs compare
+    binary: bool = True  # whether the collation is BINARY, because APIs compare strings this way
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +103,8 @@ class Plan:
     """How one table is read, and which constraints are pushed down.
 
     ``table`` is the resource's ``plan_name``; "" stands for the jobs. ``arguments`` are the words of the pushed-down
-    constraints, in the order of Filter's arguments. ``newest_first``: the plan consumes ORDER BY, so SQLite does not
-    sort.
+    constraints, in the order of Filter's arguments. If ``newest_first``, the rows come in the order of ORDER BY, so
+    SQLite does not sort.
     """
 
     table: str
@@ -152,7 +152,7 @@ class Plan:
 
 
 def resource_of(words: str) -> Resource | None:
-    """Return the resource that a plan of these words reads; None if another module's table has such a plan.
+    """Return the resource that the plan ``words`` reads, or None if the plan is for the table of another module.
 
     >>> resource_of("events get parent").table
     'fine_tuning_job_events'
@@ -166,8 +166,8 @@ def plan(
 ) -> Plan:
     """Return the plan for the constraints and the ORDER BY that SQLite offers.
 
-    ``newest_first``: the table is that of the jobs, every account declares that order, and its lists have kept it so
-    far.
+    ``newest_first`` says that the table is that of the jobs, and that every account declares this order and has kept
+    it in its lists so far.
 
     >>> plan(JOBS, [Constraint(0, "id", "="), Constraint(1, "status", "=")]).words
     'get id'
@@ -192,23 +192,25 @@ def plan(
 
 
 def _is_never_true(constraint: Constraint) -> bool:
-    """Whether no job fulfils the constraint: an id or a key is never NULL."""
+    """Whether no job fulfils the constraint, because it requires an id or a key that is NULL."""
     return constraint.operator == "null" and constraint.column in (*ID_COLUMNS, "key")
 
 
 def _must_wait(selector: str | None, offered: Container[str]) -> bool:
-    """Whether this plan has no parent's id: only another order of the tables has one, or no order.
+    """Whether this plan has no id of a parent. Another order of the tables may have one, or none has.
 
-    The argument of a table-valued function may be a JSON array. Rows compare equal to no array, so only the function
-    itself can apply that constraint: it waits for it even if it has another selector. A dead end takes the constraints
-    that other plans take, gets a high cost, and fails if it runs. BestIndex does not refuse it, because SQLite would
-    then not offer all other plans.
+    The argument of a table-valued function may be a JSON array. No row compares equal to an array, so SQLite cannot
+    check that constraint: the function has to apply it. So a plan without that constraint must wait, even if it has
+    another selector.
+
+    A plan that must wait is a dead end. It takes the same constraints as other plans, but has a high cost, and fails if
+    it runs. BestIndex does not refuse a dead end, because SQLite would then not offer all other plans.
     """
     return selector is None or ("parents" in offered and selector != "parents")
 
 
 def _slots(resource: Resource, constraints: Sequence[Constraint]) -> dict[str, int]:
-    """Return the slot of each word; the first of several constraints with the same word."""
+    """Return the slot of each word's constraint. If several constraints have the same word, the first counts."""
     known = words(resource)
     slots: dict[str, int] = {}
     for constraint in constraints:
@@ -221,9 +223,10 @@ def _slots(resource: Resource, constraints: Sequence[Constraint]) -> dict[str, i
 
 
 def _limits(constraints: Sequence[Constraint]) -> dict[str, int]:
-    """Return the slots of LIMIT and OFFSET; none without a LIMIT.
+    """Return the slots of LIMIT and OFFSET, or no slots if there is no LIMIT.
 
-    They are only a hint for the size of the first page. SQLite offers LIMIT if the table is offered all of WHERE.
+    LIMIT and OFFSET are only a hint for the size of the first page. SQLite offers LIMIT to a table only if it offers
+    every term of WHERE to that table.
     """
     slots: dict[str, int] = {}
     for constraint in constraints:
@@ -237,7 +240,7 @@ def _plan(table: str, access: Access, slots: Mapping[str, int], *, newest_first:
 
 
 def chosen_accounts(accounts: Iterable[Account], values: Mapping[str, Any]) -> list[Account]:
-    """Return the accounts that the arguments of a plan select. ``values``: the arguments by their words."""
+    """Return the accounts that a plan's arguments select. ``values`` maps each argument's word to its value."""
     chosen = list(accounts)
     if "provider" in values:
         chosen = [account for account in chosen if account.name == str(values["provider"])]

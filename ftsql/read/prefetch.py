@@ -1,6 +1,7 @@
-"""Feeds: the rows of a scan of jobs, one at a time. A feed can look ahead, so that other tables can prefetch by job id.
+"""Feeds: a feed hands SQLite the rows of one scan of jobs, one at a time.
 
-Looking ahead is a guess, because SQLite does not announce which ids it will need.
+A feed can look ahead, so that other tables can request objects by the ids of the jobs to come. This is a guess, because
+SQLite does not announce which ids it will need.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from ftsql.errors import Error
 from ftsql.resources.cells import ID, Cells
 
 FAR = 1000  # the maximum number of rows that are read ahead in search of rows that pass
-ENDED = 8  # how many ended feeds are kept, at most
+ENDED = 8  # the maximum number of ended feeds that are kept
 
 
 class Feed:
@@ -21,7 +22,7 @@ class Feed:
 
     ``row`` is the current row of SQLite's cursor, or None at the end. ``ids_read`` has the ids that SQLite has read so
     far, each with its provider. ``provider`` is the index of the provider in a row. ``passes`` says whether a row
-    fulfils those conditions of the statement that are known. ``passed`` counts the rows so far that fulfil them.
+    fulfils the known conditions of the statement. ``passed`` counts the rows so far that do.
     """
 
     def __init__(
@@ -37,11 +38,11 @@ class Feed:
         self._provider = provider
         self._passes = passes
         self._ahead: deque[Cells] = deque()
-        self._error: Error | None = None  # met while reading ahead; raised when SQLite comes to that row
+        self._error: Error | None = None  # an error of reading ahead; raised when SQLite comes to that row
         self._sorted: list[tuple[str, str]] = []
 
     def next(self) -> None:
-        """Move to the next row. Raises the error if that row cannot be read."""
+        """Move to the next row. Raises an error if that row cannot be read."""
         if self._ahead:
             self.row = self._ahead.popleft()
         elif self._error is not None:
@@ -85,7 +86,7 @@ class Feed:
         return self._sorted[begin : begin + count]
 
     def upcoming(self, count: int) -> list[Cells]:
-        """Return up to ``count`` rows after the current one that pass."""
+        """Return up to ``count`` of the rows after the current one, only those that pass."""
         found = [row for row in self._ahead if self._passes(row)][:count]
         try:
             while len(found) < count and len(self._ahead) < FAR and self._error is None:
@@ -101,7 +102,7 @@ class Feed:
 
 
 class Feeds:
-    """All scans of jobs in one statement. Scans of other tables may need their ids."""
+    """The feeds of all scans of jobs in one statement. Scans of other tables may need the ids of these jobs."""
 
     def __init__(self) -> None:
         self._feeds: list[Feed] = []

@@ -31,7 +31,8 @@ from ftsql.store.cache import CHUNK, Cache, Choice, sort_key
 def scan(cache: StatementCache, plan: Plan, arguments: Sequence[Any], columns: int) -> Iterator[Cells]:
     """Return the rows that ``plan`` takes from ``cache``.
 
-    ``arguments`` are Filter's, in the plan's order. ``columns`` has one bit for each column that SQLite reads.
+    ``arguments`` are the arguments of Filter, in the plan's order. ``columns`` has one bit for each column that SQLite
+    reads.
 
     Raises ConfigError if no provider is active, and the errors of a listing or a get.
     """
@@ -57,11 +58,12 @@ def scan(cache: StatementCache, plan: Plan, arguments: Sequence[Any], columns: i
 
 
 def requested_id(values: Mapping[str, Any]) -> str | None:
-    """Return the id in the constraints; None if only a listing can answer."""
+    """Return the id that the constraints name, or None if the rows can only come from a listing."""
     if "key" in values:
         return str(values["key"]).partition("/")[2]
     value = values.get("id")
-    # SQLite compares an integer with a text column as its digits. It writes other numbers in a form of its own.
+    # If SQLite compares an integer with a text column, it compares the integer's digits. It writes other numbers in a
+    # form of its own.
     return str(value) if isinstance(value, (str, int)) else None
 
 
@@ -77,12 +79,12 @@ def oldest(values: Mapping[str, Any]) -> tuple[float | None, bool]:
 
 
 def _exact_string(value: SQLiteValue) -> str | None:
-    """Return a value that the store compares as SQLite would; None if only SQLite can compare it."""
+    """Return ``value`` if the store compares it as SQLite would, or None if only SQLite itself can compare it."""
     return value if isinstance(value, str) else None
 
 
 def row_count(values: Mapping[str, Any]) -> int | None:
-    """Return how many rows LIMIT and OFFSET need. It sizes the first page and never ends the scan."""
+    """Return how many rows LIMIT and OFFSET need. This number sizes the first page; it never ends the scan."""
     limit = values.get("limit", -1)
     return None if limit < 0 else max(limit + max(values.get("offset", 0), 0), 1)
 
@@ -95,7 +97,7 @@ def _rows_by_id(cache: StatementCache, accounts: Sequence[Account], id: str, col
 
 
 def _newest_first(row: Cells) -> tuple[bool, Any]:
-    """Return the sort key for newest first; rows without a created_at come last."""
+    """Return the key that sorts rows newest first, with rows without a created_at last."""
     created_at: Any = row[CREATED_AT]
     return created_at is None, -(created_at or 0)
 
@@ -104,8 +106,8 @@ def _newest_first(row: Cells) -> tuple[bool, Any]:
 class _ListScan:
     """One scan of lists of jobs.
 
-    ``choice`` narrows the rows. ``exclusive``: a row created at ``choice.since`` itself is not wanted. ``size`` is the
-    number of rows that LIMIT needs, if known. ``in_order``: the rows must come newest first.
+    ``choice`` narrows the rows. If ``exclusive``, rows created at ``choice.since`` itself are not wanted. ``size`` is
+    the number of rows that LIMIT needs, if known. If ``in_order``, the rows must come newest first.
 
     The rows come in batches, so that Python iterates over a batch without resuming a generator for each row.
     """
@@ -118,7 +120,7 @@ class _ListScan:
     columns: int
 
     def start(self, listings: Sequence[Listing]) -> None:
-        """Request the first page of each listing, if the statement is sure to read it."""
+        """Request the first page of each listing, if the statement will certainly read these pages."""
         reads_all = self.choice.since is None and not self.cache.may_stop
         for listing in listings:
             listing.reads_all = listing.reads_all or reads_all
@@ -130,7 +132,7 @@ class _ListScan:
     def of(self, listing: Listing) -> Iterator[Iterable[Cells]]:
         """Yield the rows of one listing, in batches.
 
-        Raises OperationalError if the listing turns out not to be newest first after rows were yielded in that order.
+        Raises OperationalError if rows were yielded newest first, and the list then turns out not to be in that order.
         """
         jobs = cast("RowSpool", listing.rows)
         fetched, columns = self.cache.fetched[listing.account], self.columns
@@ -139,7 +141,7 @@ class _ListScan:
             if self.in_order and not listing.ordered:
                 yield self._sorted(listing, index)
                 return
-            # No row is yielded in order before the pages have proved that order.
+            # If the rows must be in order, none is yielded before the pages have proved that the list has that order.
             waits = self.in_order and not listing.trusted and not listing.store_has_rest
             while index < len(jobs) and not waits:
                 part = jobs.part(index)
@@ -156,12 +158,12 @@ class _ListScan:
         return listing.first_page_size(self.size) if self.in_order else self.size
 
     def _is_past(self, listing: Listing) -> bool:
-        """Whether every row that is still unread is older than the statement wants."""
+        """Whether every unread row is too old for the statement."""
         since = self.choice.since
         return since is not None and listing.older_than(since, inclusive=self.exclusive)
 
     def _read_page(self, listing: Listing) -> None:
-        """Read one more page, and request the one after it if the statement is sure to read it."""
+        """Read one more page. Request the page after that one too, if the statement will certainly read it."""
         cache, read = self.cache, len(listing.rows)
         listing.reads_next = (
             self.choice.since is None and not cache.may_stop and (not self.in_order or listing.pages > 0)
@@ -184,24 +186,27 @@ class _ListScan:
         return sorted((cells(fetched.get(row.id) or row, self.columns) for row in listing.rows), key=_newest_first)
 
     def _stored(self, account: Account) -> Iterator[Iterable[Cells]]:
-        """Yield the rows that the store has beyond those that the listing read, in batches, up to date.
+        """Yield the rows that the store has beyond those that the listing read.
 
-        In order, each batch is brought up to date before it is yielded, because the statement may stop early. Otherwise
-        all jobs are brought up to date first. If the listing read no page, the rows are within ``max_age``.
+        The rows come in batches and are up to date.
+
+        If the rows must be in order, each batch is brought up to date before it is yielded, because the statement may
+        stop early. Otherwise all jobs are brought up to date first. If the listing read no page, the stored rows are
+        recent enough for ``max_age``, and nothing is requested.
         """
         cache, in_order, choice = self.cache, self.in_order, self.choice
         stored, listing, fetched = cache.stored(account), cache.listing(account), cache.fetched[account]
         assert stored is not None
         tail = listing.tail
         if in_order:
-            # A job that this statement knows in another state may stand in the place of a stored row.
+            # A stored row may be replaced by the job's newer state, so the stored status and model decide nothing.
             choice = replace(choice, status=None, model=None)
         elif listing.pages:
             _refresh(cache, account, stored.active(tail, choice.since))
             if choice.since is None:
                 stored.confirm_coverage(listing.began)
         before = {} if in_order else dict(fetched)  # the store may have these jobs in another state
-        unchanged = not (before or listing.by_id)  # no stored row was shown or fetched when the loop began
+        unchanged = not (before or listing.by_id)  # before the loop, no stored job was fetched or shown by a page
         for rows in self._batches(account, listing, stored, choice, tail):
             if not unchanged or fetched:
                 rows_now = (_current(row, before, listing, fetched, self.columns) for row in rows)
@@ -220,7 +225,10 @@ class _ListScan:
         choice: Choice,
         tail: float,
     ) -> Iterator[list[Cells]]:
-        """Yield the stored rows created at ``tail`` or before, newest first; in order, refresh each batch before."""
+        """Yield batches of the stored rows created at ``tail`` or before, newest first.
+
+        If the rows must be in order, bring each batch up to date before it is yielded.
+        """
         after: tuple[int, str] | None = None
         count = account.provider.page_size if self.in_order else CHUNK
         while rows := stored.cells(choice, tail, after, count, self.columns):
@@ -240,7 +248,7 @@ def _current(
     fetched: Mapping[str, Row | None],
     columns: int,
 ) -> Cells | None:
-    """Return a stored row as this statement knows it; None if the job is gone, or is yielded elsewhere."""
+    """Return a stored row in the state that this statement knows, or None if the job is gone or yielded elsewhere."""
     id = str(row[ID])
     if id in before or id in listing.by_id:
         return None
@@ -251,7 +259,7 @@ def _current(
 
 
 def _counted(cache: StatementCache, rows: Sequence[Cells]) -> Iterator[Iterable[Cells]]:
-    """Yield ``rows`` as one batch, then report how many of them were read."""
+    """Yield ``rows`` as one batch. Then report how many of the rows were read."""
     left = iter(rows)
     try:
         yield left
@@ -260,7 +268,7 @@ def _counted(cache: StatementCache, rows: Sequence[Cells]) -> Iterator[Iterable[
 
 
 def _refresh(cache: StatementCache, account: Account, active: Sequence[tuple[int, str]]) -> None:
-    """Request the jobs that had not finished, in parallel, by the fewest pages and gets."""
+    """Request the jobs ``active``, which had not finished, in parallel, with as few pages and gets as possible."""
     stored, fetched, listing = cache.stored(account), cache.fetched[account], cache.listing(account)
     assert stored is not None
     left = [job for job in active if job[1] not in fetched and job[1] not in listing.by_id]
@@ -275,13 +283,14 @@ def _refresh(cache: StatementCache, account: Account, active: Sequence[tuple[int
     for call, inside in pages:
         shown = {row.id: row for row in _page(cache, account, call)}
         fetched.update((id, shown[id]) for id in inside if id in shown)
-        # The job that the page starts after may be deleted by now, or jobs of the same second may be in another order.
+        # A page lacks a job if the job that the page starts after is deleted by now, or if jobs of the same second are
+        # in another order.
         gets.update((id, cache.start(account, f"/{id}")) for id in inside if id not in shown)
     _finish_gets(cache, account, gets)
 
 
 def _finish_gets(cache: StatementCache, account: Account, gets: Mapping[str, Call[Any] | None]) -> None:
-    """Wait for the responses to ``gets``; read the whole list instead if the server serves no job by its id."""
+    """Wait for the responses to ``gets``. If the server serves no job by its id, read the whole list instead."""
     for id, call in gets.items():
         try:
             cache.finish_get(account, id, call)
@@ -296,7 +305,7 @@ def _finish_gets(cache: StatementCache, account: Account, gets: Mapping[str, Cal
 
 
 def _page(cache: StatementCache, account: Account, call: Call[Any] | None) -> list[Row]:
-    """Return the rows of a single page; no rows if the job that the page starts after is gone."""
+    """Return the rows of a single page, or no rows if the job that the page starts after is gone."""
     assert call is not None
     try:
         body = cache.finish(account, call)

@@ -1,7 +1,7 @@
-"""The rows of a long listing: the rows read last stay in memory, and the rows before them go to a temporary file.
+"""The rows of a long listing: the rows read last stay in memory, and earlier rows go to a temporary file.
 
 A statement keeps all rows until it ends, because another of its scans may read them again and must see the same rows.
-With the file, a list of any length needs little memory.
+Because of the file, a list of any length needs little memory.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class RowSpool(Sequence[Row]):
         return self._loaded(number, part)[offset]
 
     def part(self, index: int) -> list[Row]:
-        """Return the row at ``index`` and the rows after that one in the same part."""
+        """Return the row at ``index`` and the later rows of the same part."""
         number, offset = divmod(index, SIZE)
         part = self._parts[number]
         return part[offset:] if isinstance(part, list) else self._loaded(number, part)[offset:]

@@ -1,6 +1,6 @@
 """The statement cache: everything that one statement has read from the APIs and the store.
 
-A statement requests each object at most once, and never requests a job that the store has as finished.
+A statement requests each object at most once, and never requests a job that is finished according to the store.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from ftsql.store.database import Store
 
 
 def no_content(provider: str, id: str) -> None:
-    """Return None. As the default of ``StatementCache.kept_content``, this means that no file contents are kept."""
+    """Return None. This is the default of ``StatementCache.kept_content``, and means that no file contents are kept."""
 
 
 class StatementCache:
     """One statement's view of every account: the list of jobs, jobs fetched by id, and ftsql's own writes.
 
-    All cursors of the statement share the cache. Without a ``store`` every job is requested.
+    All of SQLite's cursors in the statement share the cache. If there is no ``store``, every job is requested.
     """
 
     def __init__(
@@ -65,7 +65,8 @@ class StatementCache:
         self._gets = Gets(self)
         self.nested: dict[str, Any] = {}  # the statement's OtherResources and Contents, by name
         self.kept_content: Callable[[str, str], bytes | None] = no_content  # a file's content, by provider and id
-        # Returns what the statement will ask for, as tables, providers (None: any) and ids, as far as that is known.
+        # Returns what is known of the objects that the statement will ask for: a table, a provider (None means any) and
+        # an id for each.
         self.foresee: Callable[[StatementCache], Sequence[tuple[str, str | None, str]]] = lambda _: ()
         self._foreseen: dict[str, list[tuple[str | None, str]]] | None = None
         self.feeds = Feeds()
@@ -130,7 +131,10 @@ class StatementCache:
         return self._stored[account]
 
     def listing(self, account: Account, pairs: Mapping[str, str] | None = None) -> Listing:
-        """Return the account's listing. If the API can filter by metadata, it has only the jobs that have ``pairs``."""
+        """Return the account's listing.
+
+        If ``pairs`` are given and the API can filter by metadata, the listing has only the jobs with these metadata.
+        """
         if not pairs or not account.provider.filters_metadata:
             if account not in self.listings:
                 self.listings[account] = Listing(account, self._listing_requests(account), self.stored(account))
@@ -150,7 +154,7 @@ class StatementCache:
         )
 
     def current(self, row: Cells, columns: int) -> Cells:
-        """Return ``row``, which a scan has buffered, or the newer state of that job if the statement knows one."""
+        """Return the newer state of a job if the statement knows one, otherwise ``row``, which a scan has buffered."""
         for account, fetched in self.fetched.items():
             job = fetched.get(str(row[ID])) if account.name == row[layout(columns).positions[PROVIDER]] else None
             if job is not None:
@@ -164,7 +168,7 @@ class StatementCache:
             warnings.warn(text, Warning, stacklevel=2)
 
     def close(self) -> None:
-        """End the statement: let the store keep its rows, and abandon the requests that are under way."""
+        """End the statement. Have the store save the statement's rows, and abandon the requests that are under way."""
         if self.store is not None:
             self.store.keep()
         for call in self._calls:
@@ -172,7 +176,7 @@ class StatementCache:
                 call.abandoned.set()
 
     def warn_of_shared_ids(self, account: Account, rows: Sequence[Row]) -> None:
-        """Warn if another provider has a job of the same id: one may be a gateway in front of the other."""
+        """Warn if another provider has a job with the same id, because one may be a gateway in front of the other."""
         for other, listing in self.listings.items():
             if other is not account and any(row.id in listing.by_id for row in rows):
                 warnings.warn(
@@ -183,7 +187,10 @@ class StatementCache:
                 )
 
     def foreseen(self, table: str) -> list[tuple[str | None, str]]:
-        """Return the providers (None: any) and ids that the statement will ask ``table`` for, as far as is known."""
+        """Return what is known of the rows of ``table`` that the statement will ask for.
+
+        Each is a pair of a provider and an id. The provider is None if it may be any.
+        """
         if self._foreseen is None:
             self._foreseen = {}
             for name, provider, id in self.foresee(self):
@@ -191,7 +198,7 @@ class StatementCache:
         return self._foreseen.get(table, [])
 
     def get(self, account: Account, id: str) -> Row | None:
-        """Return a job; None if it does not exist. ``gets.py`` says which requests that takes."""
+        """Return a job, or None if the job does not exist. ``gets.py`` says which requests are sent."""
         fetched = self.fetched[account]
         if id in fetched:
             return fetched[id]
@@ -206,7 +213,7 @@ class StatementCache:
         return self._gets.row(account, id)
 
     def get_many(self, jobs: Sequence[tuple[Account, str]]) -> None:
-        """Get the jobs in parallel, to know whether they have finished. Jobs that cannot be read by id are left out."""
+        """Request jobs in parallel, to know whether they have finished. Jobs that cannot be read by id are left out."""
         self.version += 1
         calls = [
             (account, id, self.start(account, f"/{id}", required=False))
@@ -226,7 +233,7 @@ class StatementCache:
             stored.mark_changed(row)
 
     def can_get(self, account: Account, id: str) -> bool:
-        """Whether the provider serves jobs by id, and this id can be part of a URL."""
+        """Whether the provider serves jobs by id, and ``id`` can be part of a URL."""
         return account.retrieves and account.accepts_id(id)
 
     def whole_list(self, account: Account, error: APIError) -> Listing:
@@ -252,7 +259,7 @@ class StatementCache:
             return True
 
     def finish_get(self, account: Account, id: str, call: Call[Any] | None) -> Row | None:
-        """Wait for the get of a job, keep the result and return the job's row, or None if the job does not exist."""
+        """Wait for a job's get and keep the result. Return the job's row, or None if the job does not exist."""
         assert call is not None
         body = self.finish(account, call)
         row = None if body is None else JOBS.one(account.name, body, id, self.tell)
@@ -267,5 +274,5 @@ class StatementCache:
 
 
 def _prepare() -> None:
-    """Import the reader of jobs while the request is on its way: that is slow the first time."""
+    """Import the reader of jobs while a request is on its way, because the first import is slow."""
     from ftsql.resources import quick_reader  # noqa: F401

@@ -1,7 +1,8 @@
-"""Cells: a job as a tuple of SQLite values, one for each column that a statement reads, in the table's order.
+"""Cells: the form of a job as a tuple of SQLite values, one for each column that a statement reads.
 
-A scan returns rows in this form, whether they come from the API or from the store. SQLite asks for single values most
-often, and in this form a value is one index into a tuple. The id and created_at are always the first two.
+The values are in the order of the table's columns. A scan returns rows in this form, whether they come from the API or
+from the store. SQLite mostly asks for single values, and in this form a value is found by one index into a tuple. The
+id and created_at are always the first two values.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Cells = tuple[SQLiteValue, ...]
 
 NAMES = tuple(column.name for column in JOBS.columns)
 ID, CREATED_AT, PROVIDER, RAW, KEY = map(NAMES.index, ("id", "created_at", "provider", "raw", "key"))
-# A set of columns is an integer in which bit n stands for the column with the index n.
+# A set of columns is an integer. Its bit n stands for the column with the index n.
 ALWAYS = 1 << ID | 1 << CREATED_AT | 1 << PROVIDER
 ALL = (1 << len(NAMES)) - 1
 NESTED = tuple(column.name for column in JOBS.documented if column.type == "JSON")
@@ -34,7 +35,7 @@ _in_order = itemgetter(*NAMES)
 
 @dataclass(frozen=True)
 class Layout:
-    """Which columns the cells of a row hold.
+    """The columns whose values the cells of a row have.
 
     numbers: The indices of the columns in the table, in ascending order.
     positions: The index of each column among the cells, by the column's index in the table.
@@ -48,7 +49,7 @@ class Layout:
 
 @lru_cache(maxsize=100)
 def layout(columns: int) -> Layout:
-    """Return the layout for a set of columns, which contains ALWAYS."""
+    """Return the layout for a set of columns. The set must contain ALWAYS."""
     numbers = tuple(number for number in range(len(NAMES)) if columns >> number & 1)
     positions = {number: position for position, number in enumerate(numbers)}
     return Layout(numbers, positions, itemgetter(*numbers))
@@ -56,10 +57,10 @@ def layout(columns: int) -> Layout:
 
 @lru_cache(maxsize=100)
 def runs(requested: int) -> tuple[tuple[Any, Any], ...]:
-    """Return, for each run of adjacent requested columns, its slice in a row of the table and its slice in the cells.
+    """Return for each run of adjacent requested columns its slice in a row of the table and its slice in the cells.
 
-    The cells are those of the requested columns and ALWAYS. For a run of one column, an index takes the place of each
-    slice.
+    The cells have the values of the requested columns and of ALWAYS. If a run has only one column, an index takes the
+    place of each slice.
     """
     positions = layout(requested | ALWAYS).positions
     found: list[tuple[Any, Any]] = []
@@ -82,7 +83,7 @@ def cells(row: Row, columns: int) -> Cells:
 
 
 def whole(row: Row) -> Cells:
-    """Return the values of all columns, with None for raw and key, and keep them in ``row``.
+    """Return the values of all columns, but None for ``raw`` and ``key``. Keep these values in ``row``.
 
     Raises ValueError if JSON cannot express one of them.
     """
@@ -99,7 +100,7 @@ def whole(row: Row) -> Cells:
 
 
 def nested_text(name: str, value: Any) -> SQLiteValue:
-    """Return the SQL value of a JSON column, without ftsql's own key in metadata."""
+    """Return the SQL value of a JSON column. In metadata, leave out ftsql's own key."""
     if name == "metadata" and isinstance(value, dict) and FTSQL_KEY in value:
         value = {key: member for key, member in value.items() if key != FTSQL_KEY} or None
     return to_json(value, inf_nan_mode="null").decode() if type(value) in _JSON_TYPES else json_text(value)

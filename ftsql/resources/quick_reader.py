@@ -1,11 +1,12 @@
-"""The quick reader: rows of jobs straight from the bytes of a page, by msgspec.
+"""The quick reader: makes the rows of jobs directly from the bytes of a page, with msgspec.
 
-It takes a third of the time that decoding and validating a page take, and reads a page only if it finds nothing unusual
-in it. For any other page it returns None. That page goes to ``Resource.rows``, which converts values, complains about
-them and raises errors. Both readers give the same rows, which tests/resources/test_quick_reader.py checks.
+The quick reader takes a third of the time that decoding and validating a page takes. It reads a page only if the page
+has nothing unusual. For any other page it returns None, and the other reader, ``Resource.rows``, reads that page: it
+converts values, complains about them and raises errors. Both readers return the same rows, as
+tests/resources/test_quick_reader.py checks.
 
-The column ``raw`` is the object's own text, without the white space between its tokens, so a number keeps its spelling.
-The module is imported with the first page, because importing msgspec takes a while.
+The column ``raw`` has the object's own text, without the white space between its tokens, so a number keeps its
+spelling. This module is imported when the first page comes, because importing msgspec takes a while.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from ftsql.resources.definitions import JOBS
 from ftsql.resources.fields import Rule
 from ftsql.resources.resource import Row, SQLiteValue
 
-LONGEST = 4000  # characters of an object: a longer one may hold a number of more digits than the other reader takes
-DEEPEST = 100  # brackets in an object: more may be levels that the other reader does not take
-REMEMBERED = 1000  # values of nested fields, which often repeat from job to job
+LONGEST = 4000  # characters of an object; a longer one may have a number with more digits than the other reader accepts
+DEEPEST = 100  # brackets in an object; if there are more, it may be nested deeper than the other reader accepts
+REMEMBERED = 1000  # how many values of nested fields are kept, because they often repeat from job to job
 
 
 class Envelope(msgspec.Struct, forbid_unknown_fields=True):
-    """The envelope of a list, as OpenAI has it. An envelope with other fields may say more about the list."""
+    """A response with a list, in OpenAI's form. A response with other fields may say more about the list."""
 
     data: list[msgspec.Raw]
     object: str | None = None
@@ -42,7 +43,7 @@ def _rules(hint: Any) -> list[Rule]:
 
 
 def _kind(name: str, hint: Any) -> Any:
-    """Return the type as which msgspec reads a field."""
+    """Return the type by which msgspec reads a field."""
     if name == "id":
         return Annotated[str, msgspec.Meta(min_length=1)]
     kinds = get_args(get_args(hint)[0]) if hasattr(hint, "__metadata__") else get_args(hint)
@@ -51,7 +52,7 @@ def _kind(name: str, hint: Any) -> Any:
     return str | None if str in kinds else msgspec.Raw
 
 
-# The fields by the names that servers use. A field that is absent is UNSET, so that its other name is looked at.
+# The fields, by the names that servers use. If a field is absent, its value is UNSET, and its other name is tried.
 _HINTS = get_type_hints(JOBS.model, include_extras=True)
 _OTHER_NAMES = {name: other for name, hint in _HINTS.items() for rule in _rules(hint) for other in rule.names[1:]}
 _KINDS = {name: _kind(name, hint) for name, hint in _HINTS.items()}
@@ -78,7 +79,7 @@ _job = msgspec.json.Decoder(Job)
 
 
 def page(provider: str, body: bytes) -> dict[str, Any] | None:
-    """Return the envelope of a page with the rows of its jobs as ``data``; None if the other reader must read it.
+    """Return the fields of a page, with the jobs' rows as ``data``, or None if the other reader must read the page.
 
     >>> page("openai", b'{"data": [{"id": "ftjob-1", "status": "running"}], "has_more": false}')["data"][0].status
     'running'
@@ -95,7 +96,7 @@ def page(provider: str, body: bytes) -> dict[str, Any] | None:
 
 
 def one(provider: str, body: bytes) -> Row | None:
-    """Return the row of a single job; None if the other reader must read it.
+    """Return the row of a single job, or None if the other reader must read the job.
 
     >>> one("openai", b'{"id": "ftjob-1", "status": "running"}').status
     'running'
@@ -107,19 +108,19 @@ def one(provider: str, body: bytes) -> Row | None:
 
 
 def _compact(body: bytes) -> bytes:
-    """Return a body without white space between its tokens. Raises ValueError if the other reader must read it."""
+    """Return ``body`` without white space between its tokens. Raises ValueError if the other reader must read it."""
     body = body.removeprefix(b"\xef\xbb\xbf")
     if b"\\" in body:  # an escaped character may hide a credential, or be half of one
         raise ValueError
     if not body.isascii():
-        body.decode()  # msgspec does not check what it skips
+        body.decode()  # raises ValueError for invalid UTF-8, because msgspec does not check the text that it skips
     if b"\n" in body or b'": ' in body or b", " in body:
         return msgspec.json.format(body, indent=-1)
     return body
 
 
 def _row(provider: str, text: str) -> Row:
-    """Return the row of one job. Raises ValueError or msgspec's errors for anything unusual."""
+    """Return the row of one job. Raises ValueError or one of msgspec's errors if the job has anything unusual."""
     if len(text) > LONGEST or text.count("{") + text.count("[") > DEEPEST:
         raise ValueError
     job = _job.decode(text)
@@ -144,7 +145,7 @@ def _row(provider: str, text: str) -> Row:
 
 @lru_cache(REMEMBERED)
 def _nested(name: str, raw: bytes) -> SQLiteValue:
-    """Return the value of a JSON column as the other reader would."""
+    """Return the value of a JSON column, as the other reader would return it."""
     if raw == b"null":
         return None
     value: Any = from_json(raw, allow_inf_nan=True)

@@ -26,7 +26,10 @@ JSONObject = dict[str, Any]
 
 
 class Echoed(JSONObject):
-    """An object in which a server may have echoed a credential. ``shown`` is its redacted form, for the column raw."""
+    """An object in which a server may have echoed a credential.
+
+    ``shown`` is the redacted form of the object, for the column ``raw``.
+    """
 
     def __init__(self, received: JSONObject, shown: JSONObject) -> None:
         super().__init__(received)
@@ -37,9 +40,9 @@ class Echoed(JSONObject):
 
 
 class Row:
-    """One object of a provider: its documented fields, validated, and the object as it was received.
+    """One object of a provider: its documented fields, which were validated, and the object as it was received.
 
-    id: The object's id. For an object that belongs to a job, the id may be empty; the listing then makes one.
+    id: The object's id. If the object belongs to a job, the id may be empty; the listing then makes an id.
     received_id: The id that the API gave the object, or "".
     position: For an object that belongs to a job, its position in the job's list, from 0 for the oldest.
     cells: The SQLite values of all columns (see cells.py), or None until they are needed.
@@ -76,7 +79,10 @@ class Row:
 
     @classmethod
     def of_cells(cls, provider: str, cells: tuple[SQLiteValue, ...], text: str, bare: Resource) -> Row:
-        """Return the row of an object with this JSON text and these values of all columns of the resource ``bare``."""
+        """Return the row of an object.
+
+        ``text`` is the object as JSON, and ``cells`` has a value for each column of the resource ``bare``.
+        """
         row = cls.__new__(cls)
         row.provider, row.cells, row._raw, row._bare = provider, cells, text, bare
         row._values = row.position = None
@@ -86,8 +92,8 @@ class Row:
 
     @property
     def values(self) -> JSONObject:
-        """The documented fields. If the row is from the store, its nested fields are not valid before ``decode``."""
-        values = self._values  # another thread may free them meanwhile
+        """The documented fields. If the row is from the store, its nested fields are valid only after ``decode``."""
+        values = self._values  # read once, because another thread may free the values meanwhile
         if values is not None:
             return values
         assert self._bare is not None
@@ -103,7 +109,7 @@ class Row:
 
     @property
     def text(self) -> str:
-        """The object as it was received, as JSON text. Raises ValueError if JSON cannot express it."""
+        """The object as it was received, as JSON text. Raises ValueError if JSON cannot express the object."""
         return self._raw if isinstance(self._raw, str) else to_json(self._raw, inf_nan_mode="null").decode()
 
     def nested(self, name: str) -> Any:
@@ -128,7 +134,7 @@ class Row:
 
     @property
     def state(self) -> str:
-        """The status in a form that fits into a sentence."""
+        """The status, in words that fit into a sentence."""
         return self.status or "of unknown status"
 
     @property
@@ -136,7 +142,7 @@ class Row:
         return f"{self.provider}/{self.id}"
 
 
-EQUAL = "="  # the first character of the id that ftsql makes for an object without one
+EQUAL = "="  # the first character of an id that ftsql makes for an object without an id
 POSITION = "position"
 PROVIDER = Column("TEXT", "The name of the provider that serves it.", "provider")
 RAW = Column("JSON", "The object as it was received, with fields that have no column.", "raw", True)
@@ -147,7 +153,7 @@ class Resource:
     """A table: the model of its rows, the path at which they are served, and its columns.
 
     table: The table's name.
-    noun: What one object is called in messages.
+    noun: The word for one object in messages.
     model: A TypedDict whose fields are the documented columns.
     extra: Hidden columns that the model does not have. The first column is another name for the parent's id, or for
         ``id`` if there is no parent. The argument in ``table('…')`` is its value.
@@ -156,7 +162,7 @@ class Resource:
     parent: The name of the column with the parent's id, which every request needs; "" if there is no parent.
     served_as: The name of the resource in ``Provider.without``, the set of operations that a provider lacks.
     missing: A regular expression for the resource's name in the message of a 404.
-    page_size: The size of the list's largest page: None for the provider's page size, 0 if the list has no pages.
+    page_size: The size of the list's largest page. None means the provider's page size, and 0 a list without pages.
     kept: Whether the store keeps the objects of a finished job.
     deletes: Whether the API can delete an object.
     grants: Whether an INSERT creates an object.
@@ -213,7 +219,7 @@ class Resource:
 
     @cached_property
     def identity(self) -> Callable[[Sequence[SQLiteValue]], tuple[Any, Any, Any]]:
-        """A function that returns the id, created_at and status out of the values of all columns."""
+        """A function that takes the values of all columns, and returns the id, created_at and status."""
         names = [column.name for column in self.columns]
         return itemgetter(*map(names.index, ("id", "created_at", "status")))
 
@@ -239,7 +245,7 @@ class Resource:
             return adapter(self.model)
 
     def prepare(self) -> None:
-        """Build the validator, which takes a while the first time. Call this while a request is under way."""
+        """Build the validator. Call this while a request is under way, because the first call takes a while."""
         self._adapter  # noqa: B018 - the property builds it
 
     def rows(
@@ -249,13 +255,13 @@ class Resource:
         parent: str = "",
         tell: Callable[[str], None] | None = None,
     ) -> list[Row]:
-        """Return the rows of a decoded list of objects, or of rows that the quick reader has read.
+        """Return the rows of a decoded list of objects. If the quick reader has made the rows, return them as they are.
 
         An optional value that does not fit its column becomes NULL. ``tell`` is called with a sentence about each such
-        value, and about a credential that the server echoed. Without ``tell`` the sentences become Warnings.
+        value, and about a credential that the server echoed. If ``tell`` is None, the sentences become Warnings.
         Raises DataError for an element that is not an object or has no id.
         """
-        if objects and isinstance(objects[0], Row):  # the quick reader has read them
+        if objects and isinstance(objects[0], Row):  # the quick reader has made the rows
             return cast("list[Row]", list(objects))
         tell = tell or _warn
         values, complaints = self._validate(objects)
@@ -276,7 +282,7 @@ class Resource:
         ]
 
     def one(self, provider: str, body: object, id: str, tell: Callable[[str], None] | None = None) -> Row:
-        """Return the row of the object with ``id``. Raises DataError if ``body`` is another object, or not valid."""
+        """Return the row of the object with ``id``. Raises DataError if ``body`` is invalid, or is another object."""
         row = self.rows(provider, [body], "", tell)[0]
         if row.id != id:
             raise DataError(
@@ -296,7 +302,7 @@ class Resource:
             try:
                 return self._adapter.validate_python(remaining), complaints
             except ValidationError as error:
-                # A union reports one error for each of its types; the last one is kept.
+                # A union reports one error for each of its types. Only the last of these errors is kept.
                 errors = {each["loc"][:2]: each for each in error.errors(include_url=False)}
             for place, each in errors.items():
                 if len(place) < 2 or (place[1] == "id" and not self.kept):
@@ -325,7 +331,7 @@ class Resource:
         field = str(place[1]) if len(place) > 1 else "the object"
         message = error["msg"].removeprefix("Value error, ")[:120]
         if error["type"] == "string_pattern_mismatch":
-            message = "should have all its characters"  # a half surrogate pair was replaced with U+FFFD
+            message = "should have all its characters"  # one half of a surrogate pair was replaced with U+FFFD
         return (
             f"sent a {self.noun} that does not follow the API's schema "
             f"({'id ' + repr(name)[:80] if name else f'number {index + 1} of the list, without an id'}): "
@@ -351,8 +357,8 @@ def _is_time(hint: Any) -> bool:
 def json_text(value: object) -> SQLiteValue:
     """Return the SQL value of a JSON column.
 
-    Objects, arrays, strings and booleans become JSON text, null becomes NULL. A number stays a number unless SQLite
-    has no integer of its size.
+    Objects, arrays, strings and booleans become JSON text, and null becomes NULL. A number stays a number, unless it is
+    an integer too large for SQLite.
 
     >>> json_text({"type": "supervised"}), json_text("auto"), json_text(3), json_text(None)
     ('{"type":"supervised"}', '"auto"', 3, None)

@@ -73,7 +73,7 @@ class _Server(uvicorn.Server):
 
 
 class Listener:
-    """Serves an application on ``host`` and ``port``, from its creation until ``stop``. Port 0 takes a free port.
+    """Serves an application on ``host`` and ``port``, from its creation until ``stop``. Port 0 means any free port.
 
     Raises OSError if it cannot listen on the port.
     """

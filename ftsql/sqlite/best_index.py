@@ -1,7 +1,7 @@
-"""xBestIndex of every table: SQLite's constraints become a plan, and the plan becomes what SQLite keeps of it.
+"""xBestIndex of every table: makes a plan from SQLite's constraints, and writes the plan in the form that SQLite keeps.
 
 SQLite still checks every constraint that a plan takes, because ``omit`` is never set. A constraint keeps the slot
-number that SQLite gave it; unusable constraints take slots too.
+number that SQLite gave it. Unusable constraints have slots too.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from ftsql.sqlite import comparisons
 from ftsql.sqlite.session import Session
 
 OPERATORS = {
-    # Also each value of an IN. Taking the whole IN at once would be better, but APSW 3.54.1.0 fails the statement with
-    # "<NULL>" if the set is empty, as in IN (SELECT …) whose SELECT finds nothing.
+    # SQLite also offers each value of an IN in this way. It would be better to take the whole IN at once. But with APSW
+    # 3.54.1.0, the statement then fails with "<NULL>" if the set is empty, as in IN (SELECT …) if the SELECT finds no
+    # row.
     apsw.SQLITE_INDEX_CONSTRAINT_EQ: "=",
     apsw.SQLITE_INDEX_CONSTRAINT_IS: "is",
     apsw.SQLITE_INDEX_CONSTRAINT_NE: "<>",
@@ -33,10 +34,10 @@ LIMITS = (apsw.SQLITE_INDEX_CONSTRAINT_LIMIT, apsw.SQLITE_INDEX_CONSTRAINT_OFFSE
 
 
 def best_index(session: Session, resource: Resource, names: Sequence[str], info: apsw.IndexInfo) -> bool:
-    """Choose the plan for what SQLite offers in ``info``, and write it there.
+    """Choose the plan for the constraints that SQLite offers in ``info``, and write the plan into ``info``.
 
-    The plan takes its own constraints and those on times, which ``Filter`` checks. ``names`` are the table's columns;
-    idxNum has one bit for each of them that SQLite reads.
+    SQLite passes to ``Filter`` the values of the plan's constraints, and of those on times, which ``Filter`` checks.
+    ``names`` are the table's columns. ``idxNum`` has one bit for each column that SQLite reads.
     """
     constraints = [_constraint(info, names, slot) for slot in range(info.nConstraint)]
     order = [

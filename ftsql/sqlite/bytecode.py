@@ -1,7 +1,8 @@
-"""The bytecode of a statement, as EXPLAIN shows it: the control flow of the program, and its calls of functions.
+"""The bytecode of a statement, as EXPLAIN shows it: the control flow of the program, and its function calls.
 
-A function with effects may be called only for rows that the statement returns: directly before the row is returned,
-without a test, sort, limit or loop in between. SQLite may change its opcodes in any release.
+A function with effects may be called only for rows that the statement returns. The call must come directly before the
+row is returned, without a test, limit or loop in between; a sort may follow if all its rows are returned. SQLite may
+change its opcodes in any release.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ JUMPS = (ROWS - {"AggFinal"}) | frozenset(
 
 
 def next_addresses(program: Sequence[Step], address: int) -> list[int]:
-    """Return all addresses that may run after the instruction at ``address``, and possibly some that never do."""
+    """Return all addresses that may follow the instruction at ``address``. Some of them may never follow it."""
     step = program[address]
     after = [address + 1] if address + 1 < len(program) else []
     targets = _TARGETS.get(step.opcode)
@@ -82,12 +83,15 @@ def _after_yield(program: Sequence[Step], step: Step, after: list[int]) -> list[
 
 
 def _of_register(program: Sequence[Step], step: Step, opcode: str) -> list[Step]:
-    """Return the instructions ``opcode`` that belong to the subroutine or coroutine of ``step``: P1 is the same."""
+    """Return the instructions with ``opcode`` and with the same P1 as ``step``.
+
+    These belong to the same subroutine or coroutine.
+    """
     return [other for other in program if other.opcode == opcode and other.p1 == step.p1]
 
 
-# For each opcode that changes the control flow: the function that returns the addresses which may run next. It takes
-# the program, the instruction, and the address that follows it (none at the end).
+# For each opcode that changes the control flow, the function that returns the addresses that may run next. The function
+# takes the program, the instruction, and a list with the address after the instruction. At the end, the list is empty.
 _TARGETS: dict[str, Callable[[Sequence[Step], Step, list[int]], list[int]]] = {
     "Init": _after_jump,
     "Goto": _after_jump,
@@ -102,7 +106,7 @@ _TARGETS: dict[str, Callable[[Sequence[Step], Step, list[int]], list[int]]] = {
 
 
 def calls(program: Sequence[Step], functions: Collection[str]) -> dict[str, bool]:
-    """Return each of ``functions`` that ``program`` calls, with True if the program may call it more than once."""
+    """Return each of ``functions`` that ``program`` calls, and whether the program may call it more than once."""
     found: dict[str, bool] = {}
     for address, name in _call_addresses(program, functions):
         found[name] = name in found or _over_rows(program, address)
@@ -110,7 +114,7 @@ def calls(program: Sequence[Step], functions: Collection[str]) -> dict[str, bool
 
 
 def misplaced(program: Sequence[Step], functions: Collection[str]) -> frozenset[str]:
-    """Return those of ``functions`` that ``program`` may call for a row which it does not return."""
+    """Return each of ``functions`` that ``program`` may call for a row that the program does not return."""
     return frozenset(
         name
         for address, name in _call_addresses(program, functions)
@@ -119,7 +123,7 @@ def misplaced(program: Sequence[Step], functions: Collection[str]) -> frozenset[
 
 
 def _is_for_returned_rows(program: Sequence[Step], address: int) -> bool:
-    """Whether the program returns every row that the call at ``address`` runs for."""
+    """Whether the program returns every row for which the call at ``address`` runs."""
     around = [step.p1 for step in program if step.opcode == "InitCoroutine" and step.address < address < step.p2]
     if any(step.opcode == "ResultRow" for step in program):
         return not around and (_leads_to(program, address, "ResultRow") or _is_sorted(program, address))
@@ -128,7 +132,7 @@ def _is_for_returned_rows(program: Sequence[Step], address: int) -> bool:
 
 
 def _call_addresses(program: Sequence[Step], functions: Collection[str]) -> Iterator[tuple[int, str]]:
-    """Yield the address and the name of each call of ``functions``."""
+    """Yield the address and the name of each call to one of ``functions``."""
     for step in program:
         name = step.p4.partition("(")[0]
         if step.opcode in ("Function", "PureFunc") and name in functions:
@@ -138,7 +142,7 @@ def _call_addresses(program: Sequence[Step], functions: Collection[str]) -> Iter
 def _over_rows(program: Sequence[Step], address: int) -> bool:
     """Whether a call comes after a row was looked up, or in a loop.
 
-    A jump back to address 1 is no loop: every program ends with one.
+    A jump back to address 1 is not a loop, because every program ends with such a jump.
     """
     if any(step.opcode in ROWS for step in program[:address]):
         return True
@@ -159,7 +163,7 @@ def _leads_to(program: Sequence[Step], address: int, end: str, register: int | N
 
 
 def _is_sorted(program: Sequence[Step], address: int) -> bool:
-    """Whether the row goes into a sorter, all of whose rows are returned: ORDER BY without LIMIT."""
+    """Whether the row goes into a sorter, and all rows of the sorter are returned, as for ORDER BY without LIMIT."""
     after = {step.opcode for step in program[address:]}
     sorts = [step.address for step in program[address:] if step.opcode == "SorterSort"]
     if after & {"IfNotZero", "DecrJumpZero", "OpenEphemeral"} or len(sorts) != 1:

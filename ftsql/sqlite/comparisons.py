@@ -1,8 +1,8 @@
-"""Checks that times are compared with times, and not with date strings or milliseconds.
+"""Checks that times are compared only with times, and not with date strings or milliseconds.
 
 Times are numbers, and SQLite sorts every number before every string, so a comparison with a string is a mistake. This
-module checks the comparisons that SQLite passes to a table as constraints. All others (NOT, OR, CASE, HAVING, a
-function around the column) appear only in the statement's bytecode: see dataflow.py.
+module checks the comparisons that SQLite passes to a table as constraints. All others (in NOT, OR, CASE or HAVING, or
+with a function around the column) appear only in the statement's bytecode: see dataflow.py.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MILLISECONDS = 1e11  # a number of at least this size cannot be a time in second
 # A pattern of LIKE or GLOB that matches the digits of a number. Patterns that begin with a year are left out.
 DIGIT_PATTERN = re.compile(r"(?!(?:19|20)\d\d[%*])(?:[0-9%_*?.]|\[[0-9^-]+\])+")
 EQUALITY = {
-    apsw.SQLITE_INDEX_CONSTRAINT_EQ: "=",  # also each value of an IN
+    apsw.SQLITE_INDEX_CONSTRAINT_EQ: "=",  # SQLite also offers each value of an IN in this way
     apsw.SQLITE_INDEX_CONSTRAINT_IS: "is",
     apsw.SQLITE_INDEX_CONSTRAINT_NE: "<>",
     apsw.SQLITE_INDEX_CONSTRAINT_ISNOT: "is-not",
@@ -73,9 +73,9 @@ def find_mistake(
 
 
 def _number_mistake(column: str, value: SQLiteValue, number: float) -> ProgrammingError | None:
-    """Return the error for comparing a time with ``number``, or None if that may be a time.
+    """Return the error for comparing a time with ``number``, or None if ``number`` may be a time.
 
-    ``value`` is the value in the statement, for the message.
+    ``value`` is the value as the statement has it, for the message.
     """
     if number < MILLISECONDS:
         date = _date_in_digits(number)
@@ -99,7 +99,7 @@ def _number_instead(value: SQLiteValue, *, digits: bool) -> str:
 
 
 def _date_in_digits(number: float) -> str:
-    """Return the date that a number such as 2024, 202401 or 20240131 seems to mean, or "" if it does not."""
+    """Return the date that a number such as 2024, 202401 or 20240131 seems to mean, or "" if it seems to mean none."""
     found = DATE_IN_DIGITS.fullmatch(str(int(number))) if float(number).is_integer() else None
     return f"{found[1]}-{found[2] or '01'}-{found[3] or '01'}" if found else ""
 
@@ -107,8 +107,8 @@ def _date_in_digits(number: float) -> str:
 def time_constraints(info: apsw.IndexInfo, names: Sequence[str], table: str) -> tuple[list[tuple[int, str]], bool]:
     """Return the usable constraints on times, and whether an ordering constraint has to wait for another table.
 
-    Each constraint is a pair: its index in ``info``, and its words in a plan, which are the column and the operator.
-    ``names`` are the columns of ``table``.
+    Each constraint is a pair: the constraint's index in ``info``, and its words in a plan, which are the column and the
+    operator. ``names`` are the columns of ``table``.
     """
     found, waiting = [], False
     for slot in range(info.nConstraint):
@@ -123,7 +123,7 @@ def time_constraints(info: apsw.IndexInfo, names: Sequence[str], table: str) -> 
 
 
 def checks_suffix(checks: Iterable[str]) -> str:
-    """Return the end of a plan's words, which lists the comparisons to check; "" if there are none."""
+    """Return the end of a plan's words, which lists the comparisons to check, or "" if there are none."""
     listed = ", ".join(checks)
     return f"; checks {listed}" if listed else ""
 
@@ -147,8 +147,8 @@ def check_arguments(words: str, values: Sequence[SQLiteValue], is_given: Callabl
 
     is_given: Whether a string or a BLOB is a literal or a parameter of the statement.
 
-    A string or a BLOB that comes from another table is an error only for an ordering. An equality with it is simply
-    false, as it is for any table.
+    A string or a BLOB that comes from another table is an error only if the operator is one of ``ORDERING``. An
+    equality with such a value is simply false, as it would be in any table.
     """
     for number, comparison in comparisons_of(words):
         value = values[number]

@@ -4,7 +4,7 @@ SQLite passes only some comparisons to a virtual table. To find the others, this
 register may hold, along all paths of the program that EXPLAIN prints. SQLite may change its opcodes in any release. If
 a program has an opcode that this module does not know, its comparisons count as undecided.
 
-The module is longer than 400 lines because all of it depends on the kinds of Source: every opcode and every function
+The module is longer than 400 lines because all of it depends on the kinds of Source. Every opcode and every function
 has a result for every kind.
 """
 
@@ -54,7 +54,7 @@ class Source:
 
 
 Sources = frozenset[Source]
-State = dict[int, Sources]  # by register
+State = dict[int, Sources]  # the possible values of each register, by its number
 Columns = list[Sources]
 
 NONE: Sources = frozenset()
@@ -74,7 +74,7 @@ NUMBERS_2 = frozenset(
     """.split()  # noqa: SIM905 - so many quoted words would be hard to read
 )
 NUMBERS_3 = frozenset(["BitAnd", "BitOr", "ShiftLeft", "ShiftRight", "And", "Or", "RowSetRead", "Offset"])
-# Opcodes that do not write a register which the analysis follows, or do not change the kind of its value.
+# Opcodes that do not write a register that the analysis follows, or that do not change the kind of its value.
 PLAIN = frozenset(
     """
     Init Goto Gosub Return InitCoroutine EndCoroutine Yield HaltIfNull Halt Once If IfNot IsType IsNull
@@ -103,12 +103,12 @@ AFFINITY = 0x47  # the bits of P5 with the affinity that SQLite applies to both 
 TO_TEXT, TO_NUMBER = 0x42, 0x43  # the affinity TEXT, and the first of the numeric affinities
 VARIADIC = 4  # how many arguments are read if a function takes any number of arguments
 MANY = 8  # how many values of one column are kept; after that, a value is added only if its category is new
-MOST_STEPS = 300_000  # the analysis of a program stops after so many instructions
+MOST_STEPS = 300_000  # the analysis of a program stops after this many instructions
 
 
 @dataclass
 class Doubts:
-    """The findings about a statement's comparisons, except comparisons that a table checks while the statement runs.
+    """The findings about a statement's comparisons, except those that a table checks while the statement runs.
 
     undecided: The columns with times that are compared with a value of unknown type.
     unread: The reason why the program was not read in full, or "" if it was.
@@ -148,19 +148,19 @@ class _Reader:
         self._parameters = parameters
         self._found = found
         self._records: dict[int, Columns] = {}  # by the address of MakeRecord
-        self._columns: dict[int, Columns] = {}  # of ephemeral tables and sorters, by cursor
+        self._columns: dict[int, Columns] = {}  # the columns of ephemeral tables and sorters, by cursor
         self._pseudo = {step.p1: step.p2 for step in program if step.opcode == "OpenPseudo"}
         self._tables: dict[int, Resource] = {}  # ftsql's tables, by cursor
         self._checked: set[tuple[object, str, Source]] = (
             set()
-        )  # the comparisons that a table checks: cursor, time, value
+        )  # the comparisons that a table checks itself, each as a cursor, a column with times, and a value
         self._once: State = {}  # the registers that a single instruction writes
         self._several: set[int] = set()  # the registers that several instructions write
         self._first: dict[int, int] = {}  # the address of the first instruction that writes a register
-        self._grew = False  # a table, a record or a register of ``_once`` gained a value
-        self._judging = False  # the paths are known, and comparisons are checked
+        self._grew = False  # whether a table, a record or a register of ``_once`` gained a value
+        self._judging = False  # whether the paths are known, so that comparisons are checked now
         self._next = [next_addresses(program, step.address) for step in program]
-        # The addresses at which a block begins: those that a jump leads to, or that follow a branch.
+        # The addresses at which a block begins: each is the target of a jump, or follows a branch.
         self._leaders = {
             target for step in program if not self._runs_on(step.address) for target in self._next[step.address]
         }
@@ -180,7 +180,7 @@ class _Reader:
             self._run_block(address, dict(state))
 
     def _follow_paths(self) -> dict[int, State]:
-        """Return, for each block, the values that the registers may hold at its beginning, from all paths to it."""
+        """Return for each block the values that the registers may hold at its beginning, whatever path leads to it."""
         states: dict[int, State] = {0: {}}
         dirty, steps = {0}, 0
         while dirty:
@@ -204,7 +204,7 @@ class _Reader:
         return states
 
     def _run_block(self, address: int, state: State) -> int:
-        """Apply the instructions of the block that begins at ``address`` to ``state``. Return its last address."""
+        """Apply the instructions of a block to ``state``. The block begins at ``address``. Return its last address."""
         while True:
             self._run(self._program[address], state)
             if not self._runs_on(address) or address + 1 in self._leaders:
@@ -303,7 +303,7 @@ class _Reader:
             value = "{}"  # other types are bound as JSON
         return Source("value", value=value)
 
-    # Calls of functions.
+    # Function calls.
 
     def _run_call(self, step: Step, state: State) -> None:
         name, count = _name_and_count(step)
@@ -319,7 +319,7 @@ class _Reader:
         self._put(state, step.p3, _from_times(before) | _result(step, name, arguments))
 
     def _check_call(self, step: Step, name: str, arguments: Sequence[Sources]) -> None:
-        """Check the comparison that a call of LIKE, GLOB, min, max or nullif makes."""
+        """Check the comparison that a call to LIKE, GLOB, min, max or nullif makes."""
         if len(arguments) < 2:
             return
         if name in ("like", "glob"):
@@ -398,7 +398,7 @@ class _Reader:
         for number, comparison in comparisons_of(step.p4):
             column, operator = comparison.split(" ")
             for source in self._get(state, step.p3 + 2 + number):
-                # With <> and IS NOT, the table accepts a string of another table.
+                # If the operator is <> or IS NOT, the table accepts a string that comes from another table.
                 if operator not in ("<>", "is-not") or source.kind == "value":
                     self._checked.add((step.p1, column, source))
 
@@ -414,7 +414,7 @@ class _Reader:
             self._check(other, key)
 
     def _check(self, one: Sources, other: Sources, operator: str = "=", *, affinity: int = 0) -> None:
-        """Check a comparison, for all pairs of values that its two sides may hold."""
+        """Check a comparison for all pairs of values that its two sides may have."""
         if not self._judging:
             return
         for made, value in _pairs(one or UNKNOWN, other or UNKNOWN):
@@ -440,7 +440,8 @@ class _Reader:
     def _is_checked(self, made: Source, value: Source) -> bool:
         """Whether a table checks this comparison itself.
 
-        A year calculated from a date string does not count, because the table would take it for a plain number.
+        A year that is calculated from a date string does not count, because the table would take the year for a plain
+        number.
         """
         return (made.origin, made.name, value) in self._checked and value.origin != "year"
 
@@ -501,7 +502,7 @@ def _merge(known: State, state: State) -> bool:
 
 
 def _pairs(one: Sources, other: Sources) -> Iterator[tuple[Source, Source]]:
-    """Yield every value of one side with every value of the other, in both orders."""
+    """Yield every pair of a value of one side and a value of the other, in both orders."""
     for left, right in ((one, other), (other, one)):
         for first in left:
             for second in right:
@@ -517,7 +518,7 @@ def _category(source: Source) -> tuple[object, ...]:
 
 
 def _origin(step: Step, arguments: Sequence[Sources]) -> object:
-    """Return the origin of a call's result. Calls of one function with equal arguments get the same origin."""
+    """Return the origin of a call's result. Calls to one function with equal arguments get the same origin."""
     plain = all(
         not isinstance(source.origin, tuple) or source.origin[0] != "call" for each in arguments for source in each
     )
@@ -529,7 +530,7 @@ def _number(step: Step) -> float | int:
     """Return the constant of Int64 or Real."""
     if step.p4:
         return float(step.p4)
-    packed = struct.pack("<ii", step.p1, step.p3)  # SQLite 3.54 and later: the two halves of the number
+    packed = struct.pack("<ii", step.p1, step.p3)  # in SQLite 3.54 and later, these are the two halves of the number
     number: float | int = struct.unpack("<q" if step.opcode == "Int64" else "<d", packed)[0]
     return number
 
@@ -540,7 +541,7 @@ def _from_times(sources: Sources) -> Sources:
 
 
 def _calculated(sources: Sources) -> Sources:
-    """Return the times, numbers made from times, and misread times that a calculation with these values may yield."""
+    """Return the values that a calculation may yield: times, numbers made from times, and misread times."""
     return frozenset(source for source in sources if source.kind in ("time", "derived", "julian_day"))
 
 
@@ -565,7 +566,7 @@ def _is_string(source: Source) -> bool:
 
 
 def _is_word(source: Source) -> bool:
-    """Whether a value is a literal or parameter with a string that is not a number."""
+    """Whether a value is a string literal, or a parameter with a string, and the string is not a number."""
     return source.kind == "value" and isinstance(source.value, str) and NUMERIC.fullmatch(source.value) is None
 
 
@@ -609,7 +610,7 @@ def _result(step: Step, name: str, arguments: Sequence[Sources]) -> Sources:
 def _date_result(name: str, arguments: Sequence[Sources]) -> Sources:
     """Return the values that a date function may return.
 
-    Without the modifier 'unixepoch' or 'auto', a date function reads a time as a Julian day and returns NULL.
+    If the modifier 'unixepoch' or 'auto' is missing, a date function reads a time as a Julian day and returns NULL.
     """
     times = arguments[1:] if name == "strftime" else arguments
     read = _from_times(times[0]) if times else NONE
@@ -636,7 +637,7 @@ def _reads_unix_times(modifiers: Sequence[Sources]) -> bool:
 
 
 def _name_and_count(step: Step) -> tuple[str, int]:
-    """Return the name in ``name(2)``, and the number of arguments to read. If it is -n, at most n are read."""
+    """Return the name in text such as ``name(2)``, and the number of arguments to read. -n means at most n."""
     name, _, rest = step.p4.partition("(")
     if step.opcode.startswith("Agg"):
         return name.lower(), step.p5
@@ -654,7 +655,7 @@ def _time_mistake(column: str, value: Source, operator: str, *, converts: bool) 
 
 
 def _string_mistake(made: Source, value: Source, affinity: int) -> ProgrammingError | None:
-    """Return the error for comparing ``made``, a string made from a time, with ``value``; None if it makes sense."""
+    """Return the error for comparing ``made``, a string made from a time, with ``value``, or None if it makes sense."""
     if made.kind == "julian_day":
         return ProgrammingError(
             f"{made.name} is a Unix time in seconds, but date(), datetime() and similar functions read it as a Julian "

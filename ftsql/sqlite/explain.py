@@ -1,4 +1,4 @@
-"""``explain``: the cost of a statement in requests. It asks SQLite for the statement's plans, and sends nothing."""
+"""``explain``: the cost of a statement in requests. SQLite is asked for the statement's plans, and nothing is sent."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ SCAN = re.compile(r"(?P<how>SCAN|SEARCH) (?P<table>.+?) VIRTUAL TABLE INDEX \d+:
 
 
 def explain(session: Session, sql: str) -> list[Cost]:
-    """Return the cost of each part of the statement ``sql``, and last the total.
+    """Return the cost of each part of the statement ``sql``. The last cost is the total.
 
-    Raises ProgrammingError if ``sql`` has more than one statement, compares a time with another kind of value, or scans
-    a table without the parent that it needs; ConfigError if no provider is active; and apsw.Error if SQLite cannot
-    prepare ``sql``.
+    Raises ProgrammingError if ``sql`` has more than one statement, if it compares a time with another kind of value, or
+    if it scans a table of a job's or a checkpoint's objects without naming the job or checkpoint. Raises ConfigError if
+    no provider is active, and apsw.Error if SQLite cannot prepare ``sql``.
     """
     if not is_blank(session.statements.after_first(sql)):  # EXPLAIN QUERY PLAN would run a second statement
         raise ProgrammingError("explain takes one statement at a time, but this SQL has more")
@@ -38,20 +38,20 @@ def _scans(session: Session, sql: str) -> Iterator[Cost]:
     lines = session.connection.execute(f"EXPLAIN QUERY PLAN {sql}", can_cache=False).fetchall()
     matches = [match for _, _, _, detail in lines if (match := SCAN.search(str(detail)))]
     found = [(match["table"], match["words"].strip()) for match in matches if resource_of(match["words"].strip())]
-    cache = session.new_cache()  # what a new statement would begin with
+    cache = session.new_cache()  # the cache with which a new statement would begin
     for number, (table, full_words) in enumerate(found):
         words, _ = comparisons.split_checks(full_words)
         constants = session.constants_by_plan.get(full_words, [])
         if constants:
             comparisons.check_arguments(full_words, constants, lambda _: True)
         plan = Plan.from_words(words)
-        known = zip(plan.arguments, constants, strict=False)  # None: not a constant
+        known = zip(plan.arguments, constants, strict=False)  # None stands for an argument that is not a constant
         values = {word: value for word, value in known if value is not None}
         yield from costs_of_scan(cache, plan, values, f"{table}, {words}", inner=number > 0)
 
 
 def _writes(session: Session, sql: str) -> list[Cost]:
-    """Return the cost of the statement's writes. Raises ProgrammingError for a wrong comparison of a time in it."""
+    """Return the cost of the statement's writes. Raises ProgrammingError if the statement compares a time wrongly."""
     program = session.statements.program_of(sql)
     session.statements.inspect(Statement(sql, session.statements.idle.cache, reads=False))
     if not any(step.opcode == "VUpdate" for step in program) and not calls(program, EFFECTS):

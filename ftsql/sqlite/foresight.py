@@ -1,12 +1,14 @@
 """Foresight: which ids a statement will ask for, so that several can be requested side by side.
 
-SQLite announces no ids: it asks for one, waits, and asks for the next. So the statement is run ahead, inside its own
-scan, while ftsql's tables note what they are asked for and return no row. SQLite itself applies the joins, the WHERE
-clauses and the order. What it finds is a hint: a wrong id costs a request, and never a row.
+SQLite does not announce ids. It asks for one, waits, and asks for the next. So a statement is run ahead: it is run a
+second time, inside its own scan, while ftsql's tables note what they are asked for and return no row. SQLite itself
+applies the joins, the WHERE clauses and the order. The ids that are found this way are hints: a wrong id costs a
+request, but never a row.
 
-A statement is run ahead only if that has no effect: it reads, calls only SQLite's own functions, reads only ordinary
-tables, and has no LIMIT. A table without rows turns conditions around (IS NULL after a LEFT JOIN), so a function with
-effects must never run ahead. Such a function is refused here, and a second time where it would act.
+A statement is run ahead only if this has no effect. It must only read, call only SQLite's own functions, read only
+ordinary tables, and have no LIMIT. A table without rows can make a condition true that is otherwise false (IS NULL
+after a LEFT JOIN), so a function with effects must never run ahead. Such a function is refused here, and again at the
+place where it would act.
 """
 
 from __future__ import annotations
@@ -26,10 +28,10 @@ from ftsql.sqlite.statements import Statement, Statements
 
 MOST_IDS = 1000
 SECONDS = 0.1
-STEPS = 1000  # SQLite's instructions between two looks at the clock
-Id = tuple[str, str | None, str]  # a table, a provider (None: any), and the id of a job or of a parent
+STEPS = 1000  # the number of SQLite's instructions between two looks at the clock
+Id = tuple[str, str | None, str]  # a table, a provider (None means any), and the id of a job or of a parent
 
-# SQLite's own functions that have no effect, and depend on nothing but their arguments and the time.
+# SQLite's own functions that have no effect, and that depend only on their arguments and the time.
 FUNCTIONS = frozenset(
     """abs avg ceil ceiling char coalesce concat concat_ws count cume_dist date datetime dense_rank first_value floor
     format glob group_concat hex if ifnull iif instr json json_array json_array_length json_extract json_group_array
@@ -45,16 +47,17 @@ VIRTUAL = re.compile(r"\s*CREATE\s+VIRTUAL\b", re.IGNORECASE)
 
 
 class Enough(Exception):
-    """As many ids were noted as may be."""
+    """Raised when the maximum number of ids has been noted."""
 
 
 def foresee(connection: apsw.Connection, statements: Statements, statement: Statement) -> Sequence[Id]:
-    """Return the ids that ``statement``, which is running, will ask for; none if it may not be run ahead."""
+    """Return the ids that the running ``statement`` will ask for, or no ids if the statement may not be run ahead."""
     guard = connection.authorizer
     if not isinstance(guard, Guard) or not (statement.announced and statement.reads) or statement.cache.may_stop:
         return ()
-    with contextlib.suppress(Exception):  # it only fails earlier than the statement itself
-        # Not the user's kind of cursor, whose traces would show the statement. The connection is a weak proxy.
+    with contextlib.suppress(Exception):  # if this fails, the statement itself will fail too, only later
+        # A plain cursor, because the traces of the user's kind of cursor would show the statement. The connection is a
+        # weak proxy, and __self__ of its method is the connection itself.
         cursor = apsw.Cursor(connection.cursor.__self__)  # type: ignore[attr-defined]
         cursor.exec_trace = lambda *_: True
         cursor.row_trace = lambda _, row: row
@@ -70,7 +73,10 @@ def foresee(connection: apsw.Connection, statements: Statements, statement: Stat
 
 
 def note(noted: list[Id], table: str, values: Mapping[str, Any], ids: Iterable[str]) -> None:
-    """Note that a table was asked for ``ids``, by a plan with these values. Raises Enough beyond ``MOST_IDS``."""
+    """Note that ``table`` was asked for ``ids`` by a plan with the arguments ``values``.
+
+    Raises Enough if more than ``MOST_IDS`` would be noted.
+    """
     provider = values.get("provider") or (str(values["key"]).partition("/")[0] if "key" in values else None)
     for id in filter(None, ids):
         if len(noted) >= MOST_IDS:
@@ -80,7 +86,7 @@ def note(noted: list[Id], table: str, values: Mapping[str, Any], ids: Iterable[s
 
 @contextlib.contextmanager
 def _quietly(statements: Statements) -> Iterator[list[Id]]:
-    """Let ftsql's tables note ids and return no row in this block, in which no statement counts as the user's."""
+    """Let ftsql's tables note ids and return no row in this block. No statement in it counts as the user's."""
     noted: list[Id] = []
     with statements.traces_paused():
         statements.noted = noted
@@ -98,7 +104,7 @@ def _at_most(connection: apsw.Connection, seconds: float) -> Iterator[None]:
     def is_late() -> bool:
         return time.monotonic() > end
 
-    connection.set_progress_handler(is_late, STEPS, id=is_late)  # beside one of the user's
+    connection.set_progress_handler(is_late, STEPS, id=is_late)  # with an id, so that the user's own handler stays
     try:
         yield
     finally:
@@ -131,7 +137,7 @@ def _prepare(cursor: apsw.Cursor, statement: Statement) -> None:
 
 
 def _is_ordinary(cursor: apsw.Cursor, name: str, schema: str) -> bool:
-    """Whether a name is that of a table whose rows can be read twice: an ordinary one, a view, or ftsql's."""
+    """Whether a table's rows can be read twice, because it is an ordinary table, a view, or one of ftsql's tables."""
     if schema == LIVE:  # or an eponymous table, which has no schema
         return name in TABLES
     quoted = schema.replace('"', '""')

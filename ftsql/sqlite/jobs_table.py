@@ -1,6 +1,6 @@
 """The virtual table ``fine_tuning_jobs``: APSW's callbacks for its module, tables and cursors.
 
-The callbacks become plans, scans and queued writes.
+The callbacks turn SQLite's calls into plans, scans and queued writes.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ IDS = {number for number, name in enumerate(NAMES) if name in ID_COLUMNS}
 
 
 class Module:
-    """The module: xCreate and xConnect. It is eponymous, and has a table in the schema ``live``."""
+    """The module: xCreate and xConnect. The module is eponymous, and also has a table in the schema ``live``."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     def Connect(self, connection: apsw.Connection, module: str, schema: str, table: str, *_: str) -> tuple[str, Table]:
-        if table != JOBS.table:  # a file could hold it under a name that the authorizer does not guard
+        # The schema of a file could contain a table of this module under a name that the authorizer does not guard.
+        if table != JOBS.table:
             raise ProgrammingError(f"{schema}.{table}: the table of module {module} is called {JOBS.table}")
         connection.vtab_config(apsw.SQLITE_VTAB_CONSTRAINT_SUPPORT, 1)
         return JOBS.schema, Table(self._session)
@@ -50,11 +51,11 @@ class Table(WriteCallbacks):
     """
 
     def BestIndexObject(self, info: apsw.IndexInfo) -> bool:
-        """xBestIndex: Choose the plan for what SQLite offers."""
+        """Choose the plan for the constraints that SQLite offers. This is xBestIndex."""
         return best_index(self._session, JOBS, NAMES, info)
 
     def FindFunction(self, name: str, arguments: int) -> tuple[int, Callable[..., SQLiteValue]] | None:
-        """xFindFunction: Let SQLite pass ``metadata_has(metadata, …)`` as a constraint."""
+        """Let SQLite pass ``metadata_has(metadata, …)`` as a constraint. This is xFindFunction."""
         if name.lower() == metadata.NAME and arguments == 2:
             return apsw.SQLITE_INDEX_CONSTRAINT_FUNCTION, metadata.has
         return None
@@ -143,7 +144,10 @@ class Cursor:
         self.Next()
 
     def _feed_others(self, values: dict[str, Any]) -> None:
-        """Let the statement's other scans look ahead in this one. ``values``: the plan's arguments by their words."""
+        """Let the statement's other scans look ahead in this one.
+
+        ``values`` maps the word of each of the plan's arguments to its value.
+        """
         place = layout(self._columns).positions
         exact = {place[NAMES.index(name)]: values[name] for name in ("status", "model") if name in values}
         exact = {place: value for place, value in exact.items() if isinstance(value, str)}

@@ -1,4 +1,4 @@
-"""The virtual tables of all resources but the jobs: APSW's callbacks for modules, tables and cursors.
+"""The virtual tables of all resources except the jobs: APSW's callbacks for modules, tables and cursors.
 
 SQLite still checks every constraint that BestIndex takes, because ``omit`` is never set. Each DELETE and INSERT becomes
 a queued write. A write that the API does not offer is refused before it is queued.
@@ -31,7 +31,10 @@ PROJECT = "project_id"  # the column that an INSERT of a permission sets, beside
 
 
 class Module:
-    """The module of one resource: xCreate and xConnect. It is eponymous, and has a table in the schema ``live``."""
+    """The module of one resource: xCreate and xConnect.
+
+    The module is eponymous, and also has a table in the schema ``live``.
+    """
 
     def __init__(self, session: Session, resource: Resource, *, writable: bool) -> None:
         self._session = session
@@ -39,7 +42,8 @@ class Module:
         self._writable = writable
 
     def Connect(self, connection: apsw.Connection, module: str, schema: str, table: str, *_: str) -> tuple[str, Any]:
-        if table != self._resource.table:  # a file could hold it under a name that the authorizer does not guard
+        # The schema of a file could contain a table of this module under a name that the authorizer does not guard.
+        if table != self._resource.table:
             raise ProgrammingError(f"{schema}.{table}: the table of module {module} is called {self._resource.table}")
         if self._writable:
             connection.vtab_config(apsw.SQLITE_VTAB_CONSTRAINT_SUPPORT, 1)
@@ -60,7 +64,7 @@ class Table(WriteCallbacks):
         self._names = [column.name for column in resource.columns]
 
     def BestIndexObject(self, info: apsw.IndexInfo) -> bool:
-        """xBestIndex: Choose the plan for what SQLite offers."""
+        """Choose the plan for the constraints that SQLite offers. This is xBestIndex."""
         return best_index(self._session, self._resource, self._names, info)
 
     def Open(self) -> _Cursor:
@@ -130,19 +134,19 @@ class _Cursor:
 
     def __init__(self, session: Session, resource: Resource) -> None:
         self._session = session
-        self._with_positions = False  # the statement reads the column of the objects' positions
+        self._with_positions = False  # whether the statement reads the column with the objects' positions
         self._cache = session.statement.cache
         self._resource = resource
         view = Results if resource is RESULTS else OtherResources
         self._objects: OtherResources = self._cache.nested.setdefault(resource.table, view(self._cache, resource))
-        self._argument: SQLiteValue = None  # of the table-valued function
+        self._argument: SQLiteValue = None  # the argument of the table-valued function
         self._getters = [self._getter(column.name, column.type) for column in resource.columns]
         self._positions = [number for number, column in enumerate(resource.columns) if column.name == POSITION]
         self._rows: Iterator[Row] = iter(())
         self._row: Row | None = None
         self._last: tuple[Feed, Any] | None = None  # the scan of jobs with the last parent, and its place in that scan
-        self._parents = 0  # how many parents were read, one at a time
-        self._streak = 0  # how many parents came in the order of a scan of jobs
+        self._parents = 0  # the number of parents that were read one at a time
+        self._streak = 0  # the number of parents that came in the order of a scan of jobs
 
     def Filter(self, columns: int, words: str, arguments: Sequence[Any]) -> None:
         self.Close()
@@ -158,12 +162,12 @@ class _Cursor:
         self.Next()
 
     def _scan(self, plan: Plan, values: dict[str, Any]) -> Iterator[Row]:
-        """Return the rows that ``plan`` selects. ``values``: its arguments by their words."""
+        """Return the rows that ``plan`` selects. ``values`` maps the word of each argument to its value."""
         resource = self._resource
         accounts = chosen_accounts(self._cache.accounts, values)
         if plan.access == "dead-end":
             raise without_parent(resource)
-        if any(value is None for value in values.values()):  # = NULL is true of no row
+        if any(value is None for value in values.values()):  # a comparison with NULL is true for no row
             return iter(())
         ids = self._ids(values)
         self._argument = values.get("parents") if resource.parent else None
@@ -197,7 +201,11 @@ class _Cursor:
                     yield row
 
     def _served(self, id: str, accounts: Sequence[Account]) -> list[Parent]:
-        """Return the parent ``id`` at each account that may have it. Raises NotSupportedError if none serves them."""
+        """Return the parent ``id`` at each account that may have that parent.
+
+        Raises NotSupportedError if no account serves this resource, or if an account that has the parent cannot list
+        the parent's objects.
+        """
         lacking = [account for account in accounts if self._resource.served_as in account.provider.without]
         for account in lacking:
             if len(lacking) == len(accounts) or (self._resource.kept and known_job(self._cache, (account, id))):
@@ -216,16 +224,17 @@ class _Cursor:
         return found
 
     def _likely(self, parent: Parent, accounts: Sequence[Account]) -> list[Parent]:
-        """Return the parents that the statement will probably read next, as its scans of jobs suggest.
+        """Return the parents that the statement will probably read next, judging by its scans of jobs.
 
-        There are at most as many as came in order so far. If a condition that this table cannot see drops them, no more
-        requests are wasted than were used.
+        At most as many are returned as came in order so far. If a condition that this table cannot see drops them, no
+        more requests are wasted than were used.
         """
         account, id = parent
         served = {
             account.name: account for account in accounts if self._resource.served_as not in account.provider.without
         }
-        for feed in sorted(self._cache.feeds, key=lambda feed: feed.row is None):  # one under way tells more
+        # Feeds that have not ended come first, because they tell more.
+        for feed in sorted(self._cache.feeds, key=lambda feed: feed.row is None):
             if feed.row is not None and feed.key(feed.row) == (id, account.name):
                 keys = self._next_rows(feed)
             elif feed.row is None and (id, account.name) in feed.ids_read:
@@ -236,9 +245,9 @@ class _Cursor:
         return self._foreseen(parent, served)
 
     def _foreseen(self, parent: Parent, served: Mapping[str, Account]) -> list[Parent]:
-        """Return the parents that the statement will ask for after ``parent``, if it can be run ahead.
+        """Return the parents that the statement will ask for after ``parent``, if the statement can be run ahead.
 
-        There are at most twice as many as were read so far.
+        At most twice as many are returned as were read so far.
         """
         self._parents += 1
         if self._parents < 2 or self._session.settings.max_parallel == 1:
@@ -259,25 +268,25 @@ class _Cursor:
         ]
 
     def _next_rows(self, feed: Feed) -> list[tuple[str, str]]:
-        """Return the keys after the current row of a scan: a join, or a subquery that ended at this row.
+        """Return the keys after the current row of a scan, for a join or for a subquery that ended at this row.
 
-        The second parent in order shows that the rows after it will be read too.
+        If a second parent comes in order, the rows after this parent will probably be read too.
         """
         if not self._is_next(feed, feed.passed, feed.passed - 1) or self._streak <= 1:
             return []
         return [feed.key(row) for row in feed.upcoming(min(self._streak, PREFETCH_COUNT))]
 
     def _next_given(self, feed: Feed, key: tuple[str, str]) -> list[tuple[str, str]]:
-        """Return the keys after ``key`` in IN (SELECT id FROM fine_tuning_jobs …), whose values come in order."""
+        """Return the keys after ``key`` in ``IN (SELECT id FROM fine_tuning_jobs …)``, whose values come in order."""
         before = self._last[1] if self._last is not None and self._last[0] is feed else None
-        if not isinstance(before, tuple):  # the scan had not ended then, and its rows were counted instead
+        if not isinstance(before, tuple):  # the scan had not ended then, so the place is a count of its rows
             before = None
         between = [] if before is None else feed.after(before, 1)
         self._is_next(feed, key, before if between == [key] else None)
         return feed.after(key, min(self._streak, PREFETCH_COUNT))
 
     def _is_next(self, feed: Feed, place: object, before: object) -> bool:
-        """Whether ``place`` is new. Count it: the streak goes on if the last place was ``before`` it."""
+        """Whether ``place`` is new. If it is, count it; the streak goes on if the last place was ``before``."""
         last, self._last = self._last, (feed, place)
         if last == self._last:
             return False
@@ -319,7 +328,7 @@ class _Cursor:
 
 
 def _ids_in_array(value: str) -> list[str]:
-    """Return the distinct ids of a JSON array. Raises ProgrammingError if it is not valid JSON."""
+    """Return the distinct ids of a JSON array. Raises ProgrammingError if ``value`` is not valid JSON."""
     try:
         listed = from_json(value)
     except ValueError as error:

@@ -1,7 +1,7 @@
 """``Session``: the state that ftsql keeps for one SQLite connection.
 
-A session owns the clients of the accounts, the statements that run, and the queue of writes. A statement has a cache of
-its own; a queued write belongs to the connection's transaction.
+A session owns the clients of the accounts, the running statements, and the queue of writes. Each statement has its own
+cache. A queued write belongs to the connection's transaction.
 """
 
 from __future__ import annotations
@@ -57,24 +57,24 @@ class Session:
         self.read_only = read_only
         self.requests = RequestLog()
         self.clients = {account: Client(account, settings, self.requests) for account in accounts}
-        self.created: list[Row] = []  # jobs created for good since the last ``take_created``
-        self.notes: list[str] = []  # outcomes of writes since the last ``take_notes``, as the shell prints them
+        self.created: list[Row] = []  # jobs created since the last ``take_created``, which ROLLBACK can no longer undo
+        self.notes: list[str] = []  # the outcomes of writes since the last ``take_notes``, as the shell prints them
         self.confirm: Callable[[str], bool] | None = None  # asks the user before more than one write is sent
         self.journal = Journal(store)
         self.sender = Sender(self.journal, settings, self.interrupted, self.note)
         self.queue = Queue(self.sender, self.update_statements, self.note_outcome, self.approve, self.sent_by_functions)
-        self.held_interrupt = HeldInterrupt()  # Ctrl-C came during the last write of a transaction
+        self.held_interrupt = HeldInterrupt()  # a Ctrl-C that came during the last write of a transaction
         self.last_job_id: str | None = None
         self.last_jobs: list[str] = []  # keys of the jobs that the last transaction created
-        # The plans that BestIndex has returned, each with the constants of its arguments; ``explain`` reads them.
+        # The plans that BestIndex has returned, each with the constants among its arguments. ``explain`` reads them.
         self.constants_by_plan: dict[str, list[Any]] = {}
-        # Returns the content of a file, or None; statements try it before they send a request.
+        # Returns the content of a file, or None. Statements call this function before they send a request.
         self.kept_content: Callable[[str, str], bytes | None] = no_content
         self.authorizer: Any = None  # the connection's authorizer before ftsql installed its own
         self.statements = Statements(self.connection, self.queue, self.new_cache)
-        # Closes sockets and threads if the connection is dropped without ``close``. A subclass has to do so in its
-        # __del__: APSW 3.54 calls a weak reference's callback while the garbage collector of another thread still
-        # sees the dying connection, which corrupts memory.
+        # This closes sockets and threads if the connection is dropped without ``close``. A subclass of Connection has
+        # to do so in its __del__, because APSW 3.54 calls a weak reference's callback while the garbage collector of
+        # another thread still sees the dying connection, and that corrupts memory.
         self._store = store
         if type(connection) is apsw.Connection:
             weakref.finalize(connection, _end, list(self.clients.values()), store)
@@ -102,7 +102,7 @@ class Session:
         return self.connection.is_interrupted
 
     def sent_by_functions(self) -> int:
-        """Return how many writes SQL functions sent in this transaction; outside of one, in this statement."""
+        """Return how many writes SQL functions sent in this transaction, or if none is open, in this statement."""
         return self.statements.sent_by_functions if self.connection.in_transaction else self.statement.sent_by_functions
 
     def approve(self, writes: Sequence[Write]) -> None:
@@ -121,12 +121,12 @@ class Session:
             raise ProgrammingError("not confirmed: nothing was sent, and the transaction is rolled back")
 
     def client(self, provider: str | None, purpose: str) -> Client:
-        """Return the client for ``provider``, or the only client if it is None.
+        """Return the client for ``provider``, or the only client if ``provider`` is None.
 
-        purpose: The action, for error messages: "create a job".
+        purpose: The action in the words of an error message, such as "create a job".
 
-        Raises ConfigError if that provider or every provider is inactive, IntegrityError if several are active and
-        ``provider`` is None.
+        Raises ConfigError if the provider is not active, or if no provider is. Raises IntegrityError if several
+        providers are active and ``provider`` is None.
         """
         active = ", ".join(account.name for account in self.accounts)
         if provider is not None:
@@ -149,11 +149,11 @@ class Session:
         return taken
 
     def note(self, text: str) -> None:
-        """Add a line about a write, for lines that no error message contains. The next ``take_notes`` returns it."""
+        """Add a line about a write that no error message contains. The next ``take_notes`` returns the line."""
         self.notes.append(text)
 
     def take_notes(self) -> list[str]:
-        """Return the outcomes of writes since the last call, a line each."""
+        """Return the outcomes of writes since the last call, one line for each."""
         taken, self.notes = self.notes, []
         return taken
 
@@ -219,12 +219,15 @@ class Session:
         self.queue.sync()
 
     def commit(self) -> None:
-        """End the transaction after SQLite committed. A Ctrl-C meanwhile, or during its last write, is raised soon."""
+        """End the transaction after SQLite has committed it.
+
+        If a Ctrl-C comes meanwhile, or came during the last write, KeyboardInterrupt is raised soon, but not here.
+        """
         held = [write for write in self.queue.writes if write.interrupted_by is KeyboardInterrupt]
         creates = [write for write in self.queue.writes if write.action == "create" and write.state == "created"]
         keys = [write.row.key for write in creates if write.row]
         interrupts: list[object] = [*held]
-        # If it ended here, the next transaction would undo these writes.
+        # If an interrupt ended this method here, the next transaction would undo these writes.
         finish(self.queue.commit, interrupts.append)
         self.last_jobs += keys
         if interrupts:
@@ -237,18 +240,18 @@ class Session:
         self.end()
 
     def end(self) -> None:
-        """Close every socket and the store. Does not use the connection, which may be gone."""
+        """Close every socket and the store. The connection is not used, because it may be gone."""
         _end(list(self.clients.values()), self._store)
 
     def new_cache(self) -> StatementCache:
-        """Return what a new statement begins with."""
+        """Return the cache with which a new statement begins."""
         cache = StatementCache(self.clients, self.settings, self.interrupted, self.journal.store, self._count_stored)
         cache.kept_content = self.kept_content
         cache.foresee = self._foresee
         return cache
 
     def _foresee(self, cache: StatementCache) -> Sequence[foresight.Id]:
-        """Return the ids of jobs that the statement with this cache will ask for, as far as that can be known."""
+        """Return the ids that the statement with this cache will ask for, as far as they can be known."""
         statement = next((each for each in self.statements.running if each.cache is cache), None)
         return () if statement is None else foresight.foresee(self.connection, self.statements, statement)
 

@@ -1,7 +1,7 @@
 """The SQL statements that run on a connection, their savepoints, and the removal of writes whose statement failed.
 
-SQLite's trace reports every statement, also those that triggers and FTS5 run inside another. APSW's execution trace
-reports only the statements of the user. Together, the two show where each of the user's statements begins.
+SQLite's trace reports every statement, including those that triggers and FTS5 run inside another statement. APSW's
+execution trace reports only the user's statements. Together, the two show where each of the user's statements begins.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ ROLLBACK_TO = re.compile(rf"{START}ROLLBACK(?:{SPACE}++TRANSACTION)?{SPACE}++TO{
 # The SQL functions that change something at a provider.
 EFFECTS = ("create_job", "cancel_job", "pause_job", "resume_job", "upload_file")
 EFFECT = re.compile(rf"\b({'|'.join(EFFECTS)})\b", re.IGNORECASE)
-MAY_STOP = re.compile(r"\b(LIMIT|EXISTS)\b", re.IGNORECASE)  # the statement may end before its scans reach their ends
+MAY_STOP = re.compile(r"\b(LIMIT|EXISTS)\b", re.IGNORECASE)  # the statement may end before its scans have ended
 READS = re.compile(r"\s*(SELECT|VALUES|EXPLAIN)\b", re.IGNORECASE)  # the statement has no savepoint of its own
 
 
 class Savepoints:
     """The savepoints that the user has open, oldest first.
 
-    Each is a pair of its name and whether SQLite counts it as a level. A savepoint that opens a transaction is the
-    transaction itself, and SQLite does not count it.
+    Each is a pair: the name, and whether SQLite counts the savepoint as a level. A savepoint that opens a transaction
+    is the transaction itself, so SQLite does not count it.
     """
 
     def __init__(self) -> None:
@@ -60,10 +60,11 @@ class Savepoints:
     ) -> None:
         """Update the open savepoints after a statement.
 
-        ``beside_writes`` says that a statement that writes was running at the same time. SQLite does not report
-        failures, but they can be inferred. SAVEPOINT and RELEASE fail while another statement writes. If a RELEASE
-        should have ended the transaction, but the transaction is still open, the RELEASE failed (for example because
-        another connection locks the file).
+        ``beside_writes`` says that a statement that writes was running at the same time.
+
+        SQLite does not report failures, but they can be inferred. SAVEPOINT and RELEASE fail while another statement
+        writes. If a RELEASE should have ended the transaction, but the transaction is still open, the RELEASE failed
+        (for example because another connection locks the file).
         """
         if not in_transaction_after:
             self._open.clear()
@@ -78,14 +79,14 @@ class Savepoints:
             del self._open[self._index(match) + 1 :]
 
     def _index(self, match: re.Match[str]) -> int:
-        """Return the index of the newest savepoint with the matched name, or the number of savepoints if none has."""
+        """Return the index of the newest savepoint with the matched name. If there is none, return their number."""
         names = [name for name, _ in self._open]
         wanted = _savepoint_name(match)
         return len(names) - 1 - names[::-1].index(wanted) if wanted in names else len(names)
 
 
 def _savepoint_name(match: re.Match[str]) -> str:
-    """Return the matched name without quotes, case-folded, because SQLite ignores case."""
+    """Return the matched name without quotes. The name is case-folded, because SQLite ignores case."""
     name = match[1] or match[2]
     if name[:1] in "\"'`[":
         quote = name[0]
@@ -97,7 +98,7 @@ def _savepoint_name(match: re.Match[str]) -> str:
 class Statement:
     """A running statement.
 
-    results: What its calls of functions with effects returned, by function name and arguments.
+    results: What its calls to functions with effects returned, by function name and arguments.
     """
 
     sql: str = field(repr=False)  # hidden from tracebacks that print locals: SQL is the user's data
@@ -105,20 +106,20 @@ class Statement:
     statements: Statements | None = field(default=None, repr=False)
     parameters: Any = field(default=None, repr=False)  # the bound parameters, if the execution trace showed them
     in_transaction: bool = False  # whether a transaction was open when the statement began
-    reads: bool = True  # SQLite says that the statement writes nothing
+    reads: bool = True  # whether SQLite says that the statement writes nothing
     parent: Statement | None = None  # the writing statement that ran when this one began; it may own a savepoint
     transaction: int = 0  # the number of transactions that had ended when the statement began
     queued_before: int = 0  # the length of the queue when the statement began
     changes_before: int = 0  # the connection's total_changes when the statement began
     changes_inside: int = 0  # the changes made by statements that ran inside this one
-    changed: int = 0  # the rows that the ended statement itself changed, without those that were undone
+    changed: int = 0  # the number of rows that the ended statement itself changed, without changes that were undone
     results: dict[tuple[object, ...], apsw.SQLiteValue] = field(default_factory=dict, repr=False)
     sent_by_functions: int = 0
     program: list[Step] | None = field(default=None, repr=False)  # the bytecode, read when it is first needed
-    savepoints: set[tuple[int, int]] = field(default_factory=set)  # (table, level) pairs opened, not yet released
-    keeps_writes: bool = False  # a row was refused under OR FAIL, so the statement's earlier writes stay
-    announced: bool = False  # the execution trace showed it, so its parameters are known
-    inspected: bool = False  # the statement's comparisons of times were checked
+    savepoints: set[tuple[int, int]] = field(default_factory=set)  # (table, level) pairs not yet released
+    keeps_writes: bool = False  # whether a row was refused under OR FAIL, so that the statement's earlier writes stay
+    announced: bool = False  # whether the execution trace showed the statement, so that its parameters are known
+    inspected: bool = False  # whether the statement's comparisons of times were checked
 
     def __post_init__(self) -> None:
         self.cache.may_stop = MAY_STOP.search(self.sql) is not None
@@ -164,9 +165,9 @@ class Statements:
         self._last: tuple[int, str, Any, bool] | None = None
         self.is_sure: Callable[[str], bool] = lambda _: False  # asks the user to confirm an undecided comparison
         self.noted: list[tuple[str, str | None, str]] | None = (
-            None  # ids that ftsql's tables are asked for: foresight.py
+            None  # the ids that ftsql's tables are asked for: see foresight.py
         )
-        self._paused = False  # traces are being ignored, because ftsql is running a statement of its own
+        self._paused = False  # whether traces are ignored, because ftsql is running a statement of its own
         self.sent_by_functions = 0  # how many writes functions have sent in the current transaction
         self.idle = Statement("", new_cache())  # the current statement while none is running
         self._previous_trace: Any = connection.exec_trace
@@ -175,7 +176,7 @@ class Statements:
 
     @property
     def current(self) -> Statement:
-        """The statement that SQLite is running now: of those that have not ended, the one that began last."""
+        """The statement that SQLite is running now. It is the one that began last among those that have not ended."""
         self._begin_rerun()
         return next(reversed(self._running.values()), self.idle)
 
@@ -258,7 +259,7 @@ class Statements:
             return str(apsw.ext.query_info(self._connection, sql).query_remaining or "")
 
     def _has_triggers(self) -> bool:
-        """Whether there are triggers. Through one, a statement may write to a table that it does not name."""
+        """Whether there are triggers. If there are, a statement may write to a table that it does not name."""
         with self.traces_paused():
             return any(
                 self._connection.execute(f"SELECT 1 FROM {schema} WHERE type = 'trigger'").get is not None
@@ -266,14 +267,14 @@ class Statements:
             )
 
     def program_of(self, sql: str) -> list[Step]:
-        """Return the program of a statement without those of its triggers.
+        """Return the program of a statement, without the programs of its triggers.
 
         The result is empty if SQLite cannot prepare the statement now.
         """
         return next(iter(self.programs_of(sql)), [])
 
     def programs_of(self, sql: str) -> list[list[Step]]:
-        """Return the program of a statement, then those of the triggers that it fires.
+        """Return the program of a statement, and then the programs of the triggers that the statement fires.
 
         The result is empty if SQLite cannot prepare the statement now. Reading a program does not count as a statement.
         """
@@ -312,13 +313,15 @@ class Statements:
         seen = {point for statement in around for point in statement.savepoints}
         levels = [below for below in range(self._savepoints.depth, level) if (table, below) not in seen]
         if around and not around[0].in_transaction:
-            del around[0]  # SQLite opens no savepoint for it, because a rollback of the transaction undoes it
-        if len(around) == len(levels):  # the table joined late, so savepoints of the surrounding statements cover it
+            # SQLite opens no savepoint for this statement, because a rollback of the transaction undoes the statement.
+            del around[0]
+        # If the table joined late, the surrounding statements' savepoints cover the table too.
+        if len(around) == len(levels):
             for statement, below in zip(around, levels, strict=True):
                 statement.savepoints.add((table, below))
 
     def release_savepoints(self, level: int) -> None:
-        """Note that SQLite released all savepoints of at least ``level``. SQLite reports this once for each table."""
+        """Note that SQLite released all savepoints from ``level`` on. SQLite reports this once for each table."""
         if any(point[1] > level for statement in self._ended for point in statement.savepoints):
             self.drop_failed_writes()  # an inner statement failed, and the statement around it succeeds
         for statement in (*self._running.values(), *self._ended):
@@ -327,10 +330,12 @@ class Statements:
     def drop_failed_writes(self) -> None:
         """Drop the writes of failed statements from the queue. Call this before every use of the queue.
 
-        SQLite releases the savepoints of a statement just after the statement succeeds, and rolls them back before it
-        ends if it fails in SQLite. If a Python exception ends the statement, APSW reports neither, and the statement's
-        own savepoint stays open. A savepoint that a table saw late stays open too. If that savepoint belongs to the
-        user, its level is lower. If it belongs to a surrounding statement, this statement succeeded if its changes
+        SQLite releases a statement's savepoints just after the statement succeeds. If the statement fails in SQLite,
+        SQLite rolls the savepoints back before the statement ends. If a Python exception ends the statement, APSW
+        reports neither, and the statement's own savepoint stays open.
+
+        A savepoint that a table saw late stays open too. If the user opened that savepoint, its level is lower than
+        that of the statement's own. If it belongs to a surrounding statement, this statement succeeded if its changes
         stay.
         """
         ended, self._ended = self._ended, []
@@ -374,7 +379,7 @@ class Statements:
         """Handle SQLite's trace, which reports that a statement begins or has ended."""
         if self._paused:
             return
-        with contextlib.suppress(ReferenceError):  # the connection is being dropped, and its statements with it
+        with contextlib.suppress(ReferenceError):  # raised if the connection is being dropped, with its statements
             id, sql = event["id"], str(event["sql"])
             assert isinstance(id, int)
             if event["code"] == apsw.SQLITE_TRACE_STMT:
@@ -384,7 +389,7 @@ class Statements:
                 self._last = id, ended.sql, ended.parameters, ended.reads
 
     def _on_begin(self, id: int, sql: str, event: dict[str, object]) -> None:
-        """Add the statement that begins, unless a trigger or SQLite itself runs it inside another."""
+        """Add a statement that begins, unless a trigger or SQLite itself runs it inside another statement."""
         announced, self._announced = self._announced, None
         bound, self._bound = self._bound, None
         is_announced = _is_same(announced, sql)
@@ -418,7 +423,7 @@ class Statements:
         )
 
     def _begin_rerun(self) -> None:
-        """If SQLite is re-running the last statement and no other is running, record it as running again.
+        """Record the last statement as running again, if no statement is recorded as running.
 
         SQLite runs a statement again if another process changed the schema. It reports only the end of the first run.
         """
@@ -442,7 +447,7 @@ class Statements:
 
 
 def _may_compare_times(sql: str) -> bool:
-    """Whether ``sql`` names a column of times, and contains a value that may not be a time."""
+    """Whether ``sql`` names a column with times and contains a value that may not be a time."""
     return bool(comparisons.NAMES_A_TIME.search(sql) and comparisons.MAY_MISTAKE.search(sql))
 
 

@@ -1,10 +1,11 @@
-"""SQLite's SQL as text: what is blank in it, and a statement's first word."""
+"""The text of SQL statements: which parts are blank, and a statement's first word."""
 
 from __future__ import annotations
 
 import re
 
-# Space, comments and semicolons. Atomic and possessive, so that a long run of comments is matched without backtracking.
+# Space, comments and semicolons. The pattern is atomic and possessive, so that a long run of comments is matched
+# without backtracking.
 BLANK = re.compile(r"(?>\s+|;|--[^\n]*(?:\n|\Z)|/\*.*?(?:\*/|\Z))*+", re.DOTALL)
 WORD = re.compile(r"[A-Z]*", re.IGNORECASE)
 
@@ -19,7 +20,7 @@ def is_blank(sql: str, start: int = 0) -> bool:
 
 
 def first_word(sql: str) -> str:
-    """Return the first word of a statement in capitals; "" if it begins with something else.
+    """Return a statement's first word in capitals, or "" if the statement does not begin with a word.
 
     >>> first_word("/* the newest */ select 1")
     'SELECT'

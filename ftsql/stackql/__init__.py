@@ -1,4 +1,4 @@
-"""StackQL support: translate StackQL statements into SQL that any ftsql connection can run.
+"""StackQL support: translates StackQL statements into SQL that any ftsql connection can run.
 
 The package exports ``translate``. It may import ``api``, ``resources`` and ``errors``; the command line and the shell
 use it. A statement that is not StackQL is returned unchanged. In a StackQL statement, only those parts are changed that
@@ -21,10 +21,10 @@ LIKELY = re.compile(r"\b(?:EXEC|SHOW|DESC|DESCRIBE)\b|\.\s*(?:/\*|--|[\"`\[]|[^\
 def translate(sql: str, providers: Mapping[str, Provider] | None = None, active: Collection[str] | None = None) -> str:
     """Return ``sql`` with its StackQL statements translated. The result may have more statements than ``sql``.
 
-    ``providers``: the providers, by name, with which a StackQL name may start. By default these are the providers that
-    ship with ftsql and those in the user's provider file.
-    ``active``: the names of the providers to which the connection sends requests. If ``active`` is given, a statement
-    on any other provider is refused; otherwise such a statement returns no rows.
+    ``providers`` are the providers, by name, with which a StackQL name may start. By default they are the providers
+    that ship with ftsql and those in the user's provider file.
+    ``active`` are the names of the providers to which the connection sends requests. If ``active`` is given, a
+    statement on any other provider is refused. Otherwise such a statement returns no rows.
 
     Raises ProgrammingError, before any statement runs, if a StackQL statement asks for something that ftsql cannot do.
     Raises ImportError if a SELECT, INSERT or DELETE is translated without the extra ``stackql``.
@@ -38,6 +38,6 @@ def translate(sql: str, providers: Mapping[str, Provider] | None = None, active:
     """
     if not LIKELY.search(sql):
         return sql
-    from ftsql.stackql.statements import translate_statements  # imported late: most SQL is not StackQL
+    from ftsql.stackql.statements import translate_statements  # imported only here, because most SQL is not StackQL
 
     return translate_statements(sql, providers, active)

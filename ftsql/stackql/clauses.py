@@ -1,6 +1,7 @@
-"""Find the WHERE or ON clause of a table among a statement's tokens, and add conditions to that clause.
+"""Finds the WHERE or ON clause of a table among a statement's tokens, and adds conditions to that clause.
 
-A clause ends at the keyword that begins the next clause, outside of all parentheses that were opened in between.
+A clause ends at the keyword that begins the next clause. A keyword inside parentheses that the clause opens does not
+count.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ AFTER_ON = (*AFTER_FROM, *SIDES, ",", "JOIN")
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """A clause, from after its keyword to its end. If ``exists`` is false, a new clause goes to ``start``."""
+    """A clause, from after its keyword to its end. If ``exists`` is false, a new clause is inserted at ``start``."""
 
     keyword: str
     start: int
@@ -35,17 +36,17 @@ class Clause:
 
 
 def find_where(tokens: Sequence[Token], index: int) -> Clause:
-    """Return the WHERE that follows the FROM, or the DELETE FROM, that contains the token at ``index``."""
+    """Return the WHERE clause after the FROM or DELETE FROM that contains the token at ``index``."""
     begin = find_end(tokens, index, AFTER_FROM)
     if begin < len(tokens) and tokens[begin].matches("WHERE"):
-        last = find_end(tokens, begin + 1, (*AFTER_FROM, "ON")) - 1  # ON CONFLICT
+        last = find_end(tokens, begin + 1, (*AFTER_FROM, "ON")) - 1  # the ON of ON CONFLICT
         return Clause("WHERE", tokens[begin].end, tokens[last].end, True)
     position = tokens[begin - 1].end
     return Clause("WHERE", position, position, False)
 
 
 def find_on(tokens: Sequence[Token], index: int) -> Clause | None:
-    """Return the ON of the join whose table ends before the token at ``index``, or None if the join has no ON."""
+    """Return the ON clause of a join, or None if the join has none. Its table ends before the token at ``index``."""
     begin = find_end(tokens, index, ("ON", *AFTER_ON))
     if begin == len(tokens) or not tokens[begin].matches("ON"):
         return None
@@ -71,7 +72,7 @@ def find_end(tokens: Sequence[Token], index: int, ends: Sequence[str]) -> int:
 
 
 def _is_name(tokens: Sequence[Token], index: int) -> bool:
-    """Whether the keyword at ``index`` is used as a name: LEFT(…) calls a function, and WINDOW is not reserved."""
+    """Whether the keyword at ``index`` is a name here, because LEFT(…) calls a function and WINDOW is not reserved."""
     following = tokens[index + 1 : index + 3]
     if tokens[index].matches(*SIDES):
         return bool(following) and following[0].matches("(")

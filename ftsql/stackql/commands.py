@@ -1,4 +1,4 @@
-"""Translate StackQL's EXEC, SHOW and DESCRIBE, which SQLite does not have, into SQL.
+"""Translates StackQL's EXEC, SHOW and DESCRIBE, which SQLite does not have, into SQL.
 
 A value in an EXEC must be an SQL literal or a bound parameter, and is copied unchanged.
 """
@@ -32,7 +32,7 @@ def translate_command(tokens: Sequence[Token], providers: Providers, active: Ite
 
 
 class _Reader:
-    """Reads a command's tokens one after another, from after the first."""
+    """Reads a command's tokens one after another, beginning with the second."""
 
     def __init__(self, tokens: Sequence[Token]) -> None:
         self._tokens = tokens
@@ -117,7 +117,7 @@ def _string_literal(token: Token | None) -> str | None:
 
 
 def _find_resource(names: Sequence[str], providers: Providers, usage: str) -> tuple[Provider, Entry]:
-    """Return the provider and the resource that ``names`` names. Raises ProgrammingError if there is none."""
+    """Return the provider and the resource that ``names`` stands for. Raises ProgrammingError if there are none."""
     name = ".".join(names)
     if len(names) != 3:
         raise ProgrammingError(f"expected provider.service.resource, got {name or 'nothing'}: {usage}")
@@ -159,12 +159,12 @@ def _read_values(reader: _Reader) -> dict[str, str]:
         if name in values:
             raise ProgrammingError(f"EXEC: @{written} occurs twice")
         values[name] = reader.value(written)
-        reader.accept(",")  # optional: on StackQL's own pages the comma is inside a comment
+        reader.accept(",")  # the comma is optional, because on StackQL's own pages it is inside a comment
     return values
 
 
 def _check_values(values: Mapping[str, str], method: Method, name: str) -> None:
-    """Raise ProgrammingError if the method does not take a parameter, or a required parameter is missing."""
+    """Raise ProgrammingError if the method does not take one of the parameters, or if a required one is missing."""
     taken = (*method.required, *method.optional)
     for parameter in values:
         if parameter not in taken:
@@ -177,7 +177,7 @@ def _check_values(values: Mapping[str, str], method: Method, name: str) -> None:
 
 
 def _call_method(provider: Provider, resource: Entry, method: Method, values: Mapping[str, str]) -> str:
-    """Return the SQL that does what the method does."""
+    """Return the SQL that has the same effect as the method."""
     provider_name = sql_string(provider.name)
     target = f"live.{resource.table}"
     if method.verb == "EXEC":
@@ -231,7 +231,7 @@ def _translate_show(reader: _Reader, providers: Providers) -> str:
 
 
 def _read_pattern(reader: _Reader) -> str | None:
-    """Read LIKE and its pattern, if they follow, and return the pattern as SQL."""
+    """Read LIKE and its pattern, and return the pattern as SQL. Return None if the next token is not LIKE."""
     if not reader.accept("LIKE"):
         return None
     pattern = _string_literal(reader.take())
@@ -255,7 +255,10 @@ def _show_resources(provider: Provider, service: str, pattern: str | None) -> st
 
 
 def _show_methods(provider: Provider, resource: Entry, *, extended: bool, pattern: str | None) -> str:
-    """Return the methods under their names of 2024, in the order of StackQL's page, then under today's names."""
+    """Return a SELECT of the methods, first under their names of 2024, and then under today's names.
+
+    The former are in the order of StackQL's page.
+    """
     methods = [method for method in resource.methods if not method.is_lacked_by(provider)]
     rows = [
         (method.former, ", ".join(method.former_required), method.verb, f"{method.http} {method.path}")
@@ -268,7 +271,7 @@ def _show_methods(provider: Provider, resource: Entry, *, extended: bool, patter
 
 
 def _select_rows(names: Sequence[str], rows: Sequence[Sequence[str]], pattern: str | None) -> str:
-    """Return a SELECT of ``rows``. If ``pattern`` is given, it selects only the rows whose name is LIKE it."""
+    """Return a SELECT of ``rows``. If ``pattern`` is given, it returns only rows whose name is LIKE ``pattern``."""
     nothing = f"SELECT {', '.join(f'NULL AS column{number}' for number, _ in enumerate(names, 1))} WHERE 0"
     values = "VALUES " + ", ".join(f"({', '.join(map(sql_string, row))})" for row in rows) if rows else nothing
     shown = ", ".join(f"column{number} AS {name}" for number, name in enumerate(names, 1))
@@ -290,7 +293,7 @@ def _translate_describe(reader: _Reader, providers: Providers) -> str:
 
 
 def _describe_columns(resource: Entry, *, extended: bool) -> str:
-    """Return the SELECT of DESCRIBE: the fields that StackQL's page of 2024 lists, then the newer ones."""
+    """Return the SELECT for DESCRIBE. The fields on StackQL's page of 2024 come first, and then the newer fields."""
     arrays = ", ".join(map(sql_string, resource.arrays)) or "NULL"
     newer = ", ".join(map(sql_string, resource.newer)) or "NULL"
     return (

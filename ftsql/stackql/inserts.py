@@ -1,7 +1,7 @@
-"""Translate StackQL's INSERT: rename its columns, add the provider to its rows, and turn RETURNING into a SELECT.
+"""Translates StackQL's INSERT: renames its columns, adds the provider to its rows, and turns RETURNING into a SELECT.
 
 SQLite's own RETURNING would return the submitted values without ids, because the jobs do not exist before the INSERT
-has committed.
+is committed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ PROJECTS = "project_ids"
 def insert_edits(
     text: str, tokens: Sequence[Token], reference: Reference, statement: exp.Insert, *, in_transaction: bool
 ) -> list[Edit]:
-    """Return the edits of an INSERT into a resource. Raises ProgrammingError if ftsql cannot do what it asks for."""
+    """Return the edits for an INSERT into a resource.
+
+    Raises ProgrammingError if the INSERT asks for something that ftsql cannot do.
+    """
     resource, name = reference.resource, reference.name
     if resource.by_verb("INSERT") is None:
         raise ProgrammingError(f"StackQL has no INSERT into {name}, and neither does the API")
@@ -55,13 +58,13 @@ def insert_edits(
 
 
 def _columns(tokens: Sequence[Token]) -> list[tuple[str, int, int]]:
-    """Return each name in a list of columns as written, with its start and end."""
+    """Return each name in a list of columns, as written, with the name's start and end."""
     columns: list[tuple[str, int, int]] = []
     index = 0
     while index < len(tokens):
         name, last = hyphenated(tokens, index)
         columns.append((name, tokens[index].start, tokens[last].end))
-        index = last + 2  # past the comma
+        index = last + 2  # the token after the comma
     return columns
 
 
@@ -86,7 +89,10 @@ def _column_edits(reference: Reference, columns: Sequence[tuple[str, int, int]])
 
 
 def _rows(tokens: Sequence[Token], begin: int, reference: Reference) -> tuple[int, int]:
-    """Return the indices at which the SELECT or VALUES begins and ends. Raises ProgrammingError if there is none."""
+    """Return the indices at which the SELECT or VALUES begins and ends.
+
+    Raises ProgrammingError if there is no SELECT or VALUES, or if there is an ON CONFLICT.
+    """
     name = reference.name
     has_rows = begin < len(tokens) and not tokens[begin].matches("DEFAULT")
     end = find_end(tokens, begin, ("RETURNING", "CONFLICT")) if has_rows else begin
@@ -98,16 +104,16 @@ def _rows(tokens: Sequence[Token], begin: int, reference: Reference) -> tuple[in
 
 
 def _wrapping(provider: str, fields: Sequence[str]) -> tuple[str, str]:
-    """Return the SQL to insert before and after the rows, which adds the provider to each row."""
+    """Return the SQL to insert before the rows, and the SQL to insert after them. It adds the provider to each row."""
     selected = {field: field for field in fields}
     source = '"stackql row"'
     if PROJECTS in selected:
-        # StackQL has one row with an array of projects, ftsql one row for each project.
+        # StackQL has one row with an array of projects, but ftsql has one row for each project.
         selected[PROJECTS] = "project.value"
         array = f"iif(json_valid({PROJECTS}), {PROJECTS}, json_array({PROJECTS}))"
         source += f", json_each({array}) AS project"
     elif "seed" in selected:
-        # StackQL's page of 2024 writes the seed in quotes. A value that is not an integer stays and is refused later.
+        # StackQL's page of 2024 has the seed in quotes. A value that is not an integer stays, and is refused later.
         selected["seed"] = "iif(seed <> '' AND seed NOT GLOB '*[^0-9]*', CAST(seed AS INTEGER), seed)"
     else:
         return f"SELECT {sql_string(provider)}, * FROM (", ")"

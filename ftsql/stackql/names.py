@@ -1,7 +1,8 @@
-"""Map StackQL's names to ftsql's: provider.service.resource to a provider and a table, parameters to columns.
+"""Maps StackQL's names to ftsql's: provider.service.resource to a provider and a table, and parameters to columns.
 
-A dotted name counts as StackQL only if it cannot be SQLite's, where a name with three parts is a column. StackQL has
-parameters, such as limit, that it passes to the API. ftsql decides about these itself, and refuses them with a reason.
+A dotted name counts as StackQL's only if it cannot be SQLite's. In SQLite, a name with three parts is a column. StackQL
+has parameters, such as limit, that it passes to the API. ftsql makes these choices itself, so it refuses such a
+parameter and says why.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Reference:
 
     @property
     def resource(self) -> Entry:
-        """The resource. Raises ProgrammingError if StackQL's name matches none."""
+        """The resource. Raises ProgrammingError if StackQL's name matches no resource."""
         if self.entry is None:
             names = ", ".join(f"{each.service}.{each.name}" for each in ENTRIES)
             raise ProgrammingError(f"unknown resource {self.name}; a provider has {names}")
@@ -51,7 +52,7 @@ class Reference:
 def find_references(
     tokens: Sequence[Token], names: Iterable[DottedName], providers: Mapping[str, Provider]
 ) -> list[Reference]:
-    """Return the references among ``names``. Raises ProgrammingError if one names an unknown provider."""
+    """Return the references among ``names``. Raises ProgrammingError if a name has an unknown provider."""
     references = []
     for name in names:
         certain = _is_certain(tokens, name)
@@ -68,12 +69,12 @@ def _is_certain(tokens: Sequence[Token], name: DottedName) -> bool:
     before = tokens[max(name.first - 2, 0) : name.first]
     if not before or not before[-1].matches(*BEFORE_TABLES):
         return False
-    # The FROM in IS DISTINCT FROM is followed by a column.
+    # After the FROM of IS DISTINCT FROM comes a column.
     return len(name.names) == 3 and not before[0].matches("DISTINCT")
 
 
 def find_provider(name: str, providers: Iterable[str]) -> str | None:
-    """Return the provider called ``name``, in any case, or None if there is none."""
+    """Return the provider called ``name``, or None if there is none. Upper and lower case count as the same."""
     return next((each for each in providers if each.lower() == name.lower()), None)
 
 
@@ -83,7 +84,7 @@ def unknown_provider_message(name: str, providers: Iterable[str]) -> str:
 
 
 def check_active(provider: str, active: Iterable[str] | None) -> None:
-    """Raise ProgrammingError if the provider is not active: the statement would seem to find no rows."""
+    """Raise ProgrammingError if the provider is not active. Otherwise the statement would seem to find no rows."""
     if active is not None and provider not in active:
         listed = ", ".join(active) or "none"
         raise ProgrammingError(
@@ -105,9 +106,9 @@ def check_supported(parameter: str) -> None:
 
 
 def without_prefix(name: str) -> str:
-    """Return the body field that a name stands for, in lower case and without the prefix ``data__``.
+    """Return the field of the request's body for which ``name`` stands.
 
-    StackQL used that prefix in 2024.
+    The field is in lower case, and has no prefix ``data__``, which StackQL used in 2024.
     """
     return name.lower().removeprefix("data__")
 

@@ -1,7 +1,7 @@
-"""Read a statement's structure with sqlglot: which names are tables, and how the tables are joined.
+"""Reads a statement's structure with sqlglot: which names are tables, and how the tables are joined.
 
-sqlglot writes no SQL here. It parses a string of the same length as the statement, so that its positions are valid in
-the statement.
+sqlglot writes no SQL here. It parses a string of the same length as the statement, so that the positions that it
+reports are valid in the statement.
 """
 
 from __future__ import annotations
@@ -64,14 +64,17 @@ def _masked(text: str, tokens: Sequence[Token]) -> str:
 
 
 def _explain_length(tokens: Sequence[Token]) -> int:
-    """Return how many tokens EXPLAIN or EXPLAIN QUERY PLAN takes; 0 if the statement has neither."""
+    """Return how many tokens ``EXPLAIN`` or ``EXPLAIN QUERY PLAN`` has, or 0 if the statement has neither."""
     if not tokens[0].matches("EXPLAIN"):
         return 0
     return 3 if len(tokens) > 1 and tokens[1].matches("QUERY") else 1
 
 
 def _index_hint_length(tokens: Sequence[Token], index: int) -> int:
-    """Return how many tokens INDEXED BY name or NOT INDEXED takes at ``index``; 0 if neither is there."""
+    """Return how many tokens the index hint at ``index`` has, or 0 if there is none.
+
+    An index hint is ``INDEXED BY name`` or ``NOT INDEXED``.
+    """
     first, second = tokens[index], tokens[index + 1] if index + 1 < len(tokens) else None
     if second is None:
         return 0

@@ -1,11 +1,11 @@
-"""Rewrite StackQL's SELECT, INSERT and DELETE by editing the statement's own text.
+"""Rewrites StackQL's SELECT, INSERT and DELETE by editing the statement's own text.
 
-A resource becomes ftsql's table, and the WHERE or ON gets a condition on the provider. If the condition would mean
-something else there, as with RIGHT and FULL joins, the resource becomes a subquery.
+A resource is replaced with ftsql's table, and a condition on the provider is added to the WHERE or ON. If the condition
+would mean something else there, as with RIGHT and FULL joins, the resource is replaced with a subquery.
 
 It would be simpler to use subqueries everywhere, but SQLite does not always merge a subquery into the statement around
-it. In SELECT DISTINCT … LEFT JOIN, the id of a job would no longer reach the API: all jobs would be listed, and events
-could not be read at all. And a subquery has no hidden columns, so ``*`` would show the hidden columns that the
+it. In SELECT DISTINCT … LEFT JOIN, the id of a job would no longer reach the API, so all jobs would be listed, and
+events could not be read at all. Also, a subquery has no hidden columns, so ``*`` would show the hidden columns that the
 statement names.
 """
 
@@ -30,7 +30,7 @@ def rewrite(
     *,
     in_transaction: bool,
 ) -> str:
-    """Return ``text`` with ftsql's tables in place of StackQL's resources, or unchanged if it names no resource.
+    """Return ``text`` with ftsql's tables in place of StackQL's resources. Without a resource, it stays unchanged.
 
     Raises ProgrammingError if the statement cannot be parsed, or asks for something that ftsql cannot do.
     """
@@ -72,7 +72,7 @@ class _Rewriter:
         self._edits: list[Edit] = []
         self._insert_edits: list[Edit] = []
         self._conditions: dict[Clause, list[str]] = {}
-        # A view that a file stores cannot name the schema live.
+        # A view that is stored in a file cannot name the schema live.
         stored = tokens[0].matches("CREATE") and not tokens[1].matches("TEMP", "TEMPORARY", "TABLE")
         self._schema = "" if stored else "live."
 
@@ -81,8 +81,8 @@ class _Rewriter:
             check_active(reference.provider, active)
             self._rewrite_table(reference, table, in_transaction=in_transaction)
             self._rename_parameters(reference, table)
-        # Edits at one position apply in this order: the end of an existing clause, a new clause, the end of the
-        # query that an INSERT wraps around its rows.
+        # Edits at one position are applied in this order: the end of an existing clause, a new clause, and the end of
+        # the query that is wrapped around the rows of an INSERT.
         for clause, conditions in sorted(self._conditions.items(), key=lambda each: not each[0].exists):
             self._edits += clause.edits(conditions)
         self._edits += self._insert_edits
@@ -124,7 +124,7 @@ class _Rewriter:
         self._edits.append((self._tokens[name.first].start, self._tokens[name.last].end, new))
 
     def _condition_clause(self, reference: Reference, table: exp.Table) -> Clause | None:
-        """Return the clause in which a condition on the table means the same as a subquery, or None."""
+        """Return the clause in which a condition on the table has the effect of a subquery, or None if none has."""
         statement = enclosing_statement(table)
         if statement is None:
             return None
@@ -139,13 +139,13 @@ class _Rewriter:
         return find_where(self._tokens, after)
 
     def _rewrite_metadata(self, clause: Clause) -> None:
-        """Rewrite ``metadata = '{…}'``, with which StackQL asks the API for the jobs that have these pairs."""
+        """Rewrite ``metadata = '{…}'``, which in StackQL asks the API for the jobs that have these metadata."""
         tokens = [token for token in self._tokens if clause.start <= token.start < clause.end]
         depth = 0
         for index, token in enumerate(tokens[:-2]):
             depth += token.matches("(") - token.matches(")")
             if depth or token.name.lower() != "metadata" or (index and tokens[index - 1].matches(".")):
-                continue  # inside parentheses or after a dot it may be another table's column
+                continue  # inside parentheses or after a dot, the name may be another table's column
             sign, value = tokens[index + 1 : index + 3]
             edit = (token.start, value.end, f"metadata_has(metadata, {value.text})")
             # A FROM with two tables of jobs has one WHERE, which is visited twice.
@@ -163,7 +163,7 @@ class _Rewriter:
         return str(reference.name) if taken else short
 
     def _subquery_columns(self, table: str) -> list[str]:
-        """Return the columns of a subquery: all that ``*`` shows, and the hidden columns that the statement names."""
+        """Return a subquery's columns: all that ``*`` shows, and the hidden columns that the statement names."""
         columns = TABLES[table].columns if table in TABLES else ()
         named = {token.name.lower() for token in self._tokens if token.name}
         return [each.name for each in columns if not each.hidden or each.name in named] or ["*"]
@@ -204,7 +204,7 @@ class _Rewriter:
 
 
 def apply_edits(text: str, edits: Sequence[Edit]) -> str:
-    """Return ``text`` with ``edits``, which must not overlap, applied. Edits at one position apply in their order."""
+    """Apply ``edits``, which must not overlap, to ``text``. Edits at one position are applied in their order."""
     parts = []
     before = 0
     for start, end, new in sorted(edits, key=lambda edit: edit[:2]):

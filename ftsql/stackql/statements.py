@@ -1,4 +1,4 @@
-"""Split SQL into statements, and translate those that are StackQL. All others stay as written."""
+"""Splits SQL into statements, and translates those that are StackQL. All others stay as written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ COMMANDS = ("EXEC", "SHOW", "DESC", "DESCRIBE")
 
 
 def translate_statements(sql: str, providers: Mapping[str, Provider] | None, active: Collection[str] | None) -> str:
-    """Return ``sql`` translated. ``ftsql.stackql.translate`` documents the parameters and errors."""
+    """Return ``sql`` with its StackQL statements translated.
+
+    ``ftsql.stackql.translate`` documents the parameters and errors.
+    """
     parts = []
     in_transaction = False
     for text, tokens in split_statements(sql):
@@ -38,7 +41,7 @@ def _replace_statement(text: str, tokens: Sequence[Token], new: str) -> str:
 
 
 def _is_in_transaction(tokens: Sequence[Token], before: bool) -> bool:
-    """Whether the text has opened a transaction that is still open after this statement."""
+    """Whether the SQL text has opened a transaction that is still open after this statement."""
     if not tokens:
         return before
     if tokens[0].matches("BEGIN", "SAVEPOINT"):

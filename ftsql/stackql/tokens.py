@@ -1,4 +1,4 @@
-"""Split SQL into SQLite's tokens, with their positions, and find the statements and dotted names that they form.
+"""Splits SQL into SQLite's tokens with their positions, and finds the statements and dotted names that they form.
 
 Comments and white space yield no tokens. Characters that SQLite cannot tokenize have the kind "other".
 """
@@ -31,7 +31,7 @@ CLOSING = {'"': '"', "`": "`", "[": "]"}
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token: ``text``, as written, is the part of its statement from ``start`` to ``end``."""
+    """One token. ``text`` is the part of its statement from ``start`` to ``end``, as written."""
 
     kind: Kind
     text: str
@@ -40,7 +40,7 @@ class Token:
 
     @property
     def name(self) -> str:
-        """The name that a word or a quoted identifier stands for; "" for other kinds."""
+        """The name for which a word or a quoted identifier stands, or "" for a token of another kind."""
         if self.kind == "quoted":
             closing = CLOSING[self.text[0]]
             inner = self.text[1:-1]
@@ -63,7 +63,7 @@ def tokenize(sql: str) -> list[Token]:
 
 
 def split_statements(sql: str) -> Iterator[tuple[str, list[Token]]]:
-    """Yield each statement as a string, and its tokens without the final semicolon. The strings joined are ``sql``."""
+    """Yield each statement as a string, and its tokens without the final semicolon. Joined, the strings are ``sql``."""
     start, tokens = 0, list[Token]()
     for token in tokenize(sql):
         # A trigger's body contains semicolons.
@@ -77,7 +77,7 @@ def split_statements(sql: str) -> Iterator[tuple[str, list[Token]]]:
 
 
 def is_trigger(tokens: Sequence[Token]) -> bool:
-    """Whether the tokens begin a CREATE TRIGGER."""
+    """Whether the tokens are the beginning of a CREATE TRIGGER."""
     return bool(tokens) and tokens[0].matches("CREATE") and any(token.matches("TRIGGER") for token in tokens[1:5])
 
 

@@ -1,7 +1,7 @@
 """The cache of rows that the APIs showed: one account's jobs, or one job's events, checkpoints and other objects.
 
-A finished row is never requested again. For any other row the cache only knows that the job exists; its state has to be
-requested.
+A finished row is never requested again. About any other row, the cache only knows that the job exists. The job's state
+has to be requested.
 
 The module is longer than most because one class owns every SQL statement on the tables ``covers`` and ``kept``.
 """
@@ -30,10 +30,10 @@ from ftsql.store.schema import STORED
 
 T = TypeVar("T")
 
-SLACK = 120  # seconds by which a list may lag behind the creation of objects
+SLACK = 120  # seconds for which a new object may be absent from the list
 SKEW = 86_400  # seconds by which the provider's clock and the local one may differ
 FOREVER = float(2**62)  # the horizon of a list that will not grow any more
-NEVER = -(2**62)  # the place of a row without created_at, which sorts it after all others
+NEVER = -(2**62)  # the place of a row without created_at; such a row is sorted after all others
 CHUNK = 1000  # how many rows are read at once
 MAX_INTEGER = 2**63 - 1
 PLAIN = tuple(name for name in STORED if name not in NESTED)
@@ -42,15 +42,15 @@ FINAL_AFTER = 300  # seconds after which a job in a terminal status is final eve
 SUCCEEDED = frozenset({"succeeded", "completed", "success"})
 NOW = f"?{len(FIELDS) + 1}"
 TEXT = FIELDS.index("raw")
-# A late response must neither make a finished job run again nor replace a newer response. A checked_at in the future
-# was written by a clock that was wrong, so it does not count.
+# A late response must not make a finished job run again, nor replace a newer response. A checked_at in the future was
+# written by a wrong clock, so it does not count.
 KEEPS_OLD_ROW = f"(finished OR (checked_at > excluded.checked_at AND checked_at <= {NOW})) AND NOT excluded.finished"
 LONG_ENDED = f"excluded.terminal_at IS NOT NULL AND terminal_at <= excluded.checked_at - {FINAL_AFTER}"
 ADD = (
     f"INSERT INTO kept (cover, {', '.join(FIELDS)}) VALUES ({{cover}}, {', '.join('?' * len(FIELDS))}) "
     "ON CONFLICT (cover, id) DO "
 )
-INSERT_NEW = f"{ADD}NOTHING"  # takes two thirds of the time of UPSERT
+INSERT_NEW = f"{ADD}NOTHING"  # takes two thirds of the time that UPSERT takes
 UPSERT = (
     f"{ADD}UPDATE SET "
     + ", ".join(
@@ -80,7 +80,7 @@ class Coverage:
 
 
 def is_final(cells: Cells) -> bool:
-    """Whether a job never changes again: it has ended, and the fields that are set at its end are set."""
+    """Whether a job never changes again, because it has ended and the fields that are filled in at its end are set."""
     status, finished_at, fine_tuned_model = _end(cells)
     if finished_at is None or not is_finished(status):
         return False
@@ -88,9 +88,9 @@ def is_final(cells: Cells) -> bool:
 
 
 def sort_key(created_at: Any, id: Any) -> tuple[int, str]:
-    """Return the place and the id of a row: rows are sorted by place, newest first, then by id.
+    """Return the place and the id of a row. Rows are sorted by place, newest first, and then by id.
 
-    The place is created_at; a row without one comes last.
+    The place is created_at. A row without created_at comes last.
 
     >>> sort_key(1_700_000_000, "ftjob-a")
     (1700000000, 'ftjob-a')
@@ -100,7 +100,7 @@ def sort_key(created_at: Any, id: Any) -> tuple[int, str]:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which rows of the cache a scan needs. A choice may include too many rows, because SQLite checks each one again.
+    """A choice of the cache's rows for a scan. It may include too many rows, because SQLite checks each one again.
 
     since: The earliest created_at.
     status, model: The values that the rows must have.
@@ -114,7 +114,8 @@ class Choice:
 class Cache:
     """The cached rows of one account's jobs, or of the objects of another resource that belong to one ``parent``.
 
-    If the store fails, the cache warns once and behaves as if it were empty, except while a listing depends on it.
+    If the store fails, the cache warns once and then behaves as if it were empty. If a listing already relies on the
+    cache's rows, an error is raised instead.
     """
 
     def __init__(
@@ -131,18 +132,18 @@ class Cache:
         self._max_age = settings.max_age
         self._refresh_seconds = settings.refresh_seconds
         self._known_coverage_id = 0
-        self._rollbacks = 0  # the store's count when the id was read
-        self._generation = -1  # the store's generation when the coverage was read
+        self._rollbacks = 0  # the store's count of rollbacks when the coverage's id was read
+        self._generation = -1  # the generation of the rows when the coverage was read
         self._broken = False
         self._failure: Exception | None = None  # the error of a deferred save
-        self._incomplete = False  # a row could not be saved, so no listing may be recorded as complete
-        # Now, because the credentials may be others when deferred rows are written.
+        self._incomplete = False  # whether a row could not be saved, so that no listing may be recorded as complete
+        # The id is made now, because the credentials may be others when deferred rows are written.
         self._account_id = store.account_id(account)
         self._resource = resource
         self._parent = parent
 
     def coverage(self) -> Coverage | None:
-        """Return the coverage, or None if there is none or a full listing is due."""
+        """Return the coverage, or None if nothing is covered or a full listing is due."""
 
         def read(db: apsw.Connection) -> Coverage | None:
             sql = "SELECT horizon, looked_at, full_at, generation FROM covers WHERE cover = ?"
@@ -154,9 +155,9 @@ class Cache:
         return self._safe(read, None)
 
     def looked_at(self) -> float:
-        """Return the last time at which all covered rows were known to be up to date; 0 without coverage.
+        """Return the last time at which all covered rows were known to be up to date, or 0 if nothing is covered.
 
-        Unlike ``coverage``, this ignores whether a full listing is due.
+        Unlike ``coverage``, this function ignores whether a full listing is due.
         """
 
         def read(db: apsw.Connection) -> float:
@@ -170,7 +171,7 @@ class Cache:
         """Whether no page broke the provider's declared order within the last ``refresh_seconds``."""
 
         def read(db: apsw.Connection) -> bool:
-            # Unlike other times, a broke_at in the future (which a wrong clock wrote) still counts.
+            # A broke_at in the future, which a wrong clock wrote, counts. Other times in the future do not.
             sql = "SELECT 1 FROM covers WHERE cover = ? AND broke_at > ?"
             return db.execute(sql, (self._coverage_id(db), time.time() - self._refresh_seconds)).fetchone() is None
 
@@ -200,7 +201,7 @@ class Cache:
         unless another connection saw them after the listing ``began``.
         """
         # A job created just before the list was read may appear in the list later, with a created_at below ``newest``.
-        newest = min(newest or 0, began)  # a created_at in the future tells nothing about jobs created from now on
+        newest = min(newest or 0, began)  # a created_at in the future says nothing about jobs created from now on
         horizon = newest - SLACK if newest > began - SKEW else newest
 
         def write(db: apsw.Connection) -> None:
@@ -279,13 +280,13 @@ class Cache:
         self._safe(write, None, writes=True)
 
     def is_fresh(self, looked_at: float) -> bool:
-        """Whether the setting max_age allows rows seen at ``looked_at`` to be shown without a request."""
+        """Whether the setting ``max_age`` allows ftsql to show rows seen at ``looked_at`` without a request."""
         return is_recent(looked_at, self._max_age)
 
     def row(self, id: str, *, ended: bool = False) -> Row | None:
-        """Return the row with ``id`` if it is finished or fresh, so that no request is needed; otherwise None.
+        """Return the row with ``id`` if it is finished or fresh, so that no request is needed. Otherwise return None.
 
-        ``ended`` also allows a row that was seen in a terminal status but is not final yet.
+        If ``ended``, also return a row that was seen in a terminal status but is not final yet.
         """
 
         def read(db: apsw.Connection) -> Row | None:
@@ -306,13 +307,13 @@ class Cache:
         at: float | None = None,
         rank: int | None = None,
     ) -> None:
-        """Save rows that the API showed in response to a request sent ``at`` (default: now).
+        """Save rows that the API showed in response to a request sent at the time ``at``. The default is now.
 
         A row in the store stays as it is if it is finished or was requested later. ``rank`` is the rank of the first
-        row; the rank of each row after that is one lower.
+        row. The rank of each later row is one lower than that of the row before.
         """
         at = time.time() if at is None else at
-        # The rows of the quick reader do not change any more, so their values can be made later, with the write.
+        # The rows of the quick reader do not change any more, so their values can be made later, when they are written.
         made = None if all(row.is_compact for row in rows) else list(self._values(rows, at, listing, rank))
         for row, value in zip(rows, made or (), strict=False):
             if self._resource is JOBS and not self._incomplete:
@@ -349,7 +350,7 @@ class Cache:
         listing: str | None,
         rank: int | None,
     ) -> Iterator[tuple[Any, ...]]:
-        """Yield the values of FIELDS and NOW for each row that JSON can express, and free a job's decoded object."""
+        """Yield the values of FIELDS and NOW for each row that JSON can express."""
         of_jobs = self._resource is JOBS
         now = time.time()
         for number, row in enumerate(rows):
@@ -367,7 +368,7 @@ class Cache:
             yield (place, *stored, final, at if ended else None, at, listing, row_rank, text, now)
 
     def mark_changed(self, row: Row) -> None:
-        """Record that a write of ftsql changed the job, so that the job is requested again.
+        """Record that one of ftsql's writes changed the job, so that the job is requested again.
 
         The response to the write may have come before all fields were filled in.
         """
@@ -376,7 +377,8 @@ class Cache:
             cover = self._coverage_id(db)
             sql = "UPDATE kept SET status = ?, checked_at = 0 WHERE cover = ? AND id = ? AND NOT finished"
             db.execute(sql, (row.status, cover, row.id))
-            db.execute("UPDATE covers SET looked_at = 0 WHERE cover = ?", (cover,))  # max_age must not hide the change
+            # If looked_at is 0, max_age does not hide the change.
+            db.execute("UPDATE covers SET looked_at = 0 WHERE cover = ?", (cover,))
 
         self._safe(write, None, writes=True)
 
@@ -399,7 +401,7 @@ class Cache:
         return bool(ids) and self._safe(read, False)
 
     def has_no(self, id: str) -> bool:
-        """Whether the store has no row with ``id``. Raises StoreError if it cannot be read."""
+        """Whether the store has no row with ``id``. Raises StoreError if the store cannot be read."""
 
         def read(db: apsw.Connection) -> bool:
             return (
@@ -443,7 +445,7 @@ class Cache:
         return self._safe(read, 0)
 
     def has_made_ids(self) -> bool:
-        """Whether one of the rows has an id that ftsql made because the API gave the object no id of its own."""
+        """Whether one of the rows has an id that ftsql made, because the API gave the object no id of its own."""
 
         def read(db: apsw.Connection) -> bool:
             sql = "SELECT 1 FROM kept WHERE cover = ? AND id GLOB ? LIMIT 1"
@@ -498,7 +500,7 @@ class Cache:
         return self._read(read)
 
     def select(self, schema: str, names: Sequence[str]) -> tuple[str, dict[str, SQLiteValue]]:
-        """Return the SQL that selects columns of all jobs, and its parameters, for a store attached as ``schema``."""
+        """Return the SQL that selects columns of all jobs, and its parameters. The store is attached as ``schema``."""
 
         def read(db: apsw.Connection) -> int:
             return self._coverage_id(db)
@@ -527,9 +529,9 @@ class Cache:
     def plan_requests(self, left: Sequence[tuple[int, str]], size: int) -> Iterator[tuple[str | None, list[str]]]:
         """Yield the fewest requests that show the jobs with the sort keys ``left``, each with the ids that it shows.
 
-        A request is a cursor: the id after which a page of ``size`` jobs is read. That page begins with the first job
-        of ``left``. If it would show only this one job, the request is None, and the job is read by its id. Each
-        request starts with the first job that is left, so no plan needs fewer.
+        A request is a cursor: the id after which a page of ``size`` jobs is read. The page begins with the first of the
+        jobs that no earlier request shows, so no plan needs fewer requests. If the page would show only this one of
+        them, the request is None, and the job is read by its id.
         """
         start = 0
         while start < len(left):
@@ -541,9 +543,10 @@ class Cache:
             start = end
 
     def _coverage_id(self, db: apsw.Connection, *, make: bool = False) -> int:
-        """Return the id of these rows in the tables ``covers`` and ``kept``, or 0, which no row has, if there is none.
+        """Return the id of this cache's rows in the tables ``covers`` and ``kept``. If there is none, return 0.
 
-        The id is remembered until a transaction fails, because the failed transaction may have inserted the id.
+        No row has the id 0. The id is remembered until a transaction fails, because the failed transaction may have
+        inserted the id.
         """
         if not self._known_coverage_id or self._rollbacks != self._store.rollbacks:
             self._rollbacks = self._store.rollbacks
@@ -555,7 +558,7 @@ class Cache:
     def _read(self, work: Callable[[apsw.Connection], T]) -> T:
         """Return the result of ``work``, which reads rows on which a listing already relies.
 
-        Raises StoreError rather than return too few rows.
+        Raises StoreError if the store fails or was cleared, because too few rows would be returned otherwise.
         """
         try:
             with self._store.rows(writes=False) as db:
@@ -571,9 +574,10 @@ class Cache:
         return found
 
     def _defer(self, work: Callable[[apsw.Connection], None], *, claims_all: bool = False) -> None:
-        """Defer a change until the statement waits or has ended, or the store is read; a failure is reported then.
+        """Defer a change until the statement waits or has ended, or the store is read. A failure is reported then.
 
-        ``claims_all``: The change records that the store has all rows. It is left out if a row could not be saved.
+        ``claims_all`` says that the change records that the store has all rows. Such a change is left out if a row
+        could not be saved.
         """
 
         def change(db: apsw.Connection) -> None:
@@ -615,7 +619,7 @@ class Cache:
         """
 
         def read(db: apsw.Connection) -> tuple[str | None, tuple[int, str]]:
-            # Numbered parameters: with two of them for one place, SQLite would read the whole index.
+            # The parameters are numbered. If the place were bound twice, SQLite would read the whole index.
             values = (self._coverage_id(db), *key)
             row = db.execute(
                 "SELECT id FROM kept WHERE cover = ?1 AND (place > ?2 OR (place = ?2 AND id < ?3)) "
@@ -650,7 +654,7 @@ class Cache:
         return row
 
     def _row(self, values: tuple[Any, ...]) -> Row:
-        """Build the row of a job or another object from ``values``: the columns in PLAIN, then ``raw``."""
+        """Build the row of a job or another object. ``values`` has the values of the columns in PLAIN, then ``raw``."""
         if self._resource is not JOBS:  # the columns of the table ``kept`` are those of jobs
             return self._decoded_row(values[0], values[-1])
         return Row(self.name, dict(zip(PLAIN, values, strict=False)), values[-1], bare=JOBS)

@@ -1,8 +1,8 @@
-"""The store's SQLite file: opening and upgrading it, its transactions, and the ids of accounts in it.
+"""The store's SQLite file: how it is opened and upgraded, its transactions, and the ids of accounts in it.
 
-Several processes may share the file. It contains no credential: an account is identified by a keyed hash. A process
-that records paid writes holds a lock as long as it lives, so that other processes can tell a crash from a write under
-way.
+Several processes may share the file. The file contains no credential, because an account is identified by a keyed hash.
+A process that records paid writes holds a lock for as long as the process lives. So other processes can tell whether
+the process has crashed or a write is under way.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from ftsql.store.schema import APPLICATION_ID, MARK_AS_STORE, RECREATE_ROWS, ROW
 _write_locks: weakref.WeakValueDictionary[str, threading.RLock] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
 MAX_DEFERRED = 40  # how many changes may be deferred; each change is one page of rows
-TOGETHER = 8  # changes in one transaction: few milliseconds, so that others need not wait
-AT_EXIT = 2.0  # seconds for deferred work at the end of the process
-CHECKPOINT_BYTES = 16_000_000  # of the write-ahead log, beyond which it is written back between two statements
+TOGETHER = 8  # how many changes one transaction has; they take a few milliseconds, so that others need not wait
+AT_EXIT = 2.0  # how many seconds deferred work may take at the end of the process
+CHECKPOINT_BYTES = 16_000_000  # if the write-ahead log is larger, it is written back between two statements
 Work = Callable[[apsw.Connection], None]
 
 
@@ -47,7 +47,7 @@ _stores: weakref.WeakSet[Store] = weakref.WeakSet()
 
 
 def _hold_stores() -> None:
-    """Hold every store's lock while the process forks: in the child, no thread would release it."""
+    """Hold every store's lock during a fork, because the child has no thread that could release another's lock."""
     for store in list(_stores):
         store.lock.acquire()
 
@@ -58,7 +58,7 @@ def _release_stores() -> None:
 
 
 def _forget_parent() -> None:
-    """Forget, in the child of a fork, what belongs to threads that it does not have, and what the parent will do."""
+    """Forget locks of threads that the child of a fork does not have, and deferred work that the parent will do."""
     global _lock
     _lock = threading.Lock()
     _write_locks.clear()
@@ -77,8 +77,8 @@ class Store:
     path: The file's real path, or ":memory:".
     lock: Held while the connection is used.
     owner: The lock by which other processes know that this process is alive.
-    failure: The error of deferred work that nobody was told of yet.
-    rollbacks: How many transactions failed. Rows that they inserted may be gone.
+    failure: The error of deferred work that has not been reported yet.
+    rollbacks: How many transactions failed. Rows that these transactions inserted may be gone.
     is_new: Whether the file did not exist before.
 
     Raises StoreError, naming the file, if the file cannot be opened or is not a store.
@@ -108,7 +108,7 @@ class Store:
         self._deferred: list[tuple[Work, Callable[[apsw.Error], None]]] = []  # changes, and what to call on failure
         self.is_new = self.path == MEMORY or not os.path.exists(self.path)
         try:
-            # The thread that creates the file also closes it. That would drop SQLite's locks in another thread.
+            # A thread that creates the file also closes it. Without this lock, that would drop another thread's locks.
             with self._write_lock:
                 self._db = self._open()
                 self._salt = bytes(self._db.execute("SELECT value FROM meta WHERE name = 'salt'").get or b"")
@@ -118,7 +118,7 @@ class Store:
     def _open(self) -> apsw.Connection:
         if self.path != MEMORY:
             Path(self.path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # An existing file is not opened here: closing it would drop SQLite's locks on it in this process.
+            # An existing file is not opened here, because closing it would drop this process's SQLite locks on it.
             with contextlib.suppress(FileExistsError):
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             if not stat.S_ISREG(os.stat(self.path).st_mode):
@@ -128,14 +128,14 @@ class Store:
         db = apsw.Connection(name, flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
         try:
             db.set_busy_timeout(BUSY_MILLISECONDS)
-            db.execute("PRAGMA page_size = 8192")  # larger than the default, because rows are long; new files only
+            db.execute("PRAGMA page_size = 8192")  # more than the default, because rows are long; only for new files
             self._create_or_upgrade(db)
             if self.path != MEMORY:
                 # Other users must not read the store. SQLite gives the log files the same mode as the file.
                 if os.stat(self.path).st_mode & 0o077:
                     os.chmod(self.path, 0o600)
                 _turn_on_wal(db)
-                # Checkpoint after every 16 MB of log. With a smaller log, every few pages of rows would cause one.
+                # Make a checkpoint after every 16 MB of log. A smaller limit would make one every few pages of rows.
                 db.execute("PRAGMA wal_autocheckpoint = 2000")
         except BaseException:
             db.close()
@@ -143,7 +143,7 @@ class Store:
         return db
 
     def _create_or_upgrade(self, db: apsw.Connection) -> None:
-        """Create the tables in a new file, upgrade an older version. Raises StoreError for any other database."""
+        """Create the tables in a new file, or upgrade an older version. Raises StoreError for any other database."""
         if db.pragma("application_id") == 0:
             with contextlib.closing(db.execute("BEGIN IMMEDIATE")):
                 tables = db.execute("SELECT count(*) FROM sqlite_schema").get
@@ -182,9 +182,9 @@ class Store:
 
     @contextlib.contextmanager
     def rows(self, *, writes: bool) -> Iterator[apsw.Connection]:
-        """Return the connection, to read or write rows that can be requested again. A crash may lose the last changes.
+        """Return the connection, for reading or writing rows that can be requested again.
 
-        Raises apsw.Error.
+        A crash may lose the last changes. Raises apsw.Error.
         """
         with self.lock:
             self.flush()
@@ -198,11 +198,11 @@ class Store:
     def _begin(self, synchronous: str) -> Iterator[None]:
         """Open a transaction that takes SQLite's write lock at once.
 
-        Without that lock, a transaction that first reads and then writes fails if another process wrote in between.
-        With "FULL" the changes are on disk before the transaction ends.
+        Without that lock, a transaction that first reads and then writes would fail if another process wrote in
+        between. If ``synchronous`` is "FULL", the changes are on disk before the transaction ends.
         """
         with self._write_lock:
-            try:  # around all three steps, because a Ctrl-C may arrive between any two lines
+            try:  # this covers all three steps, because a Ctrl-C may arrive between any two lines
                 self._db.execute(f"PRAGMA synchronous = {synchronous}; BEGIN IMMEDIATE")
                 yield
                 self._db.execute("COMMIT")
@@ -217,7 +217,8 @@ class Store:
         """Do ``work`` later: while a statement waits for a response, after its last row, or before the store is read.
 
         Deferred work is done in the order in which it came. ``failed`` is called with the error if the file cannot be
-        written. A process that is killed before loses the work, so it must be rows that can be requested again.
+        written. If the process is killed before that, the work is lost. So the work may only change rows that can be
+        requested again.
         """
         with self.lock:
             self._deferred.append((work, failed))
@@ -225,7 +226,7 @@ class Store:
                 self._flush(TOGETHER)
 
     def use_idle_time(self) -> None:
-        """Do some of the deferred work: the statement waits for a response."""
+        """Do some of the deferred work, because the statement waits for a response."""
         with self.lock:
             if len(self._deferred) >= TOGETHER:
                 self._flush(TOGETHER)
@@ -239,15 +240,15 @@ class Store:
     def keep(self) -> None:
         """Do the deferred work on another thread, because the statement has returned its last row.
 
-        It is not done beside the rows: both together would take longer than one after the other.
+        The work is not done beside the rows, because both together would take longer than one after the other.
         """
         with self.lock:
             if self._deferred and self._keeper is None:
-                # Not a daemon: at the end of the process, a daemon would stop while it holds the lock.
+                # Not a daemon, because a daemon would stop at the end of the process while it holds the lock.
                 self._keeper = threading.Thread(target=self._keep, name="ftsql-store")
                 try:
                     self._keeper.start()
-                except RuntimeError:  # at the end of the process, where closing the store does the work
+                except RuntimeError:  # the process is ending; closing the store then does the work
                     self._keeper = None
 
     def _keep(self) -> None:
@@ -266,13 +267,16 @@ class Store:
                     self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def wait_for_others(self) -> None:
-        """Let the other connections of this process keep what their statements have read. Call it without a lock."""
+        """Do the deferred work of this process's other connections to the same file, so that it has all that they read.
+
+        The caller must not hold a lock.
+        """
         for other in list(_stores):
             if other is not self and other.path == self.path != MEMORY and other._deferred and not other._closed:
                 other.flush()
 
     def drop_deferred(self) -> None:
-        """Forget the deferred work, which another process does."""
+        """Forget the deferred work, because another process does it."""
         self._deferred.clear()
         self._keeper = None
 
@@ -283,13 +287,13 @@ class Store:
             with self._begin("NORMAL"):
                 for work, _ in deferred:
                     work(self._db)
-        except apsw.Error as error:  # after a Ctrl-C the work stays deferred for the next caller
+        except apsw.Error as error:  # a Ctrl-C is not caught here, so the work then stays deferred for the next caller
             for _, failed in deferred:
                 failed(error)
         del self._deferred[: len(deferred)]
 
     def warn(self, error: Exception) -> None:
-        """Warn that the store cannot be used, once."""
+        """Warn that the store cannot be used, but only once."""
         if not self._has_warned:
             self._has_warned = True
             warnings.warn(
@@ -316,7 +320,7 @@ class Store:
     ) -> int:
         """Return the id of an account's objects of one resource (and parent) in the tables ``covers`` and ``kept``.
 
-        Return 0 if there is none, unless ``make`` is set. Raises apsw.Error.
+        If there is none, make an id if ``make`` is set, and return 0 otherwise. Raises apsw.Error.
         """
         key = (account_id, f"{resource}/{parent}" if parent else resource)
         if make:
@@ -326,7 +330,7 @@ class Store:
         return 0 if found is None else int(found[0])
 
     def contents(self) -> list[Any]:
-        """Return a tuple for each account: provider, jobs, finished jobs, horizon and time of the last full listing.
+        """Return a tuple for each account: provider, jobs, finished jobs, horizon, and time of the last full listing.
 
         The horizon is the creation time before which the store has every job. Times are Unix seconds.
         """
@@ -344,7 +348,7 @@ class Store:
             return self._db.execute("SELECT state, count(*) FROM writes GROUP BY state").fetchall()
 
     def size(self) -> int:
-        """Return the size of the file and its log in bytes; 0 for a store in memory."""
+        """Return the size of the file and its log in bytes, or 0 for a store in memory."""
         return sum(
             os.path.getsize(self.path + end)
             for end in ("", "-wal")
@@ -356,8 +360,8 @@ class Store:
         self.flush()
         with self.transaction() as db:
             db.execute("DELETE FROM kept")
-            # The ids stay valid, because another process may use one. From the new generation, that process sees that
-            # the rows are gone.
+            # The ids stay valid, because another process may be using one. That process sees from the new generation
+            # that the rows are gone.
             db.execute(
                 "UPDATE covers SET horizon = NULL, looked_at = 0, full_at = NULL, broke_at = NULL, "
                 "generation = generation + 1"
@@ -389,7 +393,7 @@ class Store:
 
 
 def _turn_on_wal(db: apsw.Connection) -> None:
-    """Turn the write-ahead log on. Wait for other processes that do so at the same time, because SQLite does not."""
+    """Turn the write-ahead log on. Wait for other processes that do the same now, because SQLite does not wait."""
     end = time.monotonic() + BUSY_MILLISECONDS / 1000
     while True:
         try:

@@ -1,4 +1,4 @@
-"""The file contents in a snapshot, which turn the snapshot into an archive that outlives the provider.
+"""The file contents in a snapshot. They turn the snapshot into an archive, which outlives the provider.
 
 Each file is downloaded into the snapshot's folder, checked, and stored in a transaction of its own. If the process is
 killed, only the downloads under way are lost.
@@ -27,7 +27,7 @@ from ftsql.sync.tables import is_archive
 
 MAX_CONTENT = 999_000_000  # bytes; SQLite accepts no value much longer than this
 PARALLEL_DOWNLOADS = 4
-MAX_FAILURES = 3  # after so many failures in a row, downloads from a provider end
+MAX_FAILURES = 3  # after this many failures in a row, downloads from a provider end
 RETRY_AFTER = 86_400.0  # seconds after which a repeated sync retries a refused file
 MAX_NAMED = 20  # how many missing contents are listed one by one
 # A query for the files of jobs, and for files that were uploaded for jobs but not used. Files that were never requested
@@ -50,8 +50,8 @@ WHERE used.id <> '' AND iif(
 )
 ORDER BY missing.id IS NOT NULL, used.id
 """
-# Record the contents whose size differs from the size that the provider declares now. A content in Base64 has four
-# bytes for every three, and line breaks, so that size is accepted too.
+# This statement records the contents whose size differs from the size that the provider declares now. A content in
+# Base64 has four bytes for every three, and line breaks, so the size of such a content is accepted too.
 WRONG_SIZES = f"""
 INSERT OR IGNORE INTO main.sync_missing
 SELECT kept.provider, 'file_contents', kept.id,
@@ -60,7 +60,7 @@ FROM main.file_contents AS kept JOIN main.{FILES.table} AS file ON file.key = ke
 WHERE kept.provider = ?1 AND kept.bytes <> file.bytes
   AND kept.bytes NOT BETWEEN (file.bytes + 2) / 3 * 4 AND (file.bytes + 2) / 3 * 4 * 1.04 + 2
 """
-# This prefix is stored in archives, and rows are found by it, so it must not change.
+# This prefix must not change, because archives contain it, and rows are found by it.
 UNKNOWN_FORM = "the result files of this job are in a form that is not known: "
 UNKNOWN_FORMS = f"""
 INSERT OR REPLACE INTO main.sync_missing
@@ -89,7 +89,7 @@ class ContentsReport:
 
     files, bytes: The number and the total size of all contents in the archive.
     new: The number of contents stored in this round.
-    missing: The reason why a content is missing, by file id.
+    missing: The reason why each missing content is missing, by file id.
     final: How many of the missing contents can never be downloaded.
     error: Why the downloads ended early.
     """
@@ -110,7 +110,7 @@ class ContentsReport:
         return text + (f", ended early: {self.error.rstrip('.')}" if self.error else "")
 
     def problems(self) -> Iterator[str]:
-        """Yield a line for each missing content, for at most MAX_NAMED of them."""
+        """Yield a line for each missing content. If more than MAX_NAMED are missing, one line counts the rest."""
         for number, (id, reason) in enumerate(self.missing.items()):
             if number == MAX_NAMED:
                 yield f"{self.provider}: and {len(self.missing) - MAX_NAMED:,} more: SELECT * FROM sync_missing"
@@ -139,7 +139,8 @@ class Archive:
     def find_content(self, provider: str, id: str) -> bytes | None:
         """Return the content of a file.
 
-        Return an empty content if this sync found that it is missing, and None if the archive does not know the file.
+        Return an empty content if the file is known to be missing and is not to be requested again in this sync. Return
+        None if the archive does not know the file, or if the content is too large to be read into memory.
         """
         with self._snapshot.translate_errors("read"):
             db = self._snapshot.db
@@ -149,7 +150,7 @@ class Archive:
                 "SELECT bytes FROM main.file_contents WHERE provider = ? AND id = ?", (provider, id)
             ).get
             if found is not None and found > self._max_body:
-                return None  # the caller requests it and reports that it is too large
+                return None  # the caller then requests the content, and reports that it is too large
             content: bytes | None = db.execute(
                 "SELECT content FROM main.file_contents WHERE provider = ?1 AND id = ?2 UNION ALL "
                 "SELECT x'' FROM main.sync_missing WHERE provider = ?1 AND \"table\" = 'file_contents' AND id = ?2 "
@@ -194,9 +195,9 @@ class Archive:
         )
 
     def download(self, provider: str, ids: Iterable[str]) -> str:
-        """Download these files into the archive. Return why the downloads ended early, or an empty string.
+        """Download the files ``ids`` into the archive. Return why the downloads ended early, or an empty string.
 
-        A file that cannot be downloaded is recorded as missing. Raises as ``update`` does.
+        A file that cannot be downloaded is recorded as missing. Raises the same errors as ``update``.
         """
         client = self._clients[provider]
         remaining = iter(ids)
@@ -234,7 +235,7 @@ class Archive:
     def _finish(self, file: _FileDownload) -> APIError | None:
         """Wait for a download and store its content. Return the error if the request failed, otherwise None.
 
-        If no content with the declared size came, the reason is recorded.
+        If no content of the declared size was received, record the reason.
         """
         provider, id = file.client.account.name, file.id
         kept = [] if file.size is None else self._kept_hash(provider, id)
@@ -296,7 +297,7 @@ class Archive:
             return bool(listed) and known is None
 
     def _store(self, file: _FileDownload, *, has_declared_size: bool) -> None:
-        """Store a content, and read it back to check it. Raises apsw.CorruptError if the two differ."""
+        """Store a content. Read it back to check it, and raise apsw.CorruptError if it is not what was written."""
         provider, download = file.client.account.name, file.download
         with self._snapshot.writing() as db:
             damaged = "\"table\" = 'file_contents' AND NOT final"
@@ -312,7 +313,7 @@ class Archive:
                 (provider, file.id, download.sha256, download.size, apsw.zeroblob(download.size)),
             )
             if not db.changes():
-                return  # another sync stored it first
+                return  # another sync has stored the content first
             row = db.last_insert_rowid()
             if download.size:
                 with db.blob_open("main", "file_contents", "content", row, True) as blob:
@@ -326,7 +327,7 @@ class Archive:
         self._new[provider] = self._new.get(provider, 0) + 1
 
     def _record_missing(self, provider: str, id: str, reason: str, *, final: bool) -> None:
-        """Record why a content is missing, unless another sync has stored it meanwhile."""
+        """Record why a content is missing, unless another sync has stored the content meanwhile."""
         with self._snapshot.writing() as db:
             db.execute(
                 "INSERT OR REPLACE INTO main.sync_missing SELECT ?1, 'file_contents', ?2, ?3, ?4, ?5 "
@@ -349,7 +350,7 @@ class _FileDownload:
         self.client = client
         self.id = id
         self.size = size
-        limit = MAX_CONTENT if size is None else size * 3 // 2 + PIECE  # base64 needs four bytes for three
+        limit = MAX_CONTENT if size is None else size * 3 // 2 + PIECE  # base64 needs four bytes for every three
         self.download = Download(folder, client.counts, limit)
         self.start()
 
@@ -359,7 +360,7 @@ class _FileDownload:
         return self.size in (None, self.download.size) or _decoded_size(self.download) == self.size
 
     def start(self) -> None:
-        """Send the request. A second call sends it again."""
+        """Send the request. If this is called again, send the request again."""
         self.call: Call[bool] = self.client.download(f"{FILES.path}/{self.id}/content", self.download, Asker())
 
     def close(self) -> None:
@@ -369,7 +370,7 @@ class _FileDownload:
 
 
 def _ends_downloads(error: APIError | None) -> bool:
-    """Whether the error means that no other download can succeed either, because the key is invalid."""
+    """Whether the error means that the key is invalid, so that no other download can succeed either."""
     return isinstance(error, AuthenticationError) and error.status == 401
 
 
@@ -379,7 +380,7 @@ def _counts_as_failure(error: APIError) -> bool:
 
 
 def printable(text: str) -> str:
-    """Return a string from a server with control characters escaped, so that a terminal can show it safely."""
+    """Return ``text`` from a server with its control characters escaped, so that a terminal can show it safely."""
     return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
 
 
@@ -392,7 +393,10 @@ def sha256_of(blob: apsw.Blob) -> str:
 
 
 def _decoded_size(download: Download) -> int | None:
-    """Return the size of the content decoded from base64, or None if it is not base64. Result files may be."""
+    """Return the size of the content decoded from base64, or None if the content is not base64.
+
+    Result files may be in base64.
+    """
     if download.size > 64 * PIECE:
         return None
     try:

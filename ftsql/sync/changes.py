@@ -1,4 +1,4 @@
-"""Apply one fetch to a snapshot: insert, change and delete rows, and update ``sync_state``.
+"""Applies one fetch to a snapshot: inserts, changes and deletes rows, and updates ``sync_state``.
 
 The functions run inside the snapshot's transaction. If another sync has written a newer fetch, nothing is changed.
 """
@@ -36,7 +36,7 @@ class Fetch:
 class Change:
     """The effect of a fetch on the file, in numbers of rows.
 
-    synced_at: The time of the last successful fetch, in Unix seconds: the rows are at least as new.
+    synced_at: The time of the last successful fetch, in Unix seconds. The rows are at least as new as that.
     error: Why the fetch failed.
     superseded: Whether another sync wrote a newer fetch meanwhile. If so, this fetch changed nothing.
     """
@@ -50,12 +50,12 @@ class Change:
     synced_at: int | None = None
     error: str | None = None
     superseded: bool = False
-    gone: int = 0  # how many rows of an archive the provider no longer shows
+    gone: int = 0  # the number of an archive's rows that the provider no longer shows
     complete: bool = True
 
 
 def apply(db: apsw.Connection, fetch: Fetch) -> Change:
-    """Replace one provider's rows in one table with the gathered rows, and return the change."""
+    """Replace one provider's rows in one table with the gathered rows. Return the change."""
     table, now = fetch.resource.table, time.time()
     known: Any = db.execute(
         'SELECT max(synced_at), max(rows), max(looked_at) FROM main.sync_state WHERE provider = ? AND "table" = ?',
@@ -98,13 +98,13 @@ def apply(db: apsw.Connection, fetch: Fetch) -> Change:
     )
 
 
-# A condition for all keys of a provider, which can use the index: '0' is the character after '/', and no provider's
-# name contains '/'.
+# A condition that is true for all keys of a provider, and that can use the index. It is right because '0' is the
+# character after '/', and no provider's name contains '/'.
 _KEYS = "key > ?1 || '/' AND key < ?1 || '0'"
 
 
 def _upsert(db: apsw.Connection, fetch: Fetch, now: int) -> tuple[int, int]:
-    """Write the rows that are new or changed, and return the number of each."""
+    """Write the rows that are new or changed. Return the number of new rows and the number of changed rows."""
     table, names = fetch.resource.table, column_names(fetch.resource)
     others = [column.name for column in columns(fetch.resource) if column.name != "key"]
     new = db.execute(
@@ -124,7 +124,7 @@ def _upsert(db: apsw.Connection, fetch: Fetch, now: int) -> tuple[int, int]:
 
 
 def _delete_gone(db: apsw.Connection, fetch: Fetch) -> int:
-    """Delete the provider's rows that were not gathered, and return their number."""
+    """Delete the provider's rows that were not gathered. Return the number of these rows."""
     table, before = fetch.resource.table, db.total_changes()
     shown = f"SELECT key FROM gathered.{table}"
     db.execute(f"DELETE FROM main.{table} WHERE {_KEYS} AND key NOT IN ({shown})", (fetch.provider,))
@@ -132,7 +132,7 @@ def _delete_gone(db: apsw.Connection, fetch: Fetch) -> int:
 
 
 def _record_gone(db: apsw.Connection, fetch: Fetch, now: int) -> int:
-    """Record the rows of an archive that were not gathered, and return how many rows are gone in total.
+    """Record the rows of an archive that were not gathered. Return how many rows are gone in total.
 
     In a table with parents, only rows of the parents that were read can be gone.
     """
@@ -150,7 +150,7 @@ def _record_gone(db: apsw.Connection, fetch: Fetch, now: int) -> int:
 
 
 def _delete_children(db: apsw.Connection, fetch: Fetch) -> int:
-    """Delete rows that a parent's list no longer shows, and rows of parents that are gone. Return their number."""
+    """Delete rows that a parent's list no longer shows, and rows of parents that are gone. Return how many rows."""
     table, parent, before = fetch.resource.table, fetch.resource.parent, db.total_changes()
     known = 'main._sync_children WHERE "table" = ?1 AND provider = ?2'
     read = 'gathered.parents WHERE "table" = ?1 AND provider = ?2'

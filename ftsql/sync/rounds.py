@@ -26,14 +26,15 @@ from ftsql.sync.changes import Change, Fetch
 from ftsql.sync.snapshot import Snapshot, plain_path
 from ftsql.sync.tables import DEFAULT_TABLES, SYNCABLE, column_names, is_archive, short_name
 
-# For how many jobs one round reads the events for the first time. The limit lets the jobs themselves show up soon.
+# The number of jobs whose events one round reads for the first time. Because of this limit, the jobs themselves appear
+# in the snapshot soon.
 NEW_PARENTS_PER_ROUND = 500
-PARENTS_PER_STATEMENT = 100  # for how many jobs one statement reads the events
-STOP_CHECK_SECONDS = 0.1  # how often a wait checks ``stop``
+PARENTS_PER_STATEMENT = 100  # the number of jobs whose events one statement reads
+STOP_CHECK_SECONDS = 0.1  # the seconds between two calls of ``stop`` while a sync waits
 
 
 class _ProviderFailed(Exception):
-    """A provider's requests failed; the message says why. The snapshot file is not the cause."""
+    """Raised if a provider's requests failed. The message says why. The snapshot file is not the cause."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Round:
 
     @property
     def failed(self) -> bool:
-        """Whether a provider failed, or a content is missing."""
+        """Whether a provider failed, or the content of a file is missing."""
         return any(change.error for change in self.changes) or any(
             contents.error or contents.missing for contents in self.contents
         )
@@ -74,7 +75,7 @@ class Round:
         return f"{_local_time(self.began)} {'; '.join(self._summary(provider) for provider in providers)}"
 
     def _summary(self, provider: str) -> str:
-        """Return a line that says what the round did for one provider."""
+        """Return a line that says what the round did for ``provider``."""
         changes = [change for change in self.changes if change.provider == provider]
         # If more rounds follow, tables without a change are left out.
         parts = [
@@ -122,13 +123,13 @@ class Sync:
         if contents:
             max_body = connection.ftsql.settings.max_body
             self._archive = Archive(self._snapshot, connection.ftsql.clients, stop, max_body)
-        self._retry_refused = True  # False: retry refused files only once a day, not in every round
+        self._retry_refused = True  # if False, refused files are retried only once a day, not in every round
         refuse_store(self._snapshot.path, connection.ftsql.store.path)
         if self._archive is not None:
             connection.ftsql.read_contents_from(self._archive.find_content)
 
     def round(self) -> Round:
-        """Run one round, which changes the file completely or not at all. The Round lists providers that failed.
+        """Run one round, which changes the file completely or not at all. The result lists the providers that failed.
 
         Raises OperationalError if the file cannot be written now, ProgrammingError if sync may not write to the file,
         and apsw.InterruptError.
@@ -164,8 +165,9 @@ class Sync:
     def serve(self, every: float, say: Callable[[str], None]) -> None:
         """Run one round immediately, and then a round every ``every`` seconds until ``stop`` returns true.
 
-        The seconds count from start to start. A failed round is reported with ``say``, and the next round tries again.
-        Raises ProgrammingError or ConfigError if the first round raises one, because no later round could succeed.
+        The seconds are counted from the start of one round to the start of the next. A failed round is reported with
+        ``say``, and the next round tries again. Raises ProgrammingError or ConfigError if the first round raises such
+        an error, because no later round could succeed.
         """
         first = True
         while not self._stop():
@@ -208,7 +210,7 @@ class Sync:
                 continue
             began = time.time()
             complete = True
-            # Tables with parents need the list of jobs.
+            # Tables with parents need the list of jobs, so they fail if that list could not be read.
             error = fetches[0].error if fetches and resource.parent else None
             if error is None:
                 try:
@@ -225,10 +227,11 @@ class Sync:
         return fetches
 
     def _gather_children(self, resource: Resource, provider: str) -> bool:
-        """Gather the rows of the jobs (or checkpoints) that may have new rows. Return whether none of them is left."""
+        """Gather the rows of jobs (or checkpoints) that may have new rows. Return whether no other parent is left."""
         ids, complete = self._snapshot.parents(resource, provider, NEW_PARENTS_PER_ROUND)
         for start in range(0, len(ids), PARENTS_PER_STATEMENT):
-            if self._archive is not None and resource is RESULTS:  # stored first, so that no file is downloaded twice
+            # The files are stored first, so that none is downloaded twice.
+            if self._archive is not None and resource is RESULTS:
                 files = self._snapshot.result_files(provider, ids[start : start + PARENTS_PER_STATEMENT])
                 if error := self._archive.download(provider, files):
                     raise _ProviderFailed(error)
@@ -238,7 +241,7 @@ class Sync:
         return complete
 
     def _gather_jobs(self, provider: str) -> None:
-        """Gather a provider's jobs: from the store's file if it has them all, as they are now, else from the API."""
+        """Gather a provider's jobs: from the store's file if it has all jobs as they are now, or else from the API."""
         try:
             if self._stop():
                 raise apsw.InterruptError("interrupted")
@@ -257,7 +260,7 @@ class Sync:
         self._snapshot.gather(resource, self._rows(sql, values))
 
     def _rows(self, sql: str, values: Sequence[str]) -> Iterator[Sequence[SQLiteValue]]:
-        """Yield the rows of a statement on the live tables. Raises _ProviderFailed, apsw.InterruptError."""
+        """Yield the rows of a statement on the live tables. Raises _ProviderFailed and apsw.InterruptError."""
         try:
             if self._stop():
                 raise apsw.InterruptError("interrupted")
@@ -280,15 +283,16 @@ def sync(
 
     tables: The short names of the tables to keep ("events", "files", …), or "all". Jobs are always kept. The default is
         jobs, events and checkpoints.
-    contents: Keep training, validation and result files too, which makes the file an archive.
-    store, options: As in ``ftsql.connect``. If the store is a file, a later call reads only what may have changed.
+    contents: Whether to keep training, validation and result files too. If so, the file is an archive.
+    store, options: As in ``ftsql.connect``. If the store is a file, a later call reads only objects that may have
+        changed.
 
     If a provider fails, its previous rows stay, and the error is in the ``changes`` of the round. While ``sync`` runs,
-    do not open the file with Python's own sqlite3 in the same process: that is a second SQLite library, and when it
+    do not open the file with Python's own sqlite3 in the same process. That is a second SQLite library, and when it
     closes the file, ftsql's locks on the file are lost. Other processes may read the file at any time.
 
-    Raises OperationalError if the file cannot be written, ProgrammingError if the file has other tables with these
-    names, and ConfigError for an unknown table or if the file is the store.
+    Raises OperationalError if the file cannot be written, and ProgrammingError if the file has other tables with these
+    names. Raises ConfigError if a table is unknown or the file is the store.
 
     >>> import os, tempfile
     >>> folder = tempfile.TemporaryDirectory()
@@ -317,9 +321,10 @@ def refuse_store(path: str, store: str | Path) -> None:
 
 
 def resources_named(tables: Iterable[str], *, contents: bool = False) -> tuple[Resource, ...]:
-    """Return the jobs, the resources with these short names (or the default ones), and those that they depend on.
+    """Return the jobs, the resources with the short names ``tables``, and the resources on which these depend.
 
-    ``contents`` depend on the files. Raises ConfigError for an unknown name.
+    If no name is given, the default tables are returned. If ``contents``, the files are returned too, because the
+    contents depend on them. Raises ConfigError for an unknown name.
     """
     known = {short_name(resource.table): resource for resource in SYNCABLE}
     names = {name.strip() for name in tables} or {*DEFAULT_TABLES}
@@ -334,7 +339,7 @@ def resources_named(tables: Iterable[str], *, contents: bool = False) -> tuple[R
 
 
 def _age_text(change: Change) -> str:
-    """Return words that say how old the rows are which a failed fetch left unchanged."""
+    """Return words that say how old the rows are that a failed fetch left unchanged."""
     name = short_name(change.table)
     return f"its {name} are of {_local_time(change.synced_at)}" if change.synced_at else f"no {name} yet"
 

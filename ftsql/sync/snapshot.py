@@ -26,11 +26,11 @@ from ftsql.sync.changes import Change, Fetch, apply
 # Seconds after which a checkpoint's permissions are read again. They cost one request for each checkpoint, and seldom
 # change.
 PERMISSIONS_MAX_AGE = 86_400
-LOCK_TIMEOUT = 30.0  # seconds to wait for a lock of another writer
-# SQL for the result files of a job as an array. The array is empty if the column has another form.
+LOCK_TIMEOUT = 30.0  # seconds to wait for another writer's lock
+# SQL that yields a job's result files as an array. The array is empty if the column has another form.
 RESULT_FILES = "iif(json_valid(job.result_files) AND json_type(job.result_files) = 'array', job.result_files, '[]')"
 UNCHANGED = "Its previous content is unchanged"
-Parent = tuple[str, int, int]  # the id, whether the job had finished, and when its rows are read
+Parent = tuple[str, int, int]  # the id, whether the job had finished, and the time at which its rows are read
 
 
 def plain_path(path: str | Path) -> str:
@@ -85,7 +85,7 @@ class Snapshot:
 
     @property
     def folder(self) -> str:
-        """The folder of the file. Downloads first go into this folder, because its disk has to hold them in the end."""
+        """The folder of the file. Downloads first go into this folder, because its disk must hold them in the end."""
         return os.path.dirname(self.path)
 
     def open(self) -> None:
@@ -100,7 +100,7 @@ class Snapshot:
                     self._close_file()
                     raise
             assert self._db is not None
-            # SQLite makes a temporary file, and deletes it when the schema is detached.
+            # SQLite makes a temporary file for the schema, and deletes the file when the schema is detached.
             self._detach_gathered()
             self._db.execute("ATTACH '' AS gathered")
             for resource in self._resources:
@@ -108,12 +108,12 @@ class Snapshot:
             self._db.execute('CREATE TABLE gathered.parents ("table", provider, parent, finished, read_at)')
 
     def gather(self, resource: Resource, rows: Iterable[Sequence[SQLiteValue]]) -> None:
-        """Gather ``rows`` of ``resource``. If reading ``rows`` raises an error, no row is kept, and it is raised."""
+        """Gather ``rows`` of ``resource``. If reading ``rows`` raises an error, keep no row, and raise the error."""
         with self.translate_errors("gather rows in a temporary file for"):
             db = self.db
             table = f"gathered.{resource.table}"
             placeholders = ", ".join("?" * len(tables.columns(resource)))
-            db.execute("BEGIN")  # does not lock the snapshot until a statement touches the snapshot
+            db.execute("BEGIN")  # this does not lock the snapshot before a statement uses it
             try:
                 db.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({placeholders})", rows)
             except BaseException:
@@ -122,7 +122,7 @@ class Snapshot:
             db.execute("COMMIT")
 
     def gather_jobs(self, cache: Cache) -> None:
-        """Gather the jobs of a store's cache, inside SQLite: that takes a tenth of the time of ``gather``."""
+        """Gather the jobs of a store's cache. SQLite copies them, in a tenth of the time that ``gather`` takes."""
         with self.translate_errors("gather rows in a temporary file for"):
             db = self.db
             sql, values = cache.select("store", [column.name for column in tables.columns(JOBS)])
@@ -147,7 +147,7 @@ class Snapshot:
         return [parent for _, _, parent, _, _ in values], len(never) <= most
 
     def size_of(self, provider: str, file: str) -> int | None:
-        """Return the size in bytes that the provider declares for a file, or None if it is not known."""
+        """Return the size in bytes that the provider declares for a file, or None if the size is not known."""
         with self.translate_errors("read"):
             for schema in ("gathered", "main"):
                 if self.db.table_exists(schema, FILES.table):
@@ -196,7 +196,7 @@ class Snapshot:
         return [str(file) for (file,) in found]
 
     def reread_missing_results(self, provider: str) -> None:
-        """Make the next round read the results of jobs whose result files are missing but may still come."""
+        """Make the next round read the results of jobs whose result files are missing now but may still appear."""
         with self.translate_errors("gather rows in a temporary file for"):
             if not tables.is_archive(self.db):
                 return
@@ -247,13 +247,13 @@ class Snapshot:
     def _has_parents(self) -> bool:
         """Whether the file records which parents were read.
 
-        If another version of ftsql made that table, the records do not count, and all parents are read again.
+        If another version of ftsql made the table with the records, they do not count, and all parents are read again.
         """
         found = self.db.execute("SELECT sql FROM main.sqlite_schema WHERE name = '_sync_children'").get
         return bool(found == tables.CHILDREN_SQL)
 
     def write(self, fetches: Sequence[Fetch]) -> list[Change]:
-        """Apply the fetches to the file in one transaction, and return the changes."""
+        """Apply ``fetches`` to the file in one transaction. Return the changes."""
         with self.writing() as db:
             changes = [apply(db, fetch) for fetch in fetches]
         with self.translate_errors("write to"):
@@ -294,7 +294,7 @@ class Snapshot:
         db = self._db = apsw.Connection(self.path, flags=flags)
         self._file, self._schema = _identity(self.path), None
         db.set_busy_handler(self._wait)
-        db.set_progress_handler(self._stop, 50_000)  # also lets Python handle signals
+        db.set_progress_handler(self._stop, 50_000)  # the handler also lets Python handle signals
         # The snapshot's own triggers refuse writes, and a user's triggers on these tables could make a round fail.
         db.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
         db.config(apsw.SQLITE_DBCONFIG_ENABLE_FKEY, 0)
@@ -333,7 +333,7 @@ class Snapshot:
         return True
 
     def _checkpoint(self) -> None:
-        """Copy the log into the file itself, as far as possible without waiting for readers."""
+        """Copy the log into the file itself, as far as this is possible without waiting for readers."""
         self._lock_deadline = 0.0
         with contextlib.suppress(apsw.BusyError):
             self.db.execute("PRAGMA main.wal_checkpoint(TRUNCATE)").fetchall()
@@ -381,7 +381,7 @@ def synced_at(db: apsw.Connection) -> int | None:
 
 
 def _is_settled(*job: Any) -> int:
-    """Whether a job will produce no more rows. The arguments are its status, its finished_at and its row's _synced_at.
+    """Whether a job will get no more rows. The arguments are its status, its finished_at and its row's _synced_at.
 
     A job counts as settled only some time after it finished, because clocks may differ, and not every API says when a
     job finished.
@@ -405,7 +405,7 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 
 def _reason(error: apsw.Error) -> str:
-    """Return the message of ``error`` with what the user can do."""
+    """Return the message of ``error``, and say what the user can do."""
     if isinstance(error, apsw.BusyError):
         return f"another program has kept it locked for {LOCK_TIMEOUT:g} s. {UNCHANGED}"
     if isinstance(error, apsw.FullError):

@@ -1,7 +1,7 @@
 """The schema of a snapshot file: plain tables with the names and columns of the live tables, and their views.
 
-``_sync_schema`` records every object that sync created. If an object differs from its record, it is not sync's own, and
-sync never changes it.
+The table ``_sync_schema`` records every object that sync created. If an object differs from its record, the object does
+not count as sync's own, and sync never changes it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DEFAULT_TABLES = ("jobs", "events", "checkpoints")
 # The error messages of the triggers that refuse writes: for a table that also exists live, and for sync's own tables.
 LIVE_TABLE_REFUSAL = "this is a snapshot: write to live.{} in ftsql; ftsql sync keeps it up to date"
 OWN_TABLE_REFUSAL = "this is a snapshot: only ftsql sync writes to {}"
-# The comments inside these statements are part of the schema: changing one makes the next sync rebuild the table.
+# The comments inside these statements are part of the schema. If one is changed, the next sync rebuilds the table.
 RECORD_SQL = "CREATE TABLE _sync_schema (name TEXT PRIMARY KEY NOT NULL, sql TEXT NOT NULL)"
 STATE_SQL = """\
 CREATE TABLE sync_state (
@@ -92,7 +92,7 @@ def column_names(resource: Resource) -> str:
 
 
 def column_definitions(resource: Resource) -> str:
-    """Return the columns for CREATE TABLE. They have the live table's types, so that comparisons behave alike."""
+    """Return the columns for CREATE TABLE, with the live table's types, so that comparisons have the same results."""
     return ",\n  ".join(
         f"{column.name} {column.type}{' PRIMARY KEY NOT NULL' if column.name == 'key' else ''}"
         for column in columns(resource)
@@ -102,8 +102,8 @@ def column_definitions(resource: Resource) -> str:
 def create_schema(db: apsw.Connection, path: str, resources: Sequence[Resource], *, contents: bool = False) -> None:
     """Create missing objects, and rebuild objects that another version of ftsql created differently.
 
-    The caller has begun a transaction. Raises ProgrammingError, before any change, if an object that sync did not make
-    has one of the names.
+    The caller must have begun a transaction. Raises ProgrammingError, before any change, if an object that sync did not
+    make has one of the names that sync uses.
     """
     check_schema(db, path, resources, contents=contents)
     db.execute(RECORD_SQL.replace("TABLE", "TABLE IF NOT EXISTS", 1))
@@ -192,10 +192,10 @@ def _create_table(db: apsw.Connection, name: str, sql: str, *, rebuilt: bool) ->
     after = [column for (column,) in db.execute(listed, (name,)).fetchall()]
     both = ", ".join(f'"{column}"' for column in after if column in before)
     db.execute(f"INSERT OR IGNORE INTO main.{name} ({both}) SELECT {both} FROM temp.kept; DROP TABLE temp.kept")
-    # The rows of finished jobs lack the new columns, and without this a round would not read them again.
+    # The rows of finished jobs lack the new columns. Without this statement, a round would not read these rows again.
     db.execute('DELETE FROM main._sync_children WHERE "table" = ?', (name,))
     for (statement,) in users_objects:
-        with contextlib.suppress(apsw.SQLError):  # on a column that was removed
+        with contextlib.suppress(apsw.SQLError):  # raised if the object uses a column that was removed
             db.execute(statement)
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ftsql.write.sender import Sender
 
 LOOK_BACK = 3600  # a look-up reads back to this many seconds before the write, because clocks differ
-CLOCK_SKEW = 60  # seconds by which the provider's clock may be behind; an object older than that existed before
+CLOCK_SKEW = 60  # seconds by which the provider's clock may be behind; older objects existed before the write
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 3.0  # seconds between two readings of a list
 SHOWN_IDS = 10  # the maximum number of ids in a message
 WRITTEN = (PERMISSIONS, FILES, MODELS)  # the resources other than jobs that can be written
@@ -39,7 +39,7 @@ WRITTEN = (PERMISSIONS, FILES, MODELS)  # the resources other than jobs that can
 class Found:
     """The jobs that a look-up saw.
 
-    The ``carriers`` carry the fingerprint and have the model and file of the write. The jobs in ``alike`` have that
+    The jobs in ``carriers`` carry the fingerprint and have the write's model and file. The jobs in ``alike`` have that
     model and file. The jobs in ``strange`` carry the fingerprint but have another model or file. ``seen`` has all jobs.
     """
 
@@ -65,7 +65,7 @@ def look_up(
 ) -> Found:
     """Search the jobs created since ``LOOK_BACK`` seconds before ``sent_at``, or the ``whole`` list.
 
-    Raises the errors of a listing. If it raises none, the list was read that far.
+    Raises the errors of a listing. If no error is raised, the list was read back to that time, or in full.
     """
     since = sent_at - LOOK_BACK
     listing = cache.listing(account)
@@ -84,7 +84,8 @@ def look_up(
 def shows_fingerprints(made: Mapping[str, Fingerprint], kind: str, rows: Sequence[Row]) -> bool:
     """Whether the server shows fingerprints of this kind as they were sent.
 
-    This is true if ``rows`` has jobs in ``made`` with fingerprints of this kind, and all of them show theirs.
+    This is true if ``rows`` has jobs that ``made`` lists with a fingerprint of this kind, and each of these jobs shows
+    its fingerprint.
     """
     shown = [carries(made[row.id], row) for row in rows if row.id in made and made[row.id][0] == kind]
     return bool(shown) and all(shown)
@@ -93,7 +94,7 @@ def shows_fingerprints(made: Mapping[str, Fingerprint], kind: str, rows: Sequenc
 def seek(sender: Sender, write: Write, sent_at: float) -> tuple[Found, str]:
     """Search the list until a job carries the create's fingerprint. Return the last search's result, and a message.
 
-    Without a fingerprint the list is searched only once, because no match would be certain.
+    If the create has no fingerprint, the list is searched only once, because no match would be certain.
     """
     found = Found()
 
@@ -125,8 +126,8 @@ def seek_other(sender: Sender, write: Write, sent_at: float) -> tuple[list[Row],
 def _poll(look: Callable[[], bool], noun: str, seconds: float) -> str:
     """Call ``look`` until it returns True or ``seconds`` have passed. Return the message to use if nothing was found.
 
-    Ctrl-C ends the polling early. If the list cannot be read, it is read again, because the cause may be the same
-    passing trouble that lost the write's response.
+    Ctrl-C ends the calls early. If the list cannot be read, it is read again, because the cause may be the same
+    temporary failure that lost the write's response.
     """
     end = time.monotonic() + seconds
     pause, message = FIRST_PAUSE, ""
@@ -167,19 +168,19 @@ def exists(client: Client, sender: Sender, asker: Asker, resource: Resource, par
 
 
 def listed(client: Client, sender: Sender, asker: Asker, resource: Resource, parent: str) -> list[Row]:
-    """Read the whole list. Raises the errors of a listing."""
+    """Return the rows of the whole list. Raises the errors of a listing."""
     cache = _cache(client, sender, asker)
     return list(OtherResources(cache, resource).rows([(client.account, parent)]))
 
 
 def alike(resource: Resource, request: Mapping[str, Any], rows: Sequence[Row]) -> list[Row]:
-    """Return the rows that a write with this ``request`` may have made."""
+    """Return those of ``rows`` that a write with this ``request`` may have made."""
     likeness = _likeness(resource, request)
     return [row for row in rows if all(row.values.get(name) == value for name, value in likeness.items())]
 
 
 def since(rows: Sequence[Row], sent_at: float) -> list[Row]:
-    """Return the rows that may be newer than a write sent at ``sent_at``."""
+    """Return those of ``rows`` that may be newer than a write sent at the time ``sent_at``."""
     return [row for row in rows if row.created_at is None or row.created_at >= int(sent_at) - CLOCK_SKEW]
 
 
@@ -210,14 +211,14 @@ def listed_ids(ids: Sequence[str]) -> str:
 
 
 def _is_like(request: Mapping[str, Any], row: Row) -> bool:
-    """Whether a job has the same training file, and the model or a dated version of it."""
+    """Whether a job has the training file of ``request``, and its model or a dated version of that model."""
     model, asked = row.values.get("model"), str(request.get("model"))
     file = row.values.get("training_file")
     return (model is None or str(model).startswith(asked)) and (file is None or file == request.get("training_file"))
 
 
 def _likeness(resource: Resource, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values, by column, that an object made by ``request`` must have."""
+    """Return the values that an object made by ``request`` must have, by column."""
     if resource is PERMISSIONS:
         (project,) = request["project_ids"]
         return {"project_id": project}

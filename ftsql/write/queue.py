@@ -1,4 +1,4 @@
-"""The queue of a connection's writes: statements add writes, COMMIT sends them, ROLLBACK drops them.
+"""The queue of a connection's writes. Statements add writes, COMMIT sends them, and ROLLBACK drops them.
 
 A write that is rolled back before COMMIT is never sent. If a create was sent already, the job is cancelled.
 """
@@ -21,9 +21,10 @@ from ftsql.write.write import Write
 class Queue:
     """The writes of one connection's transaction, from all of its tables.
 
-    ``on_written`` is called with each write that created or changed an object, ``on_committed`` with each write that a
-    ROLLBACK cannot undo any more. ``confirm`` is called with the writes that are about to be sent, and raises to stop
-    them. ``sent_by_functions`` returns how many writes SQL functions have sent in this transaction.
+    ``on_written`` is called with each write that created or changed an object. ``on_committed`` is called with each
+    write that a ROLLBACK cannot undo any more. ``confirm`` is called with the writes that are about to be sent, and
+    raises an error to stop them. ``sent_by_functions`` returns how many writes SQL functions have sent in this
+    transaction.
     """
 
     sender: Sender
@@ -33,8 +34,8 @@ class Queue:
     sent_by_functions: Callable[[], int]
     writes: list[Write] = field(default_factory=list)
     ended: int = 0  # the number of transactions that have ended
-    _is_sent: bool = False  # all writes were sent, and the transaction is still open
-    # The length of the queue when a table joined the transaction, and when each (table, savepoint level) began.
+    _is_sent: bool = False  # whether all writes were sent while the transaction is still open
+    # The length of the queue when each table joined the transaction, and when each savepoint (table, level) began.
     _lengths_at_begin: dict[int, int] = field(default_factory=dict)
     _lengths_at_savepoint: dict[tuple[int, int], int] = field(default_factory=dict)
 
@@ -49,9 +50,9 @@ class Queue:
         return len(self.writes) - self.waiting
 
     def add(self, write: Write) -> None:
-        """Queue a write. A second delete of the same object is ignored.
+        """Queue a write. If it deletes an object that a queued write deletes already, ignore it.
 
-        Raises ProgrammingError beyond ``max_writes`` and ``max_creates_per_day``.
+        Raises ProgrammingError if the write would exceed ``max_writes`` or ``max_creates_per_day``.
         """
         if write.action == "delete" and any(_deletes_the_same(write, other) for other in self.writes):
             return
@@ -83,7 +84,7 @@ class Queue:
         self.drop_from(0 if level < 0 else self._lengths_at_savepoint.get((table, level), length_at_begin))
 
     def drop_from(self, length: int) -> None:
-        """Drop all but the first ``length`` writes. Cancel the jobs that the dropped writes have created."""
+        """Drop all writes except the first ``length``. Cancel the jobs that the dropped writes have created."""
         dropped = self.writes[length:]
         del self.writes[length:]
         for text in self._undo([write for write in dropped if write.state == "created"]):
@@ -93,8 +94,9 @@ class Queue:
         """Send the queued writes one at a time, in order. A write that an earlier sync sent is not sent again.
 
         Raises the error of a refused write, or OutcomeUnknown if the outcome of a write is unknown. The error says what
-        became of every other write. Before it is raised, the jobs that this transaction created are cancelled, unless
-        the failed row said OR FAIL. If StoreError or an error of ``confirm`` is raised, nothing was sent.
+        happened to every other write. Before the error is raised, the jobs that this transaction created are cancelled,
+        unless the failed row was inserted with OR FAIL. If StoreError or an error of ``confirm`` is raised, nothing was
+        sent.
         """
         queued = [write for write in self.writes if write.state == "queued"]
         if not queued:
@@ -134,7 +136,7 @@ class Queue:
     def rollback(self) -> None:
         """Empty the queue, and cancel the jobs that a sync of this transaction created."""
         created = [write for write in self.writes if write.state == "created"]
-        if self._is_sent:  # the COMMIT failed after sending: report the writes that cannot be taken back
+        if self._is_sent:  # COMMIT failed after the writes were sent, so report those that cannot be undone
             for write in self.writes:
                 if not write.makes and write.row is not None:
                     self.sender.note(f"{write.job_id} is {write.row.state} all the same (provider {write.provider})")
@@ -154,9 +156,9 @@ class Queue:
         return [self.sender.undo(write) for write in created]
 
     def _failure(self, error: Exception, queued: Sequence[Write], number: int, *, keep: bool) -> Exception:
-        """Return ``error``, the error of row ``number``, extended with what became of every other row.
+        """Return ``error``, the error of row ``number``, with text that says what happened to every other row.
 
-        With ``keep``, the jobs created before that row stay. Otherwise they are cancelled.
+        If ``keep``, the jobs created before that row stay. Otherwise they are cancelled.
         """
         created = [write for write in self.writes if write.state == "created"]
         outcomes = [
@@ -176,14 +178,17 @@ class Queue:
         return kind(f"{row}{str(error).rstrip('.')}.{text}")
 
     def _keep(self, created: Sequence[Write]) -> list[str]:
-        """Commit writes, so that the ROLLBACK after the error leaves their jobs alone. Return a sentence for each."""
+        """Commit writes, so that the ROLLBACK after the error does not cancel their jobs.
+
+        Return a sentence for each job.
+        """
         self.sender.mark_committed(created)
         for write in created:
             self.on_committed(write)
         return [f"{write.row.id} was created and stays" for write in created if write.row]
 
     def _drop_unsent(self, queued: Sequence[Write]) -> list[str]:
-        """Drop the writes that wait behind a failed row. Return a sentence about them, if there are any."""
+        """Drop the writes that come after a failed row. Return a list with a sentence about them, if there are any."""
         unsent = sum(1 for write in queued if write.state == "queued")
         self.sender.drop(queued, "a row before it failed")
         return [f"{unsent} more {'row was' if unsent == 1 else 'rows were'} not sent"] if unsent else []
@@ -219,7 +224,7 @@ def _refused(writes: Sequence[Write], reported: Exception) -> list[str]:
 
 
 def _plural_noun(writes: Sequence[Write]) -> str:
-    """Return the noun for the objects of ``writes``: jobs, files and so on, or writes if they differ."""
+    """Return the noun for the objects of ``writes``, such as "jobs" or "files", or "writes" if the objects differ."""
     if len({write.resource.table for write in writes}) != 1:
         return "writes"
     resource = writes[0].resource
@@ -248,6 +253,6 @@ def too_many(limit: int, sent: int = 0) -> str:
 
 
 def refuse_replace(conflict: int, noun: str = "job") -> None:
-    """Raise IntegrityError under INSERT OR REPLACE, because no object can be replaced."""
+    """Raise IntegrityError if the row comes from INSERT OR REPLACE, because no object can be replaced."""
     if conflict == apsw.SQLITE_REPLACE:
         raise IntegrityError(f"INSERT OR REPLACE is refused: a {noun} cannot be replaced. Say INSERT")

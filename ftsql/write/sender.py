@@ -1,6 +1,6 @@
-"""The sender: it sends one write to one account, and journals it before and after.
+"""The sender: sends one write to one account, and records the write in the journal before and after.
 
-A create is sent at most once. If its response is lost, its job is looked up by the fingerprint; if no job is found, the
+A create is sent at most once. If its response is lost, its job is looked up by the fingerprint. If no job is found, the
 outcome is recorded and reported as unknown.
 """
 
@@ -32,17 +32,17 @@ from ftsql.store.journal import Entry, Journal, State
 from ftsql.write import actions
 from ftsql.write.write import Write, is_result_or_pending
 
-STOP_SECONDS = 1.0  # wait after a Ctrl-C for an incomplete upload to stop
-IN_FLIGHT_SECONDS = 15.0  # wait after a Ctrl-C for the response to a write
+STOP_SECONDS = 1.0  # seconds to wait, after a Ctrl-C, for an incomplete upload to stop
+IN_FLIGHT_SECONDS = 15.0  # seconds to wait, after a Ctrl-C, for the response to a write
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Sender:
-    """Everything that sending needs beside the write.
+    """Everything besides the write that is needed to send it.
 
-    ``note`` takes a message that cannot be raised, because the write has happened already.
+    ``note`` takes a message that cannot be raised as an error, because the write has happened already.
     """
 
     journal: Journal
@@ -53,7 +53,8 @@ class Sender:
     def enlist(self, writes: Sequence[Write]) -> None:
         """Record the intent of all ``writes`` in one transaction. A write that is not recorded is not sent.
 
-        Raises StoreError, ProgrammingError beyond ``max_creates_per_day``, ConfigError for a missing key.
+        Raises StoreError. Raises ProgrammingError if there would be more than ``max_creates_per_day`` creates, and
+        ConfigError if a key is missing.
         """
         entries = [self._entry(write) for write in writes]
         self.journal.queue(entries, self.settings.max_creates_per_day)
@@ -61,11 +62,11 @@ class Sender:
             write.journal_id = entry.write_id
 
     def send(self, write: Write) -> Row:
-        """Send ``write`` and return the job as it is afterwards.
+        """Send ``write``. Return the object as it is afterwards.
 
-        Raises APIError if the API refused the write, and OutcomeUnknown if its outcome is unknown. After StoreError
-        (the intent could not be recorded) and apsw.InterruptError nothing was sent. If a Ctrl-C came while the write
-        was on its way, ``write.interrupted_by`` is set and the result is valid.
+        Raises APIError if the API refused the write, and OutcomeUnknown if its outcome is unknown. Raises StoreError if
+        the intent could not be recorded. If StoreError or apsw.InterruptError is raised, nothing was sent. If a Ctrl-C
+        came while the write was on its way, ``write.interrupted_by`` is set, and the result is valid.
         """
         if not write.journal_id:
             self.enlist([write])
@@ -81,7 +82,7 @@ class Sender:
             if write.interrupted_by is not None and isinstance(error, APIConnectionError) and not error.ambiguous:
                 raise apsw.InterruptError("interrupted before it was sent") from None
             raise
-        except BaseException as error:  # the response was not read, so the write may have been accepted
+        except BaseException as error:  # no response was read, so the API may have accepted the write
             self._record(write, "unknown", error)
             raise
         self._record(write, "created" if write.makes and not write.existed_before else "committed", None)
@@ -90,7 +91,7 @@ class Sender:
         return write.row
 
     def undo(self, write: Write) -> str:
-        """Cancel the job, or delete the object, that ``write`` made; return a sentence about the outcome."""
+        """Cancel the job, or delete the object, that ``write`` made. Return a sentence about the outcome."""
         assert write.row is not None
         id = write.row.id
         try:
@@ -137,7 +138,7 @@ class Sender:
             write.state = "committed"
 
     def _entry(self, write: Write) -> Entry:
-        """Return the journal's entry for a write, without credentials."""
+        """Return the journal's entry for a write. The entry contains no credential."""
         account, body = write.client.account, write.body
         return Entry(
             action=write.action,
@@ -187,8 +188,8 @@ class Sender:
     def wait(self, write: Write, call: Call[T]) -> T:
         """Wait for the response to a write.
 
-        The first interrupt stops further sends and bounds the wait; the second ends it. Raises OutcomeUnknown if the
-        wait ends without a response.
+        The first interrupt stops further sends and limits the wait. The second interrupt ends the wait. Raises
+        OutcomeUnknown if the wait ends without a response.
         """
         try:
             return call.wait(self.interrupted)
@@ -203,5 +204,5 @@ class Sender:
 
 
 def _id(text: str) -> str:
-    """Return an id for the journal. It must find the object again, so it is hidden only if it is a credential."""
+    """Return an id for the journal. It is hidden only if it is a credential, because it must find the object again."""
     return "***" if redacted(text) == "***" else text

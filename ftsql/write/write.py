@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 Action = Literal["create", "cancel", "pause", "resume", "delete", "grant", "upload"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
-MAKES: tuple[Action, ...] = ("create", "grant", "upload")  # they make a new object, so they are sent at most once
+MAKES: tuple[Action, ...] = ("create", "grant", "upload")  # actions that make a new object, so are sent at most once
 # The action that leads to each status that UPDATE may set.
 STATUS: dict[str, Action] = {"cancelled": "cancel", "paused": "pause", "running": "resume"}
 CANCELLED = ("cancelled", "canceled")
@@ -44,7 +44,7 @@ def is_result(action: str, status: str | None) -> bool:
 
 
 def is_result_or_pending(action: str, status: str | None) -> bool:
-    """Whether ``status`` is the result of ``action``, or a status on the way there."""
+    """Whether ``status`` is the result of ``action``, or a status on the way to that result."""
     if is_result(action, status) or status in ON_THE_WAY.get(action, ()):
         return True
     return action == "resume" and bool(status) and status != "paused" and not is_finished(status)
@@ -55,9 +55,9 @@ class Write:
     """One write.
 
     ``job_id`` is the id of the object that the write changes or deletes: a job, or an object of another ``resource``.
-    ``parent`` is the id of that object's parent, if it has one. ``row`` is the object from the API's response; it is
-    None before the response. ``state`` is "not undone" if the job that the write created should have been cancelled,
-    but could not be. ``interrupted_by`` is the type of an interrupt that came while the write was under way.
+    ``parent`` is the id of that object's parent, if it has one. ``row`` is the object from the API's response, and None
+    before the response. ``state`` is "not undone" if the object that the write made should have been cancelled or
+    deleted, but could not be. ``interrupted_by`` is the type of an interrupt that came while the write was under way.
     ``existed_before`` says that the object existed before the write. ``effect_unknown`` says that it is unknown whether
     a cancel, pause, resume or delete took effect.
     """
@@ -89,7 +89,7 @@ class Write:
                 )
         if self.resource.served_as in self.client.account.provider.without:
             raise NotSupportedError(f"{self.provider} does not serve {self.resource.noun}s")
-        # Load modules now. If one were loaded after a response, a Ctrl-C during the import would lose the result.
+        # Modules are loaded now. If one were loaded after a response, a Ctrl-C during the import would lose the result.
         self.resource.prepare()
         self.client.prepare()
 
@@ -115,7 +115,7 @@ class Write:
 
     @property
     def target(self) -> str:
-        """A name for the write's object in messages: the resource's noun, and the object's id if it has one."""
+        """The name of the write's object in messages: the resource's noun, and the object's id if it is known."""
         return f"{self.resource.noun} {self.job_id}" if self.job_id else f"a {self.resource.noun}"
 
     def undoing(self) -> Write:
@@ -140,7 +140,10 @@ class Write:
         return None if self.request is None else to_json({**self.request, **self.client.account.body()})
 
     def finish(self, work: Callable[[], T]) -> T:
-        """Call ``work``, which handles the response, to its end. A Ctrl-C meanwhile is noted in ``interrupted_by``."""
+        """Call ``work``, which handles the response. If a Ctrl-C ends ``work``, call ``work`` again.
+
+        The Ctrl-C is noted in ``interrupted_by``.
+        """
 
         def note(interrupt: KeyboardInterrupt) -> None:
             self.interrupted_by = type(interrupt)
@@ -149,7 +152,7 @@ class Write:
 
     @classmethod
     def create(cls, client: Client, values: dict[str, Any], statement: str) -> Write:
-        """Return a create with the values of an INSERT, by column. Raises IntegrityError if the row is invalid."""
+        """Return the create for an INSERT with ``values``, by column. Raises IntegrityError if the row is invalid."""
         request = create_body.body(client.account, values)
         chosen = fingerprint.choose(client.account, request)
         return cls(client, "create", statement, request=request, fingerprint=chosen)

@@ -1,6 +1,6 @@
 """The catalog: pg_catalog and information_schema as two SQLite databases with the rows that PostgreSQL would have.
 
-The catalog describes tables and views, and nothing else. unknown.py handles requests for other objects.
+The catalog describes only tables and views. unknown.py handles requests for other objects.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ SETTINGS = {
     "session_authorization": DATABASE, "standard_conforming_strings": "on", "statement_timeout": "0",
     "TimeZone": "UTC", "transaction_isolation": "serializable", "transaction_read_only": "on",
 }  # fmt: skip
-# The types to declare in SQLite for PostgreSQL's types whose names would give a column a numeric affinity.
+# SQLite would give a column a numeric affinity if it were declared with one of these PostgreSQL types. So the column is
+# declared in SQLite with the type to which this maps the name.
 DECLARED = {"char": '"char"', "name": "TEXT", "varchar": "TEXT", "anyarray": "TEXT", "xid": "TEXT", "regproc": "TEXT"}
 DECLARED |= {"timestamptz": "TIMESTAMPTZ_TEXT", "int2vector": "TEXT", "oidvector": "TEXT", "inet": "TEXT"}
 
@@ -38,7 +39,7 @@ Row = dict[str, Any]
 
 
 def defined() -> dict[str, list[tuple[str, str]]]:
-    """Return the columns and types of each table of the catalog, by the table's name with its schema."""
+    """Return the columns of each table of the catalog, with their types, by the table's name with its schema."""
     found = {}
     for line in (packaged.files("ftsql.serve") / "catalog.txt").read_text("utf-8").splitlines():
         name, _, columns = line.partition(": ")
@@ -54,7 +55,7 @@ TYPED = {
 
 
 def build(relations: Sequence[Relation]) -> dict[str, bytes]:
-    """Return the content of both databases, for ``apsw.Connection.deserialize``."""
+    """Return the content of both databases, by schema, for ``apsw.Connection.deserialize``."""
     rows: dict[str, list[Row]] = {}
     for name, row in (*_server(), *_relations(relations), *_keys(relations), *_standard(relations)):
         rows.setdefault(name, []).append(row)
@@ -209,7 +210,7 @@ def _keys(relations: Iterable[Relation]) -> Iterator[tuple[str, Row]]:
 
 
 def _standard(relations: Iterable[Relation]) -> Iterator[tuple[str, Row]]:
-    """Yield the rows of information_schema, and of the views of pg_catalog that describe tables in the same way."""
+    """Yield the rows of information_schema, and of the similar views in pg_catalog, such as pg_tables."""
     for relation in relations:
         where = {"table_catalog": DATABASE, "table_schema": relation.schema, "table_name": relation.name}
         kind = "VIEW" if relation.is_view else "BASE TABLE"

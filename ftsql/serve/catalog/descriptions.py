@@ -1,6 +1,7 @@
 """PostgreSQL's functions that describe one relation by its oid, such as col_description.
 
-They replace the functions with the same names in functions/introspection.py, which do not know the relations.
+These functions replace the functions with the same names in functions/introspection.py, which do not know the
+relations.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class Descriptions:
 
 
 def _expand_array(positions: SQLiteValue = None, *_: SQLiteValue) -> SQLiteValue:
-    """Return the row (x, n) for a key with one column, which JDBC asks for, or NULL for a key with several columns."""
+    """Return the row (x, n) for a key with one column, or NULL for a key with several columns. JDBC calls this."""
     text = str(positions or "").strip()
     return json.dumps({"x": int(text), "n": 1}) if text.isdecimal() else None
 

@@ -1,7 +1,7 @@
 """The tables and views that clients see, with their columns.
 
-Schema ``live`` holds the live tables. Schema ``public`` holds the file's tables, and the live tables whose names the
-file does not use.
+The schema ``live`` has the live tables. The schema ``public`` has the file's tables, and those live tables whose names
+the file does not use.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ftsql.resources.definitions import TABLES
 from ftsql.serve import types
 
 PUBLIC, LIVE = "public", "live"
-# The types of columns that ftsql's views compute, other than text. SQLite declares no type for them.
+# The types of columns that ftsql's views compute, if they are not text. SQLite declares no type for these columns.
 COMPUTED = {"created": "timestamp", "finished": "timestamp", "minutes": "float8", "step": "int8"}
 COMPUTED |= {
     name: "float8"
@@ -65,7 +65,10 @@ def read(connection: apsw.Connection) -> list[Relation]:
 
 
 def by_name(relations: Sequence[Relation]) -> Mapping[str, Sequence[tuple[str, str]]]:
-    """Return each relation's columns and their types, by each name for it in SQL: with and without the schema."""
+    """Return each relation's columns with their types, by the relation's names in SQL.
+
+    The names have the schema. If the schema is ``public``, there is also a name without it.
+    """
     found = {}
     for relation in relations:
         columns = [(column.name, types.short_name(column.oid)) for column in relation.columns]
@@ -92,7 +95,7 @@ def _relation(connection: apsw.Connection, inside: str, schema: str, name: str, 
     columns = []
     try:
         rows: list[Any] = connection.execute(f'PRAGMA {inside}.table_xinfo("{quoted}")').fetchall()
-    except apsw.SQLError:  # a view of a table that does not exist, or a virtual table without its module
+    except apsw.SQLError:  # raised for a view of a table that does not exist, or a virtual table without its module
         rows = []
     for _, column, declared, required, _, key, hidden in rows:
         if hidden != 1:

@@ -1,4 +1,4 @@
-"""Tables, columns and functions that the catalog lacks. When a client asks for one, it is added, empty, and logged.
+"""Tables, columns and functions that the catalog lacks. If a client asks for one, an empty one is added and logged.
 
 This is done only for statements that read nothing but the catalog. In any other statement, an unknown name is an error.
 """
@@ -22,7 +22,7 @@ CATALOG_FUNCTION = re.compile(r"(?:pgsql_)?(?:pg|has|format|col|obj|shobj|curren
 
 
 def reads_catalog_only(tree: Any, tables: Collection[str]) -> bool:
-    """Whether a statement reads tables of the catalog and no others. ``tables`` holds the names of all other tables."""
+    """Whether a statement reads tables of the catalog and no others. ``tables`` has the names of all other tables."""
     inner = {cte.alias_or_name for cte in tree.find_all(exp.CTE)}
     read = [table for table in _tables(tree) if table.db or table.name not in inner]
     return bool(read) and all(
@@ -52,9 +52,9 @@ class UnknownObjects:
         self._added = 0
 
     def empty_columns(self, text: str, tables: Collection[str], error: BaseException) -> list[str] | None:
-        """Return the column names of a statement that failed, so that it can be answered with no rows.
+        """Return the column names of a statement that failed, so that a result without rows can be returned.
 
-        Return None if the statement reads anything but the catalog.
+        Return None if the statement is not a query that reads only the catalog.
         """
         tree = _parse(text)
         if not isinstance(tree, exp.Query) or not reads_catalog_only(tree, tables):
@@ -63,7 +63,7 @@ class UnknownObjects:
         return [name or "?column?" for name in tree.named_selects if name != "*"] or ["?column?"]
 
     def add(self, error: apsw.SQLError, text: str, tables: Collection[str]) -> bool:
-        """Add the object that is missing according to ``error``, if it belongs to the catalog. Return whether it was.
+        """Add the object that ``error`` names, if it belongs to the catalog. Return whether it was added.
 
         The authorizer must be suspended.
         """

@@ -1,4 +1,4 @@
-"""Aggregates that SQLite lacks: percentiles of any type, the mode, deviations, correlation, aggregates of intervals.
+"""Aggregates that SQLite lacks: percentiles of any type, the mode, deviations, correlation, and those of intervals.
 
 Each aggregate keeps the values of its group until the end, like PostgreSQL's ordered-set aggregates.
 """
@@ -15,7 +15,7 @@ from ftsql.serve import errors
 from ftsql.serve.functions.intervals import Interval, interval
 from ftsql.serve.functions.timestamps import Value
 
-LARGEST = 256_000_000  # how many bytes one group may hold, roughly
+LARGEST = 256_000_000  # roughly how many bytes the values of one group may take
 Rows = list[tuple[Value, ...]]
 
 

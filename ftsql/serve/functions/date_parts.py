@@ -11,7 +11,7 @@ from ftsql.serve import errors
 from ftsql.serve.functions.intervals import SECOND, UNITS, Interval, interval
 from ftsql.serve.functions.timestamps import ENDLESS, EPOCH, Value, at_zone, is_time, parse, text_of
 
-LONG = {"decade": 10, "century": 100, "millennium": 1000}  # in years
+LONG = {"decade": 10, "century": 100, "millennium": 1000}  # the length of each unit, in years
 SHORT = {"hour": 3600 * SECOND, "minute": 60 * SECOND, "second": SECOND, "millisecond": 1000, "microsecond": 1}
 ONLY_OF_TIMES = ("epoch", "quarter", "dow", "isodow", "doy", "isoyear", "julian", "timezone")
 
@@ -82,7 +82,7 @@ def _truncated_interval(unit: str, step: Interval) -> Interval:
 
 
 def date_part(word: Value, value: Value) -> Value:
-    """Return ``extract(unit from value)``. A result without a fraction is an integer."""
+    """Return ``extract(unit from value)``. If the result has no fraction, it is an integer."""
     if word is None or value is None:
         return None
     unit, text = unit_name(word), str(value)

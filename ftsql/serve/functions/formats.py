@@ -1,4 +1,4 @@
-"""to_char, to_date and to_timestamp, with the common template patterns of PostgreSQL.
+"""to_char, to_date and to_timestamp, with the usual template patterns of PostgreSQL, such as YYYY.
 
 As in PostgreSQL, a character that belongs to no template pattern stands for itself.
 """
@@ -104,7 +104,7 @@ def _ordinal(number: int, like: str) -> str:
 
 
 def _format_number(value: float, pattern: str) -> str:
-    """Format a number with a pattern of 9, 0, a point, commas and FM, with any other characters around them."""
+    """Format a number with a pattern of 9, 0, a point, commas and FM. Other characters may stand around these."""
     trim = pattern.upper().startswith("FM")
     body = pattern[2:] if trim else pattern
     found = re.search(r"[09,.DG]+", body)
@@ -117,7 +117,7 @@ def _format_number(value: float, pattern: str) -> str:
     number = abs(Decimal(repr(value))).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
     integer, _, decimals = f"{number:f}".partition(".")
     integer = integer.lstrip("0")
-    if len(integer) > sum(mark in "09" for mark in whole):  # it does not fit
+    if len(integer) > sum(mark in "09" for mark in whole):  # the number does not fit the pattern
         filled = re.sub("[09]", "#", digits)
         return before + filled + after if trim else " " + filled
     shown = _integer_digits(integer, whole, trim, without_decimals=places == 0)
@@ -133,7 +133,7 @@ def _format_number(value: float, pattern: str) -> str:
 
 
 def _integer_digits(integer: str, pattern: str, trim: bool, *, without_decimals: bool) -> str:
-    """Return the digits before the point in their places in the pattern."""
+    """Return the digits before the point, each in its place in the pattern."""
     digits = iter(integer.rjust(sum(mark in "09" for mark in pattern)))
     made, begun, zeros = [], False, False
     for mark in pattern:
@@ -152,7 +152,7 @@ def _integer_digits(integer: str, pattern: str, trim: bool, *, without_decimals:
 
 
 def _trimmed_decimals(decimals: str, pattern: str) -> str:
-    """Drop trailing zeros after the last 0 in the pattern, because with FM a 9 prints no trailing zero."""
+    """Drop trailing zeros after the last 0 of the pattern. With FM, a 9 prints no trailing zero."""
     kept = len(pattern) if "0" not in pattern else pattern.rindex("0") + 1
     decimals = decimals[:kept] + decimals[kept:].rstrip("0")
     return decimals.ljust(pattern.rindex("0") + 1, "0") if "0" in pattern else decimals
@@ -197,7 +197,8 @@ def _reading_pattern(pattern: str) -> str:
                 f"the pattern {name} in to_timestamp", "write YYYY-MM-DD HH24:MI:SS, or ::timestamp"
             )
         part = READ[name] if name else r"\s*" if (found[5] or "").isspace() else re.escape(found[4] or found[5] or "")
-        if part != r"\s*" or made[-1] != part:  # several in a row would try every way to divide the blanks among them
+        # If several such parts came in a row, every way to divide the blanks among them would be tried.
+        if part != r"\s*" or made[-1] != part:
             made.append(part)
     return "".join(made)
 

@@ -1,4 +1,4 @@
-"""PostgreSQL's intervals: months, days and microseconds. In SQLite an interval is the string that PostgreSQL prints.
+"""PostgreSQL's intervals of months, days and microseconds. In SQLite, an interval is the string that PostgreSQL prints.
 
 A month is a calendar month, but in comparisons it counts as 30 days.
 """
@@ -58,7 +58,7 @@ class Interval:
     def times(self, factor: float) -> Interval:
         """Return the interval multiplied by ``factor``.
 
-        A fraction of a month becomes days, with 30 days to a month, and a fraction of a day becomes hours and less.
+        A fraction of a month becomes days, with 30 days to a month. A fraction of a day becomes a time.
         """
         months, days = self.months * factor, self.days * factor
         days += (months - int(months)) * 30
@@ -67,7 +67,7 @@ class Interval:
 
     @property
     def order(self) -> int:
-        """The sort key of intervals: microseconds, with 30 days to a month."""
+        """The key by which intervals are sorted: the number of microseconds, with 30 days to a month."""
         return (self.months * 30 + self.days) * DAY + self.micros
 
     @property
@@ -91,13 +91,13 @@ class Interval:
 
 
 def fraction(micros: int) -> str:
-    """Return the fraction of a second with its point, or an empty string if it is zero."""
+    """Return the fraction of a second with its point, or an empty string if ``micros`` is zero."""
     return f".{micros:06}".rstrip("0") if micros else ""
 
 
 @lru_cache(maxsize=1024)
 def interval(text: str) -> Interval:
-    """Return the interval in ``text``, parsed as in PostgreSQL. Raise DataError if it is invalid.
+    """Return the interval in ``text``, parsed as in PostgreSQL. Raise DataError if ``text`` is invalid.
 
     >>> interval("1 day 02:00"), interval("3 mons ago").months
     (Interval(months=0, days=1, micros=7200000000), -3)

@@ -1,6 +1,6 @@
 """PostgreSQL's functions about its catalog and its server, which clients call before they show a table.
 
-The functions about one table return NULL or a constant here. catalog/descriptions.py replaces some of them.
+In this module, the functions about one table return NULL or a constant. catalog/descriptions.py replaces some of them.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ PRIVILEGES = ("table", "schema", "database", "column", "any_column", "sequence",
 
 
 def _has_privilege(*arguments: Value) -> Value:
-    """Return 1 for the privileges of a reader. The last argument names the privilege."""
+    """Return 1 for a privilege that a reader has, and 0 for any other. The last argument names the privilege."""
     privilege = str(arguments[-1]).upper() if arguments else ""
     return int(any(word in privilege for word in ("SELECT", "USAGE", "CONNECT", "EXECUTE")))
 

@@ -1,6 +1,6 @@
-"""PostgreSQL's numbers and booleans: casts, rounding, division, powers.
+"""PostgreSQL's functions for numbers and booleans: casts, rounding, division and powers.
 
-If PostgreSQL raises an error, so do these functions. For example, a division by zero is an error and not NULL.
+If PostgreSQL raises an error, these functions do so too. For example, a division by zero is an error and not NULL.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FALSE = ("f", "fa", "fal", "fals", "false", "n", "no", "of", "off", "0")
 
 
 def numeric(value: Value) -> int | float | None:
-    """Return ``value::numeric``: an int if the number is written as an integer, else a float."""
+    """Return ``value::numeric``: an int if the number is written as an integer, otherwise a float."""
     if value is None or isinstance(value, (int, float)):
         return value
     text = str(value).strip()
@@ -41,7 +41,7 @@ def to_float(value: Value) -> float | None:
 
 
 def to_int(value: Value, even: bool = False) -> int | None:
-    """Return ``value::int8``, rounded as in PostgreSQL. With ``even``, halves go to the even neighbour."""
+    """Return ``value::int8``, rounded as in PostgreSQL. If ``even``, halves are rounded to the even neighbour."""
     if value is None or isinstance(value, int):
         return value
     if isinstance(value, float):
@@ -83,7 +83,7 @@ def round_even(value: Value) -> Value:
 
 
 def divide(left: Value, right: Value, as_integers: int) -> Value:
-    """Return ``left / right``. With ``as_integers``, the quotient of two integers is truncated to an integer."""
+    """Return ``left / right``. If ``as_integers``, the quotient of two integers is truncated to an integer."""
     if left is None or right is None:
         return None
     one, two = numeric(left), numeric(right)
@@ -133,7 +133,10 @@ def least(*values: Value) -> Value:
 
 
 def width_bucket(value: Value, low: Value, high: Value, count: Value) -> Value:
-    """Return which of ``count`` equal buckets between ``low`` and ``high`` holds ``value``, counted from 1."""
+    """Return the number of the bucket that has ``value``, among ``count`` equal buckets between ``low`` and ``high``.
+
+    The buckets are counted from 1.
+    """
     if None in (value, low, high, count):
         return None
     operand, one, two, buckets = (float(part) for part in (value, low, high, count) if part is not None)

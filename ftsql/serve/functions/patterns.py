@@ -19,7 +19,7 @@ from ftsql.serve.functions.timestamps import Value
 BOUNDARIES = {r"\m": r"\b(?=\w)", r"\M": r"\b(?<=\w)", r"\y": r"\b", r"\Y": r"\B"}
 CLASSES = {"alpha": "a-zA-Z", "digit": "0-9", "alnum": "a-zA-Z0-9", "space": r"\s", "upper": "A-Z", "lower": "a-z",
            "punct": r"!-/:-@\[-`{-~", "xdigit": "0-9A-Fa-f", "word": r"\w", "blank": r" \t"}  # fmt: skip
-TIMEOUT = 1.0  # seconds that matching a pattern against one value may take
+TIMEOUT = 1.0  # how many seconds it may take to match a pattern against one value
 LONGEST = 10_000_000  # the maximum length of a value, in characters
 
 
@@ -57,7 +57,7 @@ def with_timeout(search: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def like(value: Value, pattern: Value, escape: Value = "\\", folded: bool = False) -> Value:
-    """Return ``value LIKE pattern``, or with ``folded`` ILIKE, which ignores case."""
+    """Return ``value LIKE pattern``. If ``folded``, return ``value ILIKE pattern``, which ignores case."""
     if value is None or pattern is None or escape is None:
         return None
     if len(str(pattern)) > 10_000:
@@ -67,7 +67,7 @@ def like(value: Value, pattern: Value, escape: Value = "\\", folded: bool = Fals
 
 @lru_cache(maxsize=512)
 def compiled(pattern: str, flags: str = "") -> regex.Pattern[str]:
-    """Return the compiled form of a PostgreSQL regular expression. Raise DataError if it is invalid."""
+    """Return the compiled form of a PostgreSQL regular expression. Raise DataError if the expression is invalid."""
     made = re.sub(r"\[:(\w+):\]", lambda found: CLASSES.get(found[1], found[0]), pattern)
     made = re.sub(r"\\[mMyY]", lambda found: BOUNDARIES[found[0]], made)
     wanted = regex.IGNORECASE if "i" in flags else 0
@@ -107,7 +107,7 @@ def regexp_replace(value: Value, pattern: Value, replacement: Value, flags: Valu
         if word == "&" or word in tuple("123456789"):
             number = 0 if word == "&" else int(word)
             return f"\\g<{number}>" if number <= wanted.groups else ""
-        return "\\\\" + ("" if word == "\\" else word)  # before other characters PostgreSQL keeps the backslash
+        return "\\\\" + ("" if word == "\\" else word)  # PostgreSQL keeps a backslash before other characters
 
     made = re.sub(r"\\(.|\Z)", written, str(replacement), flags=re.DOTALL)
     count = 0 if "g" in str(flags) else 1
@@ -116,7 +116,7 @@ def regexp_replace(value: Value, pattern: Value, replacement: Value, flags: Valu
 
 
 def regexp_substr(value: Value, pattern: Value) -> Value:
-    """Return ``substring(value from pattern)``: the pattern's first group if it has groups, otherwise the match."""
+    """Return ``substring(value from pattern)``: the first group if the pattern has groups, otherwise the match."""
     if value is None or pattern is None:
         return None
     found = with_timeout(compiled(str(pattern)).search, str(value))

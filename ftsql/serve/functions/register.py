@@ -1,6 +1,6 @@
-"""Register PostgreSQL's functions on a connection, under their names with the prefix pgsql_.
+"""Registers PostgreSQL's functions on a connection, under their names with the prefix pgsql_.
 
-Because of the prefix, SQLite's own functions stay as they are, for the file's views and for ftsql's tables.
+Because of the prefix, the file's views and ftsql's tables still use SQLite's own functions.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def interval_add(left: Value, right: Value, sign: int) -> Value:
 
 
 def interval_times(value: Value, factor: Value, exponent: int) -> Value:
-    """Return ``value * factor`` if ``exponent`` is 1, and ``value / factor`` if it is -1."""
+    """Return ``value * factor`` if ``exponent`` is 1, and ``value / factor`` if ``exponent`` is -1."""
     if value is None or factor is None:
         return None
     number = float(factor)
@@ -93,9 +93,9 @@ def timestamp_round(value: Value, places: Value) -> Value:
 
 
 def justify(days: bool, hours: bool, value: Value) -> Value:
-    """Return ``value``, an interval, in another form: with ``hours``, every 24 hours in it are turned into a day.
+    """Return the interval ``value`` in another form.
 
-    With ``days``, every 30 days are turned into a month.
+    If ``hours``, every 24 hours are turned into a day. If ``days``, every 30 days are then turned into a month.
     """
     if value is None:
         return None
@@ -158,8 +158,8 @@ def _guarded(name: str, function: Callable[..., Value], *values: Any) -> Value:
 def elements(_array: Value = None) -> Iterator[tuple[Value, int]]:
     """Yield the elements of an array and their positions.
 
-    In SQLite, the arguments of a table function are hidden columns. So their names must differ from the names of a
-    user's columns.
+    In SQLite, the arguments of a table function are hidden columns. So the arguments' names must differ from the names
+    of a user's columns.
     """
     for position, value in enumerate([] if _array is None else json.loads(str(texts.array(_array))), 1):
         yield value, position

@@ -1,7 +1,7 @@
 """Table-valued functions for SQLite: virtual tables whose hidden columns are the arguments of a Python function.
 
 apsw.ext.make_virtual_module does almost the same. But it also accepts plans in which the function runs before the table
-whose column is its argument. Such a plan would return no rows.
+that has the function's argument as a column. Such a plan would return no rows.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Table:
         self._module = module
 
     def BestIndexObject(self, info: apsw.IndexInfo) -> bool:
-        """Use the constraints on the arguments. Refuse a plan in which one is unusable: SQLite then tries another."""
+        """Use the constraints on the arguments. If one is unusable, refuse the plan, so that SQLite tries another."""
         taken: list[int] = []
         for slot in range(info.nConstraint):
             argument = info.get_aConstraint_iColumn(slot) - len(self._module.columns)

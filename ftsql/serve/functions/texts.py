@@ -103,7 +103,7 @@ def text(value: Value, _: Value = "") -> Value:
 
 
 def array(value: Value) -> Value:
-    """Return an array as JSON. ``value`` may be JSON, PostgreSQL's {a,b}, or an int2vector such as 1 2.
+    """Return an array as JSON. ``value`` may be JSON, PostgreSQL's form ``{a,b}``, or an int2vector such as ``1 2``.
 
     >>> array('{1,"a b",NULL}')
     '[1, "a b", null]'
@@ -140,7 +140,7 @@ def array_to_string(value: Value, separator: Value, null: Value = None) -> Value
 
 
 def joined(value: Value, separator: Value) -> Value:
-    """Return the result of ``string_agg`` for the values in a JSON array, or NULL if there are none."""
+    """Return the result of ``string_agg`` for the values in a JSON array, or NULL if there are no values."""
     items = [item for item in json.loads(str(value or "[]")) if item is not None]
     words, between = [str(text(item)) for item in items], str(separator) if separator is not None else ""
     check_length(sum(map(len, words)) + len(words) * len(between))
@@ -148,7 +148,7 @@ def joined(value: Value, separator: Value) -> Value:
 
 
 def array_cat(left: Value, right: Value, which: Value) -> Value:
-    """Return ``left || right``. ``which`` says which side is an array: "left", "right" or "both"."""
+    """Return ``left || right``. ``which`` names the sides that are arrays: "left", "right" or "both"."""
     if left is None and right is None:
         return None
     sides = []

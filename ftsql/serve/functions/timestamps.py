@@ -33,7 +33,7 @@ def is_time(text: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def parse(text: str, zoned: bool = True) -> datetime:
-    """Return the timestamp in ``text``, parsed as in PostgreSQL. Without ``zoned``, an offset is ignored.
+    """Return the timestamp in ``text``, parsed as in PostgreSQL. If not ``zoned``, an offset from UTC is ignored.
 
     Raise DataError if the timestamp is invalid.
 
@@ -82,7 +82,7 @@ def text_of(time: datetime) -> str:
 
 
 def timestamp(value: Value, zoned: int = 1) -> Value:
-    """Return ``value::timestamptz`` if ``zoned``; otherwise ``value::timestamp``, which ignores an offset."""
+    """Return ``value::timestamptz`` if ``zoned``, otherwise ``value::timestamp``, which ignores an offset from UTC."""
     if value is None:
         return None
     lowered = str(value).strip().lower()
@@ -114,7 +114,7 @@ def to_timestamp(seconds: Value) -> Value:
 
 
 def epoch(value: Value) -> Value:
-    """Return the seconds since 1970. If they have no fraction, they are an integer, which compares exactly."""
+    """Return the seconds since 1970. If they have no fraction, return an integer, because it compares exactly."""
     if value is None:
         return None
     if value in ENDLESS:
@@ -125,9 +125,9 @@ def epoch(value: Value) -> Value:
 
 
 def plus(value: Value, step: Value, sign: int = 1) -> Value:
-    """Return a timestamp plus an interval, or minus the interval if ``sign`` is -1.
+    """Return a timestamp plus an interval, or if ``sign`` is -1, the timestamp minus the interval.
 
-    If the resulting month does not have that day, the result is the month's last day, as in PostgreSQL.
+    If the resulting month does not have the timestamp's day, the result is the month's last day, as in PostgreSQL.
     """
     if value is None or step is None:
         return None
@@ -157,7 +157,7 @@ def minus(left: Value, right: Value) -> Value:
 
 
 def days_between(left: Value, right: Value) -> Value:
-    """Return the number of days between two dates, as ``left - right``."""
+    """Return ``left - right`` for two dates, which is the number of days between them."""
     if left is None or right is None:
         return None
     return (parse(str(left)) - parse(str(right))).days
@@ -195,13 +195,13 @@ def _age(late: datetime, early: datetime) -> Interval:
 def at_zone(value: Value, zone: Value, direction: int) -> Value:
     """Return ``value AT TIME ZONE zone``.
 
-    Convert from UTC to the clock of the zone if ``direction`` is 1, and back to UTC if it is -1.
+    If ``direction`` is 1, convert from UTC to the zone's local time. If ``direction`` is -1, convert back to UTC.
     """
     if value is None or zone is None or value in ENDLESS:
         return value if zone is not None else None
     time = parse(str(value))
     offset = ZONE.fullmatch(str(zone)[:LONGEST])
-    if offset:  # POSIX: a positive offset is west of Greenwich
+    if offset:  # as in POSIX, a positive offset is west of Greenwich
         shift = timedelta(hours=int(offset[2] or 0), minutes=int(offset[3] or 0)) * (-1 if offset[1] == "-" else 1)
         return text_of(time - direction * shift)
     try:

@@ -123,7 +123,7 @@ def within_group(node: Node, parameters: Parameters) -> Node | None:
 
 
 def _now(node: Node) -> Node:
-    # SQLite's clock does not advance while a statement runs. Trailing zeros are removed, as in all times.
+    # SQLite's clock does not advance while a statement runs. Trailing zeros are removed, as in every other timestamp.
     now = call("strftime", "%Y-%m-%d %H:%M:%f", "now")
     if node.expressions:
         return call("pgsql_timestamp_round", now, *node.expressions)

@@ -116,7 +116,7 @@ def to_sql(root: Node) -> str:
 
 
 def call(name: str, *arguments: Node | str | int) -> Node:
-    """Return a call of a function. Strings and numbers become literals."""
+    """Return a function call. Strings and numbers become literals."""
     nodes = [
         argument
         if isinstance(argument, Node)
