@@ -32,6 +32,7 @@ _write_locks: weakref.WeakValueDictionary[str, threading.RLock] = weakref.WeakVa
 _lock = threading.Lock()
 MAX_DEFERRED = 40  # how many changes may be deferred; each change is one page of rows
 TOGETHER = 8  # how many changes one transaction has; they take a few milliseconds, so that others need not wait
+TURN = 0.1  # seconds that the other thread waits for a lock before it looks whether there is still work
 AT_EXIT = 2.0  # how many seconds deferred work may take at the end of the process
 CHECKPOINT_BYTES = 16_000_000  # if the write-ahead log is larger, it is written back between two statements
 Work = Callable[[apsw.Connection], None]
@@ -256,11 +257,12 @@ class Store:
         while True:
             if not threading.main_thread().is_alive():  # the process waits for this thread
                 end = end or time.monotonic() + AT_EXIT
-            with self.lock:
-                if not self._deferred or self._closed or (end and time.monotonic() > end):
+            with self._locks(TURN) as held:
+                if self._closed or (held and not self._deferred) or (end and time.monotonic() > end):
                     self._keeper = None
                     break
-                self._flush(TOGETHER)
+                if held:
+                    self._flush(TOGETHER)
         with self.lock:
             if not self._closed and self._log_size() > CHECKPOINT_BYTES:
                 with contextlib.suppress(apsw.Error):
@@ -291,6 +293,27 @@ class Store:
             for _, failed in deferred:
                 failed(error)
         del self._deferred[: len(deferred)]
+
+    @contextlib.contextmanager
+    def _locks(self, seconds: float) -> Iterator[bool]:
+        """Take both locks for the block, and say whether that succeeded within ``seconds`` for each.
+
+        While this thread waits for the write lock, it does not hold the other one. After a Ctrl-C, the main thread may
+        hold the write lock as long as the traceback lives, and must not wait for this thread then.
+        """
+        if not self._write_lock.acquire(timeout=seconds):
+            yield False
+            return
+        try:
+            if not self.lock.acquire(timeout=seconds):
+                yield False
+                return
+            try:
+                yield True
+            finally:
+                self.lock.release()
+        finally:
+            self._write_lock.release()
 
     def warn(self, error: Exception) -> None:
         """Warn that the store cannot be used, but only once."""

@@ -216,3 +216,20 @@ def test_the_log_is_written_back_between_statements(
     if keeper is not None:
         keeper.join(20)
     assert os.path.getsize(path) > before + 100_000
+
+
+def test_a_write_lock_that_an_interrupted_statement_left_behind_stops_no_later_one(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path
+) -> None:
+    fill(sandbox, 250)
+    path = tmp_path / "store.db"
+    db = connect(store=path)
+    store = db.ftsql.store
+    with store._write_lock:  # as the traceback of a Ctrl-C holds it
+        for _ in range(3):
+            assert db.execute(COUNT).get == 250
+        keeper = store._keeper
+    if keeper is not None:
+        keeper.join(20)
+        assert not keeper.is_alive()
+    assert kept(path) == (250, True)
