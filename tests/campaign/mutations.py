@@ -118,11 +118,11 @@ def redaction() -> list[Patch]:
     """The values of headers whose names sound secret are taken out of bodies before they are read."""
     original = Account.decode
 
-    def decode(self: Account, body: bytes) -> Any:
+    def decode(self: Account, body: bytes, reader: Any = None) -> Any:
         for header, template in self.provider.headers.items():
             if re.search("auth|key|token|secret|config", header):
                 body = body.replace(template.encode(), b"***")
-        return original(self, body)
+        return original(self, body, reader)
 
     return [(Account, "decode", decode)]
 
