@@ -161,6 +161,7 @@ import sqlite3, sys, time
 path, seconds, sql, stays = *sys.argv[1:4], sys.argv[4] == "stays"
 end, reads = time.monotonic() + float(seconds), 0
 db = sqlite3.connect(path)
+db.execute(sql).fetchall()  # opens the file, which has to wait for a moment while another connection closes it
 if stays:
     db.execute("PRAGMA busy_timeout = 0").fetchall()
 while time.monotonic() < end:
