@@ -14,7 +14,8 @@ import pytest
 import ftsql
 from ftsql.api.request_log import KEPT, Counts, RequestLog, RequestRecord
 from ftsql.sandbox import Fault, Sandbox
-from tests.conftest import CANARY, Connect, fill
+from tests.answering import Response
+from tests.conftest import CANARY, At, Connect, fill
 
 JOBS = "/fine_tuning/jobs"
 INSERT = "INSERT INTO fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', 'file-a')"
@@ -224,3 +225,10 @@ def test_requests_has_a_help_and_takes_on_and_off_only(sandbox: Sandbox) -> None
     done = shell(sandbox, ".requests maybe\n")
     assert done.returncode == 1
     assert "requests expected ON or OFF" in done.stderr
+
+
+def test_the_bytes_of_a_response_are_counted_without_its_headers(at: At) -> None:
+    body = b'{"data": [], "has_more": false}'
+    _, db = at(lambda asked: Response(body))
+    db.execute("SELECT id FROM fine_tuning_jobs").fetchall()
+    assert log(db, "bytes") == [(len(body),)]
