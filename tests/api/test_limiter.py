@@ -171,8 +171,8 @@ def test_a_limit_that_resets_within_a_second_is_waited_for_too(sandbox: Sandbox,
 def test_the_time_that_a_limit_takes_is_not_taken_from_the_retries(
     sandbox: Sandbox, db: ftsql.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ftsql.api.retry.RETRY_SECONDS", 0.9)
-    sandbox.fault(Fault(status=200, headers={REMAINING: "0", RESET: "700ms"}, body=EMPTY))
+    monkeypatch.setattr("ftsql.api.retry.RETRY_SECONDS", 1.2)
+    sandbox.fault(Fault(status=200, headers={REMAINING: "0", RESET: "900ms"}, body=EMPTY))
     sandbox.fault(Fault(status=500))
     for _ in range(2):
         db.execute(COUNT).fetchall()

@@ -232,3 +232,11 @@ def test_the_bytes_of_a_response_are_counted_without_its_headers(at: At) -> None
     _, db = at(lambda asked: Response(body))
     db.execute("SELECT id FROM fine_tuning_jobs").fetchall()
     assert log(db, "bytes") == [(len(body),)]
+
+
+def test_slow_pages_cost_no_more_time_than_the_server_takes(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    fill(sandbox, 450)
+    sandbox.fault(Fault(path=f"{JOBS}$", times=None, latency=0.03))
+    began = time.monotonic()
+    assert db.execute("SELECT count(*) FROM fine_tuning_jobs").get == 450
+    assert time.monotonic() - began < 2  # five pages of 0.03 s
