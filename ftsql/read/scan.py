@@ -281,7 +281,7 @@ def _refresh(cache: StatementCache, account: Account, active: Sequence[tuple[int
         else:
             pages.append((cache.start(account, "", {"limit": str(size), "after": before}), inside))
     for call, inside in pages:
-        shown = {row.id: row for row in _page(cache, account, call)}
+        shown = {row.id: row for row in _page(cache, account, stored, call)}
         fetched.update((id, shown[id]) for id in inside if id in shown)
         # A page lacks a job if the job that the page starts after is deleted by now, or if jobs of the same second are
         # in another order.
@@ -304,8 +304,8 @@ def _finish_gets(cache: StatementCache, account: Account, gets: Mapping[str, Cal
             return
 
 
-def _page(cache: StatementCache, account: Account, call: Call[Any] | None) -> list[Row]:
-    """Return the rows of a single page, or no rows if the job that the page starts after is gone."""
+def _page(cache: StatementCache, account: Account, stored: Cache, call: Call[Any] | None) -> list[Row]:
+    """Return the rows of a single page and store them, or no rows if the job that the page starts after is gone."""
     assert call is not None
     try:
         body = cache.finish(account, call)
@@ -315,7 +315,5 @@ def _page(cache: StatementCache, account: Account, call: Call[Any] | None) -> li
         return []
     objects = [] if body is None else decode_page(account.name, JOBS.noun, body).objects
     rows = JOBS.rows(account.name, objects, tell=cache.tell)
-    stored = cache.stored(account)
-    if stored is not None:
-        stored.save(rows, at=call.began)
+    stored.save(rows, at=call.began)
     return rows

@@ -112,7 +112,7 @@ class Guard:
         # This check comes first, because even reading the schema of an attached file may create the file.
         if self._read_only and self._is_write(code, first, second):
             raise ProgrammingError("refused: the connection is read-only (read_only=True, --read-only)")
-        self._follow(code, first, schema)
+        self._follow(code, first)
         if code in WRITES:
             self._check_trigger(first, schema, trigger)
             self._check_snapshot(code, first, schema)
@@ -134,7 +134,7 @@ class Guard:
         """Whether an action changes a database or may create a file."""
         return _is_change(code, first, second) or (code == apsw.SQLITE_ATTACH and _creates_file(first, self._uri))
 
-    def _follow(self, code: int, name: str | None, schema: str | None) -> None:
+    def _follow(self, code: int, name: str | None) -> None:
         """Note the triggers and virtual tables that an action creates, drops or attaches."""
         if code == apsw.SQLITE_CREATE_TEMP_TRIGGER:
             self._temporary.add(str(name).lower())
@@ -142,7 +142,7 @@ class Guard:
             self._temporary.discard(str(name).lower())
         elif code == apsw.SQLITE_CREATE_TRIGGER:
             self._in_files.add(str(name).lower())
-        elif code == apsw.SQLITE_CREATE_VTABLE and schema != LIVE:
+        elif code == apsw.SQLITE_CREATE_VTABLE:
             self._virtual.add(str(name).lower())
         elif code == apsw.SQLITE_ATTACH and not self._trust_file:
             self._in_files.update(_names_in_file(name, TRIGGERS, self._uri))

@@ -193,6 +193,14 @@ def test_a_body_that_cannot_be_decompressed_is_an_error(
         connect().execute(SQL).fetchall()
 
 
+@pytest.mark.parametrize("pause", [0.0, 0.05])
+def test_gzip_of_several_members_is_read_to_its_end(gateway: Gateway, pause: float) -> None:
+    first, second = gzip.compress(b'{"data": [{"id": "a", "status": "x"}], '), gzip.compress(b'"has_more": false}')
+    head = b"HTTP/1.1 200 X\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(first + second)
+    pieces: list[Piece] = [head, first, pause, second] if pause else [head, first + second]
+    assert _asked(gateway, lambda _: iter(pieces)) == [("a", "x")]
+
+
 @pytest.mark.parametrize("level", [zlib.MAX_WBITS, -zlib.MAX_WBITS])
 def test_deflate_is_decompressed_with_its_header_and_without(sandbox: Sandbox, connect: Connect, level: int) -> None:
     packer = zlib.compressobj(wbits=level)

@@ -168,6 +168,17 @@ def test_a_limit_that_resets_within_a_second_is_waited_for_too(sandbox: Sandbox,
     assert second > 50
 
 
+def test_the_time_that_a_limit_takes_is_not_taken_from_the_retries(
+    sandbox: Sandbox, db: ftsql.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ftsql.api.retry.RETRY_SECONDS", 1.2)
+    sandbox.fault(Fault(status=200, headers={REMAINING: "0", RESET: "900ms"}, body=EMPTY))
+    sandbox.fault(Fault(status=500))
+    for _ in range(2):
+        db.execute(COUNT).fetchall()
+    assert [status for (status,) in db.execute("SELECT status FROM ftsql_requests")] == [200, 500, 200]
+
+
 def test_a_days_quota_is_not_retried_and_delays_no_other_request(sandbox: Sandbox, db: ftsql.Connection) -> None:
     sandbox.add_file(id="file-a")
     body = {"error": {"message": "quota", "type": "invalid_request_error", "code": "daily_rate_limit_exceeded"}}

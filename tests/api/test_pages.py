@@ -9,7 +9,7 @@ import pytest
 
 import ftsql
 from ftsql.sandbox import Fault, Sandbox
-from tests.answering import PATH, Asked, api, jobs
+from tests.answering import PATH, Asked, api, job, jobs
 from tests.conftest import At, Connect, fill, gets
 
 LIST = r"/fine_tuning/jobs$"
@@ -241,3 +241,22 @@ def test_a_list_whose_order_changes_between_two_pages_is_read_again(at: At, has_
     _, db = at(answering)
     assert db.execute("SELECT count(DISTINCT id) FROM fine_tuning_jobs").get == 250
     assert moved == [1]
+
+
+def test_a_job_created_between_two_readings_of_a_list_is_not_put_among_older_ones(at: At) -> None:
+    found = jobs(250)
+    new = [job(-1, id="ftjob-new")]
+
+    def answering(asked: Asked) -> Any:
+        if asked.query.get("after") == "ftjob-00199" and new:
+            found.remove(job(199))  # so that the list is read again
+            found.insert(0, new.pop())
+            return None
+        return api(found)(asked)
+
+    server, db = at(answering)
+    rows = db.execute("SELECT created_at, id FROM fine_tuning_jobs ORDER BY created_at DESC LIMIT 245").fetchall()
+    assert new == []
+    assert server.requests.count("?limit=100") > 1
+    assert rows == sorted(rows, reverse=True)
+    assert len(rows) == 245

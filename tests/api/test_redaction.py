@@ -178,6 +178,21 @@ def test_a_credential_that_a_server_echoes_in_a_row_is_shown_nowhere(
     assert all(CANARY.encode() not in each for each in written)
 
 
+def test_a_credential_that_is_the_default_of_a_variable_is_hidden_too(
+    at: At, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "providers.toml"
+    config.write_text(f"[openai.headers]\nx-team = 'team ${{TEAM_KEY:-{CANARY}}}'\n")
+    monkeypatch.setenv("FTSQL_CONFIG", str(config))
+    server, db = at(lambda asked: Response({"error": {"message": f"no team has {CANARY}"}}, 400))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-another-7f3a9b52c4d1e860")
+    db = ftsql.connect()
+    with pytest.raises(ftsql.APIError, match=r"no team has \*\*\*"):
+        db.execute("SELECT id FROM fine_tuning_jobs").fetchall()
+    assert server.asked[0].headers["x-team"] == f"team {CANARY}"
+    db.close()
+
+
 @pytest.mark.parametrize("sign", ["/", '"', "\\"])
 def test_a_key_that_json_writes_otherwise_is_hidden_too(at: At, monkeypatch: pytest.MonkeyPatch, sign: str) -> None:
     key = f"sk-canary{sign}7f3a9b52{sign}c4d1"

@@ -14,7 +14,8 @@ import pytest
 import ftsql
 from ftsql.api.request_log import KEPT, Counts, RequestLog, RequestRecord
 from ftsql.sandbox import Fault, Sandbox
-from tests.conftest import CANARY, Connect, fill
+from tests.answering import Response
+from tests.conftest import CANARY, At, Connect, fill
 
 JOBS = "/fine_tuning/jobs"
 INSERT = "INSERT INTO fine_tuning_jobs (model, training_file) VALUES ('gpt-4o-mini', 'file-a')"
@@ -224,3 +225,18 @@ def test_requests_has_a_help_and_takes_on_and_off_only(sandbox: Sandbox) -> None
     done = shell(sandbox, ".requests maybe\n")
     assert done.returncode == 1
     assert "requests expected ON or OFF" in done.stderr
+
+
+def test_the_bytes_of_a_response_are_counted_without_its_headers(at: At) -> None:
+    body = b'{"data": [], "has_more": false}'
+    _, db = at(lambda asked: Response(body))
+    db.execute("SELECT id FROM fine_tuning_jobs").fetchall()
+    assert log(db, "bytes") == [(len(body),)]
+
+
+def test_slow_pages_cost_no_more_time_than_the_server_takes(sandbox: Sandbox, db: ftsql.Connection) -> None:
+    fill(sandbox, 450)
+    sandbox.fault(Fault(path=f"{JOBS}$", times=None, latency=0.03))
+    began = time.monotonic()
+    assert db.execute("SELECT count(*) FROM fine_tuning_jobs").get == 450
+    assert time.monotonic() - began < 2  # five pages of 0.03 s

@@ -143,3 +143,16 @@ def test_a_key_that_is_used_as_an_id_is_in_no_message(sandbox: Sandbox, connect:
     assert CANARY not in str(caught.value)
     assert CANARY not in repr(caught.value.args)
     assert db.ftsql.take_notes() == []
+
+
+def test_a_traceback_that_prints_local_variables_shows_no_data(sandbox: Sandbox, connect: Connect) -> None:
+    fill(sandbox, 1, status="running")
+    sandbox.add_job(id="ftjob-private", status="running")
+    cancels = "SELECT cancel_job(column1) FROM (VALUES ('ftjob-private'), ('ftjob-00000'))"
+    with pytest.raises(ftsql.Error, match="max_writes") as caught:
+        connect(max_writes=1).execute(cancels).fetchall()
+    assert "ftjob-private" not in _everything(caught.value)
+    sandbox.fault(Fault(path="/models$", body={"data": [{"id": "private-model"}], "has_more": True}))
+    with pytest.raises(ftsql.Error, match="has more rows than one response holds") as caught:
+        connect().execute("SELECT count(*) FROM models").fetchall()
+    assert "private-model" not in _everything(caught.value)

@@ -19,6 +19,7 @@ CASES: list[tuple[str, tuple[int, int | None], tuple[int, int | None]]] = [
     ("SELECT * FROM fine_tuning_jobs WHERE status = 'running'", (1, None), (4, 4)),
     ("SELECT * FROM fine_tuning_jobs WHERE id = 'ftjob-00001'", (1, 1), (0, 0)),
     ("SELECT * FROM fine_tuning_jobs WHERE id = 'ftjob-00150'", (1, 1), (1, 1)),
+    ("SELECT * FROM fine_tuning_jobs WHERE id IN ('ftjob-00001', 'ftjob-00150')", (0, None), (0, None)),
     ("SELECT * FROM fine_tuning_jobs WHERE key = 'other/x'", (0, 0), (0, 0)),
     ("SELECT * FROM fine_tuning_jobs WHERE provider = 'other'", (0, 0), (0, 0)),
     ("SELECT * FROM fine_tuning_jobs WHERE id IS NULL", (0, 0), (0, 0)),

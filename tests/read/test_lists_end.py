@@ -584,3 +584,12 @@ def test_an_envelope_that_says_it_failed_is_no_empty_list(at: At, envelope: dict
 def test_an_envelope_that_says_it_went_well_is_an_empty_list(at: At, envelope: dict[str, Any]) -> None:
     _, db = at(lambda asked: envelope)
     assert db.execute(COUNT).fetchall() == [(0, 0)]
+
+
+def test_a_provider_may_have_pages_of_a_single_job(at: At, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tmp_path / "providers.toml"
+    config.write_text("[openai]\npage_size = 1\n")
+    monkeypatch.setenv("FTSQL_CONFIG", str(config))
+    server, db = at(api(jobs(3)))
+    assert count(db) == 3
+    assert server.requests == ["?limit=1", "?limit=1&after=ftjob-00000", "?limit=1&after=ftjob-00001"]

@@ -320,3 +320,12 @@ def test_explain_says_that_each_job_costs_a_request() -> None:
         assert [(line.low, line.high) for line in cost] == [(1, None), (0, None), (1, None)]
         assert "for each job 0 if it had finished" in cost[1].why
         assert not sandbox.requests
+
+
+def test_in_select_asks_for_the_jobs_that_it_selects_and_no_others() -> None:
+    with account() as (sandbox, db):
+        inside = "SELECT id FROM fine_tuning_jobs WHERE created_at % 7 = 0"
+        selected = [id for (id,) in db.execute(inside)]
+        assert 1 < len(selected) < JOBS / 4
+        found = asked(sandbox, db, f"{EVENTS} WHERE fine_tuning_job_id IN ({inside})", 5 * len(selected))
+        assert sorted(found) == sorted([LIST, *(f"/{id}/events{LIST}" for id in selected)])

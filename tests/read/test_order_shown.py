@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 import ftsql
+from ftsql.api.account import Account
+from ftsql.api.provider import load
 from ftsql.sandbox import Sandbox
 from tests.answering import PATH, Answering, Asked, api, job, jobs, listed
-from tests.conftest import At, fill
+from tests.conftest import CANARY, At, fill
 
 NEWEST = "SELECT id FROM fine_tuning_jobs ORDER BY created_at DESC LIMIT 1"
 Jobs = list[dict[str, Any]]
@@ -245,6 +247,13 @@ def test_home_is_no_word_of_the_users(tmp_path: Any) -> None:
     config.write_text('\ufeff[mine]\nextends = "openai"\nhome = "http://x"\n', "utf-8")
     with pytest.raises(ftsql.ConfigError, match="provider mine: home: there is no such word"):
         ftsql.connect(config=config)
+
+
+@pytest.mark.parametrize("url", ["", "https://api.openai.com/v1/", "https://gateway.example/v1"])
+def test_the_order_of_a_providers_own_address_needs_no_proof(url: str) -> None:
+    environment = {"OPENAI_API_KEY": CANARY, "OPENAI_BASE_URL": url}
+    providers, _ = load(None, environment)
+    assert Account(providers["openai"], environment).at_home == ("gateway" not in url)
 
 
 def test_two_servers_are_merged_only_once_each_has_shown_its_order(at: At, tmp_path: Any) -> None:

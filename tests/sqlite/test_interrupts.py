@@ -258,3 +258,17 @@ def _before_line(number: int) -> Any:
         yield came
     finally:
         sys.settrace(before)
+
+
+def test_a_ctrl_c_during_a_commit_comes_before_the_next_statement_sends_anything(
+    sandbox: Sandbox, db: ftsql.Connection
+) -> None:
+    def struck(job: dict[str, Any]) -> dict[str, Any]:
+        os.kill(os.getpid(), signal.SIGINT)
+        return job
+
+    sandbox.add_job(id="ftjob-other", status="running")
+    sandbox.fault(Fault(method="POST", path="jobs$", transform=struck))
+    with pytest.raises(KeyboardInterrupt):
+        db.execute(f"BEGIN; {ONE}; COMMIT; SELECT cancel_job('ftjob-other')").fetchall()
+    assert db.execute("SELECT action, state FROM ftsql_writes").fetchall() == [("create", "committed")]

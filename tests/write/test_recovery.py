@@ -449,10 +449,10 @@ def test_two_processes_that_find_the_same_open_write_settle_it_once(
     assert len(states(db)) == 1
 
 
-@pytest.mark.parametrize("shows", [True, False])
+@pytest.mark.parametrize("shows", [[True], [False], [True, False]], ids=["it does", "it does not", "not always"])
 @pytest.mark.parametrize("kind", ["seed", "metadata"])
 def test_a_job_that_is_only_alike_is_ruled_out_where_the_list_shows_what_was_sent(
-    at: At, shows: bool, kind: str
+    at: At, shows: list[bool], kind: str
 ) -> None:
     listed: list[dict[str, Any]] = []
     accepts = True
@@ -464,24 +464,27 @@ def test_a_job_that_is_only_alike_is_ruled_out_where_the_list_shows_what_was_sen
             return Response(b"<html>")
         sent = json.loads(asked.body)
         now = {"created_at": int(time.time()), "status": "running", "finished_at": None}
-        listed.append(job(1, **{**sent, **now, **({} if shows else {kind: None})}))
-        return {**listed[0], kind: sent[kind]}
+        number = len(listed)
+        listed.append(job(number, **{**sent, **now, **({} if shows[number] else {kind: None})}))
+        return {**listed[number], kind: sent[kind]}
 
     columns, values = ("seed, ", "5, ") if kind == "metadata" else ("", "")
     create = f"INSERT INTO fine_tuning_jobs ({columns}model, training_file) VALUES ({values}'gpt-4o-mini', 'file-a')"
     _, db = at(answering, settle_seconds=0.1, absent_seconds=0.1)
-    db.execute(create)
+    for _ in shows:
+        db.execute(create)
     accepts = False
     with pytest.raises(ftsql.OutcomeUnknown):
         db.execute(create)
     listed.insert(0, {**listed[0], "id": "ftjob-other", "seed": 7, "metadata": {"of": "another"}})
     db.ftsql.store.db.execute("UPDATE writes SET at = at - 60 WHERE state = 'unknown'")
     (said,) = db.ftsql.settle()
-    if shows:
+    if all(shows):
         assert said.endswith("is closed: it was never accepted, because no job carries its fingerprint")
     else:
         assert "is unknown: these may be it: ftjob-other. Look again" in said
-    assert [state for _, state, *_ in states(db)] == ["committed", "refused" if shows else "unknown"]
+    made = ["committed" for _ in shows]
+    assert [state for _, state, *_ in states(db)] == [*made, "refused" if all(shows) else "unknown"]
 
 
 def test_a_lost_write_is_looked_for_at_its_own_provider_only(at: At, tmp_path: Path) -> None:
@@ -540,3 +543,21 @@ def test_two_jobs_of_one_fingerprint_are_named_and_neither_is_taken(sandbox: San
     assert second["id"] in said
     assert states(db) == [("create", "unknown", False, 1)]
     assert {job["status"] for job in sandbox.jobs()} == {first["status"]}
+
+
+def test_settle_closes_a_lost_create_whose_job_was_cancelled_meanwhile(at: At) -> None:
+    listed: list[dict[str, Any]] = []
+    sent: list[dict[str, Any]] = []
+
+    def answering(asked: Asked) -> Any:
+        if asked.method == "GET":
+            return {"data": listed, "has_more": False}
+        sent.append(json.loads(asked.body))
+        return Response(b"<html>")
+
+    _, db = at(answering, settle_seconds=0.1)
+    with pytest.raises(ftsql.OutcomeUnknown):
+        db.execute(ONE)
+    listed.append(job(1, **sent[0], created_at=int(time.time()), status="cancelled"))
+    assert db.ftsql.settle() == ["write 1 (create at openai) is closed: ftjob-00001 is cancelled"]
+    assert states(db) == [("create", "cancelled", 1, 0)]
