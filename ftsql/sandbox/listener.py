@@ -15,6 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ftsql.sandbox.app import App, Message, Receive, Send
 
+ACCEPTING = 5  # steps of the loop until a connection that was just accepted is among the server's connections
 KEEP_ALIVE = 3600  # seconds; tests would be flaky if the server closed idle connections
 
 
@@ -64,10 +65,15 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
             server.close()
-        while self.server_state.connections or self.server_state.tasks:
-            for connection in list(self.server_state.connections):
-                connection.transport.abort()
-            await asyncio.sleep(0.001)
+        idle = 0
+        while idle < ACCEPTING:
+            idle += 1
+            while self.server_state.connections or self.server_state.tasks:
+                for connection in list(self.server_state.connections):
+                    connection.transport.abort()
+                await asyncio.sleep(0.001)
+                idle = 0
+            await asyncio.sleep(0)
         for server in self.servers:
             await server.wait_closed()
 
