@@ -2,6 +2,9 @@
 
 SQLite's trace reports every statement, including those that triggers and FTS5 run inside another statement. APSW's
 execution trace reports only the user's statements. Together, the two show where each of the user's statements begins.
+
+The module is longer than 400 lines because where a statement ends, and what becomes of its queued writes, depends on
+the savepoints and on the other statements that run.
 """
 
 from __future__ import annotations

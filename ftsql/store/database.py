@@ -3,6 +3,8 @@
 Several processes may share the file. The file contains no credential, because an account is identified by a keyed hash.
 A process that records paid writes holds a lock for as long as the process lives. So other processes can tell whether
 the process has crashed or a write is under way.
+
+The module is longer than 400 lines because one class owns the connection, its locks and the work that waits for them.
 """
 
 from __future__ import annotations

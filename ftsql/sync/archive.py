@@ -2,6 +2,8 @@
 
 Each file is downloaded into the snapshot's folder, checked, and stored in a transaction of its own. If the process is
 killed, only the downloads under way are lost.
+
+The module is longer than 400 lines because one class owns every content: its download, its checks and its record.
 """
 
 from __future__ import annotations

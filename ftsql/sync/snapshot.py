@@ -1,6 +1,8 @@
 """The snapshot: a SQLite file whose plain tables have the rows of the live tables at the last successful sync.
 
 A round gathers rows in a temporary file, which locks nothing. Then it changes the snapshot in one short transaction.
+
+The module is longer than 400 lines because one class owns the file's connection, and every statement on it.
 """
 
 from __future__ import annotations
