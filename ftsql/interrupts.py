@@ -1,6 +1,6 @@
 """Handles Ctrl-C where it must not be lost, and where work on something that has happened already must be finished.
 
-A KeyboardInterrupt can come at any line. Three places need care:
+A KeyboardInterrupt can be raised at any line. Three places need care:
 
 - The handling of the response to a write must be finished, because the write has happened.
 - A callback of SQLite would print the exception instead of raising it.
@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
-LONGEST_WAIT = 1.0  # seconds that a held Ctrl-C waits for SQLite's statements to end
+LONGEST_WAIT = 1.0  # seconds for which a Ctrl-C is held back until SQLite's statements have ended
 
 
 def finish(work: Callable[[], T], note: Callable[[KeyboardInterrupt], object]) -> T:
@@ -36,7 +36,10 @@ def finish(work: Callable[[], T], note: Callable[[KeyboardInterrupt], object]) -
 
 
 class HeldInterrupt:
-    """A Ctrl-C that is raised later, because it came inside a callback of SQLite or while a write was on its way."""
+    """A Ctrl-C that is held back and raised later.
+
+    It is held back because it came inside a callback of SQLite or while a write was on its way.
+    """
 
     def __init__(self) -> None:
         self._held = threading.Event()
@@ -45,7 +48,7 @@ class HeldInterrupt:
         return self._held.is_set()
 
     def raise_now(self) -> None:
-        """Raise KeyboardInterrupt if a Ctrl-C is held."""
+        """Raise KeyboardInterrupt if a Ctrl-C is held back."""
         if self._held.is_set():
             self._held.clear()
             raise KeyboardInterrupt("interrupted: nothing more was sent")

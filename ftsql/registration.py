@@ -98,9 +98,10 @@ class Registration:
         return self._session.take_created()
 
     def current_cache(self, provider: str) -> Cache | None:
-        """Bring the cache of a provider's jobs up to date and return it, or return None if it cannot have all jobs.
+        """Bring the cache of a provider's jobs up to date and return it.
 
-        A cache that is returned is in a file. Raises the errors of a SELECT.
+        Return None if the store is in memory, or if it is not certain that the cache has every job as it is now. Raises
+        the same errors as a SELECT.
         """
         session, began = self._session, time.time()
         store = session.journal.store
@@ -118,8 +119,8 @@ class Registration:
     def announce(self, sql: str, bound: Any = None) -> None:
         """Announce that the user is about to run ``sql`` with the parameters ``bound``.
 
-        This is needed if the cursor has an execution trace of its own, because that hides the statement from ftsql's
-        trace.
+        The call is needed if the cursor has an execution trace of its own, because the cursor's trace hides the
+        statement from ftsql's trace.
         """
         self._session.statements.announce(sql, bound)
 
@@ -275,7 +276,7 @@ def register(
     connection.
 
     Raises InterfaceError if ``connection`` is not APSW's. Raises ProgrammingError if the connection is in a transaction
-    or has a schema called ``live``. Also raises the errors of ``connect``.
+    or has a schema called ``live``. Also raises the same errors as ``connect``.
 
     >>> connection = apsw.Connection(":memory:")
     >>> with register(connection, sandbox=True):

@@ -44,7 +44,8 @@ class Account:
     order_broke_at: The last time at which a page broke the declared newest-first order, in Unix seconds.
     single_response: Whether the user said, with paging="none", that their own server lists everything in one response.
     habits: How the account's lists behave, by table.
-    serves_single: By table, whether single objects can be read by id. A table is absent until this is known.
+    serves_single: By table, whether single objects can be read by id. A table is absent until the answer for its
+    objects is known.
     """
 
     provider: Provider
@@ -151,7 +152,7 @@ class Account:
     def decode(self, body: bytes, reader: Callable[[str, bytes], Any] | None = None) -> Any:
         """Return a decoded JSON body. Objects in which the server echoed a credential are ``Echoed``.
 
-        reader: One of quick_reader.py. If it can read the body, the result is what it returns.
+        reader: One of the functions in quick_reader.py. If it can read the body, its result is returned.
 
         Raises ValueError if the body is not JSON.
         """
@@ -182,7 +183,7 @@ class Account:
                 found.add(value.strip().partition(" ")[2].strip() or value.strip())
             elif value.lstrip().startswith("{"):  # x-portkey-config may be a whole config
                 found |= _secrets_in_json(value)
-        found |= {secret.removeprefix("Bearer ").lstrip() for secret in found}  # a key that was set with that word
+        found |= {secret.removeprefix("Bearer ").lstrip() for secret in found}  # a key that was set with "Bearer"
         return {secret for secret in found if len(secret) >= MIN_SECRET}
 
     def _checked(self, expanded: str) -> str:
@@ -334,8 +335,8 @@ def accounts(
 ) -> list[Account]:
     """Return the accounts that statements use: ``names``, or else FTSQL_PROVIDERS, or else ``active``.
 
-    If all three are empty, these are the accounts whose required variables are set, except the providers that are used
-    only if they are named. Raises ConfigError for an unknown name.
+    If all three are empty, return the accounts whose required variables are set, except those of providers that are
+    used only if they are named. Raises ConfigError for an unknown name.
     """
     listed = [name.strip() for name in environment.get("FTSQL_PROVIDERS", "").split(",") if name.strip()]
     chosen = list(names or ()) or listed or list(active)

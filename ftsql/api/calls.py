@@ -21,7 +21,7 @@ TICK = 0.05  # seconds between two checks of the interrupt flag
 class Call(Generic[T]):
     """A function call that runs on a worker thread.
 
-    began: When the call was started, in Unix seconds. The call's result is at least as new.
+    began: The Unix time at which the call was started. The call's result is at least as new as this time.
     seconds: How long the function took.
     future: Holds the result.
     abandoned: Set once no thread waits for the result, so that the call sends no more requests.

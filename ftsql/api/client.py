@@ -1,7 +1,7 @@
 """The client of one account: it sends the requests of the rest of ftsql, and reads their responses.
 
-A GET is retried. A create is sent again only if the server cannot have accepted it. The ``ambiguous`` attribute of its
-error says whether the server may have accepted it.
+A GET is retried. A create is sent again only if the server cannot have accepted it. If a create fails, the attribute
+``ambiguous`` of the error says whether the server may have accepted the create.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Client:
         self._log = log
         self._workers = Workers(settings.max_parallel)
         self._lock = threading.Lock()
-        self._probing = threading.Lock()  # one call at a time finds out whether single objects have addresses
+        self._probing = threading.Lock()  # one call at a time finds out whether single objects can be read by id
         self._process = os.getpid()
         self._opened: Transport | None = None
 
@@ -67,7 +67,7 @@ class Client:
     ) -> Call[Any]:
         """GET ``path`` below the jobs' URL, or below base_url if ``resource`` is served there.
 
-        The call returns the decoded JSON, or with ``plain`` the body as bytes. It returns None if the object does not
+        The call returns the decoded JSON, or, if ``plain``, the body as bytes. It returns None if the object does not
         exist. ``kind`` is the name by which the request is counted: get or list. The call raises APIError or a
         subclass, and DataError for a body that is not JSON.
         """
@@ -86,7 +86,7 @@ class Client:
     def download(self, path: str, into: Download, asker: Asker | None = None) -> Call[bool]:
         """GET ``path`` and save the body in ``into``. The call returns whether the file exists at the provider.
 
-        The call raises the errors of ``get``, and OperationalError if the disk cannot take the file.
+        The call raises the same errors as ``get``, and OperationalError if the disk cannot take the file.
         """
         return self._start(Request("GET", path, "download", FILES, into=into), asker, self._read_download)
 
@@ -94,7 +94,7 @@ class Client:
         """POST to ``path`` below the jobs' URL: cancel, pause or resume.
 
         The body has only the members that the provider's entry adds. These requests may be repeated without harm, so
-        they are retried. The call raises the errors of ``get``, and APIError with status 404 for an unknown job.
+        they are retried. The call raises the same errors as ``get``, and APIError with status 404 for an unknown job.
         """
         request = Request("POST", self.account.provider.path + path, path.rpartition("/")[2])
         return self._start(request, asker, self._read_reply)
@@ -102,7 +102,7 @@ class Client:
     def delete(self, path: str, resource: Resource, asker: Asker | None = None) -> Call[Reply]:
         """DELETE ``path`` below base_url, retried like ``act``.
 
-        If a retry is answered with "no such …", this is not an error: an earlier attempt may have deleted the object.
+        The response "no such …" to a retry is not an error: an earlier attempt may have deleted the object.
         """
         return self._start(Request("DELETE", path, "delete", resource), asker, self._read_deletion)
 
@@ -152,7 +152,7 @@ class Client:
             raise ConfigError(missing_key(self.account.name, missing))
         self.account.url()
         self.account.headers()
-        transport = self._transport  # opened on the statement's thread, which then raises the errors of opening
+        transport = self._transport  # opened now, so that the statement's own thread raises an error in opening it
         attempts = self._attempts(request, asker)
         return self._workers.start(lambda call: read(call, attempts, attempts.run(call, transport)))
 
@@ -195,11 +195,11 @@ class Client:
         raise error
 
     def _serves_single(self, call: Call[Any], attempts: RetriedRequest, error: APIError) -> bool:
-        """Whether the server has an address for single objects. If it has one, ``error`` (a 404) is about the id.
+        """Whether the server returns single objects by their ids. If it does, ``error`` (a 404) is about the id.
 
-        Many gateways answer with a 404 that does not tell the two cases apart. To find out, the client lists objects
-        and gets one of them, once for each resource. If the list is empty, the object does not exist either. Raises
-        the error of the list, or ``error`` itself if the list is a 404 too.
+        Many gateways answer with a 404 that does not say whether the id or the URL is unknown. To find out, the client
+        lists objects and gets one of them, once for each resource. If the list is empty, the object does not exist
+        either. Raises the error of the list, or ``error`` itself if the list is a 404 too.
         """
         request = attempts.request
         resource = request.resource

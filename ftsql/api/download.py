@@ -45,7 +45,7 @@ class Download:
         """Save ``chunks`` in place of the bytes of an earlier attempt.
 
         Raises Stopped as soon as ``stopped()`` is true, DataError for more than ``limit`` bytes, OperationalError if
-        the disk cannot take the bytes, and the errors of ``chunks``.
+        the disk cannot take the bytes, and the errors that ``chunks`` raises.
         """
         self._counts.downloaded -= self.size
         self.size, self._hash = 0, hashlib.sha256()

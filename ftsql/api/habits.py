@@ -14,12 +14,14 @@ SHOWS_AN_ORDER = 6
 class Habits:
     """How the lists of one resource behave at one account.
 
-    A name that ends with ``_at`` holds the Unix time at which this was last seen; 0 if it was never seen.
+    An attribute whose name ends with ``_at`` holds the Unix time at which the fact described for it was last seen, or 0
+    if the fact was never seen.
 
     ordered_at: A list was newest first.
     whole_at: One response held the whole list, and ``after`` was ignored.
-    ends_at: A page with fewer rows than requested was the last one: the page after it was empty.
-    goes_on: Whether a page with fewer rows than requested was not the last one. If so, page sizes tell nothing.
+    ends_at: A page had fewer rows than requested, and the next page was empty: the short page was the end.
+    goes_on: Whether a page that had fewer rows than requested was followed by another page. If so, page sizes tell
+    nothing.
     largest: The number of rows on the largest page.
     limit: The largest limit that the server accepts.
     listed_only_at: No object could be read by its id.
@@ -36,8 +38,8 @@ class Habits:
     def ends_with(self, rows: int, size: int, seconds: float) -> bool:
         """Whether a page of ``rows``, where ``size`` were requested, is known to be the last one.
 
-        It must be smaller than another page of this server. Otherwise ``rows`` may be the most that the server returns
-        in one response. What ``ends_at`` says counts for ``seconds``.
+        Such a page is smaller than another page of this server. Otherwise ``rows`` may be the most that the server
+        returns in one response. ``ends_at`` counts only if it lies within the last ``seconds``.
         """
         return rows < size and rows < self.largest and not self.goes_on and is_recent(self.ends_at, seconds)
 

@@ -32,11 +32,11 @@ Lack = Literal[
 class CreateField:
     """One field of a provider's create request, with the limits that the provider documents.
 
-    A dotted name is a member of an object; then ``required`` counts only if the object is given.
+    A dotted name is a member of an object. For a member, ``required`` counts only if the object is given.
 
     kind: The type of the value.
     auto: Whether the string "auto" is allowed too.
-    values: The allowed strings; any string is allowed if this is empty.
+    values: The allowed strings; if there are none, any string is allowed.
     shown: Whether the response to a create contains the field, so that its absence means that it was dropped.
     """
 
@@ -66,7 +66,7 @@ class Provider:
     body: Members that the body of every POST has.
     paging: Whether lists are paged by the last id of a page ("after") or not at all ("none").
     newest_first: Whether the list of jobs is newest first at ``home``. At any other address, a list has to show its
-        order before it is trusted. The order is checked on every page in both cases.
+        order before the order is trusted. At every address, the order is checked on every page.
     home: The provider's address in the package's own entry.
     without: The operations that the provider lacks.
     create_fields: The fields of a create request. In TOML, false removes an inherited field, and the name of another
@@ -75,9 +75,9 @@ class Provider:
     filters_metadata: Whether the list of jobs can be filtered by metadata.
     encoded_ids: Whether the ids that the provider returns are already percent-encoded.
     not_found: The codes with which the provider's errors say "no such job".
-    not_found_message: A regular expression for the messages of those errors.
-    credentials: Headers, and names in ``query`` or ``body``, whose values are secret although their names do not show
-        it. Names such as Authorization and x-api-key show it.
+    not_found_message: A regular expression for the messages of the errors that say "no such job".
+    credentials: Headers, and names in ``query`` or ``body``, whose values are secret although their names, unlike
+        Authorization and x-api-key, do not say so.
     by_name: Whether the provider is used only if the user names it.
     allow_http: Whether the user allows http:// to another machine.
     """
@@ -200,7 +200,7 @@ def _home(template: str) -> str:
 
 
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Return ``base`` with the values of ``over``. If a value is a table in both, the result has the words of both."""
+    """Return ``base`` with the values of ``over``. If both values of a word are tables, they are merged."""
     merged = dict(base)
     for word, value in over.items():
         both = isinstance(value, dict) and isinstance(merged.get(word), dict)

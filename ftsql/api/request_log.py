@@ -126,7 +126,7 @@ class RequestLog:
             counts.waited += record.waited / 1000
 
     def count_rows(self, record: RequestRecord, body: Any, counts: Counts) -> None:
-        """Note in ``record`` how many objects a decoded body holds. If the request is a GET, add them to ``counts``."""
+        """Set in ``record`` how many objects a decoded body holds. If the request is a GET, add them to ``counts``."""
         if isinstance(body, (dict, Row)):
             data = body.get("data") if isinstance(body, dict) else None
             record.rows = len(data) if isinstance(data, list) else 1

@@ -113,8 +113,8 @@ class RetriedRequest:
     def _error_to_retry(self, response: Response) -> tuple[APIError | None, float | None]:
         """Return the error that a retry may avoid, and how many seconds the response asks the client to wait.
 
-        The error is None if the response is final. If the response calls for a retry that would not help, its error is
-        raised.
+        The error is None if the response is final. If the response calls for a retry that would not help, the
+        response's error is raised.
         """
         assert self._record is not None
         error = None if response.ok else error_from(self._account, response)
@@ -134,7 +134,7 @@ class RetriedRequest:
         return error, asked
 
     def _wait_for_limiter(self, call: Call[Any]) -> float:
-        """Wait until the limiter allows a request. Return how many seconds that took.
+        """Wait until the limiter allows a request. Return how many seconds the wait took.
 
         Responses to other requests may extend the wait.
         """

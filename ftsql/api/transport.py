@@ -28,8 +28,8 @@ from ftsql.api.upload import IncompleteUpload, Upload
 from ftsql.errors import APIConnectionError, APIError, ConfigError, Error, redacted
 from ftsql.settings import Settings
 
-# httpx imports its own command line, and with it rich, click and pygments: two thirds of its time, for nothing here.
-# That import may fail, so it is made to.
+# httpx imports its own command line, and with it rich, click and pygments, which take two thirds of the import's time
+# and are not used here. httpx accepts that the import of its command line fails, so that import is made to fail.
 if "httpx" not in sys.modules:
     sys.modules["httpx._main"] = None  # type: ignore[assignment]
     try:
@@ -75,12 +75,12 @@ class DeadlineTransport(httpx.HTTPTransport):
     """httpx's connection pool, with connections that obey the deadline of their exchange.
 
     httpx's ``Client`` is not used, because its handling of cookies, redirects and credentials is not wanted here. httpx
-    has no public way to replace the network backend, so this class sets a private attribute. No other code does so.
+    has no public way to replace the network backend, so this class, and no other code, sets a private attribute.
     tests/api/test_transport.py fails if a release of httpx moves the attribute.
     """
 
     def __init__(self, verify: ssl.SSLContext | None, proxy: httpx.Proxy | None) -> None:
-        # Without a context none is made, which would take a millisecond: http:// needs none.
+        # If ``verify`` is None, no TLS context is made: http:// needs none, and making one would take a millisecond.
         super().__init__(verify=verify, proxy=proxy)  # type: ignore[arg-type]
         self._pool._network_backend = deadline.Backend()
 
@@ -159,7 +159,7 @@ class Transport:
         deadline.begin(self.settings.deadline, self._handshakes)
         url = self.account.url(request.path, root=True)
         with contextlib.closing(http.handle_request(self._httpx_request(request, url, abandoned, counts))) as response:
-            if self._closed:  # while this connection was being opened, so closing the pool did not close it
+            if self._closed:  # closed while this connection was being opened, so closing the pool did not close it
                 response.extensions["network_stream"].close()
             body, saved = self._read_body(response, request, abandoned)
             headers = {

@@ -68,7 +68,7 @@ class Shell(apsw.shell.Shell):
         if self._using_a_terminal():
             self.output = self.output_fit
         else:
-            self.command_mode(["box"])  # this also sets options that the mode fit uses
+            self.command_mode(["box"])  # the mode box also sets options that the mode fit uses
             self.command_mode(["csv"])
 
     def output_fit(self, column_names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -111,8 +111,8 @@ class Connection:
     def commit(self) -> None:
         """Send the queued writes of the transaction and commit its local changes.
 
-        If that fails, the transaction is rolled back: the jobs that it created are cancelled, and the error says what
-        became of each. Raises APIError, OutcomeUnknown, and PEP 249's other errors.
+        If the commit fails, the transaction is rolled back: the jobs that it created are cancelled, and the error says
+        what became of each job. Raises APIError, OutcomeUnknown, and PEP 249's other errors.
 
         >>> from ftsql import dbapi
         >>> connection = dbapi.connect(sandbox=True, read_only=False)
@@ -192,11 +192,11 @@ class Connection:
             raise
 
     def note_failure(self) -> None:
-        """Note that a writing statement has failed."""
+        """Record that a writing statement has failed."""
         self._failed = self.native.in_transaction
 
     def forget_failure(self) -> None:
-        """Clear the noted failure after ROLLBACK."""
+        """Clear the recorded failure after ROLLBACK."""
         self._failed = False
 
     def refuse_after_failure(self) -> None:

@@ -26,7 +26,8 @@ Row = tuple[Any, ...]
 Description = tuple[tuple[str, str | None, None, None, None, None, bool | None], ...]
 
 COUNTED = frozenset({"INSERT", "REPLACE", "UPDATE", "DELETE", "WITH"})
-# SQLite says that these statements write, but they must not run in a transaction, or they begin one themselves.
+# SQLite says that these statements write. But no transaction is begun for them: BEGIN begins one itself, and the others
+# must not run in one.
 NO_BEGIN = frozenset({"BEGIN", "PRAGMA", "VACUUM", "ATTACH", "DETACH"})
 
 
@@ -140,7 +141,7 @@ class Cursor:
     def _set_counts(self, sql: str, word: str | None, before: object) -> None:
         """Set ``rowcount`` and ``lastrowid`` after a statement that wrote.
 
-        ``before`` is the value of ``_job_state`` before the statement.
+        ``before`` is the value that ``_job_state`` had when the statement began.
         """
         changes = self.connection.native.changes()
         lower = sql.lower()
@@ -168,11 +169,11 @@ class Cursor:
         return row
 
     def fetchmany(self, size: int | None = None) -> list[Row]:
-        """Return at most ``size`` rows (by default ``arraysize``). Raises the errors of ``fetchone``."""
+        """Return at most ``size`` rows (by default ``arraysize``). Raises the same errors as ``fetchone``."""
         return self._fetch(self.arraysize if size is None else size)
 
     def fetchall(self) -> list[Row]:
-        """Return all remaining rows. Raises the errors of ``fetchone``."""
+        """Return all remaining rows. Raises the same errors as ``fetchone``."""
         return self._fetch(None)
 
     def _fetch(self, count: int | None) -> list[Row]:
@@ -245,7 +246,10 @@ class Cursor:
 
 
 class _Statement:
-    """The statement of one ``execute``. APSW's execution trace shows it before SQLite runs it."""
+    """The statement of one ``execute``.
+
+    Its ``start`` is APSW's execution trace, which APSW calls before SQLite runs the statement.
+    """
 
     def __init__(self, connection: Connection, sql: str) -> None:
         self._connection = connection

@@ -1,8 +1,8 @@
 """Costs: an estimate of how many requests a plan will take. Nothing is sent.
 
-A number holds as long as nothing changes at the provider. The reason beside the number says what would change it. The
-estimate reads the same objects from which a scan decides what to request: the plan's arguments, the listing before its
-first page, and the store.
+A number is right as long as nothing changes at the provider. The reason beside the number says what would change it.
+The estimate reads the same objects from which a scan decides what to request: the plan's arguments, the listing before
+its first page, and the store.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class Contents:
                 self._calls[account, id] = call
 
     def get(self, account: Account, id: str) -> bytes | None:
-        """Return a file's content, or None if the file does not exist. Raises the errors of Client.get."""
+        """Return a file's content, or None if the file does not exist. Raises the same errors as ``Client.get``."""
         self.prefetch(account, id)
         if (account, id) in self._kept:
             return self._kept[account, id]

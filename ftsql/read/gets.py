@@ -46,7 +46,7 @@ class Gets:
     def row(self, account: Account, id: str) -> Row | None:
         """Return a job that neither the statement nor the store knows; None if the job does not exist.
 
-        Raises the errors of a get, or of a listing if no get is possible.
+        Raises the errors that a get raises, or, if no get is possible, those that a listing raises.
         """
         cache = self._cache
         by_get = cache.can_get(account, id)

@@ -156,7 +156,8 @@ class Listing:
     def trusted(self) -> bool:
         """Whether the list is newest first for certain.
 
-        This is so if ftsql declares this order for this address, pages have proved it, or the whole list was read.
+        The order is certain if ftsql declares it for this address, if pages have proved it, or if the whole list was
+        read.
         """
         shown = self._falls >= SHOWS_AN_ORDER and len(self._seen) >= AT_LEAST
         return self.ordered and (self._shown_before or shown or self.done)
@@ -311,7 +312,7 @@ class Listing:
         return Received(page, rows, fresh, size, paged, began)
 
     def _read_ahead(self, page: Page) -> None:
-        """Request the page after ``page`` before ``page`` is checked and stored, because both take a while."""
+        """Request the next page before ``page`` is checked and stored, because checking and storing take a while."""
         newest = page.objects[-1] if page.objects else None
         last = newest.id if isinstance(newest, Row) else newest.get("id") if isinstance(newest, dict) else None
         if isinstance(last, str) and last and last not in self._seen:
@@ -337,7 +338,7 @@ class Listing:
         """Request the next page. Return the time of the request, the decoded body, and how many rows were requested.
 
         The body is None for "not found". Return None instead of the tuple if the pass must begin again. If the server
-        refuses the limit, a smaller one is tried and remembered. Raises the errors of the request.
+        refuses the limit, a smaller one is tried and remembered. Raises the errors that the request raises.
         """
         prefetched, self._prefetched = self._prefetched, None
         refused: APIError | None = None
@@ -371,7 +372,7 @@ class Listing:
     def _not_found(self) -> None:
         """Handle the response "not found" to a page: begin a new pass, or end an empty list.
 
-        Raises APIError or OperationalError if neither can be right.
+        Raises APIError or OperationalError if neither a new pass nor an empty list can be right.
         """
         if self._cursor_is_gone():
             self._begin_pass()
@@ -392,8 +393,9 @@ class Listing:
         page, rows, fresh = received.page, received.rows, received.fresh
         ids = {row.id for row in rows}
         if self._cursor is not None and len(fresh) < max(len(rows), 1):
-            # The page is empty, or has rows that were shown before. This also happens if the cursor's job was deleted.
-            # But an empty page without has_more is certainly the end, if the server did not cut the page before.
+            # The page is empty, or has rows that were shown before. Such a page also comes if the cursor's job was
+            # deleted. But an empty page without has_more is certainly the end if the server did not cut the previous
+            # page.
             plain_end = page.has_more is None and not rows and not may_be_cut(*self._last)
             if not plain_end and self._cursor not in ids and self._cursor_is_gone():
                 return True
@@ -502,8 +504,8 @@ class Listing:
     def _counts_all(self, page: Page, rows: Sequence[Row], size: int) -> bool:
         """Whether the count in a page's response is the number of all objects, and not only of those on the page.
 
-        Such a count stays the same when fewer rows are requested. If the server then returns as many rows as before,
-        its count is believed.
+        Such a count stays the same when fewer rows are requested. If the server returns as many rows for the smaller
+        request as for the first one, its count is believed.
         """
         if not page.is_counted or len(rows) < 2:  # fewer than one row cannot be requested
             return False
@@ -622,7 +624,7 @@ class Listing:
             self.remember(ordered_at=time.time())
 
     def _note_order(self, created_at: int | None) -> None:
-        """Check a row's creation time against that of the row before.
+        """Check a row's creation time against that of the previous row.
 
         An older row is evidence for the order, an equal time is neutral, and a newer or missing time breaks the order.
         """

@@ -23,7 +23,7 @@ from ftsql.resources.resource import Resource, Row
 from ftsql.store.cache import CHUNK, SKEW, SLACK, Cache
 
 Parent = tuple[Account, str]
-PREFETCH_COUNT = 32  # the number of parents whose objects are requested at once, before they are read
+PREFETCH_COUNT = 32  # the number of parents whose objects are requested at once, before the objects are read
 RECENT = 64  # the number of parents whose rows a statement keeps in memory
 
 
@@ -248,7 +248,7 @@ class OtherResources:
         parents = [parent for parent in dict.fromkeys(parents) if parent not in self._parts and self._in_url(parent)]
         parts = {parent: ParentObjects(self._cache, self._resource, parent) for parent in parents}
         # Request each job whose objects an earlier statement read, if the job itself is unknown. The job may have
-        # finished since then, or long before.
+        # finished since that statement, or long before it.
         self._cache.get_many(
             [
                 parent

@@ -133,7 +133,7 @@ class Plan:
     def cost(self) -> float:
         """The cost in requests that BestIndex states."""
         cost = {"get": GET, "list": LISTING, "nothing": 0.0, "dead-end": DEAD_END}[self.access]
-        if self._has_time:  # only a list has one
+        if self._has_time:  # only a list has a constraint on a time
             cost /= 4
         return cost / 2 if "provider" in self.arguments else cost
 
@@ -166,8 +166,8 @@ def plan(
 ) -> Plan:
     """Return the plan for the constraints and the ORDER BY that SQLite offers.
 
-    ``newest_first`` says that the table is that of the jobs, and that every account declares this order and has kept
-    it in its lists so far.
+    ``newest_first`` says that the table is that of the jobs, and that every account declares the order "newest first"
+    and has kept that order in its lists so far.
 
     >>> plan(JOBS, [Constraint(0, "id", "="), Constraint(1, "status", "=")]).words
     'get id'
@@ -192,16 +192,18 @@ def plan(
 
 
 def _is_never_true(constraint: Constraint) -> bool:
-    """Whether no job fulfils the constraint, because it requires an id or a key that is NULL."""
+    """Whether no job can meet the constraint, because it says that an id or the key is NULL."""
     return constraint.operator == "null" and constraint.column in (*ID_COLUMNS, "key")
 
 
 def _must_wait(selector: str | None, offered: Container[str]) -> bool:
-    """Whether this plan has no id of a parent. Another order of the tables may have one, or none has.
+    """Whether this plan must wait, because it has no id of a parent.
+
+    With another order of the tables, a plan may have such an id, or no plan has one.
 
     The argument of a table-valued function may be a JSON array. No row compares equal to an array, so SQLite cannot
-    check that constraint: the function has to apply it. So a plan without that constraint must wait, even if it has
-    another selector.
+    check the constraint on the argument: the function has to apply it. So a plan without the constraint on the argument
+    must wait, even if it has another selector.
 
     A plan that must wait is a dead end. It takes the same constraints as other plans, but has a high cost, and fails if
     it runs. BestIndex does not refuse a dead end, because SQLite would then not offer all other plans.

@@ -1,7 +1,7 @@
 """Feeds: a feed hands SQLite the rows of one scan of jobs, one at a time.
 
-A feed can look ahead, so that other tables can request objects by the ids of the jobs to come. This is a guess, because
-SQLite does not announce which ids it will need.
+A feed can look ahead, so that other tables can request objects by the ids of the jobs to come. Looking ahead is a
+guess, because SQLite does not announce which ids it will need.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Feed:
 
     ``row`` is the current row of SQLite's cursor, or None at the end. ``ids_read`` has the ids that SQLite has read so
     far, each with its provider. ``provider`` is the index of the provider in a row. ``passes`` says whether a row
-    fulfils the known conditions of the statement. ``passed`` counts the rows so far that do.
+    fulfils the known conditions of the statement. ``passed`` counts the rows so far that fulfil them.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Feed:
         self._provider = provider
         self._passes = passes
         self._ahead: deque[Cells] = deque()
-        self._error: Error | None = None  # an error of reading ahead; raised when SQLite comes to that row
+        self._error: Error | None = None  # an error of reading ahead; raised when SQLite comes to the row that failed
         self._sorted: list[tuple[str, str]] = []
 
     def next(self) -> None:
@@ -71,14 +71,14 @@ class Feed:
         self._ahead.clear()
 
     def mark_id_read(self) -> None:
-        """Note that SQLite reads the id of the current row."""
+        """Record that SQLite reads the id of the current row."""
         assert self.row is not None
         self.ids_read[self.key(self.row)] = None
 
     def after(self, key: tuple[str, str], count: int) -> list[tuple[str, str]]:
         """Return up to ``count`` ids that SQLite has read and that sort after ``key``.
 
-        The ids are sorted, because IN (SELECT …) uses them in this order.
+        The ids are sorted, because IN (SELECT …) uses ids in ascending order.
         """
         if len(self._sorted) != len(self.ids_read):
             self._sorted = sorted(self.ids_read)

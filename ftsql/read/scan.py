@@ -34,7 +34,7 @@ def scan(cache: StatementCache, plan: Plan, arguments: Sequence[Any], columns: i
     ``arguments`` are the arguments of Filter, in the plan's order. ``columns`` has one bit for each column that SQLite
     reads.
 
-    Raises ConfigError if no provider is active, and the errors of a listing or a get.
+    Raises ConfigError if no provider is active, and the errors that a listing or a get raises.
     """
     cache.plan = plan
     values = dict(zip(plan.arguments, arguments, strict=True))
@@ -68,7 +68,7 @@ def requested_id(values: Mapping[str, Any]) -> str | None:
 
 
 def oldest(values: Mapping[str, Any]) -> tuple[float | None, bool]:
-    """Return the oldest created_at that the statement wants, and whether that second itself is excluded."""
+    """Return the oldest created_at that the statement wants, and whether the statement excludes that second itself."""
     for word in TIMES:
         value = values.get(word)
         if isinstance(value, str) and NUMERIC.fullmatch(value):
@@ -163,7 +163,7 @@ class _ListScan:
         return since is not None and listing.older_than(since, inclusive=self.exclusive)
 
     def _read_page(self, listing: Listing) -> None:
-        """Read one more page. Request the page after that one too, if the statement will certainly read it."""
+        """Read one more page. Request the next page too, if the statement will certainly read it."""
         cache, read = self.cache, len(listing.rows)
         listing.reads_next = (
             self.choice.since is None and not cache.may_stop and (not self.in_order or listing.pages > 0)
@@ -191,8 +191,8 @@ class _ListScan:
         The rows come in batches and are up to date.
 
         If the rows must be in order, each batch is brought up to date before it is yielded, because the statement may
-        stop early. Otherwise all jobs are brought up to date first. If the listing read no page, the stored rows are
-        recent enough for ``max_age``, and nothing is requested.
+        stop early. Otherwise all jobs are brought up to date first. If the listing read no page, the reason is that the
+        stored rows are recent enough for ``max_age``; then nothing is requested.
         """
         cache, in_order, choice = self.cache, self.in_order, self.choice
         stored, listing, fetched = cache.stored(account), cache.listing(account), cache.fetched[account]
@@ -225,7 +225,7 @@ class _ListScan:
         choice: Choice,
         tail: float,
     ) -> Iterator[list[Cells]]:
-        """Yield batches of the stored rows created at ``tail`` or before, newest first.
+        """Yield batches of the stored rows created at ``tail`` or earlier, newest first.
 
         If the rows must be in order, bring each batch up to date before it is yielded.
         """

@@ -106,7 +106,7 @@ class StatementCache:
         return call
 
     def finish(self, account: Account, call: Call[Any] | None) -> Any:
-        """Wait for a GET and return its decoded body. Raises the errors of Client.get."""
+        """Wait for a GET and return its decoded body. Raises the same errors as ``Client.get``."""
         assert call is not None
         if self.store is not None and not call.future.done():
             self.store.use_idle_time()

@@ -57,7 +57,7 @@ def layout(columns: int) -> Layout:
 
 @lru_cache(maxsize=100)
 def runs(requested: int) -> tuple[tuple[Any, Any], ...]:
-    """Return for each run of adjacent requested columns its slice in a row of the table and its slice in the cells.
+    """Return two slices for each run of adjacent requested columns: of a row of the table, and of the cells.
 
     The cells have the values of the requested columns and of ALWAYS. If a run has only one column, an index takes the
     place of each slice.

@@ -106,7 +106,7 @@ class Rule:
 
     before: A function that converts the value before it is validated.
     valid_up_to: Integers from 1 to this number are valid as they are and skip ``before``. Most values are such
-        integers, so this saves time.
+        integers, so skipping ``before`` saves time.
     not_empty: Whether an empty string is invalid.
     names: The names that servers use for the field.
     """

@@ -1,8 +1,8 @@
 """The quick reader: makes the rows of jobs directly from the bytes of a page, with msgspec.
 
 The quick reader takes a third of the time that decoding and validating a page takes. It reads a page only if the page
-has nothing unusual. For any other page it returns None, and the other reader, ``Resource.rows``, reads that page: it
-converts values, complains about them and raises errors. Both readers return the same rows, as
+has nothing unusual. For any other page it returns None, and ``Resource.rows`` reads that page: it converts values,
+complains about them and raises errors. The quick reader and ``Resource.rows`` return the same rows, as
 tests/resources/test_quick_reader.py checks.
 
 The column ``raw`` has the object's own text, without the white space between its tokens, so a number keeps its
@@ -23,8 +23,8 @@ from ftsql.resources.definitions import JOBS
 from ftsql.resources.fields import Rule
 from ftsql.resources.resource import Row, SQLiteValue
 
-LONGEST = 4000  # characters of an object; a longer one may have a number with more digits than the other reader accepts
-DEEPEST = 100  # brackets in an object; if there are more, it may be nested deeper than the other reader accepts
+LONGEST = 4000  # the maximum length of an object; a longer one may have a number with too many digits for Resource.rows
+DEEPEST = 100  # the maximum number of brackets in an object; with more, it may be nested too deep for Resource.rows
 REMEMBERED = 1000  # how many values of nested fields are kept, because they often repeat from job to job
 
 
@@ -79,7 +79,7 @@ _job = msgspec.json.Decoder(Job)
 
 
 def page(provider: str, body: bytes) -> dict[str, Any] | None:
-    """Return the fields of a page, with the jobs' rows as ``data``, or None if the other reader must read the page.
+    """Return the fields of a page, with the jobs' rows as ``data``, or None if ``Resource.rows`` must read the page.
 
     >>> page("openai", b'{"data": [{"id": "ftjob-1", "status": "running"}], "has_more": false}')["data"][0].status
     'running'
@@ -96,7 +96,7 @@ def page(provider: str, body: bytes) -> dict[str, Any] | None:
 
 
 def one(provider: str, body: bytes) -> Row | None:
-    """Return the row of a single job, or None if the other reader must read the job.
+    """Return the row of a single job, or None if ``Resource.rows`` must read the job.
 
     >>> one("openai", b'{"id": "ftjob-1", "status": "running"}').status
     'running'
@@ -108,7 +108,7 @@ def one(provider: str, body: bytes) -> Row | None:
 
 
 def _compact(body: bytes) -> bytes:
-    """Return ``body`` without white space between its tokens. Raises ValueError if the other reader must read it."""
+    """Return ``body`` without white space between its tokens. Raises ValueError if ``Resource.rows`` must read it."""
     body = body.removeprefix(b"\xef\xbb\xbf")
     if b"\\" in body:  # an escaped character may hide a credential, or be half of one
         raise ValueError
@@ -145,7 +145,7 @@ def _row(provider: str, text: str) -> Row:
 
 @lru_cache(REMEMBERED)
 def _nested(name: str, raw: bytes) -> SQLiteValue:
-    """Return the value of a JSON column, as the other reader would return it."""
+    """Return the value of a JSON column, as ``Resource.rows`` would return it."""
     if raw == b"null":
         return None
     value: Any = from_json(raw, allow_inf_nan=True)

@@ -156,7 +156,7 @@ class Resource:
     noun: The word for one object in messages.
     model: A TypedDict whose fields are the documented columns.
     extra: Hidden columns that the model does not have. The first column is another name for the parent's id, or for
-        ``id`` if there is no parent. The argument in ``table('…')`` is its value.
+        ``id`` if there is no parent. The argument in ``table('…')`` is the value of the first column.
     path: The path below the URL of the provider's jobs, or below its base_url if ``root`` is set. ``{}`` stands for the
         parent's id.
     parent: The name of the column with the parent's id, which every request needs; "" if there is no parent.

@@ -54,7 +54,7 @@ class App:
     """The application that serves all faces from the same books, which hold the sandbox's state.
 
     The first face also serves paths that are not below any face's prefix. ``books`` is a function that returns the
-    books. ``latency`` is how many seconds each response is delayed.
+    books. ``latency`` is the delay of each response, in seconds.
     """
 
     def __init__(self, books: Callable[[], Books], faces: Sequence[Face], faults: Faults, latency: float) -> None:

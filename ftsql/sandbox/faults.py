@@ -25,12 +25,14 @@ class Fault:
     ``times`` requests (None: all) are hit, each with the probability ``probability``, drawn from the sandbox's seed.
 
     What happens to them:
-    ``latency``: how many seconds to wait before the request is handled. It is handled even if the client gives up.
+    ``latency``: how many seconds to wait before the request is handled. The request is handled even if the client gives
+    up.
     ``status``: this status is sent, and the request is not handled. ``headers``, ``body`` and ``content_type`` are
     sent with it. Without ``status``, a ``body`` is sent with status 200. Without ``body``, a ``status`` is sent with
     the provider's usual error body.
     ``redirect``: a 307 to this URL is sent. ``drop``: the connection is closed without a response. ``hang``: there is
-    no response until the sandbox stops. ``accept``: the request is handled before one of these happens.
+    no response until the sandbox stops. ``accept``: the request is handled before the fault sends its response, drops
+    the connection or hangs.
     ``truncate``: the request is handled, but the response ends after this many bytes of its body, although its
     Content-Length announces all of them.
     ``lie``: one of the names in ``LIES``. It changes only lists of jobs. A page without ``has_more`` stays without it.

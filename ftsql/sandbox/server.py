@@ -25,7 +25,7 @@ class Sandbox:
     ``speed``: how many simulated seconds unfinished jobs progress in a real second; 0 freezes them.
     ``state``: a SQLite file that outlives the sandbox and is filled only if it is new, or ``:memory:``.
     ``host`` and ``port``: the address to serve on. Port 0 means any free port.
-    ``latency``: how many seconds each response is delayed.
+    ``latency``: the delay of each response, in seconds.
 
     Use a sandbox in a ``with`` statement, or call ``start`` and ``stop``. After ``stop`` it can start again, on the
     same port and with the same jobs.

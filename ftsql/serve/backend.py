@@ -66,7 +66,7 @@ class Shared:
             self._log(message)
 
     def content(self, found: list[relations.Relation]) -> dict[str, bytes]:
-        """Return the catalog of these relations. The catalog is built only if they have changed."""
+        """Return the catalog of the relations ``found``. The catalog is built only if the relations have changed."""
         with self._lock:
             if self._built is None or self._built[0] != found:
                 self._built = (found, build.build(found))
@@ -124,7 +124,7 @@ class Backend:
     def plan(self, text: str, given: Sequence[int | None] = (), *, explain: bool = False) -> StatementPlan:
         """Return the plan of a statement. ``given`` holds the type oids that the client specified for the parameters.
 
-        Raise the errors of SQLite and of the translation.
+        Raise the errors that SQLite and the translation raise.
         """
         self._refresh()
         key = ("EXPLAIN " * explain + text, tuple(given))
@@ -179,7 +179,7 @@ class Backend:
 
 
 def _empty_plan(text: str, given: Sequence[int | None], names: Sequence[str]) -> StatementPlan:
-    """Return the plan of a statement that returns no rows. Its columns have these names."""
+    """Return the plan of a statement that returns no rows. The result's columns are called ``names``."""
     count = max([len(given), *(int(number) for number in NUMBERED.findall(text)[:1000])])
     parameters = tuple((given[number] if number < len(given) else None) or types.TEXT for number in range(count))
     return StatementPlan(None, parameters, 0, tuple(names), (types.TEXT,) * len(names))

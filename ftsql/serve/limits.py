@@ -47,7 +47,7 @@ def harden(connection: apsw.Connection) -> None:
     for limit, value in SQLITE.items():
         connection.limit(limit, value)
     connection.limit(apsw.SQLITE_LIMIT_ATTACHED, len(connection.pragma("database_list")) + 2)
-    # Without this switch, SQLite would take a misspelled column in double quotes for a string.
+    # With DQS_DML switched on, SQLite would take a misspelled column in double quotes for a string.
     connection.config(apsw.SQLITE_DBCONFIG_DQS_DML, 0)
     connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0)

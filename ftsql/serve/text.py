@@ -1,7 +1,7 @@
 """Split SQL for PostgreSQL into statements, rewrite some of its tokens, and classify statements by their first word.
 
-sqlglot reads ``$1, $2`` as a dollar-quoted string, and E'' as bytes. This module rewrites both, and removes comments,
-so that sqlglot reads the same tokens as PostgreSQL.
+sqlglot reads ``$1, $2`` as a dollar-quoted string, and E'' as bytes. This module rewrites parameters and E'' strings,
+and removes comments, so that sqlglot reads the same tokens as PostgreSQL.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """PostgreSQL's types: the oids for declared types in SQLite, and the conversion of values for and from the client.
 
-If a value does not fit the type of its column, this is an error. The value is never changed to fit.
+A value that does not fit the type of its column is an error. The value is never changed to fit.
 """
 
 from __future__ import annotations
@@ -239,7 +239,7 @@ def encoder(oid: int, binary: bool, column: str) -> Callable[[SQLiteValue], byte
 
 
 def fits(oid: int, value: SQLiteValue) -> bool:
-    """Whether a value can be sent as this type."""
+    """Whether a value can be sent as the type ``oid``."""
     try:
         if value is not None and (convert := SENT.get(oid)) is not None:
             convert(value)

@@ -30,8 +30,9 @@ NO_ID = (
     "or SELECT * FROM ftsql_writes"
 )
 LEVELS = ["SERIALIZABLE", "AUTOCOMMIT"]
-# Columns that a view computes have no declared type. These are times and numbers; all others are strings. The times
-# have no microseconds, because a value that is compared with the view's strings must have their format.
+# Columns that a view computes have no declared type. The columns in COMPUTED are times and numbers; all other computed
+# columns are strings. The times have no microseconds, because a value that is compared with the view's strings must
+# have their format.
 TIME = DATETIME(truncate_microseconds=True)
 COMPUTED = {"created": TIME, "finished": TIME, "minutes": REAL()}
 COMPUTED |= {
@@ -153,9 +154,9 @@ class Dialect(SQLiteDialect):
 
     @classmethod
     def get_pool_class(cls, url: Any) -> type[pool.Pool]:
-        """Return the pool class for ``url``.
+        """Return the pool class for ``url``: ThreadPool for a writable database in memory, otherwise QueuePool.
 
-        This is ThreadPool, with one connection for each thread, for a writable database in memory; otherwise QueuePool.
+        ThreadPool has one connection for each thread.
         """
         options = connect_arguments(url)[1]
         memory = url.database in (None, "", ":memory:")
@@ -251,7 +252,7 @@ class Dialect(SQLiteDialect):
 
     def get_indexes(self, connection: Any, table_name: str, schema: str | None = None, **kw: Any) -> Any:
         if self.listed_schema(connection, table_name, schema) == "live":
-            return []  # SQLite reports one for the hidden key, without a column
+            return []  # SQLite reports an index for the hidden key, without a column
         return super().get_indexes(connection, table_name, schema=schema, **kw)
 
     has_table = in_listed_schema("has_table")

@@ -62,7 +62,7 @@ def writes(session: Session) -> MakeRows:
         session.statements.drop_failed_writes()
         yield from session.journal.entries()
         for write in session.queue.writes:
-            if write.journal_id:  # the journal has it
+            if write.journal_id:  # the journal has this write
                 continue
             values: dict[str, SQLiteValue] = {
                 "state": write.state,

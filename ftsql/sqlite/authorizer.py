@@ -92,7 +92,7 @@ class Guard:
         self._noted: list[Action] | None = None
         self._read_only = read_only
         self._trust_file = trust_file
-        self._uri = connection.open_flags & apsw.SQLITE_OPEN_URI  # without it, file:x is an ordinary name
+        self._uri = connection.open_flags & apsw.SQLITE_OPEN_URI  # without this flag, file:x is an ordinary name
         self._temporary = _names(connection, "temp", TRIGGERS)
         self._in_files: set[str] = set()  # triggers in files; a TEMP trigger with the same name looks the same
         self._virtual: set[str] = set()  # virtual tables in files, which may be ftsql's
@@ -135,7 +135,7 @@ class Guard:
         return _is_change(code, first, second) or (code == apsw.SQLITE_ATTACH and _creates_file(first, self._uri))
 
     def _follow(self, code: int, name: str | None) -> None:
-        """Note the triggers and virtual tables that an action creates, drops or attaches."""
+        """Record the triggers and virtual tables that an action creates, drops or attaches."""
         if code == apsw.SQLITE_CREATE_TEMP_TRIGGER:
             self._temporary.add(str(name).lower())
         elif code == apsw.SQLITE_DROP_TEMP_TRIGGER:
@@ -167,8 +167,8 @@ class Guard:
     def _is_ours(self, schema: str | None, table: str | None) -> bool:
         """Whether a name means ftsql's table and not one of the user's, which may well be called ``files``.
 
-        The columns would tell the two apart, but SQLite crashes if it is asked for the columns of a virtual table that
-        was not used before.
+        The columns would tell the two tables apart, but SQLite crashes if it is asked for the columns of a virtual
+        table that was not used before.
         """
         if table not in WRITABLE:
             return False

@@ -17,7 +17,7 @@ from ftsql.sqlite import comparisons
 from ftsql.sqlite.session import Session
 
 OPERATORS = {
-    # SQLite also offers each value of an IN in this way. It would be better to take the whole IN at once. But with APSW
+    # SQLite also offers each value of an IN as an EQ. It would be better to take the whole IN at once. But with APSW
     # 3.54.1.0, the statement then fails with "<NULL>" if the set is empty, as in IN (SELECT …) if the SELECT finds no
     # row.
     apsw.SQLITE_INDEX_CONSTRAINT_EQ: "=",

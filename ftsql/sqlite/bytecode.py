@@ -85,13 +85,14 @@ def _after_yield(program: Sequence[Step], step: Step, after: list[int]) -> list[
 def _of_register(program: Sequence[Step], step: Step, opcode: str) -> list[Step]:
     """Return the instructions with ``opcode`` and with the same P1 as ``step``.
 
-    These belong to the same subroutine or coroutine.
+    Instructions with the same P1 belong to the same subroutine or coroutine.
     """
     return [other for other in program if other.opcode == opcode and other.p1 == step.p1]
 
 
 # For each opcode that changes the control flow, the function that returns the addresses that may run next. The function
-# takes the program, the instruction, and a list with the address after the instruction. At the end, the list is empty.
+# takes the program, the instruction, and a list with the address after the instruction. The list is empty for the last
+# instruction.
 _TARGETS: dict[str, Callable[[Sequence[Step], Step, list[int]], list[int]]] = {
     "Init": _after_jump,
     "Goto": _after_jump,

@@ -24,7 +24,7 @@ MILLISECONDS = 1e11  # a number of at least this size cannot be a time in second
 # A pattern of LIKE or GLOB that matches the digits of a number. Patterns that begin with a year are left out.
 DIGIT_PATTERN = re.compile(r"(?!(?:19|20)\d\d[%*])(?:[0-9%_*?.]|\[[0-9^-]+\])+")
 EQUALITY = {
-    apsw.SQLITE_INDEX_CONSTRAINT_EQ: "=",  # SQLite also offers each value of an IN in this way
+    apsw.SQLITE_INDEX_CONSTRAINT_EQ: "=",  # SQLite also offers each value of an IN as an EQ
     apsw.SQLITE_INDEX_CONSTRAINT_IS: "is",
     apsw.SQLITE_INDEX_CONSTRAINT_NE: "<>",
     apsw.SQLITE_INDEX_CONSTRAINT_ISNOT: "is-not",

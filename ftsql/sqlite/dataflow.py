@@ -28,8 +28,8 @@ Kind = Literal[
     "time",  # the time of the column ``name``
     "derived",  # a number calculated from a time
     "julian_day",  # a time that a date function misread as a Julian day
-    "date_string",  # a string with a date; if it has a ``name``, it was made from that time
-    "digit_string",  # a string with a number; if it has a ``name``, it was made from that time
+    "date_string",  # a string with a date; if there is a ``name``, made from the time in that column
+    "digit_string",  # a string with a number; if there is a ``name``, made from the time in that column
     "string",  # any other string
     "number",  # any other number
     "value",  # a literal or a parameter, in ``value``
@@ -392,7 +392,7 @@ class _Reader:
     # Comparisons.
 
     def _run_filter(self, step: Step, state: State) -> None:
-        """Note the comparisons that a table of ftsql checks itself when SQLite calls its xFilter."""
+        """Record the comparisons that a table of ftsql checks itself when SQLite calls its xFilter."""
         if step.p1 not in self._tables:
             return
         for number, comparison in comparisons_of(step.p4):

@@ -1,12 +1,12 @@
 """Foresight: which ids a statement will ask for, so that several can be requested side by side.
 
 SQLite does not announce ids. It asks for one, waits, and asks for the next. So a statement is run ahead: it is run a
-second time, inside its own scan, while ftsql's tables note what they are asked for and return no row. SQLite itself
+second time, inside its own scan, while ftsql's tables record what they are asked for and return no row. SQLite itself
 applies the joins, the WHERE clauses and the order. The ids that are found this way are hints: a wrong id costs a
 request, but never a row.
 
-A statement is run ahead only if this has no effect. It must only read, call only SQLite's own functions, read only
-ordinary tables, and have no LIMIT. A table without rows can make a condition true that is otherwise false (IS NULL
+A statement is run ahead only if running it has no effect. It must only read, call only SQLite's own functions, read
+only ordinary tables, and have no LIMIT. A table without rows can make a condition true that is otherwise false (IS NULL
 after a LEFT JOIN), so a function with effects must never run ahead. Such a function is refused here, and again at the
 place where it would act.
 """
@@ -55,7 +55,7 @@ def foresee(connection: apsw.Connection, statements: Statements, statement: Stat
     guard = connection.authorizer
     if not isinstance(guard, Guard) or not (statement.announced and statement.reads) or statement.cache.may_stop:
         return ()
-    with contextlib.suppress(Exception):  # if this fails, the statement itself will fail too, only later
+    with contextlib.suppress(Exception):  # if the run ahead fails, the statement itself will fail too, only later
         # A plain cursor, because the traces of the user's kind of cursor would show the statement. The connection is a
         # weak proxy, and __self__ of its method is the connection itself.
         cursor = apsw.Cursor(connection.cursor.__self__)  # type: ignore[attr-defined]
@@ -73,9 +73,10 @@ def foresee(connection: apsw.Connection, statements: Statements, statement: Stat
 
 
 def note(noted: list[Id], table: str, values: Mapping[str, Any], ids: Iterable[str]) -> None:
-    """Note that ``table`` was asked for ``ids`` by a plan with the arguments ``values``.
+    """Add to ``noted`` that SQLite asked ``table`` for ``ids``.
 
-    Raises Enough if more than ``MOST_IDS`` would be noted.
+    ``values`` holds the arguments of the plan, which may name the provider. Raises Enough if more than ``MOST_IDS`` ids
+    would be noted.
     """
     provider = values.get("provider") or (str(values["key"]).partition("/")[0] if "key" in values else None)
     for id in filter(None, ids):

@@ -172,7 +172,7 @@ class Cursor:
                 self._values[columns] = row[cells]
 
     def _note_id(self, number: int) -> SQLiteValue:
-        """Return a value of the current row, and note in the feed that SQLite read the row's id."""
+        """Return a value of the current row, and record in the feed that SQLite read the row's id."""
         if number in IDS and self._feed is not None:
             self._feed.mark_id_read()
         return self._values[number]

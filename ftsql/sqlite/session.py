@@ -72,9 +72,9 @@ class Session:
         self.kept_content: Callable[[str, str], bytes | None] = no_content
         self.authorizer: Any = None  # the connection's authorizer before ftsql installed its own
         self.statements = Statements(self.connection, self.queue, self.new_cache)
-        # This closes sockets and threads if the connection is dropped without ``close``. A subclass of Connection has
-        # to do so in its __del__, because APSW 3.54 calls a weak reference's callback while the garbage collector of
-        # another thread still sees the dying connection, and that corrupts memory.
+        # The finalizer closes sockets and threads if the connection is dropped without ``close``. A subclass of
+        # Connection has to do so in its __del__, because APSW 3.54 calls a weak reference's callback while the garbage
+        # collector of another thread still sees the dying connection, and the call then corrupts memory.
         self._store = store
         if type(connection) is apsw.Connection:
             weakref.finalize(connection, _end, list(self.clients.values()), store)
@@ -102,7 +102,7 @@ class Session:
         return self.connection.is_interrupted
 
     def sent_by_functions(self) -> int:
-        """Return how many writes SQL functions sent in this transaction, or if none is open, in this statement."""
+        """Return how many writes SQL functions sent in the open transaction, or in this statement if none is open."""
         return self.statements.sent_by_functions if self.connection.in_transaction else self.statement.sent_by_functions
 
     def approve(self, writes: Sequence[Write]) -> None:

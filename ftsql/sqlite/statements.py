@@ -63,7 +63,7 @@ class Savepoints:
     ) -> None:
         """Update the open savepoints after a statement.
 
-        ``beside_writes`` says that a statement that writes was running at the same time.
+        ``beside_writes`` says whether a writing statement was running at the same time.
 
         SQLite does not report failures, but they can be inferred. SAVEPOINT and RELEASE fail while another statement
         writes. If a RELEASE should have ended the transaction, but the transaction is still open, the RELEASE failed
@@ -309,7 +309,7 @@ class Statements:
         return shown.explain or []
 
     def open_savepoint(self, table: int, level: int) -> None:
-        """Note that SQLite opened savepoint ``level`` of ``table`` in the current statement."""
+        """Record that SQLite opened savepoint ``level`` of ``table`` in the current statement."""
         self.drop_failed_writes()
         self.current.savepoints.add((table, level))
         around = self.current.ancestors
@@ -324,7 +324,7 @@ class Statements:
                 statement.savepoints.add((table, below))
 
     def release_savepoints(self, level: int) -> None:
-        """Note that SQLite released all savepoints from ``level`` on. SQLite reports this once for each table."""
+        """Record that SQLite released all savepoints from ``level`` on. SQLite reports it once for each table."""
         if any(point[1] > level for statement in self._ended for point in statement.savepoints):
             self.drop_failed_writes()  # an inner statement failed, and the statement around it succeeds
         for statement in (*self._running.values(), *self._ended):
@@ -335,11 +335,11 @@ class Statements:
 
         SQLite releases a statement's savepoints just after the statement succeeds. If the statement fails in SQLite,
         SQLite rolls the savepoints back before the statement ends. If a Python exception ends the statement, APSW
-        reports neither, and the statement's own savepoint stays open.
+        reports neither a release nor a rollback, and the statement's own savepoint stays open.
 
         A savepoint that a table saw late stays open too. If the user opened that savepoint, its level is lower than
-        that of the statement's own. If it belongs to a surrounding statement, this statement succeeded if its changes
-        stay.
+        that of the statement's own savepoint. If the savepoint belongs to a surrounding statement, the inner statement
+        succeeded if its changes stay.
         """
         ended, self._ended = self._ended, []
         for statement in ended:

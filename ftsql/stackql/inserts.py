@@ -104,7 +104,7 @@ def _rows(tokens: Sequence[Token], begin: int, reference: Reference) -> tuple[in
 
 
 def _wrapping(provider: str, fields: Sequence[str]) -> tuple[str, str]:
-    """Return the SQL to insert before the rows, and the SQL to insert after them. It adds the provider to each row."""
+    """Return the SQL to insert before the rows and the SQL to insert after them, to add the provider to each row."""
     selected = {field: field for field in fields}
     source = '"stackql row"'
     if PROJECTS in selected:

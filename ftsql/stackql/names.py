@@ -1,8 +1,8 @@
 """Maps StackQL's names to ftsql's: provider.service.resource to a provider and a table, and parameters to columns.
 
 A dotted name counts as StackQL's only if it cannot be SQLite's. In SQLite, a name with three parts is a column. StackQL
-has parameters, such as limit, that it passes to the API. ftsql makes these choices itself, so it refuses such a
-parameter and says why.
+passes some parameters, such as limit, to the API. ftsql chooses their values itself, so it refuses such a parameter and
+says why.
 """
 
 from __future__ import annotations

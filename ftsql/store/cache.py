@@ -530,8 +530,8 @@ class Cache:
         """Yield the fewest requests that show the jobs with the sort keys ``left``, each with the ids that it shows.
 
         A request is a cursor: the id after which a page of ``size`` jobs is read. The page begins with the first of the
-        jobs that no earlier request shows, so no plan needs fewer requests. If the page would show only this one of
-        them, the request is None, and the job is read by its id.
+        jobs that no earlier request shows, so no plan needs fewer requests. If the page would show only one of the jobs
+        in ``left``, the request is None, and the job is read by its id.
         """
         start = 0
         while start < len(left):

@@ -111,7 +111,8 @@ class Store:
         self._deferred: list[tuple[Work, Callable[[apsw.Error], None]]] = []  # changes, and what to call on failure
         self.is_new = self.path == MEMORY or not os.path.exists(self.path)
         try:
-            # A thread that creates the file also closes it. Without this lock, that would drop another thread's locks.
+            # A thread that creates the file also closes it. Without the write lock, closing it would drop another
+            # thread's locks.
             with self._write_lock:
                 self._db = self._open()
                 self._salt = bytes(self._db.execute("SELECT value FROM meta WHERE name = 'salt'").get or b"")
@@ -205,7 +206,7 @@ class Store:
         between. If ``synchronous`` is "FULL", the changes are on disk before the transaction ends.
         """
         with self._write_lock:
-            try:  # this covers all three steps, because a Ctrl-C may arrive between any two lines
+            try:  # the try covers all three steps, because a Ctrl-C may arrive between any two lines
                 self._db.execute(f"PRAGMA synchronous = {synchronous}; BEGIN IMMEDIATE")
                 yield
                 self._db.execute("COMMIT")
@@ -220,8 +221,8 @@ class Store:
         """Do ``work`` later: while a statement waits for a response, after its last row, or before the store is read.
 
         Deferred work is done in the order in which it came. ``failed`` is called with the error if the file cannot be
-        written. If the process is killed before that, the work is lost. So the work may only change rows that can be
-        requested again.
+        written. If the process is killed before the work is done, the work is lost. So the work may only change rows
+        that can be requested again.
         """
         with self.lock:
             self._deferred.append((work, failed))
@@ -243,7 +244,8 @@ class Store:
     def keep(self) -> None:
         """Do the deferred work on another thread, because the statement has returned its last row.
 
-        The work is not done beside the rows, because both together would take longer than one after the other.
+        The work is not done while rows are returned, because doing both at once would take longer than one after the
+        other.
         """
         with self.lock:
             if self._deferred and self._keeper is None:
@@ -298,10 +300,10 @@ class Store:
 
     @contextlib.contextmanager
     def _locks(self, seconds: float) -> Iterator[bool]:
-        """Take both locks for the block, and say whether that succeeded within ``seconds`` for each.
+        """Take the write lock and ``lock`` for the block, and say whether each could be taken within ``seconds``.
 
-        While this thread waits for the write lock, it does not hold the other one. After a Ctrl-C, the main thread may
-        hold the write lock as long as the traceback lives, and must not wait for this thread then.
+        While this thread waits for the write lock, it does not hold ``lock``. After a Ctrl-C, the main thread may hold
+        the write lock as long as the traceback lives, and must not wait for this thread then.
         """
         if not self._write_lock.acquire(timeout=seconds):
             yield False

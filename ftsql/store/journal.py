@@ -115,8 +115,8 @@ class Journal:
         """Record the outcome of entries and return how many were changed. A field whose argument is None stays.
 
         of: Change only entries in one of these states.
-        release: Record that no process works on the entries any more. This is always recorded if ``state`` is final or
-            unknown.
+        release: Record that no process works on the entries any more. The release is always recorded if ``state`` is
+            final or unknown.
 
         Raises StoreError.
         """

@@ -21,7 +21,10 @@ ADVICE = "Mend it or name another file: store=, --store, FTSQL_STORE"
 
 
 class ProcessLock:
-    """The lock of one user of the store at ``path``. The journal records its ``name`` as the owner of a write."""
+    """The lock of one open ``Store`` of the file at ``path``.
+
+    The journal records the lock's ``name`` as the owner of a write.
+    """
 
     def __init__(self, path: str) -> None:
         self.name = uuid.uuid4().hex[:16]
@@ -42,7 +45,7 @@ class ProcessLock:
                     raise StoreError(f"cannot lock {path}: {reason(error)}. {ADVICE}") from None
                 if os.path.exists(path):
                     self._claim = claim
-                else:  # before it was locked, another process took it for a dead process's file and removed it
+                else:  # before the file was locked, another process took it for a dead process's and removed it
                     claim.close()
 
     def is_alive(self, name: str) -> bool:

@@ -3,7 +3,7 @@
 ``meta``: The salt for the hashes that identify accounts, and a hash of the definition of ``kept``.
 ``writes``: The write journal.
 ``covers``: For each account and resource (and parent), the creation time before which ``kept`` has every row. ``cover``
-is its id.
+is the id of the account and resource (and parent).
 ``kept``: The rows that the APIs showed. It has a column for each field of the jobs' model, so a new field changes the
 table.
 

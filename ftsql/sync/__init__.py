@@ -21,7 +21,7 @@ _MODULES = {"Round": "rounds", "Sync": "rounds", "sync": "rounds", "plain_path":
 def __getattr__(name: str) -> Any:
     """Import an exported name when it is first used.
 
-    The command imports ``ftsql.sync.tables`` at every start, and that must not load the other modules.
+    The command imports ``ftsql.sync.tables`` at every start, and this import must not load the other modules.
     """
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -52,8 +52,8 @@ WHERE used.id <> '' AND iif(
 )
 ORDER BY missing.id IS NOT NULL, used.id
 """
-# This statement records the contents whose size differs from the size that the provider declares now. A content in
-# Base64 has four bytes for every three, and line breaks, so the size of such a content is accepted too.
+# This statement records the contents whose size differs from the size that the provider declares now. Base64 makes four
+# bytes of every three and adds line breaks, so the size of a file in Base64 is accepted too.
 WRONG_SIZES = f"""
 INSERT OR IGNORE INTO main.sync_missing
 SELECT kept.provider, 'file_contents', kept.id,
@@ -362,7 +362,7 @@ class _FileDownload:
         return self.size in (None, self.download.size) or _decoded_size(self.download) == self.size
 
     def start(self) -> None:
-        """Send the request. If this is called again, send the request again."""
+        """Send the request. Each further call sends the request again."""
         self.call: Call[bool] = self.client.download(f"{FILES.path}/{self.id}/content", self.download, Asker())
 
     def close(self) -> None:

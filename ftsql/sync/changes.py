@@ -36,7 +36,7 @@ class Fetch:
 class Change:
     """The effect of a fetch on the file, in numbers of rows.
 
-    synced_at: The time of the last successful fetch, in Unix seconds. The rows are at least as new as that.
+    synced_at: The time of the last successful fetch, in Unix seconds. The rows are at least as new as this time.
     error: Why the fetch failed.
     superseded: Whether another sync wrote a newer fetch meanwhile. If so, this fetch changed nothing.
     """
@@ -98,8 +98,8 @@ def apply(db: apsw.Connection, fetch: Fetch) -> Change:
     )
 
 
-# A condition that is true for all keys of a provider, and that can use the index. It is right because '0' is the
-# character after '/', and no provider's name contains '/'.
+# A condition that is true for all keys of a provider, and that can use the index. The condition is right because '0' is
+# the character after '/', and no provider's name contains '/'.
 _KEYS = "key > ?1 || '/' AND key < ?1 || '0'"
 
 

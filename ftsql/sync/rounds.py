@@ -230,7 +230,7 @@ class Sync:
         """Gather the rows of jobs (or checkpoints) that may have new rows. Return whether no other parent is left."""
         ids, complete = self._snapshot.parents(resource, provider, NEW_PARENTS_PER_ROUND)
         for start in range(0, len(ids), PARENTS_PER_STATEMENT):
-            # The files are stored first, so that none is downloaded twice.
+            # The files are stored first, so that no file is downloaded twice.
             if self._archive is not None and resource is RESULTS:
                 files = self._snapshot.result_files(provider, ids[start : start + PARENTS_PER_STATEMENT])
                 if error := self._archive.download(provider, files):
@@ -279,7 +279,7 @@ def sync(
     store: str | Path | None = None,
     **options: Any,
 ) -> list[Round]:
-    """Create the snapshot file ``path`` or bring it up to date. Return the rounds that this took.
+    """Create the snapshot file ``path`` or bring it up to date. Return the rounds that were needed.
 
     tables: The short names of the tables to keep ("events", "files", …), or "all". Jobs are always kept. The default is
         jobs, events and checkpoints.
@@ -288,8 +288,9 @@ def sync(
         changed.
 
     If a provider fails, its previous rows stay, and the error is in the ``changes`` of the round. While ``sync`` runs,
-    do not open the file with Python's own sqlite3 in the same process. That is a second SQLite library, and when it
-    closes the file, ftsql's locks on the file are lost. Other processes may read the file at any time.
+    do not open the file with Python's own sqlite3 in the same process. Python's module has a second SQLite library, and
+    when that library closes the file, ftsql's locks on the file are lost. Other processes may read the file at any
+    time.
 
     Raises OperationalError if the file cannot be written, and ProgrammingError if the file has other tables with these
     names. Raises ConfigError if a table is unknown or the file is the store.

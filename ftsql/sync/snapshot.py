@@ -115,7 +115,7 @@ class Snapshot:
             db = self.db
             table = f"gathered.{resource.table}"
             placeholders = ", ".join("?" * len(tables.columns(resource)))
-            db.execute("BEGIN")  # this does not lock the snapshot before a statement uses it
+            db.execute("BEGIN")  # BEGIN does not lock the snapshot before a statement uses the snapshot
             try:
                 db.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({placeholders})", rows)
             except BaseException:
@@ -370,7 +370,7 @@ class Snapshot:
 
 
 def synced_at(db: apsw.Connection) -> int | None:
-    """Return when the jobs in the main database were synced, in Unix seconds, or None if it is not a snapshot.
+    """Return the Unix time at which the jobs in the main database were synced, or None if it is no snapshot.
 
     >>> synced_at(apsw.Connection(":memory:")) is None
     True

@@ -65,8 +65,8 @@ def _created(sender: Sender, write: Write, sent_at: float) -> Row:
 def _is_new(sender: Sender, write: Write, row: Row, sent_at: float) -> bool:
     """Whether ``write`` can have created the job: the job is not older than the write, and no other write made it.
 
-    The file's name proves nothing, because gateways change it. An older job proves that this write did not make it,
-    unless the job carries the fingerprint: in that case the server's clock is wrong.
+    The file's name proves nothing, because gateways change it. If the job is older than the write, the write did not
+    make it, unless the job carries the fingerprint: in that case the server's clock is wrong.
     """
     older = row.created_at is not None and row.created_at < sent_at - lookup.LOOK_BACK
     if older and not (write.fingerprint is not None and carries(write.fingerprint, row)):
@@ -173,7 +173,7 @@ def delete(sender: Sender, write: Write) -> Row:
 
 
 def _is_deleted(write: Write, answer: Any, status: int) -> bool:
-    """Whether a response proves the deletion: its body says so about this object, or its status is 204, 404 or 410."""
+    """Whether a response proves the deletion: the body reports it for this object, or the status is 204, 404 or 410."""
     if status == 204 or status in GONE:
         return True
     said = isinstance(answer, dict) and answer.get("deleted") is True and not answer.get("error")

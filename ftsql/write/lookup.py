@@ -39,8 +39,9 @@ WRITTEN = (PERMISSIONS, FILES, MODELS)  # the resources other than jobs that can
 class Found:
     """The jobs that a look-up saw.
 
-    The jobs in ``carriers`` carry the fingerprint and have the write's model and file. The jobs in ``alike`` have that
-    model and file. The jobs in ``strange`` carry the fingerprint but have another model or file. ``seen`` has all jobs.
+    The jobs in ``carriers`` carry the fingerprint and have the write's model and file. The jobs in ``alike`` have the
+    write's model and file. The jobs in ``strange`` carry the fingerprint but have another model or file. ``seen`` has
+    all jobs.
     """
 
     carriers: tuple[Row, ...] = ()
@@ -65,7 +66,8 @@ def look_up(
 ) -> Found:
     """Search the jobs created since ``LOOK_BACK`` seconds before ``sent_at``, or the ``whole`` list.
 
-    Raises the errors of a listing. If no error is raised, the list was read back to that time, or in full.
+    Raises the errors that reading a list raises. If none is raised, the list was read back to ``LOOK_BACK`` seconds
+    before ``sent_at``, or in full.
     """
     since = sent_at - LOOK_BACK
     listing = cache.listing(account)
@@ -168,7 +170,7 @@ def exists(client: Client, sender: Sender, asker: Asker, resource: Resource, par
 
 
 def listed(client: Client, sender: Sender, asker: Asker, resource: Resource, parent: str) -> list[Row]:
-    """Return the rows of the whole list. Raises the errors of a listing."""
+    """Return the rows of the whole list. Raises the errors that reading a list raises."""
     cache = _cache(client, sender, asker)
     return list(OtherResources(cache, resource).rows([(client.account, parent)]))
 

@@ -173,7 +173,7 @@ class _Caches:
     _by_client: dict[Client, StatementCache] = field(default_factory=dict)
 
     def of(self, client: Client, entry: Entry) -> StatementCache:
-        """Return the cache of the client's account. From now on, it sends requests on behalf of ``entry``."""
+        """Return the cache of the client's account. From now on, the cache sends requests on behalf of ``entry``."""
         if client not in self._by_client:
             self._by_client[client] = StatementCache({client.account: client}, self.session.settings, self.interrupted)
         self._by_client[client].statement = entry.statement
@@ -214,7 +214,7 @@ def _settle_with(caches: _Caches, entry: Entry, client: Client, is_same_account:
 
 
 def _client_for(session: Opened, entry: Entry) -> tuple[Client | None, bool]:
-    """Return a client that may find the write's object, and whether the client's account is the one that sent it."""
+    """Return a client that may find the write's object, and whether its account sent the write."""
     of_provider = None
     for account, client in session.clients.items():
         if account.name == entry.provider and not account.missing():
@@ -227,7 +227,7 @@ def _client_for(session: Opened, entry: Entry) -> tuple[Client | None, bool]:
 def _find_job(entry: Entry, cache: StatementCache, id: str) -> tuple[Row | None, bool]:
     """Return the job (or None), and whether None would prove that the job was deleted.
 
-    It proves nothing if the provider does not serve jobs by id, because lists lag behind.
+    None proves nothing if the provider does not serve jobs by id, because lists lag behind.
     """
     (account,) = cache.accounts
     # A cache that has read no list gets the job by its id.

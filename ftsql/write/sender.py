@@ -204,5 +204,5 @@ class Sender:
 
 
 def _id(text: str) -> str:
-    """Return an id for the journal. It is hidden only if it is a credential, because it must find the object again."""
+    """Return an id for the journal, hidden only if it is a credential: with the id, the object must be found again."""
     return "***" if redacted(text) == "***" else text

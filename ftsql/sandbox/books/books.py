@@ -60,8 +60,8 @@ CREATE TABLE IF NOT EXISTS permissions(
 class Books:
     """The jobs, files, models and permissions of one sandbox.
 
-    ``state``: a SQLite file or ``:memory:``. ``jobs`` and ``seed``: how many jobs are generated if it is new, and with
-    which seed. ``speed``: how many simulated seconds unfinished jobs progress in a real second.
+    ``state``: a SQLite file or ``:memory:``. ``jobs`` and ``seed``: how many jobs are generated in a new database, and
+    with which seed. ``speed``: how many simulated seconds unfinished jobs progress in a real second.
     """
 
     def __init__(self, state: str, jobs: int, seed: int, speed: float) -> None:

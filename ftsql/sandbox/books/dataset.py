@@ -17,7 +17,7 @@ def make_examples(examples: int, method: str, broken: int = 0) -> bytes:
     """Return a JSONL file with ``examples`` examples (fewer than 100,000) for a method.
 
     Equal arguments return equal files, and all lines have the same length. In the line with the number ``broken``,
-    counted from 1, a key is misspelled; 0 means in no line.
+    counted from 1, a key is misspelled. If ``broken`` is 0, every key is right.
     """
     question = '{"role": "user", "content": "question %05d"}'
     answer = '{"role": "assistant", "content": "answer %05d"}'
@@ -35,7 +35,7 @@ def make_examples(examples: int, method: str, broken: int = 0) -> bytes:
 
 
 def inspect_examples(content: bytes, method: str, param: str) -> tuple[int, dict[str, Any] | None]:
-    """Return the number of examples, and the error with which a job on this file fails, or None if it does not."""
+    """Return the number of examples, and the error that makes a job with this file fail (None if no error does)."""
     examples = 0
     for number, line in enumerate(content.splitlines(), 1):
         if not line.strip():

@@ -27,7 +27,7 @@ OLDEST = "created_at, seq"
 
 
 class NotAllowed(Exception):
-    """The job's status does not allow the decision. The error's message is that status."""
+    """The job's status does not allow the decision. The error's message is the job's status."""
 
 
 class UnknownCursor(Exception):

@@ -59,16 +59,16 @@ class Life:
         return self.age0 + max(0.0, now - self.anchor) * self.speed
 
     def when(self, age: float) -> int:
-        """Return the Unix time at which the job had or will have that age, but no time before its creation."""
+        """Return the Unix time at which the job had or will have the age ``age``, but no time before its creation."""
         pace = self.speed if age > self.age0 and self.speed > 0 else 1.0
         return max(self.created_at, int(self.anchor + (age - self.age0) / pace + 1e-6))
 
     def work(self, age: float) -> float:
-        """Return how many seconds of work are done at that age."""
+        """Return how many seconds of work are done at the age ``age``."""
         return sum(max(0.0, end - start) for start, end in self._working_intervals(age))
 
     def age_at(self, work: float) -> float:
-        """Return the age at which that much work is done. It is infinite while the job is paused or after a cancel."""
+        """Return the age at which ``work`` seconds of work are done; infinite if a pause or a cancel prevents it."""
         done = 0.0
         for start, end in self._working_intervals(math.inf):
             if done + end - start >= work:
@@ -77,7 +77,7 @@ class Life:
         return math.inf
 
     def status(self, age: float) -> str:
-        """Return the status at that age."""
+        """Return the status at the age ``age``."""
         if self.decisions:
             what, at = self.decisions[-1]
             if what != "resume" or age - at < REQUEUED:

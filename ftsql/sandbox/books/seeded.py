@@ -129,9 +129,9 @@ def _pick_dataset(
 
 
 def _flaw_error(flaw: str, method: str) -> dict[str, Any] | None:
-    """Return the error of a job with that flaw, or None if there is no flaw.
+    """Return the error of a job with the flaw ``flaw``, or None if there is no flaw.
 
-    If the format of a file is flawed, this is the error that a new job on such a file gets.
+    If the format of a file is flawed, a new job with such a file gets the same error.
     """
     found: dict[str, tuple[int, int, str]] = {
         "broken": (20, 14, "training_file"),

@@ -1,6 +1,6 @@
 """The output of a training: metrics, events, checkpoints and the result file.
 
-All of these are computed from the job's life when they are read, and never stored.
+The output is computed from the job's life when it is read, and never stored.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def result_file(job_id: str, steps: int, validation: bool) -> bytes:
 def result_file_size(steps: int, validation: bool) -> int:
     """Return the size of a result file without generating it.
 
-    This is possible because all its numbers except the step have the same length.
+    The size can be computed because all numbers in the file except the step have the same length.
     """
     digits = sum(steps - int(10**place) + 1 for place in range(len(str(steps))))
     size = (

@@ -117,7 +117,10 @@ def _check_range(value: float, rule: Rule, path: str) -> None:
 
 
 def query_integer(query: Mapping[str, str], name: str, default: int, most: int) -> int:
-    """Return an integer from the query. Raises Refusal if it is not between 1 and ``most``."""
+    """Return an integer from the query, or ``default`` if the query has none.
+
+    Raises Refusal if the value is not an integer, or is not between 1 and ``most``.
+    """
     text = query.get(name)
     if text is None:
         return default
@@ -130,7 +133,7 @@ def query_integer(query: Mapping[str, str], name: str, default: int, most: int) 
 
 
 def query_choice(query: Mapping[str, str], name: str, values: Sequence[str]) -> str:
-    """Return a string from the query, or the first of ``values`` if it is absent. Raises Refusal for other values."""
+    """Return a string from the query, or the first of ``values`` if there is none. Raises Refusal for other values."""
     value = query.get(name, values[0])
     check(value, {"type": "string", "enum": values}, name)
     return value

@@ -30,8 +30,9 @@ SETTINGS = {
     "session_authorization": DATABASE, "standard_conforming_strings": "on", "statement_timeout": "0",
     "TimeZone": "UTC", "transaction_isolation": "serializable", "transaction_read_only": "on",
 }  # fmt: skip
-# SQLite would give a column a numeric affinity if it were declared with one of these PostgreSQL types. So the column is
-# declared in SQLite with the type to which this maps the name.
+# SQLite gets a column of one of these PostgreSQL types with the type that DECLARED has for the PostgreSQL type. For
+# most of them, SQLite would otherwise choose a numeric affinity. ``char`` and ``varchar`` have TEXT affinity anyway;
+# ``char`` is in quotes because types.py takes ``char`` without quotes for text.
 DECLARED = {"char": '"char"', "name": "TEXT", "varchar": "TEXT", "anyarray": "TEXT", "xid": "TEXT", "regproc": "TEXT"}
 DECLARED |= {"timestamptz": "TIMESTAMPTZ_TEXT", "int2vector": "TEXT", "oidvector": "TEXT", "inet": "TEXT"}
 

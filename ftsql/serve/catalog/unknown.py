@@ -1,6 +1,7 @@
 """Tables, columns and functions that the catalog lacks. If a client asks for one, an empty one is added and logged.
 
-This is done only for statements that read nothing but the catalog. In any other statement, an unknown name is an error.
+Objects are added only for statements that read nothing but the catalog. In any other statement, an unknown name is an
+error.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ def _ordinal(number: int, like: str) -> str:
 
 
 def _format_number(value: float, pattern: str) -> str:
-    """Format a number with a pattern of 9, 0, a point, commas and FM. Other characters may stand around these."""
+    """Format a number with a pattern of 9, 0, a point, commas and FM. Other characters may stand around the pattern."""
     trim = pattern.upper().startswith("FM")
     body = pattern[2:] if trim else pattern
     found = re.search(r"[09,.DG]+", body)
@@ -197,7 +197,7 @@ def _reading_pattern(pattern: str) -> str:
                 f"the pattern {name} in to_timestamp", "write YYYY-MM-DD HH24:MI:SS, or ::timestamp"
             )
         part = READ[name] if name else r"\s*" if (found[5] or "").isspace() else re.escape(found[4] or found[5] or "")
-        # If several such parts came in a row, every way to divide the blanks among them would be tried.
+        # If several parts for blanks came in a row, every way to divide the blanks among the parts would be tried.
         if part != r"\s*" or made[-1] != part:
             made.append(part)
     return "".join(made)

@@ -1,6 +1,6 @@
 """PostgreSQL's functions for numbers and booleans: casts, rounding, division and powers.
 
-If PostgreSQL raises an error, these functions do so too. For example, a division by zero is an error and not NULL.
+If PostgreSQL raises an error, these functions raise one too. For example, a division by zero is an error and not NULL.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ LOOSE = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})(?:[ T]+(.*))?", re.DOTALL)
 ZONE = re.compile(r"\s*(?:([-+])(\d\d?)(?::?(\d\d))?|Z|UTC|GMT)$", re.IGNORECASE)
 COMPACT = re.compile(r"(\d{4})(\d\d)(\d\d)(?:[ T]*(.*))?")
 CLOCK = re.compile(r"(?:(\d\d?):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?)?")
-LONGEST = 200  # the maximum length of a time, because some of these patterns take quadratic time
+LONGEST = 200  # the maximum length of a time, because some of the patterns above take quadratic time
 
 
 def is_time(text: str) -> bool:

@@ -1,6 +1,7 @@
 """Rewrite FROM and other clauses of a SELECT: set-returning functions, DISTINCT ON, FETCH, UNION.
 
-These become forms that SQLite has. For a form that is not supported, the error says what to write instead.
+Each of these clauses becomes a form that SQLite has. For a form that is not supported, the error says what to write
+instead.
 """
 
 from __future__ import annotations
@@ -137,8 +138,8 @@ def _rewrite_function(node: Node, function: Node, alias: Node | None) -> None:
         query = exp.select(exp.alias_(exp.column("_value", quoted=True), column, quoted=True))
         node.replace(exp.Subquery(this=query.from_(exp.Table(this=source)), alias=quoted))
         return
-    # The arguments contain columns of tables that stand before the function in FROM. SQLite allows this for a table
-    # function, but not inside a subquery.
+    # The arguments contain columns of tables that stand before the function in FROM. SQLite allows such columns in the
+    # arguments of a table function, but not inside a subquery.
     around = node.find_ancestor(exp.Select)
     for found in list(around.find_all(exp.Column)) if around is not None else []:
         if found.name == column and found.table in ("", table):
@@ -260,7 +261,7 @@ def _outputs(select: exp.Select, inference: Inference) -> Outputs:
 
 
 def _meant(node: Node, outputs: Outputs) -> Node:
-    """Return the expression that a term of ORDER BY stands for. It may be the number or the name of a column."""
+    """Return the expression that a term of ORDER BY stands for. The term may be the number or the name of a column."""
     if isinstance(node, exp.Literal) and not node.is_string and 0 < int(node.this) <= len(outputs):
         return outputs[int(node.this) - 1][1].copy()
     if isinstance(node, exp.Column) and not node.table:

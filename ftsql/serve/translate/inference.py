@@ -1,6 +1,6 @@
 """Type inference: find the type that PostgreSQL gives each expression of a statement.
 
-The type is stored in the node's ``meta``. It is None if it cannot be inferred, and then no rewrite relies on it.
+The type is stored in the node's ``meta``. If the type cannot be inferred, it is None, and no rewrite relies on it.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ class Inference:
         return self._declared(source) if isinstance(source, exp.Table) else None
 
     def _note_origin(self, column: exp.Column, source: object) -> None:
-        """Record the origin of a derived table's column. With ``*``, that is the column of the same name below."""
+        """Record the origin of a derived table's column. With ``*``, this origin is the column of that name below."""
         if not isinstance(source, Scope) or not isinstance(source.expression, exp.Select):
             return
         query = source.expression

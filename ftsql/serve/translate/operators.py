@@ -23,7 +23,7 @@ Rewrite = Callable[[Node, Parameters], Node | None]
 
 
 def rewrite(root: Node, parameters: Parameters) -> Node:
-    """Rewrite the whole tree and return it. Note the types of ``parameters``."""
+    """Rewrite the whole tree and return it. Record the types of ``parameters``."""
     holder = exp.Paren(this=root)
     for node in bottom_up(root):
         step = next((STEPS[kind] for kind in type(node).__mro__ if kind in STEPS), None)
@@ -206,7 +206,7 @@ def _division(node: Node) -> Node | None:
 
 
 def _is_nullif_zero(node: Node) -> bool:
-    """Whether ``node`` is ``nullif(x, 0)``. A division by that returns NULL in PostgreSQL too."""
+    """Whether ``node`` is ``nullif(x, 0)``. If x is 0, a division by ``node`` returns NULL in PostgreSQL too."""
     node = node.unnest()
     return isinstance(node, exp.Anonymous) and node.name == "nullif" and str(node.expressions[1].this).strip("0.") == ""
 

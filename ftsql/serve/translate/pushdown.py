@@ -43,7 +43,7 @@ COLUMNS = ("id", "provider", "model", "status", "fine_tuned_model", "created", "
 class TimeColumn:
     """A column of Unix seconds from which an expression computes a time.
 
-    That time is at most ``slack`` seconds later than the time in the column.
+    The computed time is at most ``slack`` seconds later than the time in the column.
     """
 
     column: exp.Column

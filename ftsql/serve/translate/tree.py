@@ -1,7 +1,7 @@
 """The syntax tree of a statement, as sqlglot's PostgreSQL parser builds it, except that functions stay plain names.
 
-sqlglot has classes for many functions. These are not used, because their names and arguments change between versions
-of sqlglot.
+sqlglot has classes for many functions. The classes are not used, because their names and arguments change between
+versions of sqlglot.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["ByClass", "Node", "Scope", "SqlglotError", "call", "exp", "parse", "
 T = TypeVar("T")
 WIDEST = 1664  # the maximum length of a list, as in PostgreSQL; the cost of each entry grows with the length
 LONG = (exp.In, exp.Tuple, exp.Values)  # lists that may be longer, because their entries cost little
-DEEPEST = 950  # the maximum depth of the tree; SQLite's limit is 1000, and its tree may be deeper
+DEEPEST = 950  # the maximum depth of the tree; less than SQLite's 1000, as SQLite's tree may be deeper than this one
 SYNTAX = ("CAST", "EXTRACT", "SUBSTRING", "TRIM", "POSITION", "OVERLAY")  # functions that take keywords as arguments
 PARSED = (exp.Select, exp.SetOperation, exp.Values, exp.Subquery)
 WRITES = (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Create, exp.Drop, exp.Into, exp.Lock, exp.Command,
@@ -151,7 +151,7 @@ class Parameters:
         self._types: list[str | None] = [None] * count
 
     def note(self, node: Node | None, type: str | None) -> None:
-        """If ``node`` is a parameter, note that it is used as a ``type``. Only the first type noted counts."""
+        """If ``node`` is a parameter, record that it is used as a ``type``. Only the first recorded type counts."""
         node = node.unnest() if node is not None else None
         if isinstance(node, exp.Parameter) and type and type != "unknown":
             number = self.number(node)

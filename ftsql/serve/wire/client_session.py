@@ -112,7 +112,7 @@ class ClientSession:
         self.status = b"I"
 
     async def open(self) -> None:
-        """Connect. Raise the errors of ``Shared.connect``."""
+        """Connect. Raise the same errors as ``Shared.connect``."""
         future = self._worker.submit(lambda: Backend(self._shared))
         self._backend = await asyncio.wrap_future(future)
 
@@ -158,7 +158,7 @@ class ClientSession:
         if self._ended and self._running:  # cancelled between two calls for the same message
             raise Failure("57014", ENDED[self._ended])
         future = asyncio.wrap_future(self._worker.submit(work))
-        # If this task is cancelled, the exception is never retrieved; asyncio would log that.
+        # If this task is cancelled, the exception of ``future`` is never retrieved, and asyncio would log an error.
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
             while not future.done():
@@ -167,7 +167,7 @@ class ClientSession:
                 if future.done():
                     break
                 if self._ended:
-                    self.backend.interrupt()  # again, because an earlier one may have come between two statements
+                    self.backend.interrupt()  # again: an earlier interrupt may have come between two statements
                 elif left <= 0:
                     self.cancel("time")
                 elif self._is_gone():
@@ -186,7 +186,7 @@ class ClientSession:
         """Prepare a statement.
 
         ``given`` holds the type oids that the client specified for the parameters, with None for a type that it left
-        open. Raise Failure, and the errors of SQLite and of the translation.
+        open. Raise Failure, and the errors that SQLite and the translation raise.
         """
         if len(text) > self._limits.text:
             raise Failure("54000", f"a statement may have at most {self._limits.text} characters")

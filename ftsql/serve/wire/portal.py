@@ -157,8 +157,8 @@ class Portal:
 def format_of(formats: Sequence[int], number: int) -> int:
     """Return the format of a column: 0 for text, 1 for binary.
 
-    If ``formats`` is empty, all columns are text. If it has one format, that is for all columns. Otherwise each column
-    has its own.
+    If ``formats`` is empty, all columns are text. If it has one format, all columns have that format. Otherwise each
+    column has its own.
     """
     if len(formats) > 1:
         return formats[number] if number < len(formats) else 0
@@ -177,7 +177,7 @@ def parse_declare(text: str) -> tuple[str, str]:
 
 
 def parse_fetch(text: str) -> tuple[str, int]:
-    """Return the cursor's name in a FETCH, and how many rows it asks for (0: all). Raise Failure if it goes back."""
+    """Return the cursor's name in a FETCH, and how many rows it asks for (0: all). Raise Failure if FETCH goes back."""
     if (match := FETCHED.fullmatch(text)) is None:
         raise Failure("0A000", "a cursor only goes forward: write FETCH [FORWARD] n FROM name")
     count = re.search(r"\d+", match[1] or "")
