@@ -114,7 +114,7 @@ def _compact(body: bytes) -> bytes:
         raise ValueError
     if not body.isascii():
         body.decode()  # raises ValueError for invalid UTF-8, because msgspec does not check the text that it skips
-    if b"\n" in body or b'": ' in body or b", " in body:
+    if any(sign in body for sign in (b"\n", b'": ', b", ", b'" :', b"\t")):
         return msgspec.json.format(body, indent=-1)
     return body
 

@@ -42,6 +42,7 @@ FUNCTIONS = frozenset(
 )
 TABLES = frozenset({JOBS.table, *(resource.table for resource in OTHERS), "json_each", "json_tree"})
 LIMITS = frozenset({"DecrJumpZero", "IfNotZero", "OffsetLimit"})  # opcodes of LIMIT, EXISTS and scalar subqueries
+CALLS = frozenset({"Function", "PureFunc", "AggStep", "AggStep1", "AggInverse", "AggValue", "AggFinal"})
 COLLATIONS = frozenset({"BINARY", "NOCASE", "RTRIM"})
 VIRTUAL = re.compile(r"\s*CREATE\s+VIRTUAL\b", re.IGNORECASE)
 
@@ -55,7 +56,7 @@ def foresee(connection: apsw.Connection, statements: Statements, statement: Stat
     guard = connection.authorizer
     if not isinstance(guard, Guard) or not (statement.announced and statement.reads) or statement.cache.may_stop:
         return ()
-    with contextlib.suppress(Exception):  # if the run ahead fails, the statement itself will fail too, only later
+    try:
         # A plain cursor, because the traces of the user's kind of cursor would show the statement. The connection is a
         # weak proxy, and __self__ of its method is the connection itself.
         cursor = apsw.Cursor(connection.cursor.__self__)  # type: ignore[attr-defined]
@@ -65,11 +66,14 @@ def foresee(connection: apsw.Connection, statements: Statements, statement: Stat
             program = statements.program_of(statement.sql)
             if not _is_harmless(cursor, guard, program, statement):
                 return ()
-            with contextlib.suppress(Enough, apsw.InterruptError), _at_most(connection, SECONDS):
+            with contextlib.suppress(Enough), _at_most(connection, SECONDS):
                 for _ in cursor.execute(statement.sql, statement.parameters, can_cache=False):
                     pass
             return noted
-    return ()
+    except apsw.InterruptError:  # of the user, who does not know that there are two runs
+        raise
+    except Exception:  # the statement itself will fail too, only later
+        return ()
 
 
 def note(noted: list[Id], table: str, values: Mapping[str, Any], ids: Iterable[str]) -> None:
@@ -108,6 +112,9 @@ def _at_most(connection: apsw.Connection, seconds: float) -> Iterator[None]:
     connection.set_progress_handler(is_late, STEPS, id=is_late)  # with an id, so that the user's own handler stays
     try:
         yield
+    except apsw.InterruptError:
+        if not is_late():
+            raise
     finally:
         connection.set_progress_handler(None, id=is_late)
 
@@ -116,13 +123,16 @@ def _is_harmless(cursor: apsw.Cursor, guard: Guard, program: Sequence[Step], sta
     """Whether the statement cannot end early, calls only SQLite's own functions, and reads only ordinary tables."""
     if not program or not LIMITS.isdisjoint(step.opcode for step in program):
         return False
+    texts = [step.p4 for step in program]
     collations = {str(row[1]) for row in cursor.execute("PRAGMA collation_list")} - COLLATIONS
-    if collations & set(re.findall(r"\w+", " ".join(step.p4 for step in program))):
+    if any(name in text for name in collations for text in texts):
         return False
     with guard.noting() as actions:
         _prepare(cursor, statement)
     functions = {str(action.second).lower() for action in actions if action.code == apsw.SQLITE_FUNCTION}
-    own = {str(name) for (name,) in cursor.execute("SELECT lower(name) FROM pragma_function_list WHERE NOT builtin")}
+    # SQLite does not report the functions of a generated column, but the program calls them.
+    functions |= {step.p4.partition("(")[0].lower() for step in program if step.opcode in CALLS}
+    own = {str(name).lower() for (name,) in cursor.execute("SELECT name FROM pragma_function_list WHERE NOT builtin")}
     if not functions <= FUNCTIONS - own:
         return False
     read = {(str(action.first), action.schema or LIVE) for action in actions if action.code == apsw.SQLITE_READ}

@@ -141,6 +141,8 @@ class Cache:
         self._account_id = store.account_id(account)
         self._resource = resource
         self._parent = parent
+        # Deferred work is dropped if the store was cleared or refreshed since: it is about what was read before.
+        self._epoch = self._safe(store.epoch, 0)
 
     def coverage(self) -> Coverage | None:
         """Return the coverage, or None if nothing is covered or a full listing is due."""
@@ -273,6 +275,8 @@ class Cache:
         """Make the next listing read everything again. Until then no row counts as finished."""
 
         def write(db: apsw.Connection) -> None:
+            self._store.begin_epoch(db)
+            self._epoch = self._store.epoch(db)
             cover = (self._coverage_id(db),)
             db.execute("UPDATE covers SET full_at = 0, looked_at = 0, habits = NULL WHERE cover = ?", cover)
             db.execute("UPDATE kept SET finished = 0, checked_at = 0 WHERE cover = ?", cover)
@@ -581,10 +585,10 @@ class Cache:
         """
 
         def change(db: apsw.Connection) -> None:
-            if not (claims_all and self._incomplete):
+            if self._store.epoch(db) == self._epoch and not (claims_all and self._incomplete):
                 work(db)
 
-        def failed(error: apsw.Error) -> None:
+        def failed(error: Exception) -> None:
             self._failure = self._store.failure = error
             self._incomplete = True
 

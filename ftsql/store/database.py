@@ -18,6 +18,7 @@ import threading
 import time
 import warnings
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ _write_locks: weakref.WeakValueDictionary[str, threading.RLock] = weakref.WeakVa
 _lock = threading.Lock()
 MAX_DEFERRED = 40  # how many changes may be deferred; each change is one page of rows
 TOGETHER = 8  # how many changes one transaction has; they take a few milliseconds, so that others need not wait
-TURN = 0.1  # seconds that the other thread waits for a lock before it looks whether there is still work
+TURN = 0.005  # seconds until the other thread tries again to take the locks
 AT_EXIT = 2.0  # how many seconds deferred work may take at the end of the process
 CHECKPOINT_BYTES = 16_000_000  # if the write-ahead log is larger, it is written back between two statements
 Work = Callable[[apsw.Connection], None]
@@ -47,17 +48,20 @@ def write_lock(path: str) -> threading.RLock:
 
 
 _stores: weakref.WeakSet[Store] = weakref.WeakSet()
+_held: list[Store] = []  # the stores whose locks are held for a fork: others may be opened meanwhile
+_writing = threading.local()  # the paths of the files to which this thread is writing, as a Counter named paths
 
 
 def _hold_stores() -> None:
     """Hold every store's lock during a fork, because the child has no thread that could release another's lock."""
     for store in list(_stores):
         store.lock.acquire()
+        _held.append(store)
 
 
 def _release_stores() -> None:
-    for store in list(_stores):
-        store.lock.release()
+    while _held:
+        _held.pop().lock.release()
 
 
 def _forget_parent() -> None:
@@ -65,7 +69,8 @@ def _forget_parent() -> None:
     global _lock
     _lock = threading.Lock()
     _write_locks.clear()
-    for store in list(_stores):
+    while _held:
+        store = _held.pop()
         store.drop_deferred()
         store.lock.release()
 
@@ -104,11 +109,11 @@ class Store:
         self._process = os.getpid()
         _stores.add(self)
         self._has_warned = False
-        self.failure: apsw.Error | None = None
+        self.failure: Exception | None = None
         self.rollbacks = 0
         self._closed = False
         self._keeper: threading.Thread | None = None  # does the deferred work between two statements
-        self._deferred: list[tuple[Work, Callable[[apsw.Error], None]]] = []  # changes, and what to call on failure
+        self._deferred: list[tuple[Work, Callable[[Exception], None]]] = []  # changes, and what to call on failure
         self.is_new = self.path == MEMORY or not os.path.exists(self.path)
         try:
             # A thread that creates the file also closes it. Without the write lock, closing it would drop another
@@ -205,8 +210,10 @@ class Store:
         Without that lock, a transaction that first reads and then writes would fail if another process wrote in
         between. If ``synchronous`` is "FULL", the changes are on disk before the transaction ends.
         """
+        paths: Counter[str] = _writing.__dict__.setdefault("paths", Counter())
         with self._write_lock:
-            try:  # the try covers all three steps, because a Ctrl-C may arrive between any two lines
+            paths[self.path] += 1
+            try:  # this covers all three steps, because a Ctrl-C may arrive between any two lines
                 self._db.execute(f"PRAGMA synchronous = {synchronous}; BEGIN IMMEDIATE")
                 yield
                 self._db.execute("COMMIT")
@@ -216,8 +223,10 @@ class Store:
                     if self._db.in_transaction:
                         self._db.execute("ROLLBACK")
                 raise
+            finally:
+                paths[self.path] -= 1
 
-    def defer(self, work: Work, failed: Callable[[apsw.Error], None]) -> None:
+    def defer(self, work: Work, failed: Callable[[Exception], None]) -> None:
         """Do ``work`` later: while a statement waits for a response, after its last row, or before the store is read.
 
         Deferred work is done in the order in which it came. ``failed`` is called with the error if the file cannot be
@@ -261,12 +270,13 @@ class Store:
         while True:
             if not threading.main_thread().is_alive():  # the process waits for this thread
                 end = end or time.monotonic() + AT_EXIT
-            with self._locks(TURN) as held:
+            with self._locks() as held:
                 if self._closed or (held and not self._deferred) or (end and time.monotonic() > end):
                     self._keeper = None
                     break
                 if held:
                     self._flush(TOGETHER)
+            time.sleep(0.001 if held else TURN)  # whoever waits for a lock goes first
         with self.lock:
             if not self._closed and self._log_size() > CHECKPOINT_BYTES:
                 with contextlib.suppress(apsw.Error):
@@ -293,23 +303,23 @@ class Store:
             with self._begin("NORMAL"):
                 for work, _ in deferred:
                     work(self._db)
-        except apsw.Error as error:  # a Ctrl-C is not caught here, so the work then stays deferred for the next caller
+        except Exception as error:  # a Ctrl-C is not caught here, so the work then stays deferred for the next caller
             for _, failed in deferred:
                 failed(error)
         del self._deferred[: len(deferred)]
 
     @contextlib.contextmanager
-    def _locks(self, seconds: float) -> Iterator[bool]:
-        """Take the write lock and ``lock`` for the block, and say whether each could be taken within ``seconds``.
+    def _locks(self) -> Iterator[bool]:
+        """Take the write lock and ``lock`` for the block if both are free, and say whether they were.
 
-        While this thread waits for the write lock, it does not hold ``lock``. After a Ctrl-C, the main thread may hold
-        the write lock as long as the traceback lives, and must not wait for this thread then.
+        This thread never waits for a lock. After a Ctrl-C, the main thread may hold the write lock as long as the
+        traceback lives, and a statement must not wait for this thread then.
         """
-        if not self._write_lock.acquire(timeout=seconds):
+        if not self._write_lock.acquire(blocking=False):
             yield False
             return
         try:
-            if not self.lock.acquire(timeout=seconds):
+            if not self.lock.acquire(blocking=False):
                 yield False
                 return
             try:
@@ -369,6 +379,14 @@ class Store:
                 "GROUP BY cover HAVING count(id) OR full_at ORDER BY cover"
             ).fetchall()
 
+    def epoch(self, db: apsw.Connection) -> int:
+        """Return how often the store was cleared or refreshed. Raises apsw.Error."""
+        return int(db.execute("SELECT value FROM meta WHERE name = 'epoch'").get or 0)
+
+    def begin_epoch(self, db: apsw.Connection) -> None:
+        """Let no work that other statements have deferred so far change the store any more."""
+        db.execute("INSERT OR REPLACE INTO meta VALUES ('epoch', ?)", (self.epoch(db) + 1,))
+
     def writes(self) -> list[Any]:
         """Return the number of writes in each state, as tuples (state, count)."""
         with self.lock:
@@ -386,6 +404,7 @@ class Store:
         """Delete everything except the writes of the last day and open writes. Raises StoreError."""
         self.flush()
         with self.transaction() as db:
+            self.begin_epoch(db)
             db.execute("DELETE FROM kept")
             # The ids stay valid, because another process may be using one. That process sees from the new generation
             # that the rows are gone.
@@ -410,6 +429,8 @@ class Store:
         """Do the deferred work, release the process lock and close the file."""
         if os.getpid() != self._process:
             return  # in the child of a fork: the file and the lock belong to the parent
+        if _writing.__dict__.get("paths", {}).get(self.path):
+            self.drop_deferred()  # the garbage collector came here from a transaction, for which this would wait
         self.flush()
         if self.failure is not None:
             self.warn(self.failure)

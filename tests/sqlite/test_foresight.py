@@ -172,6 +172,70 @@ def test_a_function_and_a_collation_of_the_user_run_once_for_each_row(
     assert foreseen == [(), ()]
 
 
+def test_a_function_of_the_user_in_a_generated_column_runs_once_for_each_row(
+    db: ftsql.Connection, foreseen: list[Sequence[foresight.Id]]
+) -> None:
+    called: list[str] = []
+
+    def mine(*values: Any) -> Any:
+        called.append(values[0])
+        return values[0]
+
+    db.create_scalar_function("mine", mine, 1, deterministic=True)
+    db.execute("CREATE TABLE made (n INTEGER, raw TEXT, id TEXT AS (mine(raw)) VIRTUAL)")
+    db.execute("INSERT INTO made (n, raw) SELECT n, id FROM mine")
+    called.clear()
+    assert (
+        len(db.execute("SELECT made.n, job.status FROM made JOIN fine_tuning_jobs job ON job.id = made.id").fetchall())
+        == 20
+    )
+    assert called == [id for id in IDS for _ in range(2)]  # for the scan, and as SQLite checks the row again
+    assert foreseen == [()]
+
+
+def test_a_collation_with_any_name_is_never_run_ahead(
+    db: ftsql.Connection, foreseen: list[Sequence[foresight.Id]]
+) -> None:
+    called: list[str] = []
+
+    def compare(one: str, other: str) -> int:
+        called.append(one)
+        return (one > other) - (one < other)
+
+    db.create_collation("de-DE", compare)
+    assert len(db.execute(f"{JOIN} WHERE mine.id <> 'X' COLLATE \"de-DE\"").fetchall()) == len(IDS)
+    assert len(called) == len(IDS)
+    assert foreseen == [()]
+
+
+def test_a_users_own_lower_is_not_called_by_a_statement_that_does_not_name_it(db: ftsql.Connection) -> None:
+    called: list[Any] = []
+
+    def lower(*values: Any) -> Any:
+        called.append(values[0])
+        return "odd"
+
+    db.create_scalar_function("lower", lower, 1)
+    assert len(db.execute(JOIN).fetchall()) == len(IDS)
+    assert called == []
+
+
+def test_a_progress_handler_that_stops_the_run_ahead_stops_the_statement(db: ftsql.Connection) -> None:
+    stops = [False, True]
+    ahead: list[bool] = []
+
+    def stop() -> bool:
+        if db.ftsql._session.statements.noted is not None and not ahead:
+            ahead.append(True)
+            return stops[1]
+        return stops[0]
+
+    db.set_progress_handler(stop, 1, id="users")
+    with pytest.raises(apsw.InterruptError):
+        db.execute(JOIN).fetchall()
+    assert ahead == [True]
+
+
 @pytest.mark.parametrize(
     "sql",
     [

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 import warnings
 from pathlib import Path
 
@@ -233,3 +234,61 @@ def test_a_write_lock_that_an_interrupted_statement_left_behind_stops_no_later_o
         keeper.join(20)
         assert not keeper.is_alive()
     assert kept(path) == (250, True)
+
+
+@pytest.mark.parametrize("way", ["refresh", "clear", "clear at first"])
+def test_what_was_read_before_a_refresh_or_a_clear_is_not_kept_after_it(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path, way: str
+) -> None:
+    fill(sandbox, 250)
+    one, other = (connect(store=tmp_path / "store.db") for _ in range(2))
+    if way != "clear at first":
+        assert other.execute(COUNT).get == 250
+        sandbox.update_job("ftjob-00001", model="old")
+        other.ftsql.refresh()
+    cursor = one.execute("SELECT id FROM fine_tuning_jobs")
+    for _ in range(240):
+        next(cursor)
+    sandbox.remove_job("ftjob-00100")
+    sandbox.update_job("ftjob-00001", model="new")
+    other.ftsql.refresh() if way == "refresh" else other.ftsql.store.clear()
+    cursor.fetchall()
+    one.ftsql.store.flush()
+    assert other.execute(COUNT).get == 249
+    assert other.execute("SELECT model FROM fine_tuning_jobs WHERE id = 'ftjob-00001'").get == "new"
+
+
+def test_a_store_that_is_opened_during_a_fork_leaves_no_lock_behind(tmp_path: Path) -> None:
+    stores = [Store(tmp_path / f"{number}.db") for number in range(4)]
+    database._hold_stores()
+    stores += [Store(tmp_path / f"late{number}.db") for number in range(8)]
+    database._release_stores()
+    free: list[bool] = []
+
+    def take() -> None:
+        for store in stores:
+            free.append(store.lock.acquire(timeout=1))
+            store.lock.release()
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    thread.join()
+    assert free == [True] * 12
+    for store in stores:
+        store.close()
+
+
+def test_a_connection_that_is_collected_inside_a_transaction_does_not_wait_for_it(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Store, "_keep", lambda store: None)
+    fill(sandbox, 250)
+    path = tmp_path / "store.db"
+    db, holder = connect(store=path), Store(path)
+    assert db.execute(COUNT).get == 250
+    began = time.monotonic()
+    with holder.transaction():
+        db.ftsql.store.close()
+    assert time.monotonic() - began < 2
+    assert kept(path) == (0, False)
+    holder.close()
