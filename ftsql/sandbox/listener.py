@@ -65,14 +65,14 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
             server.close()
-        idle = 0
-        while idle < ACCEPTING:
-            idle += 1
-            while self.server_state.connections or self.server_state.tasks:
-                for connection in list(self.server_state.connections):
-                    connection.transport.abort()
-                await asyncio.sleep(0.001)
-                idle = 0
+        while self.server_state.connections or self.server_state.tasks:
+            for connection in list(self.server_state.connections):
+                connection.transport.abort()
+            await asyncio.sleep(0.001)
+        # Connections that were accepted just now are not among the server's yet.
+        for _ in range(ACCEPTING):
+            for transport in list(getattr(asyncio.get_running_loop(), "_transports", {}).values()):
+                transport.abort()
             await asyncio.sleep(0)
         for server in self.servers:
             await server.wait_closed()
