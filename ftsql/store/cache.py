@@ -503,14 +503,36 @@ class Cache:
 
         return self._read(read)
 
-    def select(self, schema: str, names: Sequence[str]) -> tuple[str, dict[str, SQLiteValue]]:
-        """Return the SQL that selects columns of all jobs, and its parameters. The store is attached as ``schema``."""
+    def copy(self, db: apsw.Connection, table: str, names: Sequence[str]) -> bool:
+        """Copy columns of all jobs from the store's file into a table of another connection.
 
-        def read(db: apsw.Connection) -> int:
-            return self._coverage_id(db)
+        Return False, without a copy, if the store no longer has all jobs, because another process cleared it.
+        """
 
-        sql = f"SELECT {', '.join(_selected(names))} FROM {schema}.kept WHERE cover = :cover"
-        return sql, {"cover": self._read(read), "provider": self.name}
+        def read(own: apsw.Connection) -> tuple[int, int, float]:
+            found: Any = own.execute(
+                "SELECT cover, generation, looked_at FROM covers WHERE cover = ?", (self._coverage_id(own),)
+            ).fetchone()
+            return (0, 0, 0.0) if found is None else found
+
+        known = self._read(read)
+        db.execute("ATTACH ? AS store", (self.path,))
+        try:
+            db.execute("BEGIN")  # one state of the store's file for both statements
+            try:
+                sql = "SELECT 1 FROM store.covers WHERE (cover, generation, looked_at) = (?, ?, ?) AND horizon NOTNULL"
+                if db.execute(sql, known).fetchone() is None:
+                    return False
+                values = {"cover": known[0], "provider": self.name}
+                selected = ", ".join(_selected(names))
+                db.execute(
+                    f"INSERT OR REPLACE INTO {table} SELECT {selected} FROM store.kept WHERE cover = :cover", values
+                )
+                return True
+            finally:
+                db.execute("COMMIT")
+        finally:
+            db.execute("DETACH store")
 
     def count(self) -> int:
         """Return the number of rows."""

@@ -250,10 +250,8 @@ class Sync:
             raise
         except (Error, apsw.Error) as error:
             raise _ProviderFailed(str(error)) from None
-        if cache is None:
+        if cache is None or not self._snapshot.gather_jobs(cache):
             self._gather(JOBS, "", (provider,))
-        else:
-            self._snapshot.gather_jobs(cache)
 
     def _gather(self, resource: Resource, parents: str, values: Sequence[str]) -> None:
         sql = f"SELECT {column_names(resource)} FROM live.{resource.table}{parents} WHERE provider = ?"

@@ -123,16 +123,14 @@ class Snapshot:
                 raise
             db.execute("COMMIT")
 
-    def gather_jobs(self, cache: Cache) -> None:
-        """Gather the jobs of a store's cache. SQLite copies them, in a tenth of the time that ``gather`` takes."""
+    def gather_jobs(self, cache: Cache) -> bool:
+        """Gather the jobs of a store's cache. SQLite copies them, in a tenth of the time that ``gather`` takes.
+
+        Return False, and gather nothing, if the cache no longer has all jobs.
+        """
         with self.translate_errors("gather rows in a temporary file for"):
-            db = self.db
-            sql, values = cache.select("store", [column.name for column in tables.columns(JOBS)])
-            db.execute("ATTACH ? AS store", (cache.path,))
-            try:
-                db.execute(f"INSERT OR REPLACE INTO gathered.{JOBS.table} {sql}", values)
-            finally:
-                db.execute("DETACH store")
+            names = [column.name for column in tables.columns(JOBS)]
+            return cache.copy(self.db, f"gathered.{JOBS.table}", names)
 
     def parents(self, resource: Resource, provider: str, most: int) -> tuple[list[str], bool]:
         """Return the ids of the parents (jobs or checkpoints) to read now, and whether no other parents are left.

@@ -11,6 +11,7 @@ import pytest
 
 import ftsql
 from ftsql.sandbox import Fault, Sandbox
+from ftsql.store.cache import Cache
 from ftsql.store.database import Store
 from ftsql.sync import Sync
 from ftsql.sync.snapshot import Snapshot
@@ -33,9 +34,9 @@ def gathered(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for name in ("gather", "gather_jobs"):
         honest = getattr(Snapshot, name)
 
-        def noted(self: Snapshot, *arguments: Any, name: str = name, honest: Any = honest) -> None:
+        def noted(self: Snapshot, *arguments: Any, name: str = name, honest: Any = honest) -> Any:
             ways.append(name)
-            honest(self, *arguments)
+            return honest(self, *arguments)
 
         monkeypatch.setattr(Snapshot, name, noted)
     return ways
@@ -106,3 +107,30 @@ def test_a_provider_that_fails_keeps_its_rows(sandbox: Sandbox, connect: Connect
     assert change.error is not None
     assert len(rows(tmp_path / "one.db")) == 130
     syncing.close()
+
+
+def test_a_store_that_is_cleared_before_it_is_copied_costs_no_job(
+    sandbox: Sandbox, connect: Connect, tmp_path: Path, gathered: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(sandbox, 130)
+    db, other = connect(store=tmp_path / "store.db"), Store(tmp_path / "store.db")
+    syncing = Sync(db, tmp_path / "one.db", ["jobs"])
+    honest = Snapshot.gather_jobs
+
+    def cleared(self: Snapshot, cache: Cache) -> bool:
+        known = cache._read
+
+        def read(work: Any) -> Any:
+            found = known(work)
+            other.clear()
+            return found
+
+        monkeypatch.setattr(cache, "_read", read)
+        return honest(self, cache)
+
+    monkeypatch.setattr(Snapshot, "gather_jobs", cleared)
+    (change,) = syncing.round().changes
+    assert (change.new, change.error) == (130, None)
+    assert gathered == ["gather_jobs", "gather"]
+    syncing.close()
+    other.close()
