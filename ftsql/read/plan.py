@@ -183,12 +183,21 @@ def plan(
         return _plan(table, "dead-end", slots)
     if selector is not None:
         return _plan(table, "get", {name: slot for name, slot in slots.items() if name in (selector, *WITH_ID)})
+    if resource is not JOBS:
+        return _plan(table, "list", slots)
+    return _plan_of_a_list(slots, usable, order, newest_first=newest_first)
+
+
+def _plan_of_a_list(
+    slots: dict[str, int], usable: Sequence[Constraint], order: Sequence[Order], *, newest_first: bool
+) -> Plan:
+    """Return the plan that lists jobs. ``slots`` has the slot of each constraint that can be pushed down."""
     for word in [word for word in TIMES if word in slots][1:]:
         del slots[word]
-    ordered = newest_first and len(order) == 1 and order[0] == Order("created_at", True)
-    if resource is JOBS and (ordered or not order) and slots.keys().isdisjoint(LOCAL):
+    ordered = newest_first and list(order) == [Order("created_at", True)]
+    if (ordered or not order) and slots.keys().isdisjoint(LOCAL):
         slots |= _limits(usable)
-    return _plan(table, "list", slots, newest_first=ordered)
+    return _plan("", "list", slots, newest_first=ordered)
 
 
 def _is_never_true(constraint: Constraint) -> bool:
