@@ -222,7 +222,7 @@ class Registration:
     def confirm_writes(self, confirm: Callable[[str], bool] | None) -> None:
         """Call ``confirm`` before a statement or transaction sends more than one write.
 
-        If ``confirm`` returns False, nothing more is sent. If ``confirm`` is None, nobody is asked.
+        If ``confirm`` returns False, nothing more is sent. If ``confirm`` is None, no question is asked.
 
         >>> import ftsql
         >>> db = ftsql.connect(sandbox=True)

@@ -40,7 +40,6 @@ class Gets:
         # The gets that are under way, or whose response no one has read yet.
         self._calls: dict[tuple[Account, str], Call[Any]] = {}
         self._foreseen: dict[Account, deque[str]] | None = None  # ids that the statement will probably ask for
-        self._ids_known = False  # whether the statement's ids were foreseen
         self._without_list: set[Account] = set()  # accounts whose list could not be read beside the gets
 
     def row(self, account: Account, id: str) -> Row | None:
@@ -101,8 +100,8 @@ class Gets:
         self._start_ahead(account, listing)
         while not get.future.done():
             page = self._begin_page(account, listing)
-            waiting = [call for (_, _), call in self._calls.items() if not call.future.done()]
-            wait_for_any([get, *waiting, *([] if page is None else [page])], self._cache.interrupted)
+            others = [call for call in self._calls.values() if call is not get and not call.future.done()]
+            wait_for_any([get, *others, *([] if page is None else [page])], self._cache.interrupted)
             if page is not None and page.future.done():
                 self._read_page(account, listing)
                 if id in listing.by_id:
@@ -124,7 +123,8 @@ class Gets:
             return None
         if not self._has_budget:
             return None
-        if self._ids_known and not (self._foreseen or {}).get(account) and self._sent[account] <= FREE:
+        known = self._cache.foreseen(JOBS.table)
+        if known and not (self._foreseen or {}).get(account) and self._sent[account] <= FREE:
             return None  # all ids are known, and there are few
         return listing.begin_page()
 
@@ -145,9 +145,7 @@ class Gets:
         cache = self._cache
         if self._foreseen is None:
             self._foreseen = {other: deque() for other in cache.clients}
-            foreseen = cache.foreseen(JOBS.table)
-            self._ids_known = bool(foreseen)
-            for provider, id in foreseen:
+            for provider, id in cache.foreseen(JOBS.table):
                 for other, ids in self._foreseen.items():
                     if provider in (None, other.name):
                         ids.append(id)

@@ -142,7 +142,7 @@ class Cache:
         self._resource = resource
         self._parent = parent
         # Deferred work is dropped if the store was cleared or refreshed since: it is about what was read before.
-        self._epoch = self._safe(store.epoch, 0)
+        self._epoch = store.present_epoch
 
     def coverage(self) -> Coverage | None:
         """Return the coverage, or None if nothing is covered or a full listing is due."""

@@ -37,6 +37,7 @@ MAX_DEFERRED = 40  # how many changes may be deferred; each change is one page o
 TOGETHER = 8  # how many changes one transaction has; they take a few milliseconds, so that others need not wait
 TURN = 0.005  # seconds until the other thread tries again to take the locks
 AT_EXIT = 2.0  # how many seconds deferred work may take at the end of the process
+MOST_PAGES = 20_000  # of 8 kB in the write-ahead log, beyond which SQLite itself writes it back
 CHECKPOINT_BYTES = 16_000_000  # if the write-ahead log is larger, it is written back between two statements
 Work = Callable[[apsw.Connection], None]
 
@@ -144,8 +145,9 @@ class Store:
                 if os.stat(self.path).st_mode & 0o077:
                     os.chmod(self.path, 0o600)
                 _turn_on_wal(db)
-                # Make a checkpoint after every 16 MB of log. A smaller limit would make one every few pages of rows.
-                db.execute("PRAGMA wal_autocheckpoint = 2000")
+                # ``keep`` makes the checkpoints, because one inside a statement would hold it up. This limit is for a
+                # process that only writes.
+                db.execute(f"PRAGMA wal_autocheckpoint = {MOST_PAGES}")
         except BaseException:
             db.close()
             raise
@@ -292,7 +294,7 @@ class Store:
                 other.flush()
 
     def drop_deferred(self) -> None:
-        """Forget the deferred work, because another process does it."""
+        """Forget the deferred work: another process does it, or it cannot be done now. Its rows are requested again."""
         self._deferred.clear()
         self._keeper = None
 
@@ -378,6 +380,13 @@ class Store:
                 "LEFT JOIN kept USING (cover) WHERE instr(resource, '/') = 0 "
                 "GROUP BY cover HAVING count(id) OR full_at ORDER BY cover"
             ).fetchall()
+
+    @property
+    def present_epoch(self) -> int:
+        """How often the store was cleared or refreshed; 0 if it cannot be read. No deferred work is done for this."""
+        with self.lock, contextlib.suppress(apsw.Error):
+            return self.epoch(self._db)
+        return 0
 
     def epoch(self, db: apsw.Connection) -> int:
         """Return how often the store was cleared or refreshed. Raises apsw.Error."""

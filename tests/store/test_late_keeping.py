@@ -204,6 +204,11 @@ def test_a_child_of_a_fork_keeps_nothing_and_waits_for_nothing(
     assert kept(tmp_path / "store.db") == (250, True)
 
 
+def test_no_checkpoint_comes_inside_a_statement(connect: Connect, tmp_path: Path) -> None:
+    store = connect(store=tmp_path / "store.db").ftsql.store
+    assert store.db.pragma("wal_autocheckpoint") * store.db.pragma("page_size") > 5 * database.CHECKPOINT_BYTES
+
+
 def test_the_log_is_written_back_between_statements(
     sandbox: Sandbox, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

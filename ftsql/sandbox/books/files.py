@@ -77,7 +77,7 @@ class Files:
     def page(
         self, after: str | None = None, limit: int = 10_000, purpose: str | None = None, *, oldest_first: bool = False
     ) -> tuple[list[dict[str, Any]], bool] | None:
-        """Return the files after a cursor, and whether there are more. Return None if ``after`` is no file's id."""
+        """Return the files after a cursor, and whether there are more; None if ``after`` is not the id of a file."""
         where, bindings = "true", list[Any]()
         if after is not None:
             cursor = self._db.execute("SELECT created_at, seq FROM files WHERE id = ?", (after,)).fetchone()

@@ -24,7 +24,7 @@ DECIDED = {"cancel": "cancelled", "pause": "paused", "resume": "queued"}  # the 
 
 
 class Plan(TypedDict):
-    """What happens to a job if nobody decides about it. The first three values are simulated seconds of work."""
+    """What happens to a job if no user decides about it. The first three values are simulated seconds of work."""
 
     validated: float
     started: float
@@ -90,7 +90,7 @@ class Life:
         return "queued" if work >= plan["validated"] else "validating_files"
 
     def ends(self) -> float | None:
-        """Return the Unix time at which the job will end if nobody decides again, or None if it will never end."""
+        """Return the Unix time at which the job will end if no user decides again, or None if it will never end."""
         if self.decisions and self.decisions[-1][0] == "cancel":
             return self.anchor
         age = self.age_at(self.plan["ended"])
